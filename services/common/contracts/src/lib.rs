@@ -1,0 +1,1 @@
+//! The gRPC contracts: generated code, conversions and the closed list of error codes.

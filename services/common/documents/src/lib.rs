@@ -1,0 +1,1 @@
+//! The flow document: parsing, expressions, functions and their errors. Pure.

@@ -1,0 +1,1 @@
+//! The run: state, decide, evolve, plan, why and invariants. Pure.

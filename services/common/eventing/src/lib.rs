@@ -1,0 +1,1 @@
+//! The log, its feed, checkpoints, projections and blobs.

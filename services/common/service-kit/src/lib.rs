@@ -1,0 +1,1 @@
+//! What every service's main shares: configuration, telemetry, health, drain.

@@ -1,0 +1,1 @@
+//! The HTTP front: REST, gRPC and the web app's home.

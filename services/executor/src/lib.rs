@@ -1,0 +1,1 @@
+//! Runs node attempts, drives runtimes and keeps logs.

@@ -1,0 +1,1 @@
+//! Projects, resources, pipelines, stages, flows and secrets.

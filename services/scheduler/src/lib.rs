@@ -1,0 +1,1 @@
+//! Admission, runs, timers, assignment, run queries and watches.

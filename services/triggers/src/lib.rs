@@ -1,0 +1,1 @@
+//! Webhook ingress, delivery inbox, rule matching and repository polling.
