@@ -1,1 +1,43 @@
-//! What has happened: typed ids, the envelope and one event enum per stream. Pure.
+//! What has happened: typed ids, the envelope and one event enum per stream.
+//!
+//! Events are past tense. Each type carries a schema number; what was stored with an older number is
+//! upcast when it is read ([`StreamEvent::decode`]), and one golden file per type and number in
+//! `tests/golden/` keeps every shape readable for ever.
+//!
+//! This crate is pure: no clock, no chance, no input or output.
+
+#[macro_use]
+mod macros;
+
+mod actor;
+pub mod delivery;
+mod envelope;
+mod fence;
+mod ids;
+pub mod lane;
+pub mod org;
+pub mod plan;
+pub mod project;
+pub mod run;
+mod secret;
+mod status;
+mod stream;
+mod time;
+
+pub use actor::{Actor, Cause};
+pub use envelope::{DecodeError, Meta, NewEvent, RawEvent, Recorded, StreamEvent};
+pub use fence::Fence;
+pub use ids::{
+    CommandId, DeliveryId, ExecutorId, FlowId, HookId, PipelineId, ProjectId, RegistrationId, ResourceId,
+    RunId,
+};
+pub use secret::SecretRef;
+pub use status::{EffectClass, NodeStatus, RunStatus};
+pub use stream::{StreamName, StreamNameError};
+pub use time::{Timestamp, TimestampError};
+
+/// A position in the log: 1 for the first event, without gaps, in commit order.
+pub type Position = u64;
+
+/// The place of an event in its own stream: 1 for the first.
+pub type Version = u64;

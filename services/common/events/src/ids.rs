@@ -1,0 +1,71 @@
+//! The registry of ids: each kind is its own type, so that no id can stand where another is meant.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident,)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// Wraps a UUID that the caller's id source made (version 7 for everything new).
+            #[must_use]
+            pub const fn new(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The UUID itself.
+            #[must_use]
+            pub const fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::parse_str(text).map(Self)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// A command: applied once, answered the same again.
+    CommandId,
+    /// A webhook delivery (or a push found by asking the repository).
+    DeliveryId,
+    /// An executor: one host's, the same over restarts.
+    ExecutorId,
+    /// A release flow: the one of a stage, or the one-node flow of a resource.
+    FlowId,
+    /// A webhook's own address and secret.
+    HookId,
+    /// A pipeline.
+    PipelineId,
+    /// A project.
+    ProjectId,
+    /// One start of an executor; work is given to a registration, never to a name alone.
+    RegistrationId,
+    /// A service, job, addon or secret group.
+    ResourceId,
+    /// A run of a flow.
+    RunId,
+}

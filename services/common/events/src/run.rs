@@ -1,0 +1,355 @@
+//! The stream `run-<id>`: everything that happened in a run. Written by the scheduler.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    EffectClass, ExecutorId, Fence, FlowId, PipelineId, ProjectId, RegistrationId, ResourceId, RunId,
+    RunStatus, Timestamp,
+    plan::{Artifact, Plan},
+};
+
+stream_events! {
+    /// What happens in a run.
+    pub enum Event, upcast upcast {
+        /// The run exists and is pinned.
+        Started = "run.started", 1;
+        /// A node's turn came and an executor was named. The event's position is the attempt's fence.
+        AttemptRequested = "run.attempt_requested", 1;
+        /// A node without `condition` was started by its executor: what follows it may go on.
+        NodeStarted = "run.node_started", 1;
+        /// A node ended well.
+        NodeSucceeded = "run.node_succeeded", 1;
+        /// An attempt ended badly.
+        AttemptFailed = "run.attempt_failed", 1;
+        /// A node ended badly for good.
+        NodeFailed = "run.node_failed", 1;
+        /// A node was not run.
+        NodeSkipped = "run.node_skipped", 1;
+        /// A failed attempt is tried again at a time.
+        RetryScheduled = "run.retry_scheduled", 1;
+        /// A node waits for something that the scheduler watches.
+        WaitStarted = "run.wait_started", 1;
+        /// An attempt's executor is gone, refused it or confirmed that it stopped it; the node is asked for again.
+        AttemptLost = "run.attempt_lost", 1;
+        /// What a node's effect did cannot be known by machine.
+        NodeUnknown = "run.node_unknown", 1;
+        /// A node's time was up; its executor is told to stop it.
+        NodeTimedOut = "run.node_timed_out", 1;
+        /// A node was stopped because its run is aborting.
+        NodeAborted = "run.node_aborted", 1;
+        /// The outcome of a node that nothing waited for any more.
+        NodeEndedLater = "run.node_ended_later", 1;
+        /// An outcome that carried a fence which is not current; it changed nothing.
+        OutcomeRejected = "run.outcome_rejected", 1;
+        /// The run was asked to stop.
+        Aborting = "run.aborting", 1;
+        /// Nothing more will start in the run.
+        Ended = "run.ended", 1;
+    }
+}
+
+fn upcast(_kind: &str, _from: u16, data: Value) -> Value {
+    data
+}
+
+/// See [`Event::Started`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Started {
+    /// The run.
+    pub run: RunId,
+    /// Its project.
+    pub project: ProjectId,
+    /// Its pipeline; none for the one-node flow of a resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<PipelineId>,
+    /// Its flow.
+    pub flow: FlowId,
+    /// The flow by the names people use: `shop/production`.
+    pub path: String,
+    /// The version of the flow that is pinned.
+    pub flow_version: u32,
+    /// What people call the run.
+    pub name: String,
+    /// What people said about it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// How it came to be.
+    pub origin: Origin,
+    /// What it will do.
+    pub plan: Plan,
+}
+
+/// How a run came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Origin {
+    /// By hand: command line, console or API.
+    Manual,
+    /// A push.
+    Git,
+    /// The flow's webhook.
+    Webhook,
+    /// A change of a resource that has to be carried out: an addon that must start.
+    Resource,
+    /// A measurement: a synthetic flow without a pipeline.
+    Bench,
+}
+
+/// See [`Event::AttemptRequested`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptRequested {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// 1 for the first attempt; requests after a lost attempt keep the number.
+    pub attempt: u32,
+    /// The executor that is to do it.
+    pub executor: ExecutorId,
+    /// The start of the executor that is to do it.
+    pub registration: RegistrationId,
+    /// How the effect stays single.
+    pub effect: EffectClass,
+    /// The workload (the type is `shipway_nodes::Workload`), secrets by name only.
+    pub work: Value,
+    /// When the node's time is up, if it has a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+}
+
+/// See [`Event::NodeStarted`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeStarted {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// The attempt's fence.
+    pub fence: Fence,
+    /// What is known when it starts: ids, so that later nodes can refer to it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub outputs: Map<String, Value>,
+}
+
+/// See [`Event::NodeSucceeded`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeSucceeded {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// The attempt's fence; none for nodes that the engine carries out itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
+    /// What later nodes can refer to.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub outputs: Map<String, Value>,
+    /// What changed in the world.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<Effect>,
+}
+
+/// A change in the world that a node made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "camelCase")]
+pub enum Effect {
+    /// A service or job now has this artifact.
+    Released {
+        /// The resource.
+        target: ResourceId,
+        /// Its id in documents.
+        slug: String,
+        /// What it has.
+        artifact: Artifact,
+    },
+    /// An artifact was built, or found built already.
+    Built {
+        /// The artifact.
+        artifact: Artifact,
+    },
+    /// An addon was started or changed.
+    AddonStarted {
+        /// The addon.
+        addon: ResourceId,
+        /// Its id in documents.
+        slug: String,
+    },
+    /// An addon was backed up.
+    BackedUp {
+        /// The addon's id in documents.
+        addon: String,
+        /// The backup.
+        backup: String,
+        /// `sha256:…` of the dump.
+        digest: String,
+        /// Size of the dump in bytes.
+        bytes: u64,
+    },
+    /// An addon's content was replaced by a backup.
+    Restored {
+        /// The addon's id in documents.
+        addon: String,
+        /// The backup.
+        backup: String,
+    },
+    /// A job ran to its end.
+    JobRan {
+        /// The job's id in documents.
+        job: String,
+        /// The job run.
+        job_run: String,
+        /// What it ran.
+        digest: String,
+    },
+}
+
+/// What went wrong with a node, in words for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeError {
+    /// A short stable word: `build_failed`, `unhealthy`, `missing_binary`, `disk_full`, `timeout`, `aborted`.
+    pub code: String,
+    /// What was attempted, what happened, what to do; a process' last log lines are part of it.
+    pub message: String,
+    /// Whether another attempt may well go better.
+    #[serde(default)]
+    pub transient: bool,
+}
+
+/// See [`Event::AttemptFailed`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptFailed {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// The attempt's fence; none if the node failed before it was given to an executor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
+    /// Why.
+    pub error: NodeError,
+}
+
+/// See [`Event::NodeFailed`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeFailed {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// The attempt's fence, if there was an attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
+    /// Why.
+    pub error: NodeError,
+}
+
+/// See [`Event::NodeSkipped`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSkipped {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// See [`Event::RetryScheduled`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetryScheduled {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// The attempt that will be made.
+    pub attempt: u32,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// See [`Event::WaitStarted`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WaitStarted {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// What is waited for.
+    pub watch: Value,
+    /// When the wait is given up, if it has a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+}
+
+/// See [`Event::AttemptLost`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptLost {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// The attempt's fence.
+    pub fence: Fence,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// See [`Event::NodeUnknown`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeUnknown {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// The attempt's fence.
+    pub fence: Fence,
+    /// What is and is not known.
+    pub reason: String,
+}
+
+/// See [`Event::NodeTimedOut`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeTimedOut {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// The attempt's fence, if one was running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
+}
+
+/// See [`Event::NodeAborted`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeAborted {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// The attempt's fence, if one was running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<Fence>,
+}
+
+/// See [`Event::NodeEndedLater`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeEndedLater {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// The attempt's fence.
+    pub fence: Fence,
+    /// What changed in the world.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub effects: Vec<Effect>,
+    /// Why it ended badly; none if it ended well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<NodeError>,
+}
+
+/// See [`Event::OutcomeRejected`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeRejected {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// The fence that came.
+    pub fence: Fence,
+    /// Why it was not taken.
+    pub reason: String,
+}
+
+/// See [`Event::Aborting`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aborting {
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// See [`Event::Ended`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Success, failure, skipped or aborted.
+    pub status: RunStatus,
+    /// Why, where it is not success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
