@@ -1,1 +1,4 @@
 //! Real processes, real PostgreSQL, Git and clients.
+
+pub mod git;
+pub mod shipway;
