@@ -1,1 +1,3 @@
 //! Projects, resources, pipelines, stages, flows and secrets.
+
+mod domain;
