@@ -92,7 +92,9 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
 /// `whsec_` and 24 to 64 bytes in base64; any other text is the key itself.
 fn standard_key(secret: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     match secret.strip_prefix(b"whsec_") {
-        Some(encoded) => BASE64.decode(encoded).ok().filter(|key| (24..=64).contains(&key.len())).map(Zeroizing::new),
+        Some(encoded) => {
+            BASE64.decode(encoded).ok().filter(|key| (24..=64).contains(&key.len())).map(Zeroizing::new)
+        }
         None => Some(Zeroizing::new(secret.to_vec())),
     }
 }
@@ -100,7 +102,8 @@ fn standard_key(secret: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 /// Whether the header is a canonical number of seconds within the tolerance of now.
 fn is_fresh(timestamp: &[u8], now: Timestamp) -> bool {
     let canonical = matches!(timestamp, [b'1'..=b'9', ..]) && timestamp.iter().all(u8::is_ascii_digit);
-    let seconds = std::str::from_utf8(timestamp).ok().filter(|_| canonical).and_then(|t| t.parse::<i64>().ok());
+    let seconds =
+        std::str::from_utf8(timestamp).ok().filter(|_| canonical).and_then(|t| t.parse::<i64>().ok());
     seconds.is_some_and(|seconds| {
         let now = now.millis().div_euclid(1000);
         now.saturating_sub(seconds) <= TOLERANCE && seconds.saturating_sub(now) <= TOLERANCE

@@ -245,10 +245,7 @@ mod tests {
     /// One push after the other; deliveries come late, twice or never; the repository is asked in between.
     fn history(pushes: usize, plan: &[(usize, bool, bool)], timed: bool) -> BTreeMap<String, usize> {
         let all: Vec<Push> = (0..pushes)
-            .map(|n| Push {
-                pushed_at: timed.then_some(10 * n as i64),
-                ..push(n.checked_sub(1), n)
-            })
+            .map(|n| Push { pushed_at: timed.then_some(10 * n as i64), ..push(n.checked_sub(1), n) })
             .collect();
         let mut state = RefState::default();
         let mut counted: BTreeMap<String, usize> = BTreeMap::new();

@@ -65,7 +65,9 @@ impl Push {
     pub fn summary(&self) -> String {
         let name = self.branch().unwrap_or(&self.reference);
         match self.target() {
-            Some(after) => format!("{} of {} to {name}", if self.forced { "forced push" } else { "push" }, short(after)),
+            Some(after) => {
+                format!("{} of {} to {name}", if self.forced { "forced push" } else { "push" }, short(after))
+            }
             None => format!("{name} was deleted"),
         }
     }

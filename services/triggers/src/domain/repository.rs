@@ -52,7 +52,8 @@ impl RepositoryKey {
             "git" => ":9418",
             _ => "",
         };
-        let host = if default_port.is_empty() { &host } else { host.strip_suffix(default_port).unwrap_or(&host) };
+        let host =
+            if default_port.is_empty() { &host } else { host.strip_suffix(default_port).unwrap_or(&host) };
         let path = bare(&clean(path));
         let path = if FOLDING_HOSTS.contains(&host) { path.to_lowercase() } else { path };
         Self(format!("{host}/{}", path.trim_start_matches('/')))
@@ -78,7 +79,10 @@ pub fn same(one: &str, other: &str) -> bool {
 }
 
 fn bare(path: &str) -> String {
-    path.strip_suffix(".git").filter(|rest| !rest.is_empty() && !rest.ends_with('/')).unwrap_or(path).to_owned()
+    path.strip_suffix(".git")
+        .filter(|rest| !rest.is_empty() && !rest.ends_with('/'))
+        .unwrap_or(path)
+        .to_owned()
 }
 
 /// The path without empty, `.` and `..` steps and without a slash at its end.

@@ -79,7 +79,9 @@ fn matched_by<'p>(
     }
     let Some(pattern) = rule.branches.iter().find(|pattern| glob::matches(pattern, branch)) else {
         return Err(match rule.branches.as_slice() {
-            [] => "the trigger has no branch rule, and none never matches; give `*` for every branch".to_owned(),
+            [] => {
+                "the trigger has no branch rule, and none never matches; give `*` for every branch".to_owned()
+            }
             rules => format!("branch {branch} matches none of the rules {}", listed(rules)),
         });
     };
@@ -87,9 +89,11 @@ fn matched_by<'p>(
         return Err(format!("commit {} says `{flag}`", short(commit)));
     }
     if rule.by_path {
-        return Err("the trigger has path rules, which this version cannot check; take `filePaths` away or start \
+        return Err(
+            "the trigger has path rules, which this version cannot check; take `filePaths` away or start \
                     the run by hand"
-            .to_owned());
+                .to_owned(),
+        );
     }
     Ok((branch, after, format!("branch {branch} matches the rule {pattern}")))
 }

@@ -63,14 +63,19 @@ impl Trigger {
     /// # Errors
     /// If it is not JSON of that shape; `path` names the flow in the message.
     pub fn parse(path: &str, json: &str) -> Result<Self, TriggerError> {
-        let typed: Typed = serde_json::from_str(json)
-            .map_err(|source| TriggerError { path: path.to_owned(), source })?;
+        let typed: Typed =
+            serde_json::from_str(json).map_err(|source| TriggerError { path: path.to_owned(), source })?;
         let Typed { kind, reference, manual_only, spec } = typed;
         let manual_only = manual_only || spec.manual_only;
         let kind = match kind.as_str() {
             "vcs-push" => Kind::Push(spec.push_rule()),
             "webhook" => Kind::Webhook {
-                token: spec.token.as_ref().and_then(Value::as_str).filter(|t| t.len() >= 32).map(str::to_owned),
+                token: spec
+                    .token
+                    .as_ref()
+                    .and_then(Value::as_str)
+                    .filter(|t| t.len() >= 32)
+                    .map(str::to_owned),
             },
             _ => Kind::Other(kind),
         };

@@ -91,7 +91,10 @@ impl Payload {
             return Err(Unreadable::Field { field: "after", expected: "a commit id of 40 or 64 hex digits" });
         }
         if !zero(&self.before) && !is_commit(&self.before) {
-            return Err(Unreadable::Field { field: "before", expected: "a commit id of 40 or 64 hex digits" });
+            return Err(Unreadable::Field {
+                field: "before",
+                expected: "a commit id of 40 or 64 hex digits",
+            });
         }
         if !self.reference.starts_with("refs/") {
             return Err(Unreadable::Field { field: "ref", expected: "a whole ref like refs/heads/main" });
