@@ -1,0 +1,3 @@
+//! x
+pub struct PostgresLog;
+pub struct PostgresOptions;
