@@ -12,7 +12,7 @@ use shipway_contracts::{
         WatchRunRequest, runs_client::RunsClient, work_client::WorkClient,
     },
 };
-use shipway_eventing::{SqliteLog, SqliteOptions, log::Log, views::Views};
+use shipway_eventing::{Feed, Log, SqliteLog, SqliteOptions, Views};
 use shipway_events::{ExecutorId, RegistrationId};
 use shipway_nodes::Outcome;
 use shipway_scheduler::{Bell, Deps, Service};
@@ -31,15 +31,16 @@ struct World {
 
 async fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
-    let log: Arc<dyn Log> =
-        Arc::new(SqliteLog::open(&folder.path().join("log.db"), SqliteOptions::default()).await.unwrap());
-    let views =
-        Views::open(log.clone(), &format!("sqlite://{}?mode=rwc", folder.path().join("views.db").display())).await.unwrap();
+    let log = SqliteLog::open(&folder.path().join("log.db"), SqliteOptions::default()).await.unwrap();
+    let durable = log.durable().await.unwrap();
+    let log: Arc<dyn Log> = Arc::new(log);
+    let views = Views::open(&folder.path().join("views.db"), &*log).await.unwrap();
     let (lifecycle, _failures) = Lifecycle::new();
     let nobody = Channel::local(tonic::service::Routes::default());
     let deps = Deps {
-        log,
+        feed: Feed::new(log),
         views,
+        durable,
         projects: nobody.clone(),
         executors: nobody,
         data: None,
