@@ -5,6 +5,8 @@
 pub mod blobs;
 mod gate;
 pub mod log;
+pub mod views;
+pub mod verify;
 
 pub use blobs::{BlobId, Blobs};
 pub use log::{
