@@ -179,7 +179,8 @@ impl<'a> StepContext<'a> {
     }
 }
 
-/// An environment, later parts over earlier ones: numbers and booleans become text, secrets stay what they are.
+/// An environment, later parts over earlier ones: numbers and booleans become text, secrets stay what they
+/// are.
 pub(crate) fn environment<'v>(
     parts: impl IntoIterator<Item = &'v Map<String, Value>>,
 ) -> Result<Map<String, Value>, NodeError> {

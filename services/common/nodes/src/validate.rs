@@ -76,8 +76,9 @@ impl Validation<'_> {
     }
 }
 
-/// All that is wrong with a flow in its stage, sorted by place: unknown kinds and resources, members of other stages,
-/// references that cannot be resolved, values of the wrong type, secrets where they would steer.
+/// All that is wrong with a flow in its stage, sorted by place: unknown kinds and resources, members of
+/// other stages, references that cannot be resolved, values of the wrong type, secrets where they would
+/// steer.
 #[must_use]
 pub fn validate_flow(flow: &Flow, stage: &StageContext<'_>) -> Problems {
     validate_flow_with(flow, stage, &Known::default())

@@ -35,7 +35,8 @@ pub struct Declaration {
     pub pointer: String,
     /// The slug of the project that it belongs to, if the document says so; none for projects.
     pub project: Option<String>,
-    /// The node's `spec`, resolved, unknown members kept; a pipeline's flows are resolved for `${template.…}` only.
+    /// The node's `spec`, resolved, unknown members kept; a pipeline's flows are resolved for
+    /// `${template.…}` only.
     pub spec: Value,
 }
 
@@ -71,12 +72,13 @@ pub struct Declarations {
     pub warnings: Problems,
 }
 
-/// Reads what a document declares: one node, a list of nodes (several YAML documents are one), or a team template whose
-/// steps are resource nodes. References between declared nodes and to the template's arguments are resolved.
+/// Reads what a document declares: one node, a list of nodes (several YAML documents are one), or a team
+/// template whose steps are resource nodes. References between declared nodes and to the template's
+/// arguments are resolved.
 ///
 /// # Errors
-/// All that is wrong, located and sorted. A duplicate, a name that is too long, a reference to nothing: nothing of the document
-/// should be applied.
+/// All that is wrong, located and sorted. A duplicate, a name that is too long, a reference to nothing:
+/// nothing of the document should be applied.
 pub fn parse_declarations(document: &Document) -> Result<Declarations, Problems> {
     parse_declarations_with(document, &Map::new())
 }

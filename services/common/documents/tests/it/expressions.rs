@@ -1,4 +1,5 @@
-//! The expression language, written from `documents.md`: what each form and function gives, and what each error says.
+//! The expression language, written from `documents.md`: what each form and function gives, and what each
+//! error says.
 
 use std::borrow::Cow;
 

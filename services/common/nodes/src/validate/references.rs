@@ -113,8 +113,8 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
-    /// Overrides and runs may give arguments that the document does not declare: an error only for what looks like
-    /// a typing error.
+    /// Overrides and runs may give arguments that the document does not declare: an error only for what
+    /// looks like a typing error.
     fn unknown_argument(&self, reference: &Reference) -> Problem {
         let name = reference.name.as_str();
         let near = nearest(name, self.arguments.keys().copied()).filter(|_| name.len() > 3);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails it like the test itself")]
 
+mod actions;
 mod checks;
 mod removal;
 mod schemas;

@@ -195,3 +195,19 @@ pub(crate) fn said(node: Value) -> Vec<String> {
     let lines = check(json!([node]));
     lines.iter().map(|problem| problem.to_string().replace("/spec/spec/steps/0", "")).collect()
 }
+
+/// The work as JSON, targets as their slugs.
+pub(crate) fn shown(work: &Workload) -> Value {
+    let mut value = serde_json::to_value(work).unwrap();
+    strip(&mut value);
+    value
+}
+
+fn strip(value: &mut Value) {
+    match value {
+        Value::Object(members) if members.contains_key("slug") => *value = members["slug"].clone(),
+        Value::Object(members) => members.values_mut().for_each(strip),
+        Value::Array(items) => items.iter_mut().for_each(strip),
+        _ => {}
+    }
+}
