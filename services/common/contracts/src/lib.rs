@@ -1,1 +1,25 @@
 //! The gRPC contracts: generated code, conversions and the closed list of error codes.
+
+mod channel;
+mod convert;
+mod error;
+
+/// The generated messages, clients and servers of `shipway.v1`.
+pub mod v1 {
+    #![expect(
+        missing_docs,
+        unused_qualifications,
+        clippy::all,
+        clippy::allow_attributes,
+        clippy::allow_attributes_without_reason,
+        reason = "generated from the protos, where the documentation is"
+    )]
+    tonic::include_proto!("shipway.v1");
+}
+
+pub use channel::{Channel, Door};
+pub use convert::{id, optional_id};
+pub use error::{Code, Error};
+
+/// The descriptors of all protos, for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,1 +1,32 @@
-//! The run: state, decide, evolve, plan, why and invariants. Pure.
+//! The run: state, decide, evolve, why and invariants. Pure.
+//!
+//! A run is the fold of its events ([`RunState::evolve`]). A command becomes the one fact that it brings and
+//! everything that follows from it ([`decide_and_evolve`]), appended at once, so that no crash can lose a step.
+//! What follows from recorded facts alone is not recorded again: a workflow's own end, steps that are not run
+//! because of `when`, what an abort ends at once.
+//!
+//! What a node's specification means is asked from a [`Language`]; which executor has room, from [`Slots`].
+
+mod answer;
+mod attempt;
+mod complete;
+mod decide;
+mod evolve;
+mod flow;
+pub mod invariants;
+pub mod lane;
+mod retry;
+mod shape;
+mod slots;
+mod state;
+mod step;
+mod why;
+
+pub use answer::Standing;
+pub use attempt::{Attempt, OpenAttempt};
+pub use decide::{Command, Rejection, Resolution, decide, decide_and_evolve};
+pub use shape::BadPlan;
+pub use slots::{Free, Slots};
+pub use state::{NodeState, RunState};
+pub use step::{Language, Step};
+pub use why::{Blocked, Blocker, why};

@@ -1,0 +1,324 @@
+//! Commands, and what each makes happen: one fact and everything that follows from it.
+
+use shipway_events::{
+    Fence, NodeStatus, RunStatus, Timestamp,
+    run::{self, Event, NodeError},
+};
+use shipway_nodes::workload::Outcome;
+
+use crate::{
+    BadPlan, Language, RunState, Slots, Step,
+    shape::{self},
+    state::Timer,
+};
+
+/// What can be asked of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Begin.
+    Start {
+        /// With this, pinned.
+        started: Box<run::Started>,
+    },
+    /// An executor says how an attempt ended, or that it has started.
+    Complete {
+        /// The node's index in the plan.
+        node: u32,
+        /// The attempt's fence.
+        fence: Fence,
+        /// What it says.
+        outcome: Outcome,
+    },
+    /// Executors may have room: give them what is ready.
+    Assign,
+    /// The time of [`RunState::next_due`] has come.
+    Due,
+    /// Stop.
+    Abort {
+        /// Why, in words.
+        reason: String,
+    },
+    /// Attempts whose executor's start is over (its lease too), or that it confirmed not to have.
+    AttemptsLost {
+        /// The attempts' fences; what is not open any more is passed over.
+        fences: Vec<Fence>,
+        /// Why, in words.
+        reason: String,
+        /// It is certain that nothing of them was started.
+        never_started: bool,
+    },
+    /// A person says what became of a node of which nobody could know it.
+    Resolve {
+        /// The node's index in the plan.
+        node: u32,
+        /// What became of it.
+        resolution: Resolution,
+    },
+}
+
+/// What a person found out about a node that was `unknown`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// It has happened: the node succeeds, without outputs.
+    Happened,
+    /// It has not, and is not tried again: the node fails with this message.
+    Failed(String),
+    /// It has not: the node is asked for again.
+    Again,
+}
+
+/// Why a command was not carried out. Nothing was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// The run does not exist yet.
+    #[error("the run has not started")]
+    NotStarted,
+    /// The run exists already.
+    #[error("the run has started already")]
+    AlreadyStarted,
+    /// Its plan cannot be carried out.
+    #[error("the run's plan cannot be carried out")]
+    BadPlan(#[from] BadPlan),
+    /// It is too late.
+    #[error("the run has ended: {0}")]
+    Ended(RunStatus),
+    /// The plan has no such node.
+    #[error("the run's plan has no node {0}")]
+    NoSuchNode(u32),
+    /// The node never had that attempt.
+    #[error("node {node} never had an attempt with fence {fence}")]
+    NoSuchAttempt {
+        /// The node's index in the plan.
+        node: u32,
+        /// The fence.
+        fence: Fence,
+    },
+    /// What became of the node is known, or it still runs.
+    #[error("node {0} is not `unknown`: there is nothing to resolve")]
+    NothingToResolve(u32),
+}
+
+/// Decides on a copy of the state: for tests and for looking ahead. Services use [`decide_and_evolve`], which
+/// costs what changes instead of the whole run.
+///
+/// # Errors
+/// As [`decide_and_evolve`].
+pub fn decide(
+    state: &RunState,
+    command: &Command,
+    language: &dyn Language,
+    slots: &mut Slots,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    decide_and_evolve(&mut state.clone(), command, language, slots, now)
+}
+
+/// Decides, and adds what was decided to the state, with `now` as its time. An empty list says that the command
+/// changes nothing (it came before, or nothing is due).
+///
+/// Once the events are committed, [`RunState::settle`] gives each its position, in order; further commands may be
+/// decided before that. If the append fails, the state is to be folded again from the log.
+///
+/// # Errors
+/// If the command cannot be carried out; the state is as before.
+pub fn decide_and_evolve(
+    state: &mut RunState,
+    command: &Command,
+    language: &dyn Language,
+    slots: &mut Slots,
+    now: Timestamp,
+) -> Result<Vec<Event>, Rejection> {
+    if state.started.is_none() && !matches!(command, Command::Start { .. }) {
+        return Err(Rejection::NotStarted);
+    }
+    let mut decision = Decision { state, language, slots, now, events: Vec::new() };
+    match command {
+        Command::Start { started } => decision.start(started)?,
+        Command::Complete { node, fence, outcome } => decision.complete(*node, *fence, outcome)?,
+        Command::Assign | Command::Due => {}
+        Command::Abort { reason } => decision.abort(reason)?,
+        Command::AttemptsLost { fences, reason, never_started } => {
+            decision.attempts_lost(fences, reason, *never_started);
+        }
+        Command::Resolve { node, resolution } => decision.resolve(*node, resolution)?,
+    }
+    decision.follow();
+    Ok(decision.events)
+}
+
+/// A decision being made.
+pub(crate) struct Decision<'a> {
+    pub(crate) state: &'a mut RunState,
+    pub(crate) language: &'a dyn Language,
+    pub(crate) slots: &'a mut Slots,
+    pub(crate) now: Timestamp,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Decision<'_> {
+    /// It has happened: everything decided after it sees it.
+    pub(crate) fn record(&mut self, event: impl Into<Event>) {
+        let event = event.into();
+        self.state.apply(&event, self.now, None);
+        self.events.push(event);
+    }
+
+    fn start(&mut self, started: &run::Started) -> Result<(), Rejection> {
+        if self.state.started.is_some() {
+            return Err(Rejection::AlreadyStarted);
+        }
+        shape::check(&started.plan)?;
+        self.record(started.clone());
+        Ok(())
+    }
+
+    fn abort(&mut self, reason: &str) -> Result<(), Rejection> {
+        match self.state.ended() {
+            Some(ended) => Err(Rejection::Ended(ended.status)),
+            None if self.state.aborting.is_some() => Ok(()),
+            None => {
+                self.record(run::Aborting { reason: reason.to_owned() });
+                Ok(())
+            }
+        }
+    }
+
+    /// Everything that follows, until nothing new does.
+    fn follow(&mut self) {
+        loop {
+            self.fire_timers();
+            self.assign_waiting();
+            let Some(node) = self.state.agenda.fresh.pop_first() else { break };
+            self.ask(node);
+        }
+        self.end();
+    }
+
+    fn fire_timers(&mut self) {
+        while let Some((at, node, timer)) =
+            self.state.timers.first().copied().filter(|(at, ..)| *at <= self.now)
+        {
+            self.state.timers.remove(&(at, node, timer));
+            match timer {
+                Timer::Due => {
+                    self.state.agenda.fresh.insert(node);
+                }
+                Timer::Deadline => self.time_is_up(node),
+            }
+        }
+    }
+
+    fn time_is_up(&mut self, node: u32) {
+        if self.state.at(node).closed || self.state.held.contains(&node) {
+            return;
+        }
+        let attempt = self.state.assignment(node);
+        let (runs, fence) = (attempt.is_some(), attempt.and_then(|attempt| attempt.fence));
+        self.record(run::NodeTimedOut { node, fence });
+        if !runs {
+            self.fail_timed_out(node, None);
+        }
+    }
+
+    /// Gives slots to nodes that already said what they want.
+    fn assign_waiting(&mut self) {
+        let pinned: Vec<u32> = self.state.agenda.pinned.iter().copied().collect();
+        for node in pinned {
+            self.ask(node);
+        }
+        for heavy in [false, true] {
+            while self.slots.any(heavy) {
+                let agenda = &mut self.state.agenda;
+                let waiting = if heavy { &mut agenda.heavy } else { &mut agenda.light };
+                let Some(node) = waiting.pop_first() else { break };
+                self.ask(node);
+            }
+        }
+    }
+
+    /// Asks a node whose turn has come what it wants, and sees to it or lets it wait for a slot.
+    fn ask(&mut self, node: u32) {
+        let Some(plan) = self.state.plan_node(node) else { return };
+        let asked_before = self.state.at(node).attempts > 0;
+        if let Some(skip) = plan.skip.as_ref().filter(|_| !asked_before) {
+            match self.language.truthy(self.state, node, skip) {
+                Err(error) => return self.record(run::NodeFailed { node, fence: None, error }),
+                Ok(true) => {
+                    let reason = "skipNodeExecution is true".to_owned();
+                    return self.record(run::NodeSkipped { node, reason });
+                }
+                Ok(false) if !self.state.is_leaf(node) => return self.record(run::WorkflowEntered { node }),
+                Ok(false) => {}
+            }
+        }
+        match self.language.step(self.state, node) {
+            Ok(Step::Done { outputs }) if !self.state.at(node).trailing => {
+                self.record(run::NodeSucceeded { node, fence: None, outputs, effects: Vec::new() });
+            }
+            Ok(Step::Done { .. }) => self.end_trailing(node, None),
+            Ok(Step::Work { work, detached }) => self.request(node, &work, detached),
+            Err(error) if self.state.at(node).trailing => self.end_trailing(node, Some(error)),
+            Err(error) => self.record(run::NodeFailed { node, fence: None, error }),
+        }
+    }
+
+    fn request(&mut self, node: u32, work: &shipway_nodes::workload::Workload, detached: bool) {
+        let heavy = work.is_heavy();
+        let pinned = self.state.at(node).pinned;
+        let Some((executor, registration)) = self.slots.take(heavy, pinned) else {
+            let agenda = &mut self.state.agenda;
+            let waiting = match (pinned, heavy) {
+                (Some(_), _) => &mut agenda.pinned,
+                (None, false) => &mut agenda.light,
+                (None, true) => &mut agenda.heavy,
+            };
+            waiting.insert(node);
+            return;
+        };
+        let plan = self.state.plan_node(node);
+        let limit = plan.and_then(|plan| plan.timeout_seconds).filter(|_| !self.state.at(node).trailing);
+        let from_now = limit.map(|limit| self.now.plus(std::time::Duration::from_secs(limit.into())));
+        let event = run::AttemptRequested {
+            node,
+            attempt: self.state.at(node).next_attempt,
+            executor,
+            registration,
+            effect: plan.and_then(|plan| plan.effect).unwrap_or(work.effect()),
+            work: serde_json::to_value(work).expect("a workload's maps have string keys"),
+            deadline: self.state.at(node).deadline.or(from_now),
+            detached,
+        };
+        self.record(event);
+    }
+
+    /// The run ends when its root has, and when what was told to stop has stopped.
+    fn end(&mut self) {
+        let state = &*self.state;
+        let stops = state.open_nodes().any(|attempt| attempt.stopping);
+        if state.ended.is_some() || !state.at(0).closed || stops {
+            return;
+        }
+        let (status, reason) = match (&state.aborting, state.at(0).status) {
+            (Some(reason), _) => (RunStatus::Aborted, Some(reason.to_string())),
+            (None, NodeStatus::Success) => (RunStatus::Success, None),
+            (None, NodeStatus::Skipped) => {
+                (RunStatus::Skipped, state.at(0).reason.as_deref().map(str::to_owned))
+            }
+            (None, _) => (RunStatus::Failure, self.first_failure()),
+        };
+        self.record(run::Ended { status, reason });
+    }
+
+    fn first_failure(&self) -> Option<String> {
+        let node = self.state.first_failure?;
+        let reference = &self.state.plan_node(node)?.reference;
+        let code = self.state.at(node).error.as_ref().map_or("failed", |error| error.code.as_str());
+        Some(format!("the node `{reference}` failed ({code})"))
+    }
+
+    /// The work of a node that nothing waits for cannot be asked for again.
+    fn end_trailing(&mut self, node: u32, error: Option<NodeError>) {
+        let fence = self.state.at(node).past.last().map_or(Fence::default(), |(fence, _)| *fence);
+        self.record(run::NodeEndedLater { node, fence, effects: Vec::new(), error });
+    }
+}

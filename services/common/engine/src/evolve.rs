@@ -1,0 +1,317 @@
+//! What each event makes of a run.
+
+use std::{borrow::Cow, collections::VecDeque, sync::Arc};
+
+use serde_json::{Map, Value};
+use shipway_events::{
+    DecodeError, EffectClass, Fence, NodeStatus, Position, RawEvent, Recorded, StreamEvent, Timestamp,
+    plan::BackupPin,
+    run::{self, Effect, Event, NodeError},
+};
+
+use crate::{
+    RunState,
+    attempt::{Attempt, End},
+    flow::Op,
+    retry,
+    shape::Shape,
+    state::{Cancel, Later, NodeState, Timer},
+};
+
+impl RunState {
+    /// The fold of a stream, oldest event first; `generation` is the log's.
+    ///
+    /// # Errors
+    /// If an event is of a type or schema that is not known here, or damaged: the stream is refused, since a
+    /// decision on half of what happened would be wrong.
+    pub fn fold<'a>(
+        events: impl IntoIterator<Item = &'a RawEvent>,
+        generation: u32,
+    ) -> Result<Self, DecodeError> {
+        let mut state = Self::new();
+        for raw in events {
+            state.evolve(&Event::from_raw(raw)?, generation);
+        }
+        Ok(state)
+    }
+
+    /// Adds one event. With position 0 it is decided but not committed: see [`RunState::settle`].
+    pub fn evolve(&mut self, recorded: &Recorded<Event>, generation: u32) {
+        let fence = (recorded.position > 0).then(|| Fence::new(generation, recorded.position));
+        self.apply(&recorded.event, recorded.at, fence);
+    }
+
+    /// Tells an event that was already added where it was committed: an attempt's request gets its fence.
+    pub fn settle(&mut self, event: &Event, position: Position, generation: u32) {
+        let Event::AttemptRequested(request) = event else { return };
+        let attempt = self.nodes.get_mut(request.node as usize).and_then(|node| node.attempt.as_mut());
+        if let Some(attempt) = attempt.filter(|attempt| attempt.fence.is_none()) {
+            attempt.fence = Some(Fence::new(generation, position));
+        }
+    }
+
+    pub(crate) fn apply(&mut self, event: &Event, at: Timestamp, fence: Option<Fence>) {
+        let mut ops = VecDeque::new();
+        if self.knows(event) {
+            self.transition(event, at, fence, &mut ops);
+            self.propagate(ops, at);
+        }
+    }
+
+    /// A damaged event must not bring a service down: one about a node that does not exist changes nothing.
+    fn knows(&self, event: &Event) -> bool {
+        let node = match event {
+            Event::Started(_) => return self.started.is_none(),
+            Event::Aborting(_) | Event::Ended(_) => return self.started.is_some(),
+            Event::AttemptRequested(e) => e.node,
+            Event::WorkflowEntered(e) => e.node,
+            Event::NodeStarted(e) => e.node,
+            Event::NodeSucceeded(e) => e.node,
+            Event::AttemptFailed(e) => e.node,
+            Event::NodeFailed(e) => e.node,
+            Event::NodeSkipped(e) => e.node,
+            Event::RetryScheduled(e) => e.node,
+            Event::WaitStarted(e) => e.node,
+            Event::AttemptLost(e) => e.node,
+            Event::NodeUnknown(e) => e.node,
+            Event::NodeTimedOut(e) => e.node,
+            Event::NodeAborted(e) => e.node,
+            Event::NodeEndedLater(e) => e.node,
+            Event::OutcomeRejected(e) => e.node,
+        };
+        (node as usize) < self.nodes.len()
+    }
+
+    /// The table: one line or a short block for each type of event.
+    fn transition(&mut self, event: &Event, at: Timestamp, fence: Option<Fence>, ops: &mut VecDeque<Op>) {
+        match event {
+            Event::Started(e) => self.start(e, at, ops),
+            Event::WorkflowEntered(e) => {
+                self.agenda.remove(e.node);
+                self.enter(e.node, at, ops);
+            }
+            Event::AttemptRequested(e) => self.request(e, fence, at),
+            Event::NodeStarted(e) => {
+                self.at_mut(e.node).trailing = true;
+                self.clear_timers(e.node);
+                self.keep_outputs(e.node, &e.outputs);
+                self.end(e.node, NodeStatus::Success, at, ops);
+            }
+            Event::NodeSucceeded(e) => {
+                self.release(e.node, End::Succeeded);
+                self.at_mut(e.node).reason = None;
+                self.keep_outputs(e.node, &e.outputs);
+                self.keep_effects(&e.effects);
+                self.end(e.node, NodeStatus::Success, at, ops);
+            }
+            Event::AttemptFailed(e) => {
+                self.release(e.node, End::Failed);
+                self.at_mut(e.node).error = Some(Arc::new(e.error.clone()));
+                self.agenda.remove(e.node);
+                self.set_status(e.node, NodeStatus::Retrying, at);
+            }
+            Event::RetryScheduled(e) => {
+                self.at_mut(e.node).next_attempt = e.attempt;
+                self.wait_until(e.node, e.at);
+            }
+            Event::NodeFailed(e) => {
+                let taken = if self.at(e.node).timed_out { End::Stopped } else { End::Failed };
+                self.release(e.node, taken);
+                self.fail(e.node, &e.error, at, ops);
+            }
+            Event::NodeSkipped(e) => self.skip(e.node, Cow::Owned(e.reason.clone()), at, ops),
+            Event::WaitStarted(e) => {
+                self.agenda.remove(e.node);
+                self.set_status(e.node, NodeStatus::Waiting, at);
+                self.set_deadline(e.node, e.deadline);
+            }
+            Event::AttemptLost(e) => self.lose(e, at),
+            Event::NodeUnknown(e) => self.hold(e, at, ops),
+            Event::NodeTimedOut(e) => {
+                self.clear_timers(e.node);
+                self.agenda.remove(e.node);
+                let node = self.at_mut(e.node);
+                node.timed_out = true;
+                if let Some(attempt) = &mut node.attempt {
+                    attempt.stopping = true;
+                }
+                self.set_status(e.node, NodeStatus::Aborting, at);
+            }
+            Event::NodeAborted(e) => {
+                self.release(e.node, End::Stopped);
+                self.end(e.node, NodeStatus::Aborted, at, ops);
+            }
+            Event::NodeEndedLater(e) => {
+                let end = if e.error.is_none() { End::Succeeded } else { End::Failed };
+                self.release(e.node, end);
+                self.keep_effects(&e.effects);
+                self.agenda.remove(e.node);
+                self.clear_timers(e.node);
+                let node = self.at_mut(e.node);
+                node.trailing = false;
+                node.later = Some(Later { at, error: e.error.clone() });
+            }
+            Event::OutcomeRejected(e) => {
+                self.rejected.insert((e.node, e.fence));
+            }
+            Event::Aborting(e) => {
+                self.aborting = Some(e.reason.as_str().into());
+                self.stop_trailing(at);
+                self.cancel(0, Cancel::Abort, at, ops);
+            }
+            Event::Ended(e) => {
+                self.ended = Some(Arc::new(e.clone()));
+                self.ended_at = Some(at);
+            }
+        }
+    }
+
+    fn start(&mut self, event: &run::Started, at: Timestamp, ops: &mut VecDeque<Op>) {
+        self.shape = Arc::new(Shape::of(&event.plan));
+        self.nodes = self.shape.places.iter().map(|place| NodeState::new(place.before, at)).collect();
+        let leaves = self.shape.places.iter().filter(|place| place.workflow.is_none()).count();
+        self.counts[NodeStatus::Pending as usize] = u32::try_from(leaves).unwrap_or(u32::MAX);
+        self.started = Some(Arc::new(event.clone()));
+        self.started_at = Some(at);
+        if !self.nodes.is_empty() {
+            ops.push_back(Op::Arrive(0));
+        }
+    }
+
+    fn request(&mut self, event: &run::AttemptRequested, fence: Option<Fence>, at: Timestamp) {
+        let n = event.node;
+        self.agenda.remove(n);
+        self.clear_due(n);
+        self.set_deadline(n, event.deadline);
+        self.open.insert(n);
+        let waits = self.plan_node(n).is_some_and(|node| node.kind == "Condition");
+        let node = self.at_mut(n);
+        node.attempt = Some(Attempt::new(event, fence, at));
+        node.attempts = event.attempt;
+        node.next_attempt = event.attempt;
+        node.started_at.get_or_insert(at);
+        if !node.trailing {
+            self.set_status(n, if waits { NodeStatus::Waiting } else { NodeStatus::Running }, at);
+        }
+    }
+
+    fn lose(&mut self, event: &run::AttemptLost, at: Timestamp) {
+        let n = event.node;
+        let attempt = self.release(n, End::Lost);
+        self.held.remove(&n);
+        let node = self.at_mut(n);
+        node.losses += 1;
+        if let Some(attempt) = attempt.filter(|a| a.effect == EffectClass::Checked && !event.never_started) {
+            node.pinned = Some(attempt.executor);
+        }
+        let pause = retry::pause_after_loss(node.losses);
+        if !node.trailing {
+            self.set_status(n, NodeStatus::Ready, at);
+        }
+        if pause.is_zero() {
+            self.agenda.fresh.insert(n);
+        } else {
+            self.wait_until(n, at.plus(pause));
+        }
+    }
+
+    fn hold(&mut self, event: &run::NodeUnknown, at: Timestamp, ops: &mut VecDeque<Op>) {
+        let n = event.node;
+        if let Some(attempt) = self.at_mut(n).attempt.take() {
+            self.at_mut(n).held = attempt.fence;
+        }
+        self.open.remove(&n);
+        self.clear_timers(n);
+        self.at_mut(n).reason = Some(Cow::Owned(event.reason.clone()));
+        self.set_status(n, NodeStatus::Unknown, at);
+        self.held.insert(n);
+        if self.cancelled(n) == Some(Cancel::Abort) {
+            self.let_go(n, at, ops);
+        }
+    }
+
+    /// Ends the open attempt of a node and remembers how.
+    fn release(&mut self, n: u32, end: End) -> Option<Attempt> {
+        self.open.remove(&n);
+        let node = self.at_mut(n);
+        let attempt = node.attempt.take();
+        let held = node.held.take();
+        let fence = attempt.as_ref().map_or(held, |attempt| attempt.fence);
+        node.past.extend(fence.map(|fence| (fence, end)));
+        attempt
+    }
+
+    fn keep_outputs(&mut self, n: u32, outputs: &Map<String, Value>) {
+        self.at_mut(n).outputs = Some(Arc::new(outputs.clone()));
+    }
+
+    fn keep_effects(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::Released { slug, artifact, .. } => {
+                    self.released.insert(slug.clone(), artifact.clone());
+                }
+                Effect::Built { artifact } => {
+                    self.builds.insert(artifact.build.clone(), artifact.clone());
+                }
+                Effect::BackedUp { addon, backup, digest, .. } => {
+                    let pin = BackupPin { addon: addon.clone(), digest: digest.clone() };
+                    self.backups.insert(backup.clone(), pin);
+                }
+                Effect::AddonStarted { .. } | Effect::Restored { .. } | Effect::JobRan { .. } => {}
+            }
+        }
+    }
+
+    fn fail(&mut self, n: u32, error: &NodeError, at: Timestamp, ops: &mut VecDeque<Op>) {
+        let node = self.at_mut(n);
+        node.error = Some(Arc::new(error.clone()));
+        node.reason = None;
+        self.first_failure.get_or_insert(n);
+        self.not_run_inside(n, "the workflow around it failed before it", at);
+        self.end(n, NodeStatus::Failure, at, ops);
+    }
+
+    fn wait_until(&mut self, n: u32, due: Timestamp) {
+        self.clear_due(n);
+        self.at_mut(n).due = Some(due);
+        self.timers.insert((due, n, Timer::Due));
+    }
+
+    fn set_deadline(&mut self, n: u32, deadline: Option<Timestamp>) {
+        if let (Some(deadline), false) = (deadline, self.at(n).closed) {
+            self.at_mut(n).deadline = Some(deadline);
+            self.timers.insert((deadline, n, Timer::Deadline));
+        }
+    }
+}
+
+impl NodeState {
+    const fn new(before: u32, at: Timestamp) -> Self {
+        Self {
+            status: NodeStatus::Pending,
+            since: at,
+            started_at: None,
+            ended_at: None,
+            attempts: 0,
+            attempt: None,
+            due: None,
+            deadline: None,
+            timed_out: false,
+            outputs: None,
+            error: None,
+            reason: None,
+            later: None,
+            pinned: None,
+            next_attempt: 1,
+            losses: 0,
+            past: Vec::new(),
+            held: None,
+            before,
+            tainted: false,
+            closed: false,
+            trailing: false,
+            scope: crate::state::Scope { open: 0, first_open: 0, failed: false, cancelled: None },
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! One port: gRPC with reflection and health, and HTTP beside it.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    body::Body,
+    server::NamedService,
+    service::{Routes, RoutesBuilder},
+};
+use tonic_health::{ServingStatus, server::HealthReporter};
+use tower::Service;
+
+/// Gathers what a process serves, then serves it.
+#[derive(Debug)]
+pub struct Server {
+    grpc: RoutesBuilder,
+    http: Router,
+    health: HealthReporter,
+    names: Vec<&'static str>,
+}
+
+/// Why the port could not be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The reflection service did not take the descriptors.
+    #[error("preparing gRPC reflection")]
+    Reflection(#[source] tonic_reflection::server::Error),
+    /// Accepting failed.
+    #[error("serving {address}")]
+    Serve {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Server {
+    /// A server with health and nothing else.
+    #[must_use]
+    pub fn new() -> Self {
+        let (health, service) = tonic_health::server::health_reporter();
+        let mut grpc = Routes::builder();
+        grpc.add_service(service);
+        Self { grpc, http: Router::new(), health, names: Vec::new() }
+    }
+
+    /// Adds a gRPC service.
+    #[must_use]
+    pub fn grpc<S>(mut self, service: S) -> Self
+    where
+        S: Service<http::Request<Body>, Error = std::convert::Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Response: axum::response::IntoResponse,
+        S::Future: Send + 'static,
+    {
+        self.names.push(S::NAME);
+        self.grpc.add_service(service);
+        self
+    }
+
+    /// Adds HTTP routes.
+    #[must_use]
+    pub fn http(mut self, router: Router) -> Self {
+        self.http = self.http.merge(router);
+        self
+    }
+
+    /// Serves until `stopping`, then lets open requests finish.
+    ///
+    /// # Errors
+    /// If the descriptors are broken or accepting fails.
+    pub async fn serve(mut self, listener: TcpListener, stopping: CancellationToken) -> Result<(), ServeError> {
+        let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(shipway_contracts::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .map_err(ServeError::Reflection)?;
+        self.grpc.add_service(reflection);
+        for name in &self.names {
+            self.health.set_service_status(*name, ServingStatus::Serving).await;
+        }
+        let app = self.http.merge(self.grpc.routes().into_axum_router());
+        axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
+            .with_graceful_shutdown(stopping.cancelled_owned())
+            .await
+            .map_err(|source| ServeError::Serve { address, source })
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self::new()
+    }
+}
