@@ -15,10 +15,21 @@ use crate::sim::{
 fn row_e_16_deterministic_simulation() {
     let count = if full() { 200_000 } else { 20_000 };
     let (mut events, mut slowest, mut ended) = (0, 0, [0_u32; 3]);
+    let mut rare = [0_u32; 5];
     let failures = each_seed("E-16", count, |seed| {
         let report = play(seed, chaos(seed))?;
         events += report.log.len();
         slowest = slowest.max(report.over_at);
+        for recorded in &report.log {
+            match recorded.event {
+                Event::AttemptLost(_) => rare[0] += 1,
+                Event::OutcomeRejected(_) => rare[1] += 1,
+                Event::NodeUnknown(_) => rare[2] += 1,
+                Event::NodeTimedOut(_) => rare[3] += 1,
+                Event::NodeEndedLater(_) => rare[4] += 1,
+                _ => {}
+            }
+        }
         let at = [RunStatus::Success, RunStatus::Failure].iter().position(|status| *status == report.status);
         ended[at.unwrap_or(2)] += 1;
         Ok(())
@@ -26,7 +37,8 @@ fn row_e_16_deterministic_simulation() {
     let [success, failure, other] = ended;
     println!(
         "ROW E-16 seeds={count} failures={failures} events={events} success={success} failure={failure} \
-         aborted_or_skipped={other} slowest_ms={slowest}"
+         aborted_or_skipped={other} slowest_ms={slowest} lost={} rejected={} unknown={} timed_out={} later={}",
+        rare[0], rare[1], rare[2], rare[3], rare[4]
     );
     assert_eq!(failures, 0);
 }

@@ -324,7 +324,7 @@ impl World {
 }
 
 fn well(node: u32) -> Outcome {
-    let outputs = Map::from_iter([("flag".to_owned(), json!(node % 2 == 0))]);
+    let outputs = Map::from_iter([("flag".to_owned(), json!(node.is_multiple_of(2)))]);
     Outcome::Succeeded { outputs, effects: Vec::new() }
 }
 
