@@ -1,1 +1,4 @@
 //! Projects, resources, pipelines, stages, flows and secrets.
+
+mod domain;
+mod secrets;

@@ -1,1 +1,35 @@
 //! Admission, runs, timers, assignment, run queries and watches.
+//!
+//! A request becomes a [`start`]; a run's own task (`run::actor`) decides its commands and appends; executors are
+//! told through the `registry`; read tables (`projections`) answer the `queries`.
+
+mod api;
+mod language;
+mod planning;
+mod projections;
+mod queries;
+mod reactions;
+mod registry;
+mod run;
+mod service;
+mod start;
+mod state;
+mod upkeep;
+
+pub use api::{EventsApi, RunsApi, WorkApi};
+pub use registry::Bell;
+pub use service::{Deps, Service, StartError};
+
+/// A refusal of the engine, in words for people.
+fn refusal(rejection: &shipway_engine::Rejection) -> shipway_contracts::Error {
+    use shipway_contracts::{Code, Error};
+    use shipway_engine::Rejection;
+    let code = match rejection {
+        Rejection::NotStarted | Rejection::NoSuchNode(_) => Code::NotFound,
+        Rejection::AlreadyStarted => Code::AlreadyExists,
+        Rejection::BadPlan(_) | Rejection::NoSuchAttempt { .. } => Code::BadRequest,
+        Rejection::Ended(_) | Rejection::NothingToResolve(_) => Code::FailedPrecondition,
+    };
+    let cause = std::error::Error::source(rejection).map(|cause| format!(": {cause}")).unwrap_or_default();
+    Error::new(code, format!("{rejection}{cause}"))
+}

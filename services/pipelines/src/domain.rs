@@ -1,0 +1,177 @@
+//! What a project is and which changes it takes. Pure: [`decide`] and [`evolve`] over one project's stream,
+//! so that "a resource is in at most one pipeline" is a single decision.
+
+mod names;
+mod pipeline;
+mod rejection;
+mod removal;
+mod resource;
+mod state;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use shipway_events::{
+    FlowId, HookId, PipelineId, ResourceId, SecretRef,
+    project::{self, HookSource, ResourceKind},
+};
+
+pub(crate) use names::{did_you_mean, nearest, slug};
+pub(crate) use pipeline::DEFAULT_STAGES;
+pub(crate) use rejection::{Refusal, Rejection, Why};
+pub(crate) use removal::{MemberRemoval, deleted_pipeline, member_removal};
+pub(crate) use state::{Flow, FlowVersion, Membership, Override, Pipeline, ProjectState, Resource, evolve};
+
+/// What somebody wants of a project. What a decision needs and the stream does not hold (new ids, ports,
+/// where else a name exists) comes with the command.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Command {
+    /// Makes a resource, or brings the one of that slug to this spec.
+    ApplyResource(ApplyResource),
+    /// Makes a pipeline, or adds to the one of that slug; publishes the flows that changed.
+    ApplyPipeline(ApplyPipeline),
+    /// Takes a resource out of its stage, with every flow node that refers to it.
+    RemoveMember {
+        /// The resource's slug.
+        resource: String,
+    },
+    /// Deletes a pipeline with its flows; its resources go on.
+    DeletePipeline {
+        /// The pipeline's slug.
+        pipeline: String,
+    },
+    /// Overrides an argument of a flow.
+    SetOverride(SetOverride),
+    /// Gives a repository or a flow an address for webhooks, unless it has one.
+    CreateHook(CreateHook),
+}
+
+/// See [`Command::ApplyResource`].
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ApplyResource {
+    /// The id it gets if it is new.
+    pub(crate) id: ResourceId,
+    /// Its slug.
+    pub(crate) slug: String,
+    /// What it is.
+    pub(crate) kind: ResourceKind,
+    /// The document's `spec`, secret values already replaced by their names.
+    pub(crate) spec: Value,
+    /// Ports for the port names that have none yet.
+    pub(crate) new_ports: BTreeMap<String, u16>,
+}
+
+/// See [`Command::ApplyPipeline`].
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ApplyPipeline {
+    /// The id it gets if it is new.
+    pub(crate) id: PipelineId,
+    /// Its slug.
+    pub(crate) slug: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// What people say about it.
+    pub(crate) description: String,
+    /// The stages that the document names, in its order.
+    pub(crate) stages: Vec<StageWish>,
+    /// Ids for the flows of stages that are new; as many as there can be new stages.
+    pub(crate) new_flows: Vec<FlowId>,
+}
+
+/// A stage as a document declares it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StageWish {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its members: added if they are not yet.
+    pub(crate) members: Vec<MemberWish>,
+    /// Its flow's document; `None` leaves the flow as it is.
+    pub(crate) flow: Option<Value>,
+    /// Where the stage stands in the declaration: `/spec/stages/0`.
+    pub(crate) pointer: String,
+}
+
+/// A member as a document declares it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MemberWish {
+    /// The resource's slug (or `project/slug`, which is refused with its reason).
+    pub(crate) id: String,
+    /// `service`, `job` or `addon`; empty if the document does not say.
+    pub(crate) member_type: String,
+    /// The project that has such a resource, if this one has not.
+    pub(crate) found_in: Option<String>,
+    /// Where it stands: `/spec/stages/0/nfObjects/1`.
+    pub(crate) pointer: String,
+}
+
+/// See [`Command::SetOverride`].
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SetOverride {
+    /// The flow.
+    pub(crate) flow: FlowId,
+    /// The argument.
+    pub(crate) argument: String,
+    /// Where a secret value is, or the plain value.
+    pub(crate) value: Override,
+}
+
+/// See [`Command::CreateHook`].
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CreateHook {
+    /// The id it gets: 128 random bits.
+    pub(crate) hook: HookId,
+    /// What comes to it.
+    pub(crate) source: HookSource,
+    /// Where the secret is that deliveries are signed with.
+    pub(crate) secret: Option<SecretRef>,
+}
+
+/// The events that carry a command out, or every reason against it. No event: it is so already.
+pub(crate) fn decide(state: &ProjectState, command: &Command) -> Result<Vec<project::Event>, Rejection> {
+    match command {
+        Command::ApplyResource(wish) => resource::apply(state, wish),
+        Command::ApplyPipeline(wish) => pipeline::apply(state, wish),
+        Command::RemoveMember { resource } => member_removal(state, resource).map(MemberRemoval::into_events),
+        Command::DeletePipeline { pipeline } => {
+            deleted_pipeline(state, pipeline).map(|deleted| vec![deleted.into()])
+        }
+        Command::SetOverride(wish) => set_override(state, wish),
+        Command::CreateHook(wish) => Ok(create_hook(state, wish)),
+    }
+}
+
+fn set_override(state: &ProjectState, wish: &SetOverride) -> Result<Vec<project::Event>, Rejection> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if wish.argument.is_empty() || wish.argument.len() > 100 || !wish.argument.chars().all(word) {
+        return Err(Rejection::one("", Why::BadArgumentName { argument: wish.argument.clone() }));
+    }
+    if !state.flows.contains_key(&wish.flow) {
+        return Err(Rejection::one("", Why::NoSuchFlow { flow: wish.flow.to_string() }));
+    }
+    let now = state.overrides.get(&wish.flow).and_then(|all| all.get(&wish.argument));
+    if now == Some(&wish.value) {
+        return Ok(Vec::new());
+    }
+    let (secret, plain) = match wish.value.clone() {
+        Override::Secret(secret) => (Some(secret), None),
+        Override::Plain(value) => (None, Some(value)),
+    };
+    let set = project::OverrideSet { flow: wish.flow, argument: wish.argument.clone(), secret, plain };
+    Ok(vec![set.into()])
+}
+
+fn create_hook(state: &ProjectState, wish: &CreateHook) -> Vec<project::Event> {
+    if state.hook_of(&wish.source).is_some() {
+        return Vec::new();
+    }
+    let created = project::HookCreated {
+        hook: wish.hook,
+        source: wish.source.clone(),
+        secret: wish.secret.clone(),
+        options: serde_json::Map::new(),
+    };
+    vec![created.into()]
+}

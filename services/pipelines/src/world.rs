@@ -1,0 +1,188 @@
+//! All projects as they are now: the fold of `org` and of every project's stream, in memory.
+//!
+//! Projects are small and this service alone writes their streams, so a change is folded in before it is
+//! answered; what another instance of this service wrote comes by the feed, or when a decision meets a conflict.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use shipway_eventing::log::{Log, ReadError};
+use shipway_events::{
+    DecodeError, FlowId, Position, ProjectId, RawEvent, StreamEvent, StreamName, Version, org, project,
+};
+
+use crate::domain::{Flow, ProjectState, evolve};
+
+/// Events that are read at once.
+const PAGE: usize = 500;
+
+/// A project.
+#[derive(Clone, Debug)]
+pub(crate) struct Project {
+    /// Its id.
+    pub(crate) id: ProjectId,
+    /// Its slug.
+    pub(crate) slug: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// What people say about it.
+    pub(crate) description: String,
+    /// The version of its stream; 0 without an event.
+    pub(crate) version: Version,
+    /// Its resources, pipelines and flows.
+    pub(crate) state: ProjectState,
+}
+
+impl Project {
+    /// A project as it is made.
+    pub(crate) fn new(created: &org::ProjectCreated) -> Self {
+        Self {
+            id: created.project,
+            slug: created.slug.clone(),
+            name: created.name.clone(),
+            description: created.description.clone(),
+            version: 0,
+            state: ProjectState::default(),
+        }
+    }
+
+    /// The project after an event of its stream.
+    fn after(&self, event: &project::Event, version: Version) -> Self {
+        Self { version, state: evolve(self.state.clone(), event), ..self.clone() }
+    }
+}
+
+/// Every project at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Projects {
+    /// The version of the stream `org`.
+    pub(crate) version: Version,
+    /// Projects by slug.
+    pub(crate) by_slug: BTreeMap<String, Arc<Project>>,
+    /// The newest position among what is folded.
+    pub(crate) position: Position,
+}
+
+impl Projects {
+    /// The project of that id.
+    pub(crate) fn by_id(&self, id: ProjectId) -> Option<&Arc<Project>> {
+        self.by_slug.values().find(|project| project.id == id)
+    }
+
+    /// The project that a slug or an id names.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Project>> {
+        self.by_slug.get(name).or_else(|| self.by_id(name.parse().ok()?))
+    }
+
+    /// The flow of that id, with its project.
+    pub(crate) fn flow(&self, id: FlowId) -> Option<(&Arc<Project>, &Flow)> {
+        self.by_slug.values().find_map(|project| Some((project, project.state.flows.get(&id)?)))
+    }
+
+    /// Folds an event in; one that is known or of another kind of stream changes nothing.
+    fn fold(&mut self, raw: &RawEvent) -> Result<(), DecodeError> {
+        match raw.stream.kind() {
+            "org" if raw.version == self.version + 1 => {
+                let org::Event::ProjectCreated(created) = org::Event::from_raw(raw)?.event;
+                self.by_slug.insert(created.slug.clone(), Arc::new(Project::new(&created)));
+                self.version = raw.version;
+            }
+            "project" => {
+                let id = raw.stream.id().and_then(|id| id.parse().ok());
+                let Some(known) = id.and_then(|id| self.by_id(id)) else { return Ok(()) };
+                if raw.version != known.version + 1 {
+                    return Ok(());
+                }
+                let after = known.after(&project::Event::from_raw(raw)?.event, raw.version);
+                self.by_slug.insert(after.slug.clone(), Arc::new(after));
+            }
+            _ => return Ok(()),
+        }
+        self.position = self.position.max(raw.position);
+        Ok(())
+    }
+}
+
+/// Why the projects could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum WorldError {
+    /// The log did not answer, or is damaged.
+    #[error("reading the projects out of the log")]
+    Read(#[from] ReadError),
+    /// A stream holds what this Shipway does not know.
+    #[error("reading the stream {stream}")]
+    Decode {
+        /// The stream.
+        stream: StreamName,
+        /// What is not known.
+        #[source]
+        source: DecodeError,
+    },
+}
+
+/// The projects, kept current. Cheap to share.
+pub(crate) struct World {
+    log: Arc<dyn Log>,
+    now: RwLock<Arc<Projects>>,
+}
+
+impl World {
+    /// Reads all projects.
+    pub(crate) async fn open(log: Arc<dyn Log>) -> Result<Self, WorldError> {
+        let world = Self { log, now: RwLock::default() };
+        world.refresh().await?;
+        Ok(world)
+    }
+
+    /// The projects at this moment.
+    pub(crate) fn now(&self) -> Arc<Projects> {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads what is new of every project.
+    pub(crate) async fn refresh(&self) -> Result<Arc<Projects>, WorldError> {
+        self.read(&StreamName::org(), self.now().version).await?;
+        for project in self.now().by_slug.values() {
+            self.read(&StreamName::project(project.id), project.version).await?;
+        }
+        Ok(self.now())
+    }
+
+    /// Reads what is new of the list of projects and of these.
+    pub(crate) async fn refresh_some(&self, projects: &[ProjectId]) -> Result<Arc<Projects>, WorldError> {
+        self.read(&StreamName::org(), self.now().version).await?;
+        for id in projects {
+            let version = self.now().by_id(*id).map_or(0, |project| project.version);
+            self.read(&StreamName::project(*id), version).await?;
+        }
+        Ok(self.now())
+    }
+
+    async fn read(&self, stream: &StreamName, mut after: Version) -> Result<(), WorldError> {
+        loop {
+            let events = self.log.read_stream(stream, after, PAGE).await?;
+            self.apply(&events)?;
+            match events.last() {
+                Some(last) if events.len() == PAGE => after = last.version,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Folds events in; those that are known already change nothing.
+    pub(crate) fn apply(&self, events: &[RawEvent]) -> Result<(), WorldError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Projects::clone(&now);
+        for raw in events {
+            next.fold(raw)
+                .map_err(|source| WorldError::Decode { stream: raw.stream.clone(), source })?;
+        }
+        *now = Arc::new(next);
+        Ok(())
+    }
+}

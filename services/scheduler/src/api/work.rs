@@ -1,0 +1,126 @@
+//! Between scheduler and executors: `shipway.v1.Work`.
+
+use std::sync::Arc;
+
+use shipway_contracts::{
+    Error, id,
+    v1::{
+        BeatReply, BeatRequest, CompleteReply, CompleteRequest, RegisterReply, RegisterRequest,
+        work_server::Work,
+    },
+};
+use shipway_engine::Command;
+use shipway_events::{Actor, Cause, ExecutorId, Fence, Meta, RegistrationId, RunId};
+use shipway_nodes::Outcome;
+use tonic::{Request, Response, Status};
+
+use crate::service::Shared;
+
+/// Serves `Work`.
+#[derive(Clone)]
+pub struct WorkApi {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[tonic::async_trait]
+impl Work for WorkApi {
+    async fn register(&self, request: Request<RegisterRequest>) -> Result<Response<RegisterReply>, Status> {
+        let request = request.into_inner();
+        let executor: ExecutorId = id("executor", &request.executor)?;
+        let registration: RegistrationId = id("registration", &request.registration)?;
+        let registry = &self.shared.registry;
+        if registry.register(executor, registration, request.light_slots, request.heavy_slots) {
+            tracing::info!(%executor, %registration, "an executor has started");
+            self.shared.take_over(executor, registration).await?;
+        }
+        Ok(Response::new(RegisterReply { generation: self.shared.log.generation() }))
+    }
+
+    async fn complete(&self, request: Request<CompleteRequest>) -> Result<Response<CompleteReply>, Status> {
+        let request = request.into_inner();
+        let run: RunId = id("run", &request.run)?;
+        let fence = Fence::from_raw(request.fence);
+        let outcome: Outcome = serde_json::from_str(&request.outcome_json)
+            .map_err(|error| Error::bad_request(format!("field `outcome_json`: {error}")))?;
+        let meta = Meta {
+            actor: Actor::System(format!("executor {}", request.executor)),
+            cause: Cause::Event(fence.position()),
+            trace: shipway_service_kit::current_trace(),
+        };
+        let command = Command::Complete { node: request.node, fence, outcome };
+        let reply = self.shared.book.command(run, command, meta).await?;
+        Ok(Response::new(CompleteReply { accepted: true, next: reply.next }))
+    }
+
+    async fn beat(&self, request: Request<BeatRequest>) -> Result<Response<BeatReply>, Status> {
+        let request = request.into_inner();
+        let executor: ExecutorId = id("executor", &request.executor)?;
+        let registration: RegistrationId = id("registration", &request.registration)?;
+        if !self.shared.registry.knows(executor, registration) {
+            return Ok(Response::new(BeatReply { known: false, ..BeatReply::default() }));
+        }
+        let (hold, stop) = self.shared.compare(executor, registration, &request.fences).await;
+        for run in self.shared.registry.take_waiting() {
+            self.shared.book.nudge(run, Command::Due).await;
+        }
+        Ok(Response::new(BeatReply { known: true, hold, stop }))
+    }
+}
+
+impl Shared {
+    /// A host has started again: what its earlier start was given is asked for again, with a higher fence and
+    /// the same effect keys. Its shims and keepers know what was done.
+    async fn take_over(&self, executor: ExecutorId, registration: RegistrationId) -> Result<(), Error> {
+        for run in self.open_runs().await? {
+            let state = match self.book.look(run).await {
+                Ok(state) => state,
+                Err(error) => {
+                    tracing::error!(%run, %error, "an open run could not be read");
+                    continue;
+                }
+            };
+            let fences: Vec<Fence> = state
+                .open_attempts()
+                .filter(|open| open.attempt.executor == executor && open.attempt.registration != registration)
+                .map(|open| open.fence)
+                .collect();
+            if fences.is_empty() {
+                self.book.nudge(run, Command::Due).await;
+                continue;
+            }
+            let meta = Meta { actor: crate::run::book::system(), cause: Cause::Run(run), trace: None };
+            let command = Command::AttemptsLost { fences, reason: "its executor started again".to_owned(), never_started: false };
+            if let Err(error) = self.book.command(run, command, meta).await {
+                tracing::error!(%run, %error, "the work of an earlier start could not be asked for again");
+            }
+        }
+        Ok(())
+    }
+
+    /// What an executor should hold and does not, and what it holds and should not.
+    async fn compare(
+        &self,
+        executor: ExecutorId,
+        registration: RegistrationId,
+        held: &[u64],
+    ) -> (Vec<shipway_contracts::v1::Assignment>, Vec<u64>) {
+        let mut hold = Vec::new();
+        let mut known = std::collections::BTreeSet::new();
+        for run in self.book.open_runs() {
+            let Ok(state) = self.book.look(run).await else { continue };
+            for open in state.open_attempts() {
+                if open.attempt.executor != executor || open.attempt.registration != registration {
+                    continue;
+                }
+                if !open.attempt.stopping {
+                    known.insert(open.fence.raw());
+                    if !held.contains(&open.fence.raw()) {
+                        hold.push(crate::run::actor::offer(&state, run, &open));
+                    }
+                }
+            }
+        }
+        let stop = held.iter().copied().filter(|fence| !known.contains(fence)).collect();
+        (hold, stop)
+    }
+}

@@ -1,0 +1,308 @@
+//! One run's task: takes the commands that have come, decides them one after another on the state that
+//! includes what is not yet committed, and appends everything at once.
+
+use std::time::Duration;
+
+use shipway_contracts::{Error, v1};
+use shipway_engine::{Command, OpenAttempt, RunState, decide_and_evolve};
+use shipway_eventing::log::{AppendError, Expected, Item, Write};
+use shipway_events::{
+    CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, RunId, StreamEvent, StreamName, Version, lane, run,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::book::{Book, Change, Handle, load};
+use crate::registry::{Bell, usage};
+
+/// What a run's task is asked.
+pub(crate) enum Message {
+    /// To decide and append.
+    Command { command: Command, meta: Meta, reply: oneshot::Sender<Result<Reply, Error>> },
+    /// To show its state.
+    Look(oneshot::Sender<Box<RunState>>),
+}
+
+/// The answer to a command that was taken.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reply {
+    /// The position of the last event that followed; 0 if nothing had to change.
+    pub(crate) position: Position,
+    /// Work that followed for the executor that asked.
+    pub(crate) next: Vec<v1::Assignment>,
+}
+
+/// A command whose decision waits for its commit.
+struct Decided {
+    reply: oneshot::Sender<Result<Reply, Error>>,
+    /// The executor that completed something: it gets what follows with its answer.
+    asker: Option<(ExecutorId, RegistrationId)>,
+}
+
+/// At most so many commands are decided for one commit.
+const BATCH: usize = 256;
+/// How many commands may wait for a run's task.
+const QUEUE: usize = 1024;
+/// How long a run's task waits after a failed append before it looks again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+pub(crate) struct Actor {
+    book: Book,
+    run: RunId,
+    state: RunState,
+    version: Version,
+    messages: mpsc::Receiver<Message>,
+    changed: watch::Sender<Change>,
+}
+
+impl Actor {
+    /// Starts the task of a run whose state has been loaded, or of one that is about to start.
+    pub(super) fn spawn(book: &Book, (state, version): (RunState, Version), run: RunId) -> Handle {
+        let (sender, messages) = mpsc::channel(QUEUE);
+        let (changed, receiver) = watch::channel(Change::default());
+        book.shared.registry.correct(&crate::registry::Usage::new(), &usage(&state));
+        let actor = Self { book: book.clone(), run, state, version, messages, changed };
+        let span = tracing::info_span!(parent: None, "run", %run);
+        book.shared.tasks.spawn(actor.work().instrument(span));
+        Handle { messages: sender, changed: receiver }
+    }
+
+    async fn work(mut self) {
+        let mut batch = Vec::with_capacity(BATCH);
+        // What is ready or due when a run is opened has nobody else to say so.
+        if self.state.started().is_some() {
+            self.decide_batch(vec![]).await;
+        }
+        loop {
+            if self.state.is_over() && self.book.close(self.run, &self.messages) {
+                return;
+            }
+            let due = self.state.next_due().map(|at| at.since(self.book.shared.log.now()));
+            tokio::select! {
+                count = self.messages.recv_many(&mut batch, BATCH) => if count == 0 { return },
+                () = tokio::time::sleep(due.unwrap_or(Duration::MAX / 4)), if due.is_some() => {}
+            }
+            let commands = self.answer_looks(std::mem::take(&mut batch));
+            self.decide_batch(commands).await;
+            if self.state.started().is_none() && self.book.close(self.run, &self.messages) {
+                return;
+            }
+        }
+    }
+
+    fn answer_looks(&self, messages: Vec<Message>) -> Vec<(Command, Meta, oneshot::Sender<Result<Reply, Error>>)> {
+        let mut commands = Vec::with_capacity(messages.len());
+        for message in messages {
+            match message {
+                Message::Command { command, meta, reply } => commands.push((command, meta, reply)),
+                // Who stopped waiting does not need the answer.
+                Message::Look(reply) => drop(reply.send(Box::new(self.state.clone()))),
+            }
+        }
+        commands
+    }
+
+    /// Decides all commands, and whatever is due by now, and appends it in one go.
+    async fn decide_batch(&mut self, commands: Vec<(Command, Meta, oneshot::Sender<Result<Reply, Error>>)>) {
+        let shared = self.book.shared.clone();
+        let now = shared.log.now();
+        let mut events: Vec<run::Event> = Vec::new();
+        let mut decided = Vec::with_capacity(commands.len());
+        let mut meta: Option<Meta> = None;
+        let Self { state, run, .. } = self;
+        let ((), woken) = shared.registry.decide(*run, |slots| {
+            for (command, command_meta, reply) in commands {
+                let asker = asker(state, &command);
+                match decide_and_evolve(state, &command, &shared.language, slots, now) {
+                    Ok(more) => {
+                        if !more.is_empty() {
+                            meta.get_or_insert(command_meta);
+                        }
+                        events.extend(more);
+                        decided.push(Decided { reply, asker });
+                    }
+                    // Who stopped waiting does not need the answer.
+                    Err(rejection) => drop(reply.send(Err(crate::refusal(&rejection)))),
+                }
+            }
+            if decided.is_empty() && state.started().is_some() {
+                match decide_and_evolve(state, &Command::Due, &shared.language, slots, now) {
+                    Ok(more) => events.extend(more),
+                    Err(rejection) => tracing::error!(%rejection, "a run could not look at its timers"),
+                }
+            }
+            ((), state.ready().next().is_some())
+        });
+        for other in woken {
+            let book = self.book.clone();
+            shared.tasks.spawn(async move { book.nudge(other, Command::Due).await });
+        }
+        if events.is_empty() {
+            for decision in decided {
+                let _ = decision.reply.send(Ok(Reply::default()));
+            }
+            return;
+        }
+        let meta = meta.unwrap_or_else(|| Meta {
+            actor: super::book::system(),
+            cause: shipway_events::Cause::Run(self.run),
+            trace: None,
+        });
+        match self.append(&events, meta).await {
+            Ok((first, version)) => self.committed(&events, first, version, decided),
+            Err(error) => self.failed(error, decided).await,
+        }
+    }
+
+    async fn append(&self, events: &[run::Event], meta: Meta) -> Result<(Position, Version), AppendError> {
+        let shared = &self.book.shared;
+        let expected = if self.version == 0 { Expected::New } else { Expected::Version(self.version) };
+        let mut writes = vec![Write {
+            stream: StreamName::run(self.run),
+            expected,
+            events: events.iter().map(StreamEvent::encode).collect(),
+        }];
+        let mut steps = Vec::new();
+        for event in events {
+            match event {
+                run::Event::Started(_) => steps.push(lane::Event::from(lane::Admitted { run: self.run }).encode()),
+                run::Event::Ended(_) => steps.push(lane::Event::from(lane::Left { run: self.run }).encode()),
+                _ => {}
+            }
+        }
+        if let (false, Some(started)) = (steps.is_empty(), self.state.started()) {
+            let stream = StreamName::lane(started.flow);
+            writes.push(Write { stream, expected: Expected::Any, events: steps });
+        }
+        let command = match events.first() {
+            // Starting the same run twice is the same command.
+            Some(run::Event::Started(_)) => CommandId::new(self.run.uuid()),
+            _ => CommandId::new(Uuid::now_v7()),
+        };
+        let appended = shared.log.append(Item { command, meta, writes }).await?;
+        Ok((appended.first, self.version + events.len() as Version))
+    }
+
+    fn committed(&mut self, events: &[run::Event], first: Position, version: Version, decided: Vec<Decided>) {
+        let shared = self.book.shared.clone();
+        let generation = shared.log.generation();
+        self.version = version;
+        let mut assigned = Vec::new();
+        let mut stops = false;
+        for (position, event) in (first..).zip(events) {
+            self.state.settle(event, position, generation);
+            match event {
+                run::Event::AttemptRequested(request) => {
+                    let fence = Fence::new(generation, position);
+                    let key = (request.executor, request.registration);
+                    assigned.push((key, assignment(&self.state, self.run, request, fence)));
+                }
+                run::Event::NodeTimedOut(_) | run::Event::Aborting(_) | run::Event::NodeFailed(_) => stops = true,
+                _ => {}
+            }
+        }
+        let last = first + events.len() as Position - 1;
+        for decision in decided {
+            let mut reply = Reply { position: last, next: Vec::new() };
+            if let Some(asker) = decision.asker {
+                let (mine, others) = assigned.into_iter().partition(|(key, _)| *key == asker);
+                assigned = others;
+                reply.next = <Vec<(_, v1::Assignment)>>::into_iter(mine).map(|(_, work)| work).collect();
+            }
+            if let Err(Ok(unheard)) = decision.reply.send(Ok(reply)) {
+                // The executor went away before its answer: its next beat, or the bell, brings the work.
+                assigned.extend(unheard.next.into_iter().filter_map(|work| Some((decision.asker?, work))));
+            }
+        }
+        for ((executor, _), work) in assigned {
+            shared.registry.ring(executor, Bell::Assign(work));
+        }
+        if stops {
+            for open in self.state.open_attempts().filter(|open| open.attempt.stopping) {
+                shared.registry.ring(open.attempt.executor, Bell::Stop(open.fence));
+            }
+        }
+        self.changed.send_replace(Change { position: last, ended: self.state.ended().is_some() });
+    }
+
+    /// Nothing was written, or nobody knows: the log says what is, and whoever asked asks again.
+    async fn failed(&mut self, error: AppendError, decided: Vec<Decided>) {
+        tracing::warn!(%error, "a run's events were not appended; it is read again");
+        let was = usage(&self.state);
+        let shared = self.book.shared.clone();
+        loop {
+            match load(&*shared.log, self.run).await {
+                Ok(loaded) => (self.state, self.version) = loaded,
+                Err(super::book::LoadError::Unknown(_)) => (self.state, self.version) = (RunState::new(), 0),
+                Err(error) => {
+                    tracing::error!(%error, "a run could not be read");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            }
+            break;
+        }
+        shared.registry.correct(&was, &usage(&self.state));
+        let conflict = matches!(error, AppendError::Conflict { .. });
+        for decision in decided {
+            let message = if conflict && self.state.started().is_some() {
+                "the run was changed meanwhile; ask again"
+            } else {
+                "the log did not take it; ask again"
+            };
+            let _ = decision.reply.send(Err(Error::unavailable(message)));
+        }
+        self.changed.send_replace(Change { position: 0, ended: self.state.ended().is_some() });
+    }
+}
+
+/// The executor behind a completion, so that its answer can carry what follows.
+fn asker(state: &RunState, command: &Command) -> Option<(ExecutorId, RegistrationId)> {
+    let Command::Complete { node, .. } = command else { return None };
+    state.assignment(*node).map(|attempt| (attempt.executor, attempt.registration))
+}
+
+/// An attempt as its executor is told of it.
+pub(crate) fn assignment(state: &RunState, run: RunId, request: &run::AttemptRequested, fence: Fence) -> v1::Assignment {
+    v1::Assignment {
+        run: run.to_string(),
+        node: request.node,
+        attempt: request.attempt,
+        fence: fence.raw(),
+        effect: request.effect.to_string(),
+        effect_key: effect_key(run, request.node),
+        work_json: request.work.to_string(),
+        deadline: request.deadline.map_or(0, shipway_events::Timestamp::micros),
+        detached: request.detached,
+        trace: shipway_service_kit::current_trace().unwrap_or_default(),
+        project: project(state),
+    }
+}
+
+/// An open attempt as its executor is told of it again.
+pub(crate) fn offer(state: &RunState, run: RunId, open: &OpenAttempt<'_>) -> v1::Assignment {
+    v1::Assignment {
+        run: run.to_string(),
+        node: open.node,
+        attempt: open.attempt.number,
+        fence: open.fence.raw(),
+        effect: open.attempt.effect.to_string(),
+        effect_key: effect_key(run, open.node),
+        work_json: open.attempt.work.to_string(),
+        deadline: open.attempt.deadline.map_or(0, shipway_events::Timestamp::micros),
+        detached: open.attempt.detached,
+        trace: String::new(),
+        project: project(state),
+    }
+}
+
+fn project(state: &RunState) -> String {
+    state.started().map(|started| started.project.to_string()).unwrap_or_default()
+}
+
+/// Stable over all attempts of a node.
+pub(crate) fn effect_key(run: RunId, node: u32) -> String {
+    format!("{run}/{node}")
+}
+

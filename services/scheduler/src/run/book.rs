@@ -1,0 +1,225 @@
+//! The runs that are open here, each with one task that decides its commands one after another.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use shipway_contracts::Error;
+use shipway_engine::{Command, RunState};
+use shipway_eventing::log::{Log, ReadError};
+use shipway_events::{DecodeError, Meta, Position, RunId, StreamEvent, StreamName, Version, run};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::task::TaskTracker;
+
+use super::actor::{Actor, Message, Reply};
+use crate::{language::Documents, registry::Registry};
+
+/// All open runs of this process.
+#[derive(Clone)]
+pub(crate) struct Book {
+    pub(super) shared: Arc<Shared>,
+}
+
+pub(super) struct Shared {
+    pub(super) log: Arc<dyn Log>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) language: Documents,
+    pub(super) tasks: TaskTracker,
+    open: Mutex<HashMap<RunId, Handle>>,
+}
+
+/// The way to a run's task.
+#[derive(Clone)]
+pub(super) struct Handle {
+    pub(super) messages: mpsc::Sender<Message>,
+    pub(super) changed: watch::Receiver<Change>,
+}
+
+/// What watchers are told of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// The position of its last event; 0 when it was read again.
+    pub(crate) position: Position,
+    /// It has ended.
+    pub(crate) ended: bool,
+}
+
+/// Why a run's state could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    Unknown(RunId),
+    /// The log could not be read.
+    #[error("reading the events of run {run}")]
+    Read {
+        run: RunId,
+        #[source]
+        source: ReadError,
+    },
+    /// The log holds an event that this Shipway does not know.
+    #[error("reading the events of run {run}")]
+    Decode {
+        run: RunId,
+        #[source]
+        source: DecodeError,
+    },
+}
+
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Self {
+        match &error {
+            LoadError::Unknown(_) => Self::not_found(error.to_string()),
+            LoadError::Read { .. } => Self::unavailable(format!("{error}; try again")),
+            LoadError::Decode { .. } => Self::internal(&error),
+        }
+    }
+}
+
+/// How many events are read at a time while a run is folded.
+const PAGE: usize = 1000;
+
+impl Book {
+    pub(crate) fn new(log: Arc<dyn Log>, registry: Arc<Registry>, tasks: TaskTracker) -> Self {
+        let open = Mutex::new(HashMap::new());
+        Self { shared: Arc::new(Shared { log, registry, language: Documents, tasks, open }) }
+    }
+
+    /// Starts a run: its first events and its place in its lane are one append.
+    pub(crate) async fn start(&self, started: run::Started, meta: Meta) -> Result<Reply, Error> {
+        let id = started.run;
+        let handle = {
+            let mut open = self.open();
+            open.entry(id).or_insert_with(|| Actor::spawn(self, (RunState::new(), 0), id)).clone()
+        };
+        self.tell(handle, Command::Start { started: Box::new(started) }, meta).await?.ok_or_else(gone)
+    }
+
+    /// Gives a run a command. A rejection comes back as an error, in words.
+    pub(crate) async fn command(&self, run: RunId, command: Command, meta: Meta) -> Result<Reply, Error> {
+        // A task that is just ending answers nothing; the run is then opened again.
+        for _ in 0..3 {
+            let handle = self.handle(run).await?;
+            if let Some(reply) = self.tell(handle, command.clone(), meta.clone()).await? {
+                return Ok(reply);
+            }
+        }
+        Err(gone())
+    }
+
+    /// Lets a run look at its timers, or for room, without waiting for it.
+    pub(crate) async fn nudge(&self, run: RunId, command: Command) {
+        if let Ok(handle) = self.handle(run).await {
+            let (reply, _) = oneshot::channel();
+            let meta = Meta { actor: system(), cause: shipway_events::Cause::Clock, trace: None };
+            // A task that is just ending has nothing to do for a nudge.
+            let _ = handle.messages.send(Message::Command { command, meta, reply }).await;
+        }
+    }
+
+    /// The run as it is now.
+    pub(crate) async fn look(&self, run: RunId) -> Result<RunState, LoadError> {
+        let handle = self.open().get(&run).cloned();
+        if let Some(handle) = handle {
+            let (reply, answer) = oneshot::channel();
+            if handle.messages.send(Message::Look(reply)).await.is_ok()
+                && let Ok(state) = answer.await
+            {
+                return Ok(*state);
+            }
+        }
+        load(&*self.shared.log, run).await.map(|(state, _)| state)
+    }
+
+    /// Changes whenever the run does; none when the run is not open.
+    pub(crate) fn changes(&self, run: RunId) -> Option<watch::Receiver<Change>> {
+        self.open().get(&run).map(|handle| handle.changed.clone())
+    }
+
+    /// Whether the run has ended, as far as is known without asking it.
+    pub(crate) fn has_ended(&self, run: RunId) -> bool {
+        self.open().get(&run).is_none_or(|handle| handle.changed.borrow().ended)
+    }
+
+    /// The runs that are open here.
+    pub(crate) fn open_runs(&self) -> Vec<RunId> {
+        self.open().keys().copied().collect()
+    }
+
+    /// The run as it is now, if it is open here.
+    pub(crate) async fn look_if_open(&self, run: Option<RunId>) -> Option<RunState> {
+        let run = run.filter(|run| self.open().contains_key(run))?;
+        self.look(run).await.ok()
+    }
+
+    /// Opens a run, so that its timers and its work go on.
+    pub(crate) async fn open_run(&self, run: RunId) -> Result<(), LoadError> {
+        self.handle(run).await.map(|_| ())
+    }
+
+    async fn handle(&self, run: RunId) -> Result<Handle, LoadError> {
+        if let Some(handle) = self.open().get(&run) {
+            return Ok(handle.clone());
+        }
+        let state = load(&*self.shared.log, run).await?;
+        let mut open = self.open();
+        Ok(open.entry(run).or_insert_with(|| Actor::spawn(self, state, run)).clone())
+    }
+
+    async fn tell(&self, handle: Handle, command: Command, meta: Meta) -> Result<Option<Reply>, Error> {
+        let (reply, answer) = oneshot::channel();
+        if handle.messages.send(Message::Command { command, meta, reply }).await.is_err() {
+            return Ok(None);
+        }
+        match answer.await {
+            Ok(result) => result.map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Takes an ended run off the book, unless somebody has just written to it.
+    pub(super) fn close(&self, run: RunId, messages: &mpsc::Receiver<Message>) -> bool {
+        let mut open = self.open();
+        if !messages.is_empty() {
+            return false;
+        }
+        open.remove(&run);
+        true
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<RunId, Handle>> {
+        self.shared.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Folds a run's events; with the version of the last one.
+pub(crate) async fn load(log: &dyn Log, run: RunId) -> Result<(RunState, Version), LoadError> {
+    let stream = StreamName::run(run);
+    let mut state = RunState::new();
+    let mut after = 0;
+    loop {
+        let page = log.read_stream(&stream, after, PAGE).await.map_err(|source| LoadError::Read { run, source })?;
+        for raw in &page {
+            let recorded = run::Event::from_raw(raw).map_err(|source| LoadError::Decode { run, source })?;
+            state.evolve(&recorded, log.generation());
+            after = raw.version;
+        }
+        if page.len() < PAGE {
+            break;
+        }
+    }
+    if after == 0 { Err(LoadError::Unknown(run)) } else { Ok((state, after)) }
+}
+
+pub(crate) fn system() -> shipway_events::Actor {
+    shipway_events::Actor::System("scheduler".to_owned())
+}
+
+/// How long a watcher is spared changes that come close together.
+pub(crate) const QUIET: Duration = Duration::from_millis(25);
+
+fn gone() -> Error {
+    Error::unavailable("the run is being closed; try again")
+}

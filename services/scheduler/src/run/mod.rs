@@ -1,0 +1,5 @@
+//! Runs that go on: the book of open ones, a task for each, and how they look from outside.
+
+pub(crate) mod actor;
+pub(crate) mod book;
+pub(crate) mod present;

@@ -1,0 +1,88 @@
+//! A run as the API shows it.
+
+use serde_json::{Map, Value};
+use shipway_contracts::v1;
+use shipway_engine::RunState;
+use shipway_events::{Position, Timestamp, plan::PlanNode};
+
+/// The whole run, with its nodes.
+pub(crate) fn run(state: &RunState, position: Position) -> v1::Run {
+    let Some(started) = state.started() else { return v1::Run::default() };
+    let reason = state.ended().and_then(|ended| ended.reason.clone()).or_else(|| state.aborting().map(str::to_owned));
+    let nodes = started.plan.nodes.iter().zip(0..).map(|(plan, index)| node(state, plan, index)).collect();
+    v1::Run {
+        id: started.run.to_string(),
+        path: started.path.clone(),
+        project: started.project.to_string(),
+        flow: started.flow.to_string(),
+        flow_version: started.flow_version,
+        name: started.name.clone(),
+        description: started.description.clone(),
+        status: state.status().to_string(),
+        concluded: state.ended().is_some(),
+        origin: format!("{:?}", started.origin).to_lowercase(),
+        created_at: text(state.started_at()),
+        ended_at: text(state.ended_at()),
+        reason: reason.unwrap_or_default(),
+        nodes,
+        position,
+        triggers_json: if started.plan.triggers.is_empty() { String::new() } else { json(&started.plan.triggers) },
+    }
+}
+
+fn node(state: &RunState, plan: &PlanNode, index: u32) -> v1::Node {
+    let mut shown = v1::Node {
+        index,
+        r#ref: plan.reference.clone(),
+        kind: plan.kind.clone(),
+        parent: plan.parent.and_then(|parent| i32::try_from(parent).ok()).unwrap_or(-1),
+        max_attempts: plan.retry.as_ref().map_or(0, |retry| retry.max_attempts),
+        summary: summary(plan),
+        ..v1::Node::default()
+    };
+    let Some(node) = state.node(index) else { return shown };
+    shown.status = node.status.to_string();
+    shown.started_at = text(node.started_at);
+    shown.ended_at = text(node.ended_at);
+    shown.attempt = node.attempts;
+    shown.next_attempt_at = text(node.due);
+    if let Some(error) = &node.error {
+        (shown.error_code, shown.error_message) = (error.code.clone(), error.message.clone());
+    }
+    if let Some(outputs) = &node.outputs {
+        shown.outputs_json = json(outputs);
+    }
+    shown.waiting_for = node.reason.as_deref().unwrap_or_default().to_owned();
+    if let Some(later) = &node.later {
+        shown.later = match &later.error {
+            None => "ended well later".to_owned(),
+            Some(error) => format!("failed later: {}", error.message),
+        };
+    }
+    shown
+}
+
+/// What a node is about, in a few words: `shop-web-dev`, `shop-web-dev → shop-web-staging`.
+fn summary(plan: &PlanNode) -> String {
+    let at = |pointer: &str| plan.spec.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    match plan.kind.as_str() {
+        "Build" => at("/id"),
+        "Release" => format!("{} → {}", at("/origin/id"), at("/target/id")),
+        "JobRun" => at("/jobId"),
+        "AddonBackup" => at("/addonId"),
+        "Addon" => at("/name"),
+        "Workflow" => at("/type"),
+        "Message" => at("/kind"),
+        "Action" => ["/spec/data/command", "/spec/type"].map(at).into_iter().find(|text| !text.is_empty()).unwrap_or_default(),
+        "Condition" => at("/kind"),
+        _ => String::new(),
+    }
+}
+
+fn json(map: &Map<String, Value>) -> String {
+    serde_json::to_string(map).unwrap_or_default()
+}
+
+pub(crate) fn text(at: Option<Timestamp>) -> String {
+    at.map(|at| at.to_string()).unwrap_or_default()
+}
