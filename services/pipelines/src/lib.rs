@@ -2,3 +2,5 @@
 
 mod domain;
 mod secrets;
+mod environment;
+mod world;
