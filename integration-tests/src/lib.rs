@@ -1,1 +1,5 @@
 //! Real processes, real PostgreSQL, Git and clients.
+
+pub mod git;
+pub mod postgres;
+pub mod shipway;

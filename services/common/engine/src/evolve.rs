@@ -99,6 +99,7 @@ impl RunState {
             }
             Event::NodeSucceeded(e) => {
                 self.release(e.node, End::Succeeded);
+                self.at_mut(e.node).reason = None;
                 self.keep_outputs(e.node, &e.outputs);
                 self.keep_effects(&e.effects);
                 self.end(e.node, NodeStatus::Success, at, ops);
@@ -263,7 +264,9 @@ impl RunState {
     }
 
     fn fail(&mut self, n: u32, error: &NodeError, at: Timestamp, ops: &mut VecDeque<Op>) {
-        self.at_mut(n).error = Some(Arc::new(error.clone()));
+        let node = self.at_mut(n);
+        node.error = Some(Arc::new(error.clone()));
+        node.reason = None;
         self.first_failure.get_or_insert(n);
         self.not_run_inside(n, "the workflow around it failed before it", at);
         self.end(n, NodeStatus::Failure, at, ops);

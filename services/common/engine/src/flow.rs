@@ -179,6 +179,7 @@ impl RunState {
                     match &mut self.at_mut(n).attempt {
                         Some(attempt) => {
                             attempt.stopping = true;
+                            self.clear_timers(n);
                             self.set_status(n, NodeStatus::Aborting, at);
                         }
                         None => self.end(n, NodeStatus::Aborted, at, ops),

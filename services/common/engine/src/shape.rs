@@ -168,3 +168,47 @@ fn order(node: &PlanNode) -> Option<Order> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn node(kind: &str, parent: Option<u32>, depends_on: &[u32]) -> PlanNode {
+        let spec = json!({ "type": "graph" });
+        PlanNode {
+            kind: kind.to_owned(),
+            parent,
+            spec,
+            depends_on: depends_on.to_vec(),
+            ..PlanNode::default()
+        }
+    }
+
+    fn refusal(nodes: Vec<PlanNode>) -> String {
+        check(&Plan { nodes, ..Plan::default() }).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_carried_out_is_refused_with_the_reason() {
+        let root = || node("Workflow", None, &[]);
+        assert_eq!(refusal(vec![]), "node 0 of the plan is missing: a run needs at least its root");
+        let two_roots = refusal(vec![root(), node("Noop", None, &[])]);
+        assert_eq!(two_roots, "node 1 of the plan has no parent and is not the root");
+        let backwards = refusal(vec![root(), node("Noop", Some(2), &[]), root()]);
+        assert_eq!(backwards, "node 1 of the plan comes before its parent 2");
+        let leaf = refusal(vec![root(), node("Noop", Some(0), &[]), node("Noop", Some(1), &[])]);
+        assert_eq!(leaf, "node 2 of the plan is a step of node 1, which is no workflow");
+        let circle = refusal(vec![root(), node("Noop", Some(0), &[2]), node("Noop", Some(0), &[1])]);
+        assert_eq!(circle, "node 1 of the plan depends on itself through `dependsOn`");
+        let stranger = refusal(vec![root(), node("Noop", Some(0), &[0])]);
+        assert_eq!(
+            stranger,
+            "node 1 of the plan depends on node 0, which is not a step of the same workflow"
+        );
+        let odd = PlanNode { spec: json!({ "type": "odd" }), ..root() };
+        let odd = refusal(vec![odd]);
+        assert!(odd.starts_with("node 0 of the plan has the workflow type \"odd\""), "{odd}");
+    }
+}

@@ -5,6 +5,7 @@
 pub mod blobs;
 mod gate;
 pub mod log;
+pub mod verify;
 
 pub use blobs::{BlobId, Blobs};
 pub use log::{

@@ -145,7 +145,7 @@ pub(crate) struct Link<'a> {
 
 impl Link<'_> {
     /// Fields of fixed size first, then texts that cannot contain the NUL between them.
-    pub fn after(&self, before: &[u8]) -> [u8; 32] {
+    pub(super) fn after(&self, before: &[u8]) -> [u8; 32] {
         let mut hash = Sha256::new();
         hash.update(before);
         hash.update(self.digest);

@@ -58,13 +58,19 @@ struct Decided<'a> {
 impl Writer for SqliteWriter {
     async fn commit(&mut self, items: &[Prepared]) -> Result<Vec<Outcome>, sqlx::Error> {
         let _turn = self.file.gate.enter().await;
-        let mut answers = HashMap::new();
-        if items.iter().flat_map(|item| &item.writes).any(|write| self.must_look_up(write)) {
-            answers = self.look_up(items).await?;
-        }
-        for last_try in [false, true] {
+        let writes = || items.iter().flat_map(|item| &item.writes);
+        let mut answers = match writes().any(|write| self.must_look_up(write)) {
+            true => Some(self.look_up(items).await?),
+            false => None,
+        };
+        loop {
             let at = self.clock.now().max(self.head.at);
-            let (decided, head) = self.decide(items, &answers, at);
+            let (decided, head) = self.decide(items, answers.as_ref(), at);
+            // A conflict may be a known command's, which gets its old answer instead.
+            if answers.is_none() && decided.outcomes.iter().any(Result::is_err) {
+                answers = Some(self.look_up(items).await?);
+                continue;
+            }
             if decided.events.is_empty() {
                 return Ok(decided.outcomes);
             }
@@ -73,14 +79,13 @@ impl Writer for SqliteWriter {
                 Err(error) => {
                     self.forget().await?;
                     let unknown = error.as_database_error().is_some_and(|error| error.is_unique_violation());
-                    if last_try || !unknown {
+                    if answers.is_some() || !unknown {
                         return Err(error);
                     }
-                    answers = self.look_up(items).await?;
+                    answers = Some(self.look_up(items).await?);
                 }
             }
         }
-        unreachable!("the last try returns")
     }
 
     async fn close(self) {
@@ -119,13 +124,13 @@ impl SqliteWriter {
     fn decide<'a>(
         &self,
         items: &'a [Prepared],
-        answers: &HashMap<CommandId, Appended>,
+        answers: Option<&HashMap<CommandId, Appended>>,
         at: Timestamp,
     ) -> (Decided<'a>, Head) {
         let mut decided = Decided::default();
         let mut head = self.head;
         for item in items {
-            let outcome = match answers.get(&item.command) {
+            let outcome = match answers.and_then(|answers| answers.get(&item.command)) {
                 Some(answer) => Ok(answer.clone()),
                 None => self.decide_item(item, at, &mut decided, &mut head),
             };

@@ -1,0 +1,128 @@
+//! One diagnostic flow through all services: a signed push comes in, is judged, starts a run, goes to the
+//! executor and back, and is shown.
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use shipway_integration_tests::shipway::{Shipway, wait};
+
+const PIPELINE: &str = r#"
+kind: Project
+spec: {name: lab, region: local}
+---
+kind: Pipeline
+spec:
+  name: lab
+  projectId: lab
+  stages:
+    - name: Development
+      releaseFlow:
+        kind: ReleaseFlow
+        spec:
+          apiVersion: v1.2
+          triggers:
+            - ref: app
+              vcsService: github
+              repoUrl: https://github.com/example/lab
+              branchRestrictions: [main]
+              prRestrictions: []
+          spec:
+            kind: Workflow
+            spec:
+              type: sequential
+              steps:
+                - {kind: Noop, ref: first, spec: {fib: 20, outputs: {sha: "${triggers.app.sha}"}}}
+                - kind: Workflow
+                  ref: both
+                  spec:
+                    type: parallel
+                    steps:
+                      - {kind: Noop, ref: left, spec: {outputs: {of: "${refs.first.sha}"}}}
+                      - {kind: Noop, ref: right, spec: {}}
+"#;
+
+#[tokio::test]
+async fn a_signed_push_runs_a_flow_through_all_services() {
+    let shipway = Shipway::up("noop").unwrap();
+    let file = shipway.data().join("lab.yaml");
+    std::fs::write(&file, PIPELINE).unwrap();
+    let applied = shipway.json(&["apply", "-f", file.to_str().unwrap()]).unwrap();
+    let hook = &applied["hooks"][0];
+    assert_eq!(hook["kind"], "git", "{applied}");
+
+    let sha = "3f2a91c03f2a91c03f2a91c03f2a91c03f2a91c0";
+    let first = deliver(hook, sha, "d-1").await;
+    let run = first["runs"][0]["id"].as_str().unwrap().to_owned();
+    let again = deliver(hook, sha, "d-1").await;
+    assert_eq!(again["runs"][0]["id"], run.as_str(), "a repeat is answered the same");
+
+    let ended = shipway.ended(&run).unwrap();
+    assert_eq!(ended["status"], "success", "{ended:#}");
+    let nodes = ended["nodes"].as_array().unwrap();
+    let left = nodes.iter().find(|node| node["ref"] == "left").unwrap();
+    assert_eq!(left["outputs"]["of"], sha);
+    let fib = nodes.iter().find(|node| node["ref"] == "first").unwrap();
+    assert_eq!(fib["outputs"]["fib"], 6765);
+    let runs = shipway.json(&["runs"]).unwrap();
+    assert_eq!(runs["runs"].as_array().unwrap().len(), 1, "one run, however often it was delivered: {runs}");
+
+    let unmatched = deliver_to(hook, "refs/heads/other", sha, "d-2").await;
+    assert_eq!(unmatched["runs"].as_array().map(Vec::len), Some(0), "{unmatched}");
+    wait("the verdict on the other branch", || {
+        let deliveries = shipway.json(&["deliveries"])?;
+        Ok(deliveries.to_string().contains("other").then_some(()))
+    })
+    .unwrap();
+    let verdict = shipway.shipway(&["verify"]).unwrap();
+    assert!(verdict.contains("ok") || verdict.contains("proven"), "{verdict}");
+}
+
+#[tokio::test]
+async fn a_forged_push_changes_nothing() {
+    let shipway = Shipway::up("forged").unwrap();
+    let file = shipway.data().join("lab.yaml");
+    std::fs::write(&file, PIPELINE).unwrap();
+    let applied = shipway.json(&["apply", "-f", file.to_str().unwrap()]).unwrap();
+    let url = applied["hooks"][0]["url"].as_str().unwrap();
+    let answer = reqwest::Client::new()
+        .post(url)
+        .header("content-type", "application/json")
+        .header("x-github-event", "push")
+        .header("x-github-delivery", "d-1")
+        .header("x-hub-signature-256", format!("sha256={}", "0".repeat(64)))
+        .body("{}")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 401);
+    let runs = shipway.json(&["runs"]).unwrap();
+    assert_eq!(runs["runs"].as_array().map(Vec::len), Some(0));
+}
+
+async fn deliver(hook: &Value, sha: &str, id: &str) -> Value {
+    deliver_to(hook, "refs/heads/main", sha, id).await
+}
+
+async fn deliver_to(hook: &Value, reference: &str, sha: &str, id: &str) -> Value {
+    let body = json!({
+        "ref": reference, "before": "0".repeat(40), "after": sha, "created": true, "deleted": false,
+        "forced": false, "commits": [], "head_commit": {"id": sha, "message": "a change"},
+        "repository": {"clone_url": "https://github.com/example/lab.git", "html_url": "https://github.com/example/lab"},
+        "sender": {"login": "somebody"}
+    })
+    .to_string();
+    let mut mac = Hmac::<Sha256>::new_from_slice(hook["secret"].as_str().unwrap().as_bytes()).unwrap();
+    mac.update(body.as_bytes());
+    let answer = reqwest::Client::new()
+        .post(hook["url"].as_str().unwrap())
+        .header("content-type", "application/json")
+        .header("x-github-event", "push")
+        .header("x-github-delivery", id)
+        .header("x-hub-signature-256", format!("sha256={}", hex::encode(mac.finalize().into_bytes())))
+        .body(body)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 202);
+    answer.json().await.unwrap()
+}

@@ -1,0 +1,72 @@
+//! A language small enough to see through: what a node asks for stands in its specification as it is.
+
+use serde_json::{Map, Value, json};
+use shipway_engine::{Language, RunState, Step};
+use shipway_events::{ProjectId, ResourceId, plan::Artifact, run::NodeError};
+use shipway_nodes::workload::{Command, Job, Noop, Target, Workload};
+
+/// Specifications are objects of flags: `done` (nothing to do), `broken` (cannot be resolved), `needs: ref`
+/// (cannot be resolved without that node's outputs), `heavy` (takes a process slot), `detached`.
+pub(crate) struct Toy;
+
+impl Language for Toy {
+    fn step(&self, state: &RunState, node: u32) -> Result<Step, NodeError> {
+        let spec = &state.plan_node(node).unwrap().spec;
+        let flag = |name: &str| spec.get(name).is_some();
+        if flag("broken") {
+            return Err(error("bad_reference", "the specification cannot be resolved", false));
+        }
+        if let Some(needs) = spec.get("needs").and_then(Value::as_str)
+            && outputs(state, needs).is_none()
+        {
+            return Err(error("bad_reference", &format!("`{needs}` has no outputs"), false));
+        }
+        Ok(match flag("done") {
+            true => Step::Done { outputs: Map::from_iter([("done".to_owned(), json!(true))]) },
+            false => Step::Work {
+                work: if flag("heavy") { job() } else { Workload::Noop(Noop::default()) },
+                detached: flag("detached"),
+            },
+        })
+    }
+
+    /// `true`, `false`, or `ref.output`.
+    fn truthy(&self, state: &RunState, _node: u32, value: &Value) -> Result<bool, NodeError> {
+        match value {
+            Value::Bool(value) => Ok(*value),
+            Value::String(path) => {
+                let (reference, output) = path.split_once('.').unwrap();
+                let found = outputs(state, reference).and_then(|outputs| outputs.get(output));
+                let found =
+                    found.ok_or_else(|| error("bad_reference", &format!("`{path}` is not known"), false))?;
+                Ok(found == &json!("true") || found == &json!(true))
+            }
+            _ => Err(error("bad_reference", "neither true nor false", false)),
+        }
+    }
+}
+
+pub(crate) fn error(code: &str, message: &str, transient: bool) -> NodeError {
+    NodeError { code: code.to_owned(), message: message.to_owned(), transient }
+}
+
+fn outputs<'a>(state: &'a RunState, reference: &str) -> Option<&'a Map<String, Value>> {
+    state.node(state.node_by_ref(reference)?)?.outputs.as_deref()
+}
+
+fn job() -> Workload {
+    let text = || "x".to_owned();
+    let nil = "00000000-0000-0000-0000-000000000000";
+    Workload::Job(Job {
+        job: Target {
+            project: nil.parse::<ProjectId>().unwrap(),
+            id: nil.parse::<ResourceId>().unwrap(),
+            slug: text(),
+        },
+        job_run: text(),
+        artifact: Artifact { digest: text(), build: text(), service: text(), commit: text(), branch: text() },
+        command: Command::Process(text()),
+        environment: Map::new(),
+        deadline_seconds: None,
+    })
+}

@@ -1,0 +1,85 @@
+//! Plans as indented text: `name: kind flag flag=value`, a step two spaces further in than its workflow.
+
+use serde_json::{Value, json};
+use shipway_events::{
+    EffectClass,
+    plan::{Backoff, Plan, PlanNode, Retry, When},
+    run::{Origin, Started},
+};
+
+/// The plan that the text says.
+pub(crate) fn plan(text: &str) -> Plan {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut nodes: Vec<PlanNode> = Vec::new();
+    let mut above: Vec<(usize, u32)> = Vec::new();
+    for (line, at) in lines.into_iter().zip(0_u32..) {
+        above.retain(|(depth, _)| *depth < indent(line));
+        let mut node = node(line.trim(), &nodes);
+        node.parent = above.last().map(|(_, at)| *at);
+        node.pointer = format!("/{at}");
+        above.push((indent(line), at));
+        nodes.push(node);
+    }
+    Plan { nodes, ..Plan::default() }
+}
+
+/// A run of that plan.
+pub(crate) fn started(plan: Plan) -> Started {
+    let nil = "00000000-0000-0000-0000-000000000000";
+    Started {
+        run: nil.parse().unwrap(),
+        project: nil.parse().unwrap(),
+        pipeline: None,
+        flow: nil.parse().unwrap(),
+        path: "shop/test".to_owned(),
+        flow_version: 1,
+        name: "a run".to_owned(),
+        description: String::new(),
+        origin: Origin::Manual,
+        plan,
+    }
+}
+
+fn node(line: &str, earlier: &[PlanNode]) -> PlanNode {
+    let (name, rest) = line.split_once(": ").unwrap_or_else(|| panic!("`{line}` is not `name: kind …`"));
+    let mut words = rest.split_whitespace();
+    let kind = words.next().unwrap();
+    let mut node = PlanNode { reference: name.to_owned(), interruptible: true, ..PlanNode::default() };
+    node.spec = match kind {
+        "sequential" | "parallel" | "graph" => json!({ "type": kind }),
+        _ => json!({}),
+    };
+    node.kind = if node.spec.get("type").is_some() { "Workflow" } else { kind }.to_owned();
+    for word in words {
+        let (flag, value) = word.split_once('=').unwrap_or((word, ""));
+        let number = |text: &str| text.parse::<u32>().unwrap_or_else(|_| panic!("`{word}` is no number"));
+        match flag {
+            "when" => node.when = serde_json::from_value::<When>(json!(value)).unwrap(),
+            "effect" => node.effect = Some(EffectClass::parse(value).unwrap()),
+            "timeout" => node.timeout_seconds = Some(number(value)),
+            "skip" => node.skip = Some(value.parse::<bool>().map_or(json!(value), Value::Bool)),
+            "retry" => node.retry = Some(retry(value)),
+            "after" => {
+                let index =
+                    |name: &str| earlier.iter().position(|node| node.reference == name).unwrap() as u32;
+                node.depends_on = value.split(',').map(index).collect();
+            }
+            "needs" => node.spec["needs"] = json!(value),
+            "failFast" | "done" | "broken" | "heavy" | "detached" => node.spec[flag] = json!(true),
+            _ => panic!("`{word}` is not known"),
+        }
+    }
+    node
+}
+
+/// `3/fixed/60` or `5/exponential/2/30`.
+fn retry(text: &str) -> Retry {
+    let parts: Vec<&str> = text.split('/').collect();
+    Retry {
+        max_attempts: parts[0].parse().unwrap(),
+        backoff: serde_json::from_value::<Backoff>(json!(parts[1])).unwrap(),
+        delay: parts[2].parse().unwrap(),
+        max_delay: parts.get(3).map(|limit| limit.parse().unwrap()),
+    }
+}

@@ -1,0 +1,256 @@
+//! A run told as commands in words, each answered by the events that it makes, in words.
+
+use std::{fmt::Write as _, time::Duration};
+
+use serde_json::{Map, Value, json};
+use shipway_engine::{Command, Free, Resolution, RunState, Slots, decide_and_evolve, invariants, why};
+use shipway_events::{
+    Actor, Cause, Fence, Meta, NodeStatus, Position, Recorded, StreamEvent, Timestamp,
+    run::{Effect, Event},
+};
+use shipway_nodes::workload::Outcome;
+
+use crate::{
+    language::{Toy, error},
+    plan,
+};
+
+/// A run with its log, a clock and executors.
+pub(crate) struct Story {
+    plan: String,
+    pub(crate) state: RunState,
+    pub(crate) log: Vec<Recorded<Event>>,
+    now: Timestamp,
+    /// Name, light slots, heavy slots, start.
+    executors: Vec<(char, u32, u32, u32)>,
+}
+
+impl Story {
+    /// A story about a plan, before anything has happened; there is one executor with many slots, `a`.
+    pub(crate) fn new(plan: &str) -> Self {
+        let executors = vec![('a', 256, 8, 1)];
+        Self { plan: plan.to_owned(), state: RunState::new(), log: Vec::new(), now: at(0), executors }
+    }
+
+    /// Carries out a command and returns what was recorded, a line each; or why it was refused.
+    pub(crate) fn tell(&mut self, line: &str) -> Vec<String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let rest = |from: usize| words[from..].join(" ");
+        let command = match words[0] {
+            "start" => Command::Start { started: Box::new(plan::started(plan::plan(&self.plan))) },
+            "assign" => Command::Assign,
+            "abort" => Command::Abort { reason: rest(1) },
+            "lost" => {
+                let fences = vec![self.fence(self.node(words[1]))];
+                let never_started = words.get(2) == Some(&"never-started");
+                Command::AttemptsLost { fences, reason: "its executor is gone".to_owned(), never_started }
+            }
+            "resolve" => {
+                let resolution = match words[2] {
+                    "happened" => Resolution::Happened,
+                    "failed" => Resolution::Failed("it had not".to_owned()),
+                    _ => Resolution::Again,
+                };
+                Command::Resolve { node: self.node(words[1]), resolution }
+            }
+            "wait" => {
+                self.now = self.now.plus(Duration::from_secs(words[1].parse().unwrap()));
+                Command::Due
+            }
+            "executors" => {
+                self.executors = words[1..].iter().map(|word| executor(word)).collect();
+                return Vec::new();
+            }
+            "restart" => {
+                let before = std::mem::take(&mut self.state);
+                for recorded in &self.log {
+                    self.state.evolve(recorded, 0);
+                }
+                assert_eq!(before.nodes(), self.state.nodes(), "the log says something else than the state");
+                Command::Assign
+            }
+            "why" => return why(&self.state, self.now).into_iter().map(|blocker| blocker.words).collect(),
+            name => self.complete(self.node(name), &words[1..]),
+        };
+        self.carry_out(&command)
+    }
+
+    fn carry_out(&mut self, command: &Command) -> Vec<String> {
+        let mut slots = self.slots();
+        let events = match decide_and_evolve(&mut self.state, command, &Toy, &mut slots, self.now) {
+            Ok(events) => events,
+            Err(rejection) => return vec![format!("refused: {rejection}")],
+        };
+        let mut lines = Vec::new();
+        for event in events {
+            let position = self.log.len() as Position + 1;
+            self.state.settle(&event, position, 0);
+            lines.push(format!("{position} {}", self.words(&event)));
+            self.log.push(recorded(event, position, self.now));
+        }
+        invariants::check(&self.state).unwrap();
+        invariants::check_history(&self.log, 0).unwrap();
+        lines
+    }
+
+    /// The statuses at the end: the run's, then each node's.
+    pub(crate) fn summary(&self) -> String {
+        let over = if self.state.is_over() { ", over" } else { "" };
+        let mut text = format!("= {}{over}\n", self.state.status());
+        for (node, plan) in self.state.nodes().iter().zip(&self.state.plan().unwrap().nodes) {
+            let _ = write!(text, "= {}: {}", plan.reference, node.status);
+            if let Some(reason) = &node.reason {
+                let _ = write!(text, " ({reason})");
+            }
+            if node.status == NodeStatus::Failure
+                && let Some(error) = &node.error
+            {
+                let _ = write!(text, " ({}: {})", error.code, error.message);
+            }
+            if let Some(later) = &node.later {
+                let how = later.error.as_ref().map_or("well", |error| error.code.as_str());
+                let _ = write!(text, ", later ended {how}");
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    fn complete(&self, node: u32, words: &[&str]) -> Command {
+        let fence = words.iter().find_map(|word| word.strip_prefix("fence="));
+        let fence = fence.map_or_else(|| self.fence(node), |at| Fence::new(0, at.parse().unwrap()));
+        let outputs = || {
+            let pairs = words[1..].iter().filter(|word| !word.starts_with("fence="));
+            pairs
+                .filter_map(|word| word.split_once('='))
+                .map(|(name, value)| (name.to_owned(), json!(value)))
+                .collect::<Map<String, Value>>()
+        };
+        let reason = "said the executor".to_owned();
+        let outcome = match words[0] {
+            "ok" => Outcome::Succeeded { outputs: outputs(), effects: Vec::new() },
+            "backed-up" => Outcome::Succeeded { outputs: outputs(), effects: vec![backed_up()] },
+            "started" => Outcome::Started { outputs: outputs() },
+            "fails" => Outcome::Failed { error: error("broken", "it broke", false) },
+            "stumbles" => Outcome::Failed { error: error("busy", "try again", true) },
+            "stopped" => Outcome::Stopped,
+            "refused" => Outcome::Refused { reason },
+            "unknown" => Outcome::Unknown { reason },
+            other => panic!("`{other}` is no outcome"),
+        };
+        Command::Complete { node, fence, outcome }
+    }
+
+    fn words(&self, event: &Event) -> String {
+        let data = serde_json::from_str::<Value>(&event.encode().data).unwrap();
+        let mut text = event.kind().trim_start_matches("run.").replace('_', " ");
+        if let Some(node) = data.get("node").and_then(Value::as_u64) {
+            let _ = write!(text, " {}", self.state.plan_node(node as u32).unwrap().reference);
+        }
+        let mut detail = |name: &str, value: String| {
+            let _ = write!(text, " {name}={value}");
+        };
+        match event {
+            Event::AttemptRequested(e) => {
+                detail("attempt", e.attempt.to_string());
+                detail("on", name(e.executor).to_string());
+                if let Some(deadline) = e.deadline {
+                    detail("until", seconds(deadline));
+                }
+            }
+            Event::RetryScheduled(e) => {
+                detail("attempt", e.attempt.to_string());
+                detail("at", seconds(e.at));
+            }
+            Event::NodeFailed(e) => detail("code", e.error.code.clone()),
+            Event::NodeEndedLater(e) => {
+                detail("error", e.error.as_ref().map_or("none", |error| &error.code).to_owned());
+            }
+            Event::OutcomeRejected(e) => detail("fence", e.fence.position().to_string()),
+            Event::Ended(e) => {
+                detail("status", e.status.to_string());
+                if let Some(reason) = &e.reason {
+                    detail("because", reason.clone());
+                }
+            }
+            _ => {}
+        }
+        text
+    }
+
+    fn slots(&self) -> Slots {
+        let free = self.executors.iter().map(|(name, light, heavy, start)| {
+            let here = |heavy: bool| {
+                let open = self.state.open_attempts().filter(|open| {
+                    open.attempt.executor == id(*name as u32)
+                        && open.attempt.registration == id(*start)
+                        && open.attempt.heavy == heavy
+                });
+                open.count() as u32
+            };
+            Free {
+                executor: id(*name as u32),
+                registration: id(*start),
+                light: light.saturating_sub(here(false)),
+                heavy: heavy.saturating_sub(here(true)),
+            }
+        });
+        Slots::new(free)
+    }
+
+    fn node(&self, reference: &str) -> u32 {
+        let plan = plan::plan(&self.plan);
+        let found = plan.nodes.iter().position(|node| node.reference == reference);
+        found.unwrap_or_else(|| panic!("`{reference}` is no node and no command")) as u32
+    }
+
+    /// The fence of the node's latest attempt.
+    fn fence(&self, node: u32) -> Fence {
+        let request = self.log.iter().rev().find_map(|recorded| match &recorded.event {
+            Event::AttemptRequested(e) if e.node == node => Some(Fence::new(0, recorded.position)),
+            _ => None,
+        });
+        request.unwrap_or_default()
+    }
+}
+
+/// An event with an envelope that does not matter.
+pub(crate) fn recorded(event: Event, position: Position, at: Timestamp) -> Recorded<Event> {
+    let meta = Meta { actor: Actor::System("test".to_owned()), cause: Cause::Clock, trace: None };
+    Recorded { position, version: position, at, meta, command: id(0), event }
+}
+
+/// An id with this number.
+pub(crate) fn id<T: std::str::FromStr<Err: std::fmt::Debug>>(number: u32) -> T {
+    format!("{number:032x}").parse().unwrap()
+}
+
+/// So many seconds after the story's beginning.
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_micros(seconds * 1_000_000)
+}
+
+fn seconds(at: Timestamp) -> String {
+    format!("{}s", at.millis() as f64 / 1000.0)
+}
+
+fn name(executor: shipway_events::ExecutorId) -> char {
+    ('a'..='z').find(|name| id::<shipway_events::ExecutorId>(*name as u32) == executor).unwrap()
+}
+
+/// `a:light/heavy`, with `@start` for another start than the first.
+fn executor(word: &str) -> (char, u32, u32, u32) {
+    let (word, start) = word.split_once('@').unwrap_or((word, "1"));
+    let (name, slots) = word.split_once(':').unwrap();
+    let (light, heavy) = slots.split_once('/').unwrap();
+    (name.chars().next().unwrap(), light.parse().unwrap(), heavy.parse().unwrap(), start.parse().unwrap())
+}
+
+fn backed_up() -> Effect {
+    Effect::BackedUp {
+        addon: "db".to_owned(),
+        backup: "b1".to_owned(),
+        digest: "sha256:1".to_owned(),
+        bytes: 1,
+    }
+}

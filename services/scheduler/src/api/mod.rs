@@ -1,0 +1,9 @@
+//! The gRPC services.
+
+mod events;
+mod runs;
+mod work;
+
+pub use events::EventsApi;
+pub use runs::RunsApi;
+pub use work::WorkApi;

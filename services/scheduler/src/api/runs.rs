@@ -1,0 +1,166 @@
+//! Runs for people: `shipway.v1.Runs`.
+
+use std::{pin::Pin, sync::Arc};
+
+use futures::{Stream, StreamExt};
+use serde_json::{Map, Value};
+use shipway_contracts::{
+    Error, id,
+    v1::{
+        AbortRunRequest, GetRunRequest, GetStateReply, GetStateRequest, ListRunsReply, ListRunsRequest, Run,
+        StartRunReply, StartRunRequest, WatchRunRequest, runs_server::Runs,
+    },
+};
+use shipway_engine::Command;
+use shipway_events::{Cause, Meta, RunId, Timestamp, run::Origin};
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    run::{book::QUIET, present},
+    service::Shared,
+    start::{Asked, FlowChoice},
+};
+
+/// Serves `Runs`.
+#[derive(Clone)]
+pub struct RunsApi {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[tonic::async_trait]
+impl Runs for RunsApi {
+    type WatchRunStream = Pin<Box<dyn Stream<Item = Result<Run, Status>> + Send>>;
+
+    #[tracing::instrument(skip_all)]
+    async fn start_run(&self, request: Request<StartRunRequest>) -> Result<Response<StartRunReply>, Status> {
+        let actor = shipway_service_kit::actor(request.metadata());
+        let request = request.into_inner();
+        let arguments = arguments(&request.arguments_json)?;
+        let choice = if request.document_json.is_empty() {
+            FlowChoice::Published { project: request.project, flow: request.flow }
+        } else {
+            FlowChoice::Document(request.document_json)
+        };
+        let asked = Asked {
+            // The run of a command is always the same run.
+            run: id("command", &request.command)?,
+            choice,
+            name: request.name,
+            description: request.description,
+            origin: Origin::Manual,
+            arguments,
+            triggers: Map::new(),
+            meta: Meta { actor, cause: Cause::Request, trace: shipway_service_kit::current_trace() },
+            at_least: 0,
+        };
+        Ok(Response::new(self.shared.start(asked).await?))
+    }
+
+    async fn get_run(&self, request: Request<GetRunRequest>) -> Result<Response<Run>, Status> {
+        let run = self.shared.find_run(&request.into_inner().run).await?;
+        Ok(Response::new(self.shared.show(run).await?))
+    }
+
+    async fn list_runs(&self, request: Request<ListRunsRequest>) -> Result<Response<ListRunsReply>, Status> {
+        Ok(Response::new(self.shared.list_runs(request.into_inner()).await?))
+    }
+
+    async fn watch_run(&self, request: Request<WatchRunRequest>) -> Result<Response<Self::WatchRunStream>, Status> {
+        let run = self.shared.find_run(&request.into_inner().run).await?;
+        let (sender, receiver) = mpsc::channel(4);
+        let shared = self.shared.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = watch(&shared, run, &sender) => {}
+                () = shared.stopping.cancelled() => {}
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver).boxed()))
+    }
+
+    async fn abort_run(&self, request: Request<AbortRunRequest>) -> Result<Response<Run>, Status> {
+        let actor = shipway_service_kit::actor(request.metadata());
+        let request = request.into_inner();
+        let run = self.shared.find_run(&request.run).await?;
+        let reason = if request.reason.is_empty() { "asked to stop".to_owned() } else { request.reason };
+        let meta = Meta { actor, cause: Cause::Request, trace: shipway_service_kit::current_trace() };
+        self.shared.book.command(run, Command::Abort { reason }, meta).await?;
+        Ok(Response::new(self.shared.show(run).await?))
+    }
+
+    async fn get_state(&self, request: Request<GetStateRequest>) -> Result<Response<GetStateReply>, Status> {
+        let request = request.into_inner();
+        let at: Option<Timestamp> = match request.at.as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(|error| Error::bad_request(format!("field `at`: {error}")))?),
+        };
+        Ok(Response::new(self.shared.state(at, &request.project).await?))
+    }
+}
+
+/// Sends the run, then again after each change, until it has ended. Changes that come close together are one.
+async fn watch(shared: &Shared, run: RunId, sender: &mpsc::Sender<Result<Run, Status>>) {
+    let mut changes = shared.book.changes(run);
+    loop {
+        if let Some(changes) = &mut changes {
+            changes.borrow_and_update();
+        }
+        let shown = shared.show(run).await;
+        let ended = shown.as_ref().map_or(true, |shown| shown.concluded);
+        if sender.send(shown.map_err(Status::from)).await.is_err() || ended {
+            return;
+        }
+        let Some(open) = &mut changes else {
+            changes = shared.book.changes(run);
+            if changes.is_none() && shared.book.open_run(run).await.is_err() {
+                return;
+            }
+            continue;
+        };
+        let changed = tokio::select! {
+            changed = open.changed() => changed,
+            () = sender.closed() => return,
+        };
+        if changed.is_err() {
+            // The run was closed: it is over, or its task was replaced.
+            changes = None;
+            continue;
+        }
+        quiet(shared, run, open).await;
+    }
+}
+
+/// Waits until nothing has changed for a moment, or the run has ended.
+async fn quiet(shared: &Shared, run: RunId, changes: &mut tokio::sync::watch::Receiver<u64>) {
+    let settle = async {
+        loop {
+            if shared.book.has_ended(run) {
+                return;
+            }
+            changes.borrow_and_update();
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    // Time is up or the run has ended: either way there is something to show.
+    let _ = timeout(QUIET, settle).await;
+}
+
+fn arguments(text: &str) -> Result<Map<String, Value>, Error> {
+    if text.is_empty() {
+        return Ok(Map::new());
+    }
+    serde_json::from_str(text)
+        .map_err(|error| Error::bad_request(format!("field `arguments_json`: not a JSON object: {error}")))
+}
+
+impl Shared {
+    /// The run as the API shows it.
+    pub(crate) async fn show(&self, run: RunId) -> Result<Run, Error> {
+        let state = self.book.look(run).await?;
+        Ok(present::run(&state, *self.log.tail().borrow()))
+    }
+}

@@ -1,0 +1,118 @@
+//! The meaning of nodes' specifications, for the engine: the documents' expressions and the kinds of nodes.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+use shipway_documents::{
+    Problem,
+    expr::{Lookup, Scope, resolve},
+    secret, truthy,
+};
+use shipway_engine::{Language, RunState, Step};
+use shipway_events::{NodeStatus, plan::Plan, run::NodeError};
+use shipway_nodes::{StepContext, find};
+
+/// Documents' expressions and the list of kinds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Documents;
+
+impl Language for Documents {
+    fn step(&self, state: &RunState, node: u32) -> Result<Step, NodeError> {
+        let (plan, planned) = state.plan().zip(state.plan_node(node)).ok_or_else(|| gone(node))?;
+        let scope = Outputs { state, plan };
+        let spec = resolve(&planned.spec, &scope, &format!("{}/spec", planned.pointer)).map_err(unresolved)?;
+        let kind = find(&planned.kind).ok_or_else(|| gone(node))?;
+        let started = state.started().ok_or_else(|| gone(node))?;
+        let mut builds = Cow::Borrowed(&plan.builds);
+        if !state.builds().is_empty() {
+            builds.to_mut().extend(state.builds().iter().map(|(id, artifact)| (id.clone(), artifact.clone())));
+        }
+        let mut backups = Cow::Borrowed(&plan.backups);
+        if !state.backups().is_empty() {
+            backups.to_mut().extend(state.backups().iter().map(|(id, pin)| (id.clone(), pin.clone())));
+        }
+        let step = kind.step(
+            &spec,
+            &StepContext {
+                run: started.run,
+                node,
+                reference: &planned.reference,
+                project: started.project,
+                condition: planned.condition.as_deref(),
+                timeout_seconds: planned.timeout_seconds,
+                resources: &plan.resources,
+                deployed: &plan.deployed,
+                released: state.released(),
+                builds: &builds,
+                backups: &backups,
+            },
+        )?;
+        Ok(match step {
+            shipway_nodes::Step::Done { outputs } => Step::Done { outputs },
+            shipway_nodes::Step::Work(work) => {
+                let detached = planned.condition.is_none() && kind.may_be_detached();
+                Step::Work { work, detached }
+            }
+        })
+    }
+
+    fn truthy(&self, state: &RunState, node: u32, value: &Value) -> Result<bool, NodeError> {
+        let (plan, planned) = state.plan().zip(state.plan_node(node)).ok_or_else(|| gone(node))?;
+        let scope = Outputs { state, plan };
+        let pointer = format!("{}/skipNodeExecution", planned.pointer);
+        let value = resolve(value, &scope, &pointer).map_err(unresolved)?;
+        if secret::is_secret(&value) {
+            return Err(NodeError {
+                code: "secret_steers".to_owned(),
+                message: format!("{pointer}: what is skipped may not depend on a secret; use a plain argument"),
+                transient: false,
+            });
+        }
+        // The reference writes the words in quotes.
+        Ok(value.as_str().map_or_else(|| truthy(&value), |text| !matches!(text, "" | "false")))
+    }
+}
+
+/// The names that are known when a node's turn comes.
+struct Outputs<'a> {
+    state: &'a RunState,
+    plan: &'a Plan,
+}
+
+impl Scope for Outputs<'_> {
+    fn arg(&self, name: &str) -> Lookup<'_> {
+        Lookup::from_option(self.plan.args.get(name), || self.plan.args.keys().cloned().collect())
+    }
+
+    fn reference(&self, reference: &str) -> Lookup<'_> {
+        let Some(node) = self.state.node_by_ref(reference).and_then(|index| self.state.node(index)) else {
+            let known = self.plan.nodes.iter().map(|node| node.reference.clone()).collect();
+            return Lookup::Missing { known };
+        };
+        match (&node.outputs, node.status) {
+            (Some(outputs), _) => Lookup::Value(Cow::Owned(Value::Object((**outputs).clone()))),
+            (None, NodeStatus::Skipped) => Lookup::Skipped(reference.to_owned()),
+            (None, _) => Lookup::Later,
+        }
+    }
+
+    fn trigger(&self, reference: &str) -> Lookup<'_> {
+        Lookup::from_option(self.plan.triggers.get(reference), || self.plan.triggers.keys().cloned().collect())
+    }
+}
+
+fn unresolved(problems: Vec<Problem>) -> NodeError {
+    let lines: Vec<String> = problems
+        .iter()
+        .map(|problem| {
+            let help = problem.help.as_deref().map(|help| format!(" ({help})")).unwrap_or_default();
+            format!("{}: {}{help}", problem.pointer, problem.message)
+        })
+        .collect();
+    NodeError { code: "unresolved".to_owned(), message: lines.join("\n"), transient: false }
+}
+
+fn gone(node: u32) -> NodeError {
+    let message = format!("node {node} is not in the plan, or of a kind that this Shipway does not have");
+    NodeError { code: "unknown_kind".to_owned(), message, transient: false }
+}

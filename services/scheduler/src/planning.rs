@@ -1,0 +1,292 @@
+//! From a flow's document to a run's plan. No input or output: everything it needs is handed in.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use serde_json::{Map, Value};
+use shipway_contracts::{
+    Error,
+    v1::{FlowForRunReply, Problem, problem},
+};
+use shipway_documents::{
+    Problems, Severity,
+    expr::{Lookup, Scope, resolve_partly},
+    flow::{Flow, Node, Placed, TriggerSource},
+};
+use shipway_events::{
+    FlowId, PipelineId, ProjectId,
+    plan::{Artifact, BackupPin, PinnedResource, Plan, PlanNode},
+    run::{Origin, Started},
+};
+use shipway_nodes::validate::{Resource, StageContext, validate_flow};
+use uuid::Uuid;
+
+use crate::start::Asked;
+
+/// What there is in the project when a run starts.
+#[derive(Debug, Default)]
+pub(crate) struct World {
+    /// What each resource has, by its id in documents.
+    pub(crate) deployed: BTreeMap<String, Artifact>,
+    pub(crate) builds: BTreeMap<String, Artifact>,
+    pub(crate) backups: BTreeMap<String, BackupPin>,
+}
+
+/// The answer of the projects' home for a document that belongs to no project: diagnostic nodes only.
+pub(crate) fn diagnostic(text: &str) -> Result<FlowForRunReply, Error> {
+    let document: Value =
+        serde_json::from_str(text).map_err(|error| Error::bad_request(format!("field `document_json`: {error}")))?;
+    if let Some(kind) = foreign_kind(document.get("spec").unwrap_or(&Value::Null)) {
+        return Err(Error::bad_request(format!(
+            "field `document_json`: a document without a pipeline may hold `Workflow` and `Noop`, not `{kind}`; \
+             apply a pipeline to use it"
+        )));
+    }
+    let nil = Uuid::nil().to_string();
+    Ok(FlowForRunReply {
+        project: nil.clone(),
+        flow: nil,
+        path: "diagnostic".to_owned(),
+        version: 1,
+        document_json: text.to_owned(),
+        ..FlowForRunReply::default()
+    })
+}
+
+fn foreign_kind(node: &Value) -> Option<&str> {
+    match node.get("kind").and_then(Value::as_str)? {
+        "Noop" => None,
+        "Workflow" => node.pointer("/spec/steps").and_then(Value::as_array)?.iter().find_map(foreign_kind),
+        other => Some(other),
+    }
+}
+
+/// Pins a run: its arguments, its triggers' values, its nodes with everything resolved that can be, the
+/// resources that they may name and what those have now.
+pub(crate) fn plan(asked: &Asked, reply: &FlowForRunReply, world: World) -> Result<Started, Vec<Problem>> {
+    let document: Value = serde_json::from_str(&reply.document_json).map_err(|error| broken(&error.to_string()))?;
+    let overrides: Map<String, Value> = match reply.overrides_json.as_str() {
+        "" => Map::new(),
+        text => serde_json::from_str(text).map_err(|error| broken(&error.to_string()))?,
+    };
+    let flow = Flow::parse(&document).map_err(|problems| shown(&problems))?;
+    let resources = resources(reply)?;
+    if asked.origin != Origin::Resource {
+        let problems = validate_flow(&flow, &stage(reply, &resources));
+        if problems.has_errors() {
+            return Err(shown(&problems));
+        }
+    }
+    let args = flow.argument_values(&overrides, &asked.arguments).map_err(|problems| shown(&problems))?;
+    let triggers = trigger_values(&flow, asked);
+    let nodes = nodes(&flow, &Start { flow: &flow, args: &args, triggers: &triggers })?;
+    let plan = pin(nodes, args, triggers, resources, world);
+    let id = |text: &str| Uuid::parse_str(text).unwrap_or_default();
+    let name = if asked.name.is_empty() { asked.run.to_string() } else { asked.name.clone() };
+    Ok(Started {
+        run: asked.run,
+        project: ProjectId::new(id(&reply.project)),
+        pipeline: (!reply.pipeline.is_empty()).then(|| PipelineId::new(id(&reply.pipeline))),
+        flow: FlowId::new(id(&reply.flow)),
+        path: reply.path.clone(),
+        flow_version: reply.version,
+        name,
+        description: asked.description.clone(),
+        origin: if reply.path == "diagnostic" { Origin::Bench } else { asked.origin },
+        plan,
+    })
+}
+
+/// The names that are known when a run starts: arguments and triggers. Nodes come later.
+struct Start<'a> {
+    flow: &'a Flow,
+    args: &'a Map<String, Value>,
+    triggers: &'a Map<String, Value>,
+}
+
+impl Scope for Start<'_> {
+    fn arg(&self, name: &str) -> Lookup<'_> {
+        Lookup::from_option(self.args.get(name), || self.args.keys().cloned().collect())
+    }
+
+    fn reference(&self, reference: &str) -> Lookup<'_> {
+        if self.flow.nodes().iter().any(|placed| placed.node.reference == reference) {
+            return Lookup::Later;
+        }
+        let known = self.flow.nodes().iter().map(|placed| placed.node.reference.clone()).collect();
+        Lookup::Missing { known }
+    }
+
+    fn trigger(&self, reference: &str) -> Lookup<'_> {
+        Lookup::from_option(self.triggers.get(reference), || self.triggers.keys().cloned().collect())
+    }
+}
+
+/// Every trigger of the flow has values: those that came, over its defaults (its repository, and its branch where
+/// a rule names exactly one).
+fn trigger_values(flow: &Flow, asked: &Asked) -> Map<String, Value> {
+    let mut values = Map::new();
+    for trigger in &flow.triggers {
+        let mut defaults = Map::new();
+        if let TriggerSource::Git(git) = &trigger.source {
+            defaults.insert("repoUrl".to_owned(), Value::from(git.repo_url.clone()));
+            if let [branch] = git.branch_restrictions.as_slice()
+                && !branch.contains('*')
+            {
+                defaults.insert("branch".to_owned(), Value::from(branch.clone()));
+            }
+        }
+        values.insert(trigger.reference.clone(), Value::Object(defaults));
+    }
+    for (reference, given) in &asked.triggers {
+        let slot = values.entry(reference.clone()).or_insert_with(|| Value::Object(Map::new()));
+        match (slot, given) {
+            (Value::Object(slot), Value::Object(given)) => {
+                slot.extend(given.iter().map(|(key, value)| (key.clone(), value.clone())));
+            }
+            (slot, given) => *slot = given.clone(),
+        }
+    }
+    values
+}
+
+fn nodes(flow: &Flow, scope: &Start<'_>) -> Result<Vec<PlanNode>, Vec<Problem>> {
+    let placed = flow.nodes();
+    let mut problems = Problems::new();
+    let mut nodes = Vec::with_capacity(placed.len());
+    for Placed { node, parent } in &placed {
+        let spec = resolved(&node.spec, scope, &format!("{}/spec", node.pointer), &mut problems);
+        let skip = node.skip.as_ref().map(|skip| {
+            resolved(skip, scope, &format!("{}/skipNodeExecution", node.pointer), &mut problems)
+        });
+        let timeout = node.timeout.as_ref().map(|timeout| {
+            resolved(timeout, scope, &format!("{}/timeoutDuration", node.pointer), &mut problems)
+        });
+        nodes.push(PlanNode {
+            reference: node.reference.clone(),
+            kind: node.kind.clone(),
+            parent: *parent,
+            pointer: node.pointer.clone(),
+            spec,
+            condition: node.condition.clone(),
+            timeout_seconds: timeout.and_then(|timeout| seconds(&timeout, node, &mut problems)),
+            retry: node.retry.clone(),
+            when: node.when,
+            skip,
+            effect: node.effect,
+            interruptible: node.interruptible,
+            depends_on: Vec::new(),
+        });
+    }
+    if problems.has_errors() { Err(shown(&problems)) } else { Ok(nodes) }
+}
+
+fn resolved(value: &Value, scope: &Start<'_>, pointer: &str, problems: &mut Problems) -> Value {
+    match resolve_partly(value, scope, pointer) {
+        Ok(value) => value,
+        Err(found) => {
+            problems.extend(found);
+            Value::Null
+        }
+    }
+}
+
+/// A timeout in seconds, after arguments: 30 to 14,400.
+fn seconds(timeout: &Value, node: &Node, problems: &mut Problems) -> Option<u32> {
+    let number = timeout.as_u64().or_else(|| timeout.as_str()?.trim().parse().ok());
+    match number.and_then(|number| u32::try_from(number).ok()) {
+        Some(seconds) if (30..=14_400).contains(&seconds) => Some(seconds),
+        _ => {
+            let pointer = format!("{}/timeoutDuration", node.pointer);
+            let message = format!("`timeoutDuration` is {timeout}, not a number of seconds from 30 to 14400");
+            problems.push(shipway_documents::Problem::error(pointer, message));
+            None
+        }
+    }
+}
+
+/// What the nodes may name goes into the plan, and nothing else: a run of a small flow has a small plan.
+fn pin(
+    nodes: Vec<PlanNode>,
+    args: Map<String, Value>,
+    triggers: Map<String, Value>,
+    resources: BTreeMap<String, PinnedResource>,
+    world: World,
+) -> Plan {
+    let text: String = nodes.iter().map(|node| node.spec.to_string()).collect::<Vec<_>>().join("\n");
+    // An id that comes from another node's outputs is not known yet: then every resource may be meant.
+    let open = nodes.iter().any(|node| node.kind != "Workflow" && node.kind != "Noop" && node.spec.to_string().contains("${"));
+    let named = |id: &str| open || text.contains(&format!("\"{id}\""));
+    let latest = text.contains("\"latest\"");
+    let resources: BTreeMap<_, _> = resources.into_iter().filter(|(slug, _)| named(slug)).collect();
+    let builds = newest(world.builds, |build, artifact| {
+        text.contains(build) || (latest && resources.contains_key(&artifact.service))
+    });
+    Plan {
+        deployed: world.deployed.into_iter().filter(|(slug, _)| resources.contains_key(slug)).collect(),
+        builds,
+        backups: world.backups.into_iter().filter(|(id, pin)| named(id) || resources.contains_key(&pin.addon)).collect(),
+        nodes,
+        args,
+        triggers,
+        resources,
+    }
+}
+
+fn newest(
+    builds: BTreeMap<String, Artifact>,
+    wanted: impl Fn(&str, &Artifact) -> bool,
+) -> BTreeMap<String, Artifact> {
+    builds.into_iter().filter(|(build, artifact)| wanted(build, artifact)).collect()
+}
+
+fn resources(reply: &FlowForRunReply) -> Result<BTreeMap<String, PinnedResource>, Vec<Problem>> {
+    reply
+        .resources
+        .iter()
+        .filter(|resource| !resource.json.is_empty())
+        .map(|resource| {
+            let pinned = serde_json::from_str(&resource.json).map_err(|error| broken(&error.to_string()))?;
+            Ok((resource.slug.clone(), pinned))
+        })
+        .collect()
+}
+
+fn stage<'a>(reply: &'a FlowForRunReply, resources: &'a BTreeMap<String, PinnedResource>) -> StageContext<'a> {
+    let known = reply
+        .resources
+        .iter()
+        .filter_map(|resource| {
+            let kind = resources.get(&resource.slug)?.kind;
+            let stage = (!resource.stage.is_empty()).then_some(Cow::Borrowed(resource.stage.as_str()));
+            let unusable = (!resource.unusable.is_empty()).then_some(Cow::Borrowed(resource.unusable.as_str()));
+            Some((Cow::Borrowed(resource.slug.as_str()), Resource { kind, stage, unusable }))
+        })
+        .collect();
+    let previous = (!reply.previous_stage.is_empty()).then_some(Cow::Borrowed(reply.previous_stage.as_str()));
+    StageContext { stage: Cow::Borrowed(reply.stage.as_str()), previous, resources: known }
+}
+
+fn broken(why: &str) -> Vec<Problem> {
+    let message = format!("the flow's stored document cannot be read: {why}");
+    vec![Problem { severity: problem::Severity::Error.into(), message, ..Problem::default() }]
+}
+
+/// Problems as the API shows them.
+pub(crate) fn shown(problems: &Problems) -> Vec<Problem> {
+    let severity = |severity| match severity {
+        Severity::Warning => problem::Severity::Warning,
+        Severity::Error | Severity::Unsupported => problem::Severity::Error,
+    };
+    problems
+        .iter()
+        .map(|problem| Problem {
+            severity: severity(problem.severity).into(),
+            pointer: problem.pointer.clone(),
+            message: problem.message.clone(),
+            help: problem.help.clone().unwrap_or_default(),
+            line: problem.line.unwrap_or(0),
+            column: problem.column.unwrap_or(0),
+            file: String::new(),
+        })
+        .collect()
+}

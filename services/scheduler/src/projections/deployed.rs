@@ -1,0 +1,141 @@
+//! `deployed`, `builds` and `backups`: what runs made, and what ran where since when. History is kept, so that
+//! what was deployed at any time can be asked.
+
+use async_trait::async_trait;
+use shipway_eventing::views::{ApplyError, Projection};
+use shipway_events::{
+    RawEvent, StreamEvent,
+    run::{self, Effect},
+};
+use sqlx::AnyConnection;
+
+/// The read model of effects.
+pub(super) struct Deployed;
+
+const SCHEMA: &[&str] = &[
+    "CREATE TABLE run_projects_1 (run TEXT PRIMARY KEY, project TEXT NOT NULL)",
+    "CREATE TABLE deployed_1 (
+        resource TEXT NOT NULL, position BIGINT NOT NULL, project TEXT NOT NULL, slug TEXT NOT NULL,
+        at BIGINT NOT NULL, run TEXT NOT NULL, digest TEXT NOT NULL, build TEXT NOT NULL, service TEXT NOT NULL,
+        commit_sha TEXT NOT NULL, branch TEXT NOT NULL, PRIMARY KEY (resource, position))",
+    "CREATE INDEX deployed_1_project ON deployed_1 (project, at)",
+    "CREATE TABLE builds_1 (
+        project TEXT NOT NULL, build TEXT NOT NULL, position BIGINT NOT NULL, service TEXT NOT NULL,
+        digest TEXT NOT NULL, commit_sha TEXT NOT NULL, branch TEXT NOT NULL, PRIMARY KEY (project, build))",
+    "CREATE INDEX builds_1_service ON builds_1 (project, service, position)",
+    "CREATE TABLE backups_1 (
+        project TEXT NOT NULL, backup TEXT NOT NULL, position BIGINT NOT NULL, addon TEXT NOT NULL,
+        digest TEXT NOT NULL, bytes BIGINT NOT NULL, PRIMARY KEY (project, backup))",
+];
+
+const PROJECT: &str = "INSERT INTO run_projects_1 (run, project) VALUES ($1, $2)";
+const PROJECT_OF: &str = "SELECT project FROM run_projects_1 WHERE run = $1";
+const RELEASED: &str = "INSERT INTO deployed_1 (resource, position, project, slug, at, run, digest, build, service,
+        commit_sha, branch)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    ON CONFLICT (resource, position) DO NOTHING";
+const BUILT: &str = "INSERT INTO builds_1 (project, build, position, service, digest, commit_sha, branch)
+    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (project, build) DO NOTHING";
+const BACKED_UP: &str = "INSERT INTO backups_1 (project, backup, position, addon, digest, bytes)
+    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (project, backup) DO NOTHING";
+
+#[async_trait]
+impl Projection for Deployed {
+    fn name(&self) -> &'static str {
+        "deployed"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        &["run"]
+    }
+
+    fn schema(&self) -> &'static [&'static str] {
+        SCHEMA
+    }
+
+    async fn apply(&self, tables: &mut AnyConnection, events: &[RawEvent]) -> Result<(), ApplyError> {
+        for raw in events {
+            // A node without effects, which most are, has no such word in its event.
+            let may_have_effects = raw.data.contains("\"effects\"")
+                && matches!(raw.kind.as_str(), "run.node_succeeded" | "run.node_ended_later");
+            // Diagnostic runs make nothing.
+            let makes_something = raw.kind == "run.started" && !raw.data.contains("\"origin\":\"bench\"");
+            if !may_have_effects && !makes_something {
+                continue;
+            }
+            let run = raw.stream.id().unwrap_or_default();
+            let effects = match run::Event::from_raw(raw)?.event {
+                run::Event::Started(started) => {
+                    sqlx::query(PROJECT).bind(run).bind(started.project.to_string()).execute(&mut *tables).await?;
+                    continue;
+                }
+                run::Event::NodeSucceeded(done) => done.effects,
+                run::Event::NodeEndedLater(done) => done.effects,
+                _ => continue,
+            };
+            let project: Option<String> = sqlx::query_scalar(PROJECT_OF).bind(run).fetch_optional(&mut *tables).await?;
+            let Some(project) = project else { continue };
+            for effect in effects {
+                record(tables, raw, run, &project, effect).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn record(
+    tables: &mut AnyConnection,
+    raw: &RawEvent,
+    run: &str,
+    project: &str,
+    effect: Effect,
+) -> Result<(), ApplyError> {
+    let position = raw.position.cast_signed();
+    match effect {
+        Effect::Released { target, slug, artifact } => {
+            sqlx::query(RELEASED)
+                .bind(target.to_string())
+                .bind(position)
+                .bind(project)
+                .bind(slug)
+                .bind(raw.at.micros())
+                .bind(run)
+                .bind(artifact.digest)
+                .bind(artifact.build)
+                .bind(artifact.service)
+                .bind(artifact.commit)
+                .bind(artifact.branch)
+                .execute(&mut *tables)
+                .await?;
+        }
+        Effect::Built { artifact } => {
+            sqlx::query(BUILT)
+                .bind(project)
+                .bind(artifact.build)
+                .bind(position)
+                .bind(artifact.service)
+                .bind(artifact.digest)
+                .bind(artifact.commit)
+                .bind(artifact.branch)
+                .execute(&mut *tables)
+                .await?;
+        }
+        Effect::BackedUp { addon, backup, digest, bytes } => {
+            sqlx::query(BACKED_UP)
+                .bind(project)
+                .bind(backup)
+                .bind(position)
+                .bind(addon)
+                .bind(digest)
+                .bind(bytes.cast_signed())
+                .execute(&mut *tables)
+                .await?;
+        }
+        Effect::AddonStarted { .. } | Effect::Restored { .. } | Effect::JobRan { .. } => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! `runs`: one row a run, for lists and for finding what is open after a restart.
+
+use async_trait::async_trait;
+use shipway_eventing::views::{ApplyError, Projection};
+use shipway_events::{RawEvent, StreamEvent, run};
+use sqlx::AnyConnection;
+
+/// The read model of runs.
+pub(super) struct Runs;
+
+const SCHEMA: &[&str] = &[
+    "CREATE TABLE runs_1 (
+        run TEXT PRIMARY KEY, project TEXT NOT NULL, flow TEXT NOT NULL, path TEXT NOT NULL, name TEXT NOT NULL,
+        description TEXT NOT NULL, flow_version BIGINT NOT NULL, origin TEXT NOT NULL, status TEXT NOT NULL,
+        reason TEXT NOT NULL, created BIGINT NOT NULL, ended BIGINT NOT NULL, trailing BIGINT NOT NULL,
+        position BIGINT NOT NULL)",
+    "CREATE INDEX runs_1_position ON runs_1 (position)",
+    "CREATE INDEX runs_1_path ON runs_1 (path, position)",
+    "CREATE INDEX runs_1_open ON runs_1 (position) WHERE ended = 0 OR trailing > 0",
+];
+
+const START: &str = "INSERT INTO runs_1 (run, project, flow, path, name, description, flow_version, origin, status,
+        reason, created, ended, trailing, position)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', '', $9, 0, 0, $10)";
+const TRAIL: &str = "UPDATE runs_1 SET trailing = trailing + $2 WHERE run = $1";
+const END: &str = "UPDATE runs_1 SET status = $2, reason = $3, ended = $4 WHERE run = $1";
+
+#[async_trait]
+impl Projection for Runs {
+    fn name(&self) -> &'static str {
+        "runs"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        &["run"]
+    }
+
+    fn schema(&self) -> &'static [&'static str] {
+        SCHEMA
+    }
+
+    async fn apply(&self, tables: &mut AnyConnection, events: &[RawEvent]) -> Result<(), ApplyError> {
+        for raw in events {
+            // Most events of a run leave its row as it is.
+            if !matches!(raw.kind.as_str(), "run.started" | "run.ended" | "run.node_started" | "run.node_ended_later") {
+                continue;
+            }
+            let run = raw.stream.id().unwrap_or_default();
+            match run::Event::from_raw(raw)?.event {
+                run::Event::Started(started) => {
+                    sqlx::query(START)
+                        .bind(run)
+                        .bind(started.project.to_string())
+                        .bind(started.flow.to_string())
+                        .bind(started.path)
+                        .bind(started.name)
+                        .bind(started.description)
+                        .bind(i64::from(started.flow_version))
+                        .bind(format!("{:?}", started.origin).to_lowercase())
+                        .bind(raw.at.micros())
+                        .bind(raw.position.cast_signed())
+                        .execute(&mut *tables)
+                        .await?;
+                }
+                run::Event::NodeStarted(_) => {
+                    sqlx::query(TRAIL).bind(run).bind(1_i64).execute(&mut *tables).await?;
+                }
+                run::Event::NodeEndedLater(_) => {
+                    sqlx::query(TRAIL).bind(run).bind(-1_i64).execute(&mut *tables).await?;
+                }
+                run::Event::Ended(ended) => {
+                    sqlx::query(END)
+                        .bind(run)
+                        .bind(ended.status.as_str())
+                        .bind(ended.reason.unwrap_or_default())
+                        .bind(raw.at.micros())
+                        .execute(&mut *tables)
+                        .await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

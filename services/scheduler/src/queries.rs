@@ -1,0 +1,194 @@
+//! Questions to the read tables.
+
+use std::collections::BTreeMap;
+
+use shipway_contracts::{
+    Error,
+    v1::{ListRunsReply, ListRunsRequest, Run},
+};
+use shipway_events::{
+    ProjectId, RunId, Timestamp,
+    plan::{Artifact, BackupPin},
+};
+use sqlx::{AnyPool, Row, any::AnyRow};
+
+use crate::{run::present, service::Shared};
+
+/// What a resource was given, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    pub(crate) project: String,
+    pub(crate) slug: String,
+    pub(crate) run: String,
+    pub(crate) at: Timestamp,
+    pub(crate) artifact: Artifact,
+}
+
+
+const OPEN: &str = "SELECT run FROM runs_1 WHERE ended = 0 OR trailing > 0 ORDER BY position";
+const BY_START: &str = "SELECT run FROM runs_1 WHERE run >= $1 AND run < $2 ORDER BY run LIMIT 2";
+const LATEST: &str = "SELECT run FROM runs_1 WHERE ($1 = '' OR status = $1) ORDER BY position DESC LIMIT 1";
+const LIST: &str = "SELECT run, project, flow, path, name, description, flow_version, origin, status, reason, created, ended,
+    position FROM runs_1
+    WHERE position < $1 AND ($2 = '' OR path = $2) AND ($3 = '' OR status = $3) AND ($4 = '' OR project = $4)
+    ORDER BY position DESC LIMIT $5";
+const DEPLOYED: &str = "SELECT d.project, d.slug, d.run, d.at, d.digest, d.build, d.service, d.commit_sha, d.branch
+    FROM deployed_1 d
+    WHERE ($1 = '' OR d.project = $1) AND d.at <= $2
+      AND d.position = (SELECT max(e.position) FROM deployed_1 e WHERE e.resource = d.resource AND e.at <= $2)
+    ORDER BY d.project, d.slug";
+const BUILDS: &str = "SELECT build, service, digest, commit_sha, branch FROM builds_1
+    WHERE project = $1 ORDER BY position DESC LIMIT 200";
+const BACKUPS: &str = "SELECT backup, addon, digest FROM backups_1 WHERE project = $1 ORDER BY position DESC LIMIT 200";
+
+impl Shared {
+    /// Runs that are not over, oldest first.
+    pub(crate) async fn open_runs(&self) -> Result<Vec<RunId>, Error> {
+        let rows: Vec<String> = sqlx::query_scalar(OPEN).fetch_all(self.tables()).await.map_err(away)?;
+        Ok(rows.iter().filter_map(|run| run.parse().ok()).collect())
+    }
+
+    /// The run that a text means: an id, the beginning of one, `@latest` or `@failed`.
+    pub(crate) async fn find_run(&self, text: &str) -> Result<RunId, Error> {
+        if let Ok(run) = text.parse() {
+            return Ok(run);
+        }
+        self.caught_up().await?;
+        let found: Vec<String> = match text {
+            "@latest" => sqlx::query_scalar(LATEST).bind("").fetch_all(self.tables()).await,
+            "@failed" => sqlx::query_scalar(LATEST).bind("failure").fetch_all(self.tables()).await,
+            _ if text.len() >= 4 && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-') => {
+                let after = format!("{text}g");
+                sqlx::query_scalar(BY_START).bind(text).bind(after).fetch_all(self.tables()).await
+            }
+            _ => {
+                return Err(Error::bad_request(format!(
+                    "`{text}` names no run: give an id, the beginning of one (4 hex digits or more), @latest or @failed"
+                )));
+            }
+        }
+        .map_err(away)?;
+        match found.as_slice() {
+            [run] => run.parse().map_err(|_| Error::not_found(format!("there is no run `{text}`"))),
+            [] => Err(Error::not_found(format!("there is no run `{text}`; `shipway runs` lists them"))),
+            _ => Err(Error::bad_request(format!("more than one run begins with `{text}`; give more of its id"))),
+        }
+    }
+
+    /// A page of runs, newest first.
+    pub(crate) async fn list_runs(&self, request: ListRunsRequest) -> Result<ListRunsReply, Error> {
+        self.caught_up().await?;
+        let page = request.page.unwrap_or_default();
+        let limit = match page.limit {
+            0 => 50,
+            limit => limit.min(500),
+        };
+        let before: i64 = match page.after.as_str() {
+            "" => i64::MAX,
+            after => after.parse().map_err(|_| Error::bad_request("field `page.after`: not the `next` of an answer"))?,
+        };
+        let rows = sqlx::query(LIST)
+            .bind(before)
+            .bind(request.flow)
+            .bind(request.status)
+            .bind(request.project)
+            .bind(i64::from(limit) + 1)
+            .fetch_all(self.tables())
+            .await
+            .map_err(away)?;
+        let mut runs = Vec::with_capacity(rows.len());
+        for row in rows.iter().take(limit as usize) {
+            runs.push(run(row).map_err(away)?);
+        }
+        for run in runs.iter_mut().filter(|run| !run.concluded) {
+            if let Some(state) = self.book.look_if_open(run.id.parse().ok()).await {
+                run.status = state.status().to_string();
+            }
+        }
+        let more = rows.len() > limit as usize;
+        let next = runs.last().filter(|_| more).map(|run| run.position.to_string()).unwrap_or_default();
+        Ok(ListRunsReply { runs, next })
+    }
+
+    /// What every resource had at a time.
+    pub(crate) async fn placed(&self, project: &str, at: Timestamp) -> Result<Vec<Placed>, Error> {
+        let rows =
+            sqlx::query(DEPLOYED).bind(project).bind(at.micros()).fetch_all(self.tables()).await.map_err(away)?;
+        rows.iter().map(placed).collect::<Result<_, _>>().map_err(away)
+    }
+
+    /// A project's newest builds, by id.
+    pub(crate) async fn builds(&self, project: ProjectId) -> Result<BTreeMap<String, Artifact>, Error> {
+        let rows = sqlx::query(BUILDS).bind(project.to_string()).fetch_all(self.tables()).await.map_err(away)?;
+        rows.iter().map(|row| Ok((row.try_get("build")?, artifact(row)?))).collect::<Result<_, _>>().map_err(away)
+    }
+
+    /// A project's newest backups, by id.
+    pub(crate) async fn backups(&self, project: ProjectId) -> Result<BTreeMap<String, BackupPin>, Error> {
+        let rows = sqlx::query(BACKUPS).bind(project.to_string()).fetch_all(self.tables()).await.map_err(away)?;
+        rows.iter()
+            .map(|row| {
+                let pin = BackupPin { addon: row.try_get("addon")?, digest: row.try_get("digest")? };
+                Ok((row.try_get("backup")?, pin))
+            })
+            .collect::<Result<_, _>>()
+            .map_err(away)
+    }
+
+    fn tables(&self) -> &AnyPool {
+        self.views.pool()
+    }
+
+    /// Waits until the read tables hold all that is in the log by now.
+    pub(crate) async fn caught_up(&self) -> Result<(), Error> {
+        let head = *self.log.tail().borrow();
+        self.views.wait_for(head).await.map_err(|error| Error::unavailable(error.to_string()))
+    }
+}
+
+fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
+    let at = |field: &str| row.try_get(field).map(|at: i64| (at != 0).then(|| Timestamp::from_micros(at)));
+    let ended = at("ended")?;
+    Ok(Run {
+        id: row.try_get("run")?,
+        path: row.try_get("path")?,
+        project: row.try_get("project")?,
+        flow: row.try_get("flow")?,
+        flow_version: row.try_get::<i64, _>("flow_version").map(|version| u32::try_from(version).unwrap_or(0))?,
+        name: row.try_get("name")?,
+        description: row.try_get("description")?,
+        status: row.try_get("status")?,
+        concluded: ended.is_some(),
+        origin: row.try_get("origin")?,
+        created_at: present::text(at("created")?),
+        ended_at: present::text(ended),
+        reason: row.try_get("reason")?,
+        position: row.try_get::<i64, _>("position")?.cast_unsigned(),
+        ..Run::default()
+    })
+}
+
+fn placed(row: &AnyRow) -> Result<Placed, sqlx::Error> {
+    Ok(Placed {
+        project: row.try_get("project")?,
+        slug: row.try_get("slug")?,
+        run: row.try_get("run")?,
+        at: Timestamp::from_micros(row.try_get("at")?),
+        artifact: artifact(row)?,
+    })
+}
+
+fn artifact(row: &AnyRow) -> Result<Artifact, sqlx::Error> {
+    Ok(Artifact {
+        digest: row.try_get("digest")?,
+        build: row.try_get("build")?,
+        service: row.try_get("service")?,
+        commit: row.try_get("commit_sha")?,
+        branch: row.try_get("branch")?,
+    })
+}
+
+fn away(error: sqlx::Error) -> Error {
+    tracing::error!(%error, "a read table did not answer");
+    Error::unavailable("the read tables did not answer; try again")
+}

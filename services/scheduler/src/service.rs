@@ -1,0 +1,139 @@
+//! The service: what it needs, what it serves, what runs beside it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use shipway_contracts::{
+    Channel,
+    v1::{events_server::EventsServer, runs_server::RunsServer, work_server::WorkServer},
+};
+use shipway_eventing::{
+    log::Log,
+    views::{Views, ViewsError},
+};
+use shipway_events::ExecutorId;
+use shipway_service_kit::Lifecycle;
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    api::{EventsApi, RunsApi, WorkApi},
+    registry::{Bell, Registry},
+    run::book::Book,
+};
+
+/// What the scheduler needs.
+pub struct Deps {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// The database of read tables; the scheduler's projections are added to it before it is started.
+    pub views: Views,
+    /// The way to projects, flows and secrets.
+    pub projects: Channel,
+    /// The way to the executors' own knowledge.
+    pub executors: Channel,
+    /// The data folder, for backups; none where there is none.
+    pub data: Option<PathBuf>,
+    /// Tracks the background tasks.
+    pub lifecycle: Lifecycle,
+}
+
+/// Why the scheduler could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The read tables could not be made.
+    #[error("making the scheduler's read tables")]
+    Views(#[from] ViewsError),
+    /// Open runs could not be found.
+    #[error("opening the runs that go on: {0}")]
+    Open(String),
+}
+
+/// The running scheduler.
+#[derive(Clone)]
+pub struct Service {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) views: Views,
+    pub(crate) projects: Channel,
+    pub(crate) executors: Channel,
+    pub(crate) data: Option<PathBuf>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) book: Book,
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Service {
+    /// Starts the scheduler: read tables, reactions, and every run that goes on.
+    ///
+    /// # Errors
+    /// If the read tables cannot be made or read.
+    pub async fn start(deps: Deps) -> Result<Self, StartError> {
+        for projection in crate::projections::all() {
+            deps.views.start(projection).await?;
+        }
+        let registry = Arc::new(Registry::default());
+        let book = Book::new(deps.log.clone(), registry.clone(), TaskTracker::new());
+        let shared = Arc::new(Shared {
+            log: deps.log,
+            views: deps.views,
+            projects: deps.projects,
+            executors: deps.executors,
+            data: deps.data,
+            registry,
+            book,
+            stopping: deps.lifecycle.stopping(),
+        });
+        crate::reactions::start(&shared, &deps.lifecycle).await?;
+        let opening = shared.clone();
+        deps.lifecycle.spawn("open runs", async move { opening.open_all().await.map_err(StartError::Open) });
+        Ok(Self { shared })
+    }
+
+    /// Gives an executor in this process its way to be told.
+    pub fn attach(&self, executor: ExecutorId, bell: mpsc::UnboundedSender<Bell>) {
+        self.shared.registry.attach(executor, bell);
+    }
+
+    /// `shipway.v1.Runs`.
+    #[must_use]
+    pub fn runs_server(&self) -> RunsServer<RunsApi> {
+        RunsServer::new(RunsApi { shared: self.shared.clone() }).max_decoding_message_size(LARGE)
+    }
+
+    /// `shipway.v1.Work`.
+    #[must_use]
+    pub fn work_server(&self) -> WorkServer<WorkApi> {
+        WorkServer::new(WorkApi { shared: self.shared.clone() })
+            .max_decoding_message_size(LARGE)
+            .max_encoding_message_size(LARGE)
+    }
+
+    /// `shipway.v1.Events`.
+    #[must_use]
+    pub fn events_server(&self) -> EventsServer<EventsApi> {
+        EventsServer::new(EventsApi { shared: self.shared.clone() })
+    }
+}
+
+/// Messages with a whole document or many assignments in them.
+const LARGE: usize = 64 << 20;
+
+impl Shared {
+    /// Opens every run that is not over, so that its timers and its work go on.
+    async fn open_all(&self) -> Result<(), String> {
+        self.caught_up().await.map_err(|error| error.to_string())?;
+        let open = self.open_runs().await.map_err(|error| error.to_string())?;
+        if !open.is_empty() {
+            tracing::info!(runs = open.len(), "runs go on");
+        }
+        for run in open {
+            if let Err(error) = self.book.open_run(run).await {
+                tracing::error!(%run, %error, "an open run could not be read; it is left as it is");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! Starting a run: the flow's newest version, what it may name and what runs where, pinned in one plan.
+
+use serde_json::{Map, Value};
+use shipway_contracts::{
+    Code, Error,
+    v1::{FlowForRunReply, FlowForRunRequest, Problem, StartRunReply, project_home_client::ProjectHomeClient},
+};
+use shipway_events::{Meta, Position, ProjectId, RunId, run::Origin};
+
+use crate::{
+    planning::{self, World},
+    service::Shared,
+};
+
+/// A run that somebody asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// Its id, decided by whoever asks: asked again, it is the same run.
+    pub(crate) run: RunId,
+    pub(crate) choice: FlowChoice,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) origin: Origin,
+    pub(crate) arguments: Map<String, Value>,
+    /// Trigger values by the trigger's ref.
+    pub(crate) triggers: Map<String, Value>,
+    pub(crate) meta: Meta,
+    /// The projects' read model must have come so far.
+    pub(crate) at_least: Position,
+}
+
+/// Which flow.
+#[derive(Clone, Debug)]
+pub(crate) enum FlowChoice {
+    /// A published one.
+    Published { project: String, flow: String },
+    /// A document of diagnostic nodes.
+    Document(String),
+}
+
+impl Shared {
+    /// Starts a run, or answers what it answered before.
+    pub(crate) async fn start(&self, asked: Asked) -> Result<StartRunReply, Error> {
+        if let Ok(state) = self.book.look(asked.run).await
+            && let Some(started) = state.started()
+        {
+            return Ok(StartRunReply {
+                run: asked.run.to_string(),
+                status: state.status().to_string(),
+                path: started.path.clone(),
+                name: started.name.clone(),
+                ..StartRunReply::default()
+            });
+        }
+        let (flow, world) = match &asked.choice {
+            FlowChoice::Document(text) => (planning::diagnostic(text)?, World::default()),
+            FlowChoice::Published { project, flow } => {
+                let reply = self.flow_for_run(project, flow, asked.at_least).await?;
+                let world = self.world(&reply).await?;
+                (reply, world)
+            }
+        };
+        let meta = asked.meta.clone();
+        let started = match planning::plan(&asked, &flow, world) {
+            Ok(started) => started,
+            Err(problems) => return Ok(refused(&flow, problems)),
+        };
+        let (path, name) = (started.path.clone(), started.name.clone());
+        let reply = self.book.start(started, meta).await?;
+        Ok(StartRunReply {
+            run: asked.run.to_string(),
+            status: "running".to_owned(),
+            path,
+            name,
+            problems: Vec::new(),
+            position: reply.position,
+        })
+    }
+
+    async fn flow_for_run(&self, project: &str, flow: &str, at_least: Position) -> Result<FlowForRunReply, Error> {
+        let flow = if project.is_empty() || flow.matches('/').count() > 1 {
+            flow.to_owned()
+        } else {
+            format!("{project}/{flow}")
+        };
+        let mut home = ProjectHomeClient::new(self.projects.clone()).max_decoding_message_size(64 << 20);
+        let request = FlowForRunRequest { flow, at_least };
+        Ok(home.flow_for_run(request).await.map_err(from_status)?.into_inner())
+    }
+
+    /// What runs where in the project at this moment: read once, and pinned.
+    async fn world(&self, flow: &FlowForRunReply) -> Result<World, Error> {
+        self.caught_up().await?;
+        let project: ProjectId = shipway_contracts::id("project", &flow.project)?;
+        let placed = self.placed(&flow.project, self.log.now()).await?;
+        Ok(World {
+            deployed: placed.into_iter().map(|placed| (placed.slug, placed.artifact)).collect(),
+            builds: self.builds(project).await?,
+            backups: self.backups(project).await?,
+        })
+    }
+}
+
+fn refused(flow: &FlowForRunReply, problems: Vec<Problem>) -> StartRunReply {
+    StartRunReply { path: flow.path.clone(), problems, ..StartRunReply::default() }
+}
+
+/// An answer of another service, with its code.
+pub(crate) fn from_status(status: tonic::Status) -> Error {
+    let code = match status.code() {
+        tonic::Code::InvalidArgument => Code::BadRequest,
+        tonic::Code::NotFound => Code::NotFound,
+        tonic::Code::AlreadyExists => Code::AlreadyExists,
+        tonic::Code::FailedPrecondition => Code::FailedPrecondition,
+        tonic::Code::Aborted => Code::Conflict,
+        tonic::Code::Unauthenticated => Code::Unauthenticated,
+        tonic::Code::PermissionDenied => Code::PermissionDenied,
+        tonic::Code::ResourceExhausted => Code::ResourceExhausted,
+        tonic::Code::Unavailable => Code::Unavailable,
+        _ => Code::Internal,
+    };
+    Error::new(code, status.message())
+}

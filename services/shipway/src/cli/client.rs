@@ -1,0 +1,209 @@
+//! Finding Shipway and speaking to it.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use shipway_contracts::v1::{
+    Project, Run, events_client::EventsClient, executors_client::ExecutorsClient,
+    pipelines_client::PipelinesClient, projects_client::ProjectsClient, runs_client::RunsClient,
+    triggers_client::TriggersClient,
+};
+use shipway_contracts::v1::{GetRunRequest, ListProjectsRequest, Page};
+use tonic::transport::{Channel, Endpoint};
+
+use super::{Failure, flags::Place};
+
+/// Where the data folder's Shipway listens: written by `shipway up`.
+#[derive(Debug, Deserialize)]
+struct ServerFile {
+    url: String,
+    #[serde(default)]
+    pid: u32,
+}
+
+/// A connection to Shipway.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    /// Shipway's address, without a slash at the end.
+    pub(crate) url: String,
+    channel: Channel,
+}
+
+/// The most that one answer may hold.
+const LIMIT: usize = 64 << 20;
+
+impl Client {
+    /// Finds Shipway and connects to it.
+    pub(crate) async fn connect(place: &Place) -> Result<Self, Failure> {
+        let found = find(place)?;
+        let endpoint = Endpoint::from_shared(found.url.clone())
+            .map_err(|error| {
+                Failure::usage(format!("`{}` is no address: {error}", found.url))
+                    .help("an address is like http://127.0.0.1:7400")
+            })?
+            .connect_timeout(Duration::from_secs(5))
+            .http2_keep_alive_interval(Duration::from_secs(10))
+            .keep_alive_timeout(Duration::from_secs(10));
+        let channel = endpoint.connect().await.map_err(|error| found.silent(&chain(&error)))?;
+        Ok(Self { url: found.url.trim_end_matches('/').to_owned(), channel })
+    }
+
+    pub(crate) fn projects(&self) -> ProjectsClient<Channel> {
+        ProjectsClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
+    }
+
+    pub(crate) fn pipelines(&self) -> PipelinesClient<Channel> {
+        PipelinesClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
+    }
+
+    pub(crate) fn runs(&self) -> RunsClient<Channel> {
+        RunsClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
+    }
+
+    pub(crate) fn events(&self) -> EventsClient<Channel> {
+        EventsClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
+    }
+
+    pub(crate) fn executors(&self) -> ExecutorsClient<Channel> {
+        ExecutorsClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
+    }
+
+    pub(crate) fn triggers(&self) -> TriggersClient<Channel> {
+        TriggersClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
+    }
+
+    /// The run of that name: an id, the beginning of one, `@latest` or `@failed`.
+    pub(crate) async fn run(&self, name: &str) -> Result<Run, Failure> {
+        let request = GetRunRequest { run: name.to_owned() };
+        let found = self.runs().get_run(request).await.map_err(|status| {
+            let missing = status.code() == tonic::Code::NotFound;
+            let failure = Failure::from(status);
+            if missing { failure.help("`shipway runs` lists them, newest first") } else { failure }
+        })?;
+        Ok(found.into_inner())
+    }
+
+    /// Every project.
+    pub(crate) async fn all_projects(&self) -> Result<Vec<Project>, Failure> {
+        let mut all = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = Some(Page { after, limit: 500 });
+            let reply = self.projects().list_projects(ListProjectsRequest { page }).await?.into_inner();
+            all.extend(reply.projects);
+            if reply.next.is_empty() {
+                return Ok(all);
+            }
+            after = reply.next;
+        }
+    }
+
+    /// The project named, or the only one there is.
+    pub(crate) async fn the_project(&self, named: Option<&str>) -> Result<String, Failure> {
+        if let Some(name) = named {
+            return Ok(name.to_owned());
+        }
+        let projects = self.all_projects().await?;
+        match projects.as_slice() {
+            [only] => Ok(only.slug.clone()),
+            [] => Err(Failure::new("there is no project yet").help("`shipway apply -f <file>` makes one")),
+            many => {
+                let names: Vec<_> = many.iter().map(|project| project.slug.as_str()).collect();
+                Err(Failure::usage("which project?").help(format!("add --project: {}", names.join(", "))))
+            }
+        }
+    }
+}
+
+struct Found {
+    url: String,
+    pid: Option<u32>,
+    file: Option<PathBuf>,
+}
+
+impl Found {
+    fn silent(&self, why: &str) -> Failure {
+        let failure = Failure::new(format!("Shipway at {} does not answer: {why}", self.url));
+        match (&self.file, self.pid) {
+            (Some(file), Some(pid)) => failure.help(format!(
+                "{} says that it ran there as process {pid}; `shipway up` starts it again",
+                file.display()
+            )),
+            _ => failure.help("is the address right, and is it running?"),
+        }
+    }
+}
+
+fn find(place: &Place) -> Result<Found, Failure> {
+    if let Some(url) = &place.server {
+        let url = if url.contains("://") { url.clone() } else { format!("http://{url}") };
+        return Ok(Found { url, pid: None, file: None });
+    }
+    let file = match &place.data {
+        Some(folder) => folder.join("server.json"),
+        None => search(&env::current_dir()?)?,
+    };
+    let text = fs::read_to_string(&file).map_err(|error| {
+        Failure::new(format!("no Shipway has been started in {}: {error}", folder_of(&file).display()))
+            .help("`shipway up` starts one; `--server URL` names one that runs elsewhere")
+    })?;
+    let server: ServerFile = serde_json::from_str(&text)
+        .map_err(|error| Failure::new(format!("{} is damaged: {error}", file.display())))?;
+    Ok(Found { url: server.url, pid: Some(server.pid), file: Some(file) })
+}
+
+fn search(from: &Path) -> Result<PathBuf, Failure> {
+    from.ancestors().map(|folder| folder.join(".shipway/server.json")).find(|file| file.is_file()).ok_or_else(
+        || {
+            Failure::new(format!("no Shipway found: no .shipway/server.json in {} or above", from.display()))
+                .help("`shipway up` starts one here; `--data FOLDER` or `--server URL` names another")
+        },
+    )
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().unwrap_or(file)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut last = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        last = cause.to_string();
+        source = cause.source();
+    }
+    last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_folder_is_found_from_below() {
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("a/b");
+        fs::create_dir_all(&deep).unwrap();
+        assert!(search(&deep).unwrap_err().to_string().contains("no Shipway found"));
+        fs::create_dir(root.path().join(".shipway")).unwrap();
+        fs::write(root.path().join(".shipway/server.json"), r#"{"url":"http://127.0.0.1:1"}"#).unwrap();
+        assert_eq!(search(&deep).unwrap(), root.path().join(".shipway/server.json"));
+    }
+
+    #[test]
+    fn a_server_needs_no_scheme() {
+        let place = Place { server: Some("127.0.0.1:7400".to_owned()), data: None };
+        assert_eq!(find(&place).ok().unwrap().url, "http://127.0.0.1:7400");
+    }
+
+    #[test]
+    fn a_missing_server_file_says_what_to_do() {
+        let root = tempfile::tempdir().unwrap();
+        let place = Place { server: None, data: Some(root.path().to_owned()) };
+        assert!(find(&place).err().unwrap().to_string().contains("no Shipway has been started"));
+    }
+}

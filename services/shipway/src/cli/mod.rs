@@ -1,0 +1,236 @@
+//! The command line client: one file per group of verbs.
+//!
+//! Standard output is data, standard error is talk. Exit codes: 0 ok, 1 failed, 2 usage, 3 aborted,
+//! 4 not allowed, 5 waiting for a person.
+
+mod admin;
+mod apply;
+mod backup;
+mod client;
+mod color;
+mod deliveries;
+mod events;
+mod failure;
+mod flags;
+mod hook;
+mod json;
+mod logs;
+mod output;
+mod problems;
+mod run;
+mod status;
+mod table;
+mod time;
+mod tree;
+mod watch;
+
+pub(crate) use client::Client;
+pub(crate) use color::{Paint, Style};
+pub(crate) use failure::{Exit, Failure, Outcome};
+pub(crate) use output::{hint, out, talk};
+pub(crate) use table::Table;
+pub(crate) use time::{age, short_commit, short_digest, short_id};
+pub(crate) use tree::tree;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::up;
+use flags::Place;
+
+const AFTER: &str = "\
+Flows are named <pipeline>/<stage>: shop/production. Runs are named by id, by the beginning of one
+(8 characters or more), or as @latest and @failed.
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 aborted, 4 not allowed, 5 waiting for a person.";
+
+/// Release flows you run yourself.
+#[derive(Debug, Parser)]
+#[command(name = "shipway", version, after_help = AFTER, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start Shipway here: one process, everything in one data folder.
+    Up(up::UpArgs),
+    /// Stop Shipway and all that it runs on this machine.
+    Down(up::DownArgs),
+    /// Run one service of a distributed Shipway.
+    #[command(hide = true)]
+    Serve(up::ServeArgs),
+    /// Make or change what files declare; never deletes.
+    Apply(apply::Args),
+    /// What is deployed where, pipeline by pipeline.
+    Status(status::StatusArgs),
+    /// Start a flow.
+    Run(run::RunArgs),
+    /// List runs, newest first.
+    Runs(run::RunsArgs),
+    /// Show a run with its nodes.
+    Show(run::ShowArgs),
+    /// Follow a run until it ends.
+    Watch(watch::Args),
+    /// Print the logs of a run's nodes.
+    Logs(logs::Args),
+    /// Abort a run.
+    Abort(run::AbortArgs),
+    /// Read the event log.
+    Events(events::EventsArgs),
+    /// What ran where, now or at a time.
+    State(status::StateArgs),
+    /// Prove that the log is whole.
+    Verify(events::VerifyArgs),
+    /// Copy everything into one file, while all goes on.
+    Backup(backup::BackupArgs),
+    /// Unpack a backup into an empty data folder.
+    Restore(backup::RestoreArgs),
+    /// List webhook deliveries and what came of them.
+    Deliveries(deliveries::DeliveriesArgs),
+    /// List the addresses to paste into a Git host's webhook settings.
+    Hooks(deliveries::HooksArgs),
+    /// Set a flow's argument, outside its document.
+    #[command(subcommand)]
+    Override(admin::Override),
+    /// Take resources out of stages.
+    #[command(subcommand)]
+    Member(admin::Member),
+    /// Look after pipelines.
+    #[command(subcommand)]
+    Pipeline(admin::Pipeline),
+    /// List projects.
+    Projects(admin::ProjectsArgs),
+    /// Make a plain Git repository a sender of pushes.
+    #[command(subcommand)]
+    Hook(hook::Hook),
+    /// What Shipway starts for every service and addon.
+    #[command(hide = true)]
+    Keeper { folder: std::path::PathBuf },
+    /// What Shipway starts for every build, job and command.
+    #[command(hide = true)]
+    Shim { folder: std::path::PathBuf },
+}
+
+/// Reads the command line and does what it says.
+pub(crate) fn main() -> ExitCode {
+    let verb = match Cli::try_parse() {
+        Ok(cli) => cli.verb,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
+        }
+    };
+    match verb {
+        Verb::Up(args) => own(up::up(args)),
+        Verb::Down(args) => own(up::down(args)),
+        Verb::Serve(args) => own(up::serve(args)),
+        Verb::Keeper { folder } => up::keeper(&folder),
+        Verb::Shim { folder } => up::shim(&folder),
+        Verb::Restore(args) => report(backup::restore(&args)),
+        verb => report(block_on(talk_to_server(verb))),
+    }
+}
+
+async fn talk_to_server(verb: Verb) -> Outcome {
+    match verb {
+        Verb::Apply(args) => apply::apply(args).await,
+        Verb::Status(args) => status::status(args).await,
+        Verb::State(args) => status::state(args).await,
+        Verb::Run(args) => run::run(args).await,
+        Verb::Runs(args) => run::runs(args).await,
+        Verb::Show(args) => run::show(args).await,
+        Verb::Abort(args) => run::abort(args).await,
+        Verb::Watch(args) => watch::watch(args).await,
+        Verb::Logs(args) => logs::logs(args).await,
+        Verb::Events(args) => events::events(args).await,
+        Verb::Verify(args) => events::verify(args).await,
+        Verb::Backup(args) => backup::backup(args).await,
+        Verb::Deliveries(args) => deliveries::deliveries(args).await,
+        Verb::Hooks(args) => deliveries::hooks(args).await,
+        Verb::Override(verb) => admin::set_override(verb).await,
+        Verb::Member(verb) => admin::member(verb).await,
+        Verb::Pipeline(verb) => admin::pipeline(verb).await,
+        Verb::Projects(args) => admin::projects(args).await,
+        Verb::Hook(verb) => hook::hook(verb).await,
+        Verb::Up(_)
+        | Verb::Down(_)
+        | Verb::Serve(_)
+        | Verb::Restore(_)
+        | Verb::Keeper { .. }
+        | Verb::Shim { .. } => unreachable!("handled before a runtime exists"),
+    }
+}
+
+fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("starting the client: {error}")))?;
+    runtime.block_on(work)
+}
+
+fn own(result: anyhow::Result<ExitCode>) -> ExitCode {
+    result.unwrap_or_else(|error| report(Err(Failure::new(format!("{error:#}")))))
+}
+
+fn report(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.print();
+            failure.exit.into()
+        }
+    }
+}
+
+/// Where Shipway is, for verbs outside this module that speak to it.
+pub(crate) fn at(server: &str) -> Place {
+    Place { server: Some(server.to_owned()), data: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_is_described() {
+        for verb in Cli::command().get_subcommands() {
+            assert!(verb.get_about().is_some(), "{} has no description", verb.get_name());
+        }
+    }
+
+    #[test]
+    fn usual_lines_parse() {
+        for line in [
+            "up --demo --data x",
+            "apply -f shop.yaml -f - --dry-run -p REGION=eu",
+            "status -w",
+            "run shop/production -w -p NOTIFY_URL=http://x --name 1.9 -m hotfix",
+            "runs -o json",
+            "show @latest",
+            "logs @failed migrate -f",
+            "events -f --after 10 --stream org",
+            "state --at 2026-01-01T00:00:00Z",
+            "backup -f x.tar.zst --with-keys",
+            "restore x.tar.zst --data y",
+            "override set shop/staging TOKEN --plain",
+            "member remove shop-web --dry-run",
+            "pipeline delete shop",
+            "hook post-receive --config hooks/shipway.json",
+            "keeper x",
+        ] {
+            let words = std::iter::once("shipway").chain(line.split(' '));
+            Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! `shipway status` and `shipway state`: what runs where.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use shipway_contracts::v1::{
+    Deployed, GetStateReply, GetStateRequest, ListPipelinesRequest, ListRunsRequest, Page, Pipeline, Run,
+    Stage,
+};
+
+use super::{
+    Client, Exit, Failure, Outcome, Paint, Style, Table, age,
+    flags::Common,
+    json as shown, out,
+    output::{Screen, live, out_json, out_json_line},
+    short_commit, short_digest, short_id, talk,
+    time::parse,
+};
+
+/// Arguments of `shipway status`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    /// Only this pipeline.
+    pipeline: Option<String>,
+    /// Goes on showing it.
+    #[arg(short, long)]
+    watch: bool,
+    /// Only this project.
+    #[arg(long, value_name = "PROJECT")]
+    project: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Arguments of `shipway state`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StateArgs {
+    /// At that time: 2026-01-31T17:00:00Z, or `2h ago`.
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Only this project.
+    #[arg(long, value_name = "PROJECT")]
+    project: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Between two looks of `status -w`.
+const LOOK: Duration = Duration::from_secs(1);
+
+pub(crate) async fn status(args: StatusArgs) -> Outcome {
+    let client = Client::connect(&args.common.place).await?;
+    let mut screen = Screen::default();
+    let mut last = String::new();
+    loop {
+        let board = look(&client, &args).await?;
+        if args.common.json() {
+            let value = board.json();
+            if value.to_string() != last {
+                last = value.to_string();
+                if args.watch { out_json_line(&value) } else { out_json(&value) }
+            }
+        } else {
+            let lines = board.lines(Timestamp::now(), Paint::stdout());
+            if args.watch && live() {
+                screen.draw(&lines);
+            } else if lines.join("\n") != last {
+                last = lines.join("\n");
+                out(&last);
+            }
+        }
+        if !args.watch {
+            return Ok(Exit::Ok);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(Exit::Ok),
+        }
+    }
+}
+
+pub(crate) async fn state(args: StateArgs) -> Outcome {
+    let at = args.at.as_deref().map(|text| parse(text, Timestamp::now())).transpose()?;
+    let client = Client::connect(&args.common.place).await?;
+    let request = GetStateRequest {
+        at: at.map(|at| at.to_string()).unwrap_or_default(),
+        project: args.project.unwrap_or_default(),
+    };
+    let reply = client.runs().get_state(request).await?.into_inner();
+    if args.common.json() {
+        out_json(&json!({
+            "deployed": reply.deployed.iter().map(shown::deployed).collect::<Vec<_>>(),
+            "position": reply.position,
+            "at": reply.at,
+        }));
+    } else if reply.deployed.is_empty() {
+        talk("nothing was released by then");
+    } else {
+        let mut table =
+            Table::new(&["STAGE", "RESOURCE", "STATUS", "DIGEST", "COMMIT", "RUN", "AGE", "ADDRESS"]);
+        let now = reply.at.parse().unwrap_or_else(|_| Timestamp::now());
+        for deployed in &reply.deployed {
+            row(&mut table, &deployed.stage, &deployed.resource, Some(deployed), now);
+        }
+        out(&table.text(Paint::stdout()));
+    }
+    Ok(Exit::Ok)
+}
+
+/// What `status` shows.
+#[derive(Debug)]
+pub(crate) struct Board {
+    pipelines: Vec<Pipeline>,
+    state: GetStateReply,
+    active: Vec<Run>,
+}
+
+async fn look(client: &Client, args: &StatusArgs) -> Result<Board, Failure> {
+    let mut pipelines = Vec::new();
+    for project in client.all_projects().await? {
+        if args.project.as_ref().is_some_and(|wanted| *wanted != project.slug) {
+            continue;
+        }
+        let request = ListPipelinesRequest { project: project.slug, page: Some(full_page()) };
+        pipelines.extend(client.pipelines().list_pipelines(request).await?.into_inner().pipelines);
+    }
+    if let Some(wanted) = &args.pipeline {
+        pipelines.retain(|pipeline| pipeline.slug == *wanted);
+        if pipelines.is_empty() {
+            return Err(Failure::new(format!("no pipeline is called `{wanted}`"))
+                .help("`shipway status` shows all pipelines"));
+        }
+    }
+    let request =
+        GetStateRequest { at: String::new(), project: args.project.clone().unwrap_or_default() };
+    let state = client.runs().get_state(request).await?.into_inner();
+    let request = ListRunsRequest { page: Some(full_page()), ..ListRunsRequest::default() };
+    let runs = client.runs().list_runs(request).await?.into_inner().runs;
+    let active = runs.into_iter().filter(|run| !run.concluded).collect();
+    Ok(Board { pipelines, state, active })
+}
+
+fn full_page() -> Page {
+    Page { after: String::new(), limit: 500 }
+}
+
+impl Board {
+    fn lines(&self, now: Timestamp, paint: Paint) -> Vec<String> {
+        let mut lines = Vec::new();
+        for pipeline in &self.pipelines {
+            if !lines.is_empty() {
+                lines.push(String::new());
+            }
+            let project = format!("project {}", pipeline.project);
+            lines.push(format!(
+                "{}  {}",
+                paint.on(&pipeline.slug, Style::Strong),
+                paint.on(&project, Style::Quiet)
+            ));
+            lines.extend(self.pipeline(pipeline, now).lines(paint));
+        }
+        if lines.is_empty() {
+            lines.push("no pipeline yet: `shipway apply -f <file>` makes one".to_owned());
+        }
+        for run in &self.active {
+            lines.push(format!(
+                "{} {} {} {} {}",
+                paint.on(&run.status, Style::of_status(&run.status)),
+                run.path,
+                run.name,
+                short_id(&run.id),
+                age(&run.created_at, now)
+            ));
+        }
+        lines
+    }
+
+    fn pipeline(&self, pipeline: &Pipeline, now: Timestamp) -> Table {
+        let mut table =
+            Table::new(&["STAGE", "RESOURCE", "STATUS", "DIGEST", "COMMIT", "RUN", "AGE", "ADDRESS"]);
+        for stage in &pipeline.stages {
+            let mut name = stage.name.as_str();
+            for member in &stage.members {
+                let found = self.deployed(pipeline, stage, &member.slug);
+                row(&mut table, name, &member.slug, found, now);
+                name = "";
+            }
+            if stage.members.is_empty() {
+                row(&mut table, name, "", None, now);
+            }
+        }
+        table
+    }
+
+    fn deployed(&self, pipeline: &Pipeline, _stage: &Stage, slug: &str) -> Option<&Deployed> {
+        self.state
+            .deployed
+            .iter()
+            .find(|deployed| deployed.resource == slug && deployed.project == pipeline.project)
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "pipelines": self.pipelines.iter().map(shown::pipeline).collect::<Vec<_>>(),
+            "deployed": self.state.deployed.iter().map(shown::deployed).collect::<Vec<_>>(),
+            "active": self.active.iter().map(shown::run).collect::<Vec<_>>(),
+            "position": self.state.position,
+        })
+    }
+}
+
+fn row(table: &mut Table, stage: &str, resource: &str, deployed: Option<&Deployed>, now: Timestamp) {
+    let nothing = Deployed { status: "–".to_owned(), ..Deployed::default() };
+    let deployed = deployed.unwrap_or(&nothing);
+    let artifact = deployed.artifact.clone().unwrap_or_default();
+    let status = if deployed.status.is_empty() { "released" } else { &deployed.status };
+    let quiet = |text: &str| (text.to_owned(), Style::Quiet);
+    let plain = |text: &str| (text.to_owned(), Style::Plain);
+    table.styled([
+        (stage.to_owned(), Style::Strong),
+        plain(resource),
+        (status.to_owned(), Style::of_status(status)),
+        plain(short_digest(&artifact.digest)),
+        plain(short_commit(&artifact.commit)),
+        quiet(short_id(&deployed.run)),
+        quiet(&age(&deployed.released_at, now)),
+        plain(&deployed.addresses.join(" ")),
+    ]);
+}
+
+#[cfg(test)]
+mod tests {
+    use shipway_contracts::v1::{Artifact, Member};
+
+    use super::*;
+
+    fn member(slug: &str, kind: &str) -> Member {
+        Member { slug: slug.to_owned(), kind: kind.to_owned() }
+    }
+
+    fn stage(name: &str, members: Vec<Member>) -> Stage {
+        Stage { name: name.to_owned(), members, ..Stage::default() }
+    }
+
+    #[test]
+    fn the_board_names_stage_resource_and_what_runs_there() {
+        let pipeline = Pipeline {
+            slug: "shop".to_owned(),
+            project: "shop".to_owned(),
+            stages: vec![
+                stage("Development", vec![member("shop-web-dev", "service"), member("shop-db-dev", "addon")]),
+                stage("Production", vec![]),
+            ],
+            ..Pipeline::default()
+        };
+        let deployed = Deployed {
+            project: "shop".to_owned(),
+            stage: "shop/Development".to_owned(),
+            resource: "shop-web-dev".to_owned(),
+            artifact: Some(Artifact {
+                digest: format!("sha256:{}", "ab".repeat(32)),
+                commit: "0123456789abcdef0123456789abcdef01234567".to_owned(),
+                ..Artifact::default()
+            }),
+            run: "01934f2e-8c1a-7000-8000-000000000001".to_owned(),
+            released_at: "2026-01-01T00:00:00Z".to_owned(),
+            status: "running 2/2".to_owned(),
+            addresses: vec!["http://127.0.0.1:7501".to_owned()],
+            kind: "service".to_owned(),
+        };
+        let state = GetStateReply { deployed: vec![deployed], ..GetStateReply::default() };
+        let board = Board { pipelines: vec![pipeline], state, active: vec![] };
+        let now = "2026-01-01T00:05:00Z".parse().unwrap();
+        let expected = "\
+shop  project shop
+STAGE        RESOURCE      STATUS       DIGEST        COMMIT    RUN            AGE  ADDRESS
+Development  shop-web-dev  running 2/2  abababababab  01234567  01934f2e-8c1a  5m   http://127.0.0.1:7501
+             shop-db-dev   –
+Production                 –";
+        assert_eq!(board.lines(now, Paint::none()).join("\n"), expected);
+    }
+}

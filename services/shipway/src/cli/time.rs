@@ -1,0 +1,104 @@
+//! Times and ids, short enough to read.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Failure;
+
+/// How long ago: `12s`, `5m`, `3h`, `9d`. Empty for an empty time.
+pub(crate) fn age(at: &str, now: Timestamp) -> String {
+    at.parse::<Timestamp>().map(|at| duration(now.duration_since(at))).unwrap_or_default()
+}
+
+/// How long from one time to another, or until now while it lasts.
+pub(crate) fn lasted(from: &str, until: &str, now: Timestamp) -> String {
+    let Ok(from) = from.parse::<Timestamp>() else { return String::new() };
+    let until = until.parse::<Timestamp>().unwrap_or(now);
+    let span = until.duration_since(from);
+    let seconds = span.as_secs_f64();
+    if (0.0..10.0).contains(&seconds) { format!("{seconds:.1}s") } else { duration(span) }
+}
+
+fn duration(span: SignedDuration) -> String {
+    let seconds = span.as_secs().max(0);
+    match seconds {
+        0..=99 => format!("{seconds}s"),
+        100..=5_999 => format!("{}m", seconds / 60),
+        6_000..=172_799 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// Reads a time as people say it: RFC 3339, or `2h ago`.
+pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+    let wrong = || {
+        Failure::usage(format!("`{text}` is no time"))
+            .help("give it as 2026-01-31T17:00:00Z, or as `90s ago`, `5m ago`, `2h ago`, `3d ago`")
+    };
+    if let Ok(at) = text.parse() {
+        return Ok(at);
+    }
+    let amount = text.strip_suffix("ago").ok_or_else(wrong)?.trim();
+    let unit = amount.chars().last().ok_or_else(wrong)?;
+    let number: i64 = amount[..amount.len() - unit.len_utf8()].trim().parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let back = number.checked_mul(seconds).ok_or_else(wrong)?;
+    now.checked_sub(SignedDuration::from_secs(back)).map_err(|_| wrong())
+}
+
+/// The time of day, for lines that come one after another.
+pub(crate) fn clock(at: &str) -> String {
+    at.parse::<Timestamp>()
+        .map(|at| at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string())
+        .unwrap_or_default()
+}
+
+/// Enough of an id to name it again: ids begin with their time, so this is its millisecond.
+pub(crate) fn short_id(id: &str) -> &str {
+    id.get(..13).unwrap_or(id)
+}
+
+/// Twelve digits of a digest.
+pub(crate) fn short_digest(digest: &str) -> &str {
+    let digits = digest.strip_prefix("sha256:").unwrap_or(digest);
+    digits.get(..12).unwrap_or(digits)
+}
+
+/// Eight digits of a commit.
+pub(crate) fn short_commit(commit: &str) -> &str {
+    commit.get(..8).unwrap_or(commit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn ages_are_short() {
+        let now = at("2026-01-03T00:00:00Z");
+        assert_eq!(age("2026-01-02T23:59:48Z", now), "12s");
+        assert_eq!(age("2026-01-02T23:55:00Z", now), "5m");
+        assert_eq!(age("2026-01-02T20:00:00Z", now), "4h");
+        assert_eq!(age("2026-01-01T00:00:00Z", now), "2d");
+        assert_eq!(age("", now), "");
+    }
+
+    #[test]
+    fn a_time_may_be_said_in_words() {
+        let now = at("2026-01-03T00:00:00Z");
+        assert_eq!(parse("2h ago", now).unwrap(), at("2026-01-02T22:00:00Z"));
+        assert_eq!(parse("2026-01-01T00:00:00Z", now).unwrap(), at("2026-01-01T00:00:00Z"));
+        for wrong in ["yesterday", "ago", "x ago", "5y ago", "9223372036854775807d ago"] {
+            assert_eq!(parse(wrong, now).unwrap_err().exit, super::super::Exit::Usage, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! A run as a tree of its nodes.
+
+use jiff::Timestamp;
+use shipway_contracts::v1::{Node, Run};
+
+use super::{
+    Paint, Style, short_id,
+    time::{clock, lasted},
+};
+
+/// The lines of a run: what it is, then its nodes in order, each under its workflow.
+pub(crate) fn tree(run: &Run, now: Timestamp, width: usize, paint: Paint) -> Vec<String> {
+    let mut lines = vec![head(run, now, paint)];
+    if let Some(root) = run.nodes.iter().find(|node| node.parent < 0) {
+        children(run, root, "", now, width, paint, &mut lines);
+    }
+    if !run.reason.is_empty() {
+        lines.push(paint.on(&format!("  {}", run.reason), Style::of_status(&run.status)));
+    }
+    lines
+}
+
+fn head(run: &Run, now: Timestamp, paint: Paint) -> String {
+    let name = if run.name.is_empty() { String::new() } else { format!("  {}", run.name) };
+    format!(
+        "{}{name}  {}  {}  {}",
+        paint.on(&run.path, Style::Strong),
+        paint.on(short_id(&run.id), Style::Quiet),
+        paint.on(&run.status, Style::of_status(&run.status)),
+        paint.on(&lasted(&run.created_at, &run.ended_at, now), Style::Quiet),
+    )
+}
+
+fn children(
+    run: &Run,
+    parent: &Node,
+    indent: &str,
+    now: Timestamp,
+    width: usize,
+    paint: Paint,
+    lines: &mut Vec<String>,
+) {
+    let inside: Vec<_> =
+        run.nodes.iter().filter(|node| i64::from(node.parent) == i64::from(parent.index)).collect();
+    for (place, node) in inside.iter().enumerate() {
+        let last = place + 1 == inside.len();
+        let branch = if last { "└ " } else { "├ " };
+        lines.push(line(node, &format!("{indent}{branch}"), now, width, paint));
+        let deeper = format!("{indent}{}", if last { "  " } else { "│ " });
+        if let Some(message) = detail(node) {
+            for part in message.lines() {
+                let text = format!("{deeper}    {part}");
+                let style = if node.error_message.is_empty() { Style::Quiet } else { Style::Bad };
+                lines.push(paint.on(&cut(&text, width), style));
+            }
+        }
+        children(run, node, &deeper, now, width, paint, lines);
+    }
+}
+
+fn line(node: &Node, branch: &str, now: Timestamp, width: usize, paint: Paint) -> String {
+    let style = Style::of_status(&node.status);
+    let symbol = symbol(&node.status);
+    let title = format!("{:<22} {:<12}", node.r#ref, node.kind);
+    let time = lasted(&node.started_at, &node.ended_at, now);
+    let tries =
+        if node.attempt > 1 { format!(" attempt {}/{}", node.attempt, node.max_attempts) } else { String::new() };
+    let tail = format!("{} {}{tries}", node.status, time).trim_end().to_owned();
+    let used = branch.chars().count() + title.chars().count() + tail.chars().count() + 6;
+    let summary = cut(&node.summary, width.saturating_sub(used).max(8));
+    let gap = if summary.is_empty() { String::new() } else { format!("{summary}  ") };
+    format!(
+        "{}{} {} {}{}",
+        paint.on(branch, Style::Quiet),
+        paint.on(symbol, style),
+        title,
+        gap,
+        paint.on(&tail, style)
+    )
+}
+
+/// What there is to say below a node's line: its error, what came after, or what it waits for.
+fn detail(node: &Node) -> Option<String> {
+    let terminal = matches!(node.status.as_str(), "success" | "skipped" | "aborted");
+    if !node.error_message.is_empty() && !terminal {
+        Some(node.error_message.clone())
+    } else if !node.later.is_empty() {
+        Some(node.later.clone())
+    } else if !node.waiting_for.is_empty() && !terminal {
+        Some(node.waiting_for.clone())
+    } else {
+        None
+    }
+}
+
+/// What changed in a run from one look to the next: one line each, for logs and pipes.
+pub(crate) fn changes(before: Option<&Run>, run: &Run, paint: Paint) -> Vec<String> {
+    let mut lines = Vec::new();
+    for node in run.nodes.iter().filter(|node| node.kind != "Workflow") {
+        let old = before.and_then(|run| run.nodes.iter().find(|old| old.index == node.index));
+        let same = old.is_some_and(|old| old.status == node.status && old.attempt == node.attempt);
+        let quiet = matches!(node.status.as_str(), "pending" | "ready");
+        if !same && !quiet {
+            lines.push(change(node, paint));
+        }
+    }
+    if before.is_none_or(|before| before.status != run.status) && run.concluded {
+        lines.push(format!(
+            "{} {} {}{}",
+            clock(&run.ended_at),
+            paint.on(&run.path, Style::Strong),
+            paint.on(&run.status, Style::of_status(&run.status)),
+            if run.reason.is_empty() { String::new() } else { format!(": {}", run.reason) }
+        ));
+    }
+    lines
+}
+
+fn change(node: &Node, paint: Paint) -> String {
+    let at = if node.ended_at.is_empty() { &node.started_at } else { &node.ended_at };
+    let mut text = format!(
+        "{} {} {:<22} {:<9} {}",
+        clock(at),
+        paint.on(symbol(&node.status), Style::of_status(&node.status)),
+        node.r#ref,
+        paint.on(&node.status, Style::of_status(&node.status)),
+        node.summary,
+    );
+    if let Some(detail) = detail(node) {
+        text.push_str(&format!("\n    {}", detail.replace('\n', "\n    ")));
+    }
+    text.trim_end().to_owned()
+}
+
+fn symbol(status: &str) -> &'static str {
+    match status {
+        "success" => "✓",
+        "failure" => "✗",
+        "running" => "●",
+        "waiting" | "approval_wait" => "…",
+        "retrying" => "↻",
+        "skipped" => "–",
+        "aborted" | "aborting" => "■",
+        "unknown" => "?",
+        _ => "○",
+    }
+}
+
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(index: u32, parent: i32, reference: &str, kind: &str, status: &str) -> Node {
+        Node {
+            index,
+            parent,
+            r#ref: reference.to_owned(),
+            kind: kind.to_owned(),
+            status: status.to_owned(),
+            max_attempts: 3,
+            attempt: 1,
+            ..Node::default()
+        }
+    }
+
+    fn run() -> Run {
+        let mut build = node(1, 0, "build", "Build", "success");
+        build.started_at = "2026-01-01T00:00:00Z".to_owned();
+        build.ended_at = "2026-01-01T00:00:41Z".to_owned();
+        build.summary = "shop-build main".to_owned();
+        let mut deploy = node(3, 2, "deploy", "Release", "failure");
+        deploy.started_at = "2026-01-01T00:00:41Z".to_owned();
+        deploy.ended_at = "2026-01-01T00:00:50Z".to_owned();
+        deploy.attempt = 2;
+        deploy.error_message = "not healthy within 30 s\nlast line of the log".to_owned();
+        Run {
+            id: "01934f2e-8c1a-7000-8000-000000000001".to_owned(),
+            path: "shop/development".to_owned(),
+            name: "calm-otter".to_owned(),
+            status: "failure".to_owned(),
+            concluded: true,
+            created_at: "2026-01-01T00:00:00Z".to_owned(),
+            ended_at: "2026-01-01T00:00:50Z".to_owned(),
+            nodes: vec![
+                node(0, -1, "root", "Workflow", "failure"),
+                build,
+                node(2, 0, "both", "Workflow", "failure"),
+                deploy,
+                node(4, 0, "smoke", "JobRun", "pending"),
+            ],
+            ..Run::default()
+        }
+    }
+
+    #[test]
+    fn nodes_stand_under_their_workflow_with_their_errors() {
+        let now = "2026-01-01T01:00:00Z".parse().unwrap();
+        let expected = "\
+shop/development  calm-otter  01934f2e-8c1a  failure  50s
+├ ✓ build                  Build        shop-build main  success 41s
+├ ✗ both                   Workflow     failure
+│ └ ✗ deploy                 Release      failure 9.0s attempt 2/3
+│       not healthy within 30 s
+│       last line of the log
+└ ○ smoke                  JobRun       pending";
+        assert_eq!(tree(&run(), now, 110, Paint::none()).join("\n"), expected);
+    }
+
+    #[test]
+    fn only_what_changed_is_told() {
+        let after = run();
+        let mut before = after.clone();
+        before.status = "running".to_owned();
+        before.concluded = false;
+        before.nodes[3].status = "running".to_owned();
+        let told = changes(Some(&before), &after, Paint::none());
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].contains("✗ deploy"), "{told:?}");
+        assert!(told[0].contains("not healthy within 30 s"), "{told:?}");
+        assert!(told[1].contains("shop/development failure"), "{told:?}");
+        assert!(changes(Some(&after), &after, Paint::none()).is_empty());
+    }
+}

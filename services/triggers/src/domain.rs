@@ -1,0 +1,13 @@
+//! What a delivery says and what the triggers make of it. Pure: no clock, no chance, no input or output.
+
+pub mod answer;
+pub mod generic;
+mod glob;
+pub mod heads;
+pub mod push;
+pub mod repository;
+pub mod rules;
+pub mod sources;
+pub mod trigger;
+
+pub use shipway_events::delivery::{match_command, run_id};

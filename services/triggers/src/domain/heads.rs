@@ -1,0 +1,312 @@
+//! What is known of a branch's newest commit, and whether a push is one that was already counted.
+//!
+//! Deliveries come late, twice, in the wrong order or not at all, and the repository itself is asked from
+//! time to time. Each push counts once, whichever way it is heard of:
+//!
+//! * A push that was **found by asking** is remembered; when its delivery comes after all, it is that push.
+//! * A delivery that is **older** than what is known (by the host's time of the push, else because a known push
+//!   starts where it ends) does not move the head.
+//! * Asking never counts a commit again that was counted for that ref.
+//! * The **same body** again is a replay, unless a later push started from its commit and the repository says that
+//!   the commit is its head again (a force push back and forth can be byte-equal).
+
+use serde::{Deserialize, Serialize};
+use shipway_events::{DeliveryId, Timestamp};
+
+use super::push::Push;
+
+/// How long a body, or a push found by asking, is remembered: 30 days.
+pub const MEMORY: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
+
+/// How many counted and found pushes of a ref are remembered.
+const REMEMBERED: usize = 16;
+
+/// What is known of one ref of one repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefState {
+    /// The newest known commit; none if the ref is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
+    /// The commit before, if the push told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
+    /// When the host got the push, or when it was asked: seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pushed_at: Option<i64>,
+    /// Whether the head was learnt by asking.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    asked: bool,
+    /// The last commits that were counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    counted: Vec<Counted>,
+    /// Pushes found by asking whose delivery has not come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    found: Vec<Found>,
+    /// Counts the changes, so that an answer to an old question can be told.
+    #[serde(default)]
+    pub revision: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Counted {
+    #[serde(rename = "c")]
+    commit: String,
+    /// Whether the branch is known to have moved on from it.
+    #[serde(rename = "l", default, skip_serializing_if = "std::ops::Not::not")]
+    left: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Found {
+    commit: String,
+    delivery: DeliveryId,
+    at: Timestamp,
+}
+
+/// What a delivery is, seen from what is known of its ref.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// A push nobody counted yet.
+    New,
+    /// The push of an earlier delivery; it gets that one's answer.
+    Again(DeliveryId),
+    /// The body of an earlier delivery, and the branch has moved since: new only if the repository says that the
+    /// commit is the ref's head again.
+    AskFirst(DeliveryId),
+}
+
+impl RefState {
+    /// What a push is. `same_body` is the newest delivery to the same hook with the same body in [`MEMORY`];
+    /// `confirmed` says that the repository was asked and has the commit as the ref's head.
+    #[must_use]
+    pub fn seen(&self, push: &Push, same_body: Option<DeliveryId>, confirmed: bool) -> Seen {
+        if let Some(found) = self.found.iter().find(|f| Some(f.commit.as_str()) == push.target()) {
+            return Seen::Again(found.delivery);
+        }
+        let stayed = |commit: &str| self.counted.iter().any(|known| known.commit == commit && !known.left);
+        match same_body {
+            None => Seen::New,
+            Some(first) if push.target().is_none_or(stayed) => Seen::Again(first),
+            Some(_) if confirmed => Seen::New,
+            Some(first) => Seen::AskFirst(first),
+        }
+    }
+
+    /// Records a delivery of a push that was counted before.
+    pub fn record_again(&mut self, push: &Push) {
+        let found = self.found.len();
+        self.found.retain(|found| Some(found.commit.as_str()) != push.target());
+        let heard_of = self.asked && self.head.as_deref() == push.target();
+        self.asked = self.asked && !heard_of;
+        self.revision += u64::from(heard_of || found != self.found.len());
+    }
+
+    /// Records a push that counts; `confirmed` if the repository was asked and has its commit as the head.
+    pub fn record(&mut self, push: &Push, confirmed: bool) {
+        self.revision += 1;
+        if let Some(before) = &push.before {
+            self.leave(|commit| commit == before);
+        }
+        if let Some(commit) = push.target() {
+            self.count(commit);
+        }
+        if !confirmed && self.is_older(push) {
+            return;
+        }
+        self.head = push.target().map(str::to_owned);
+        self.before.clone_from(&push.before);
+        self.pushed_at = push.pushed_at;
+        self.asked = false;
+    }
+
+    /// Whether a commit that the repository shows as the ref's head is a push nobody counted.
+    #[must_use]
+    pub fn is_news(&self, commit: &str) -> bool {
+        self.head.as_deref() != Some(commit) && self.counted.iter().all(|known| known.commit != commit)
+    }
+
+    /// Records what the repository shows. With a delivery, it is a push that was found by asking; without, it was
+    /// known or is the first look at the repository.
+    pub fn record_asked(&mut self, commit: &str, delivery: Option<DeliveryId>, at: Timestamp) {
+        self.revision += 1;
+        self.leave(|known| known != commit);
+        self.found.retain(|known| at.since(known.at) < MEMORY);
+        if let Some(delivery) = delivery {
+            self.count(commit);
+            self.found.push(Found { commit: commit.to_owned(), delivery, at });
+            keep_newest(&mut self.found);
+        }
+        self.before = self.head.replace(commit.to_owned());
+        self.pushed_at = Some(at.millis().div_euclid(1000));
+        self.asked = true;
+    }
+
+    fn count(&mut self, commit: &str) {
+        self.counted.retain(|known| known.commit != commit);
+        self.counted.push(Counted { commit: commit.to_owned(), left: false });
+        keep_newest(&mut self.counted);
+    }
+
+    fn leave(&mut self, which: impl Fn(&str) -> bool) {
+        self.counted.iter_mut().filter(|known| which(&known.commit)).for_each(|known| known.left = true);
+    }
+
+    /// Whether the push came before what is known, by all that can be told.
+    fn is_older(&self, push: &Push) -> bool {
+        if push.before == self.head && (push.before.is_some() || push.created) {
+            return false;
+        }
+        match (push.pushed_at, self.pushed_at) {
+            (Some(this), Some(known)) if this != known => this < known,
+            _ if self.head.is_none() => false,
+            _ => self.asked || (push.after.is_some() && push.after == self.before),
+        }
+    }
+}
+
+fn keep_newest<T>(list: &mut Vec<T>) {
+    if list.len() > REMEMBERED {
+        list.drain(..list.len() - REMEMBERED);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn id(number: usize) -> DeliveryId {
+        DeliveryId::new(Uuid::from_u128(number as u128 + 1))
+    }
+
+    fn commit(number: usize) -> String {
+        format!("{:040x}", number + 1)
+    }
+
+    fn push(before: Option<usize>, after: usize) -> Push {
+        Push {
+            reference: "refs/heads/main".to_owned(),
+            before: before.map(commit),
+            after: Some(commit(after)),
+            created: before.is_none(),
+            ..Push::default()
+        }
+    }
+
+    #[test]
+    fn a_replay_is_refused_and_a_forced_push_back_and_forth_counts_twice() {
+        let (to_b, to_a) = (push(Some(0), 1), push(Some(1), 0));
+        let mut state = RefState::default();
+        assert_eq!(state.seen(&to_b, None, false), Seen::New);
+        state.record(&to_b, false);
+        assert_eq!(state.seen(&to_b, Some(id(1)), false), Seen::Again(id(1)), "still the head");
+        state.record(&to_a, false);
+        assert_eq!(state.head, Some(commit(0)));
+        assert_eq!(state.seen(&to_b, Some(id(1)), false), Seen::AskFirst(id(1)), "the branch moved since");
+        assert_eq!(state.seen(&to_b, Some(id(1)), true), Seen::New, "the repository confirms it");
+        state.record(&to_b, true);
+        assert_eq!(state.head, Some(commit(1)));
+        assert_eq!(state.seen(&to_b, Some(id(9)), false), Seen::Again(id(9)));
+    }
+
+    #[test]
+    fn a_deleted_ref_starts_nothing_and_can_come_back() {
+        let mut state = RefState::default();
+        state.record(&push(None, 1), false);
+        let gone = Push { after: None, deleted: true, before: Some(commit(1)), ..push(None, 1) };
+        state.record(&gone, false);
+        assert_eq!(state.head, None);
+        assert_eq!(state.seen(&gone, Some(id(2)), true), Seen::Again(id(2)));
+        state.record(&push(None, 1), false);
+        assert_eq!(state.head, Some(commit(1)));
+    }
+
+    #[test]
+    fn what_was_found_by_asking_is_its_delivery_when_that_comes() {
+        let mut state = RefState::default();
+        state.record_asked(&commit(0), None, Timestamp::from_micros(5_000_000));
+        assert!(!state.is_news(&commit(0)) && state.is_news(&commit(2)));
+        state.record_asked(&commit(2), Some(id(7)), Timestamp::from_micros(9_000_000));
+        // The delivery before it, late: counts, and does not hide what is newer.
+        assert_eq!(state.seen(&push(Some(0), 1), None, false), Seen::New);
+        state.record(&push(Some(0), 1), false);
+        assert!(!state.is_news(&commit(2)) && !state.is_news(&commit(1)));
+        assert_eq!(state.seen(&push(Some(1), 2), None, false), Seen::Again(id(7)));
+        state.record_again(&push(Some(1), 2));
+        assert_eq!(state.seen(&push(Some(2), 3), None, false), Seen::New);
+        state.record(&push(Some(2), 3), false);
+        assert_eq!(state.head, Some(commit(3)));
+    }
+
+    /// One push after the other; deliveries come late, twice or never; the repository is asked in between.
+    fn history(pushes: usize, plan: &[(usize, bool, bool)], timed: bool) -> BTreeMap<String, usize> {
+        let all: Vec<Push> = (0..pushes)
+            .map(|n| Push { pushed_at: timed.then_some(10 * n as i64), ..push(n.checked_sub(1), n) })
+            .collect();
+        let mut state = RefState::default();
+        let mut counted: BTreeMap<String, usize> = BTreeMap::new();
+        let mut bodies: BTreeMap<usize, DeliveryId> = BTreeMap::new();
+        let mut ids = 100;
+        let mut first_look = true;
+        for (step, (which, deliver, ask)) in plan.iter().enumerate() {
+            // The repository has the first so many pushes at this step.
+            let present = (1 + step * pushes / plan.len()).min(pushes);
+            if *deliver {
+                let which = which % present;
+                let known = bodies.get(&which).copied();
+                ids += 1;
+                let original = match state.seen(&all[which], known, false) {
+                    Seen::New => {
+                        state.record(&all[which], false);
+                        *counted.entry(commit(which)).or_default() += 1;
+                        id(ids)
+                    }
+                    // The repository would not confirm what is not its head.
+                    Seen::AskFirst(first) if which + 1 != present => first,
+                    Seen::AskFirst(_) => {
+                        state.record(&all[which], true);
+                        *counted.entry(commit(which)).or_default() += 1;
+                        id(ids)
+                    }
+                    Seen::Again(first) => {
+                        state.record_again(&all[which]);
+                        first
+                    }
+                };
+                bodies.insert(which, original);
+            }
+            if *ask {
+                let head = commit(present - 1);
+                let news = !first_look && state.is_news(&head);
+                ids += 1;
+                if news {
+                    *counted.entry(head.clone()).or_default() += 1;
+                }
+                if news || state.head.as_ref() != Some(&head) {
+                    let at = Timestamp::from_micros((10 * (present as i64 - 1) + 5) * 1_000_000);
+                    state.record_asked(&head, news.then(|| id(ids)), at);
+                }
+                first_look = false;
+            }
+        }
+        counted
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+        #[test]
+        fn every_push_counts_at_most_once(
+            pushes in 1usize..6,
+            plan in prop::collection::vec((0usize..6, any::<bool>(), any::<bool>()), 1..24),
+            timed: bool,
+        ) {
+            for (commit, times) in history(pushes, &plan, timed) {
+                prop_assert_eq!(times, 1, "commit {}", commit);
+            }
+        }
+    }
+}
