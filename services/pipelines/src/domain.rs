@@ -19,10 +19,10 @@ use shipway_events::{
     project::{self, HookSource, ResourceKind},
 };
 
-pub(crate) use names::{did_you_mean, nearest, slug};
+pub(crate) use names::did_you_mean;
 pub(crate) use pipeline::DEFAULT_STAGES;
 pub(crate) use rejection::{Refusal, Rejection, Why};
-pub(crate) use removal::{MemberRemoval, deleted_pipeline, member_removal};
+pub(crate) use removal::{MemberRemoval, deleted_pipeline, describe, member_removal};
 pub(crate) use state::{Flow, FlowVersion, Membership, Override, Pipeline, ProjectState, Resource, evolve};
 
 /// What somebody wants of a project. What a decision needs and the stream does not hold (new ids, ports,

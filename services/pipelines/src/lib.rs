@@ -1,6 +1,7 @@
 //! Projects, resources, pipelines, stages, flows and secrets.
 
 mod domain;
-mod secrets;
 mod environment;
+mod fences;
+mod secrets;
 mod world;

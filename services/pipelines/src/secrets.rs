@@ -13,8 +13,9 @@ use std::path::Path;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::Rng;
+use shipway_eventing::durable::{Durable, DurableError};
 use shipway_events::{ProjectId, SecretRef};
-use sqlx::{AnyConnection, AnyPool};
+use sqlx::AnyConnection;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -60,6 +61,9 @@ pub enum SecretError {
         /// The key that there is.
         found: String,
     },
+    /// A transaction could not be begun.
+    #[error("keeping a secret")]
+    Durable(#[from] DurableError),
     /// Somebody else kept a version of the same secret at the same moment.
     #[error("the secret `{name}` was set by somebody else at the same time; try again")]
     Conflict {
@@ -74,14 +78,17 @@ pub enum OpenError {
     /// The key-encryption key cannot be used.
     #[error("opening the key-encryption key")]
     Kek(#[from] KekError),
-    /// The tables could not be made or read.
-    #[error("opening the secrets' tables")]
-    Tables(#[from] sqlx::Error),
+    /// The tables could not be made.
+    #[error("making the secrets' tables")]
+    Tables(#[from] DurableError),
+    /// The tables could not be read.
+    #[error("reading the secrets' tables")]
+    Read(#[from] sqlx::Error),
 }
 
 /// The secrets' home.
 pub(crate) struct Secrets {
-    db: AnyPool,
+    db: Durable,
     kek: Kek,
 }
 
@@ -95,11 +102,9 @@ pub(crate) struct Pending {
 
 impl Secrets {
     /// Opens the home in the log's own database; makes tables and key at the first start.
-    pub(crate) async fn open(db: AnyPool, keys: &Path) -> Result<Self, OpenError> {
-        let mut connection = db.acquire().await?;
-        for statement in rows::SCHEMA {
-            sqlx::query(*statement).execute(&mut *connection).await?;
-        }
+    pub(crate) async fn open(db: Durable, keys: &Path) -> Result<Self, OpenError> {
+        db.create(rows::SCHEMA).await?;
+        let mut connection = db.pool().acquire().await?;
         let exist = rows::any_kek_id(&mut connection).await?.is_some();
         drop(connection);
         Ok(Self { kek: kek::load_or_make(keys, exist)?, db })
@@ -158,7 +163,10 @@ impl Secrets {
 
     /// Keeps planned values. What is kept and never named by an event is harmless: it is found again or left.
     pub(crate) async fn keep(&self, project: ProjectId, pending: &[Pending]) -> Result<(), SecretError> {
-        let mut db = self.connection("keeping a secret").await?;
+        if pending.iter().all(|pending| pending.value.is_none()) {
+            return Ok(());
+        }
+        let mut db = self.db.begin().await?;
         for Pending { secret, value } in pending {
             let Some(value) = value else { continue };
             let (key_id, key) = self.data_key(&mut db, project).await?;
@@ -171,7 +179,7 @@ impl Secrets {
                 return Err(SecretError::Conflict { name: secret.name.clone() });
             }
         }
-        Ok(())
+        db.commit().await.map_err(failed("keeping a secret"))
     }
 
     async fn open_row(
@@ -222,7 +230,7 @@ impl Secrets {
         &self,
         attempting: &'static str,
     ) -> Result<sqlx::pool::PoolConnection<sqlx::Any>, SecretError> {
-        self.db.acquire().await.map_err(failed(attempting))
+        self.db.pool().acquire().await.map_err(failed(attempting))
     }
 }
 

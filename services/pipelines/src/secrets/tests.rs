@@ -2,17 +2,19 @@
 
 use std::path::Path;
 
-use sqlx::any::AnyPoolOptions;
+use shipway_eventing::log::{SqliteLog, SqliteOptions};
 
 use super::*;
 
 const NAME: &str = "addon/shop-db/password";
 
+async fn durable(dir: &Path) -> Durable {
+    let log = SqliteLog::open(&dir.join("log.db"), SqliteOptions::default()).await.unwrap();
+    log.durable().await.unwrap()
+}
+
 async fn open(dir: &Path) -> Secrets {
-    sqlx::any::install_default_drivers();
-    let url = format!("sqlite://{}?mode=rwc", dir.join("log.db").display());
-    let pool = AnyPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
-    Secrets::open(pool, &dir.join("keys")).await.unwrap()
+    Secrets::open(durable(dir).await, &dir.join("keys")).await.unwrap()
 }
 
 fn project(n: u128) -> ProjectId {
@@ -31,7 +33,9 @@ async fn keep(secrets: &Secrets, project: ProjectId, name: &str, text: &str) -> 
 }
 
 async fn tamper(secrets: &Secrets, statement: &'static str) {
-    let changed = sqlx::query(statement).execute(&secrets.db).await.unwrap().rows_affected();
+    let mut tx = secrets.db.begin().await.unwrap();
+    let changed = sqlx::query(statement).execute(&mut *tx).await.unwrap().rows_affected();
+    tx.commit().await.unwrap();
     assert!(changed > 0, "{statement}");
 }
 
@@ -148,8 +152,6 @@ async fn another_key_encryption_key_is_told() {
     assert!(matches!(secrets.get(project(1), &secret).await, Err(SecretError::OtherKek { .. })));
 
     std::fs::remove_file(dir.path().join("keys/kek")).unwrap();
-    let url = format!("sqlite://{}", dir.path().join("log.db").display());
-    let pool = AnyPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
-    let lost = Secrets::open(pool, &dir.path().join("keys")).await.err().expect("a lost key is not replaced");
+    let lost = Secrets::open(durable(dir.path()).await, &dir.path().join("keys")).await.err().expect("a lost key is not replaced");
     assert!(matches!(lost, OpenError::Kek(KekError::Lost { .. })));
 }
