@@ -1,5 +1,6 @@
 //! Real processes, real PostgreSQL, Git and clients.
 
 pub mod git;
+pub mod lab;
 pub mod postgres;
 pub mod shipway;

@@ -50,7 +50,7 @@ impl Language for Documents {
         Ok(match step {
             shipway_nodes::Step::Done { outputs } => Step::Done { outputs },
             shipway_nodes::Step::Work(work) => {
-                let detached = planned.condition.is_none() && kind.may_be_detached();
+                let detached = !kind.awaited(&spec, planned.condition.as_deref());
                 Step::Work { work, detached }
             }
         })

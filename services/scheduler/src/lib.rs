@@ -19,3 +19,17 @@ mod upkeep;
 pub use api::{EventsApi, RunsApi, WorkApi};
 pub use registry::Bell;
 pub use service::{Deps, Service, StartError};
+
+/// A refusal of the engine, in words for people.
+fn refusal(rejection: &shipway_engine::Rejection) -> shipway_contracts::Error {
+    use shipway_contracts::{Code, Error};
+    use shipway_engine::Rejection;
+    let code = match rejection {
+        Rejection::NotStarted | Rejection::NoSuchNode(_) => Code::NotFound,
+        Rejection::AlreadyStarted => Code::AlreadyExists,
+        Rejection::BadPlan(_) | Rejection::NoSuchAttempt { .. } => Code::BadRequest,
+        Rejection::Ended(_) | Rejection::NothingToResolve(_) => Code::FailedPrecondition,
+    };
+    let cause = std::error::Error::source(rejection).map(|cause| format!(": {cause}")).unwrap_or_default();
+    Error::new(code, format!("{rejection}{cause}"))
+}

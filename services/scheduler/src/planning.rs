@@ -1,6 +1,6 @@
 //! From a flow's document to a run's plan. No input or output: everything it needs is handed in.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use shipway_contracts::{
@@ -11,13 +11,14 @@ use shipway_documents::{
     Problems, Severity,
     expr::{Lookup, Scope, resolve_partly},
     flow::{Flow, Node, Placed, TriggerSource},
+    secret,
 };
 use shipway_events::{
     FlowId, PipelineId, ProjectId,
     plan::{Artifact, BackupPin, PinnedResource, Plan, PlanNode},
     run::{Origin, Started},
 };
-use shipway_nodes::validate::{Resource, StageContext, validate_flow};
+use shipway_nodes::{PreviousStage, StageContext, validate_flow};
 use uuid::Uuid;
 
 use crate::start::Asked;
@@ -71,7 +72,7 @@ pub(crate) fn plan(asked: &Asked, reply: &FlowForRunReply, world: World) -> Resu
     let flow = Flow::parse(&document).map_err(|problems| shown(&problems))?;
     let resources = resources(reply)?;
     if asked.origin != Origin::Resource {
-        let problems = validate_flow(&flow, &stage(reply, &resources));
+        let problems = validate_flow(&flow, &stage(reply, &resources, &overrides));
         if problems.has_errors() {
             return Err(shown(&problems));
         }
@@ -251,19 +252,38 @@ fn resources(reply: &FlowForRunReply) -> Result<BTreeMap<String, PinnedResource>
         .collect()
 }
 
-fn stage<'a>(reply: &'a FlowForRunReply, resources: &'a BTreeMap<String, PinnedResource>) -> StageContext<'a> {
-    let known = reply
-        .resources
-        .iter()
-        .filter_map(|resource| {
-            let kind = resources.get(&resource.slug)?.kind;
-            let stage = (!resource.stage.is_empty()).then_some(Cow::Borrowed(resource.stage.as_str()));
-            let unusable = (!resource.unusable.is_empty()).then_some(Cow::Borrowed(resource.unusable.as_str()));
-            Some((Cow::Borrowed(resource.slug.as_str()), Resource { kind, stage, unusable }))
-        })
-        .collect();
-    let previous = (!reply.previous_stage.is_empty()).then_some(Cow::Borrowed(reply.previous_stage.as_str()));
-    StageContext { stage: Cow::Borrowed(reply.stage.as_str()), previous, resources: known }
+/// What the flow's nodes may name, as the projects' home says it.
+fn stage(
+    reply: &FlowForRunReply,
+    resources: &BTreeMap<String, PinnedResource>,
+    overrides: &Map<String, Value>,
+) -> StageContext {
+    let mut context = StageContext {
+        stage: reply.stage.clone(),
+        previous: (!reply.previous_stage.is_empty())
+            .then(|| PreviousStage { stage: reply.previous_stage.clone(), members: BTreeMap::new() }),
+        ..StageContext::default()
+    };
+    for resource in &reply.resources {
+        let slug = resource.slug.clone();
+        let Some(kind) = resources.get(&slug).map(|pinned| pinned.kind) else {
+            context.others.insert(slug, resource.unusable.clone());
+            continue;
+        };
+        match &mut context.previous {
+            _ if !resource.unusable.is_empty() => drop(context.others.insert(slug, resource.unusable.clone())),
+            _ if resource.stage.is_empty() => drop(context.build_services.insert(slug)),
+            Some(previous) if resource.stage == previous.stage => drop(previous.members.insert(slug, kind)),
+            _ => drop(context.members.insert(slug, kind)),
+        }
+    }
+    for (argument, value) in overrides {
+        context.arguments.insert(argument.clone());
+        if secret::is_secret(value) {
+            context.secret_arguments.insert(argument.clone());
+        }
+    }
+    context
 }
 
 fn broken(why: &str) -> Vec<Problem> {

@@ -1,6 +1,6 @@
 //! Questions to the read tables.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use shipway_contracts::{
     Error,
@@ -12,7 +12,7 @@ use shipway_events::{
 };
 use sqlx::{AnyPool, Row, any::AnyRow};
 
-use crate::{run::present, service::Shared};
+use crate::{projections, run::present, service::Shared};
 
 /// What a resource was given, and when.
 #[derive(Clone, Debug)]
@@ -24,6 +24,9 @@ pub(crate) struct Placed {
     pub(crate) artifact: Artifact,
 }
 
+
+/// How long a question waits for the read tables to hold what is in the log.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 const OPEN: &str = "SELECT run FROM runs_1 WHERE ended = 0 OR trailing > 0 ORDER BY position";
 const BY_START: &str = "SELECT run FROM runs_1 WHERE run >= $1 AND run < $2 ORDER BY run LIMIT 2";
@@ -142,7 +145,8 @@ impl Shared {
     /// Waits until the read tables hold all that is in the log by now.
     pub(crate) async fn caught_up(&self) -> Result<(), Error> {
         let head = *self.log.tail().borrow();
-        self.views.wait_for(head).await.map_err(|error| Error::unavailable(error.to_string()))
+        let waited = self.views.wait_for(projections::NAMES, head, PATIENCE).await;
+        waited.map_err(|error| Error::unavailable(format!("{error}; try again")))
     }
 }
 

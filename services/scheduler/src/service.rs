@@ -6,10 +6,7 @@ use shipway_contracts::{
     Channel,
     v1::{events_server::EventsServer, runs_server::RunsServer, work_server::WorkServer},
 };
-use shipway_eventing::{
-    log::Log,
-    views::{Views, ViewsError},
-};
+use shipway_eventing::{Consumer, Durable, DurableError, Feed, Log, Views, ViewsError};
 use shipway_events::ExecutorId;
 use shipway_service_kit::Lifecycle;
 use tokio::sync::mpsc;
@@ -23,10 +20,12 @@ use crate::{
 
 /// What the scheduler needs.
 pub struct Deps {
-    /// The log.
-    pub log: Arc<dyn Log>,
-    /// The database of read tables; the scheduler's projections are added to it before it is started.
+    /// The log's feed.
+    pub feed: Feed,
+    /// The database of read tables.
     pub views: Views,
+    /// The log's own database, for checkpoints.
+    pub durable: Durable,
     /// The way to projects, flows and secrets.
     pub projects: Channel,
     /// The way to the executors' own knowledge.
@@ -43,6 +42,9 @@ pub enum StartError {
     /// The read tables could not be made.
     #[error("making the scheduler's read tables")]
     Views(#[from] ViewsError),
+    /// The checkpoints of the reactions could not be read.
+    #[error("reading where the scheduler's reactions are")]
+    Checkpoints(#[from] DurableError),
     /// Open runs could not be found.
     #[error("opening the runs that go on: {0}")]
     Open(String),
@@ -52,6 +54,8 @@ pub enum StartError {
 #[derive(Clone)]
 pub struct Service {
     shared: Arc<Shared>,
+    /// Read tables and reactions go on as long as the service is there.
+    _consumers: Arc<Vec<Consumer>>,
 }
 
 pub(crate) struct Shared {
@@ -71,13 +75,15 @@ impl Service {
     /// # Errors
     /// If the read tables cannot be made or read.
     pub async fn start(deps: Deps) -> Result<Self, StartError> {
+        let mut consumers = Vec::new();
         for projection in crate::projections::all() {
-            deps.views.start(projection).await?;
+            consumers.push(deps.feed.project(&deps.views, projection).await?);
         }
+        let log = deps.feed.log().clone();
         let registry = Arc::new(Registry::default());
-        let book = Book::new(deps.log.clone(), registry.clone(), TaskTracker::new());
+        let book = Book::new(log.clone(), registry.clone(), TaskTracker::new());
         let shared = Arc::new(Shared {
-            log: deps.log,
+            log,
             views: deps.views,
             projects: deps.projects,
             executors: deps.executors,
@@ -86,10 +92,12 @@ impl Service {
             book,
             stopping: deps.lifecycle.stopping(),
         });
-        crate::reactions::start(&shared, &deps.lifecycle).await?;
+        for reaction in crate::reactions::all(&shared) {
+            consumers.push(deps.feed.react(&deps.durable, reaction).await?);
+        }
         let opening = shared.clone();
         deps.lifecycle.spawn("open runs", async move { opening.open_all().await.map_err(StartError::Open) });
-        Ok(Self { shared })
+        Ok(Self { shared, _consumers: Arc::new(consumers) })
     }
 
     /// Gives an executor in this process its way to be told.

@@ -186,7 +186,8 @@ impl<'v, 'p> Fields<'v, 'p> {
         for key in members.keys().filter(|key| !known.contains(&key.as_str())) {
             let absent = known.iter().copied().filter(|name| !members.contains_key(*name));
             if let Some(near) = suggest::nearest(key, absent) {
-                let problem = Problem::warning(self.at(key), format!("`{key}` is not known here and has no effect"));
+                let problem =
+                    Problem::warning(self.at(key), format!("`{key}` is not known here and has no effect"));
                 self.problems.push(problem.help(format!("did you mean `{near}`?")).at_key());
             }
         }

@@ -125,9 +125,7 @@ pub(crate) fn from_number(number: f64) -> Option<Value> {
 pub(crate) fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
-        (Value::Array(a), Value::Array(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b))
-        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| equal(a, b)))
         }
@@ -136,7 +134,8 @@ pub(crate) fn equal(a: &Value, b: &Value) -> bool {
 }
 
 /// What kind of value it is, for messages; a secret's kind only.
-pub(crate) fn type_name(value: &Value) -> &'static str {
+#[must_use]
+pub fn type_name(value: &Value) -> &'static str {
     match value {
         _ if secret::is_mark(value) => "a secret",
         Value::Null => "null",
@@ -192,7 +191,10 @@ mod tests {
         assert_eq!(plain_text(&json!([1, [2, 3], null, "a", true])).unwrap(), "1,2,3,,a,true");
         assert_eq!(plain_text(&json!(null)).unwrap(), "null");
         assert_eq!(plain_text(&json!({})), None);
-        assert_eq!(json_text(&json!({"a": [1.0, "x\n", null], "b": 1e21})), r#"{"a":[1,"x\n",null],"b":1e+21}"#);
+        assert_eq!(
+            json_text(&json!({"a": [1.0, "x\n", null], "b": 1e21})),
+            r#"{"a":[1,"x\n",null],"b":1e+21}"#
+        );
     }
 
     #[test]

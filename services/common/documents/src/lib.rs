@@ -8,6 +8,7 @@ pub mod expr;
 mod fields;
 pub mod flow;
 mod js;
+pub mod kinds;
 pub mod names;
 pub mod pointer;
 mod problem;
@@ -17,7 +18,7 @@ mod source;
 mod suggest;
 
 pub use fields::{Fields, is_expression};
-pub use js::{json_text, number_text, plain_text, truthy};
+pub use js::{json_text, number_text, plain_text, truthy, type_name};
 pub use problem::{Problem, Problems, Report, Severity};
 pub use source::{Document, MAX_BYTES, MAX_DEPTH, Position, Source, Span, parse};
-pub use suggest::nearest;
+pub use suggest::{list, nearest};

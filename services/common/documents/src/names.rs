@@ -61,7 +61,9 @@ pub fn check(name: &str, length: Length) -> Result<(), String> {
     for c in name.chars() {
         let separator = matches!(c, '-' | ' ');
         if !separator && !c.is_ascii_alphanumeric() {
-            return Err(format!("holds `{c}`; letters, digits, and single hyphens or spaces between them are allowed"));
+            return Err(format!(
+                "holds `{c}`; letters, digits, and single hyphens or spaces between them are allowed"
+            ));
         }
         if separator && matches!(previous, '-' | ' ') {
             return Err("has a hyphen or space that does not stand between letters or digits".into());
@@ -80,9 +82,14 @@ mod tests {
 
     #[test]
     fn slugs() {
-        for (name, expected) in
-            [("Shop", "shop"), ("My App 2", "my-app-2"), (" a -- b ", "a-b"), ("ÄB", "b"), ("", ""), ("a_b", "a-b")]
-        {
+        for (name, expected) in [
+            ("Shop", "shop"),
+            ("My App 2", "my-app-2"),
+            (" a -- b ", "a-b"),
+            ("ÄB", "b"),
+            ("", ""),
+            ("a_b", "a-b"),
+        ] {
             assert_eq!(slug(name), expected);
         }
     }

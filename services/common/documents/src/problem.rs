@@ -76,16 +76,7 @@ impl Problem {
 
     fn new(severity: Severity, pointer: impl Into<String>, message: impl Into<String>) -> Self {
         let (pointer, message) = (pointer.into(), message.into());
-        Self {
-            severity,
-            pointer,
-            message,
-            help: None,
-            span: None,
-            at_key: false,
-            line: None,
-            column: None,
-        }
+        Self { severity, pointer, message, help: None, span: None, at_key: false, line: None, column: None }
     }
 
     /// Says what to do.

@@ -132,7 +132,8 @@ fn names(value: &Value) -> String {
 }
 
 /// Whether the value itself is one of the three marks.
-pub(crate) fn is_mark(value: &Value) -> bool {
+#[must_use]
+pub fn is_mark(value: &Value) -> bool {
     value.as_object().is_some_and(|members| {
         members.len() == 1
             && (secret_of(members).is_some()

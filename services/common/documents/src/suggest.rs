@@ -29,7 +29,8 @@ fn tolerance(name: &str, candidate: &str) -> usize {
 }
 
 /// `a`, `b` and `c` for people, at most eight of them; "none" without any.
-pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+#[must_use]
+pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.into_iter().collect();
     let shown: Vec<_> = names.iter().take(8).map(|name| format!("`{name}`")).collect();
     match (shown.as_slice(), names.len()) {

@@ -306,6 +306,18 @@ impl RunState {
         &self.released
     }
 
+    /// What was built in this run, by build id.
+    #[must_use]
+    pub const fn builds(&self) -> &BTreeMap<String, Artifact> {
+        &self.builds
+    }
+
+    /// The backups made in this run, by backup id.
+    #[must_use]
+    pub const fn backups(&self) -> &BTreeMap<String, BackupPin> {
+        &self.backups
+    }
+
     /// A build by its id: made in this run, or there when it started.
     #[must_use]
     pub fn build(&self, build: &str) -> Option<&Artifact> {

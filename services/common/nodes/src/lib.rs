@@ -2,6 +2,26 @@
 //!
 //! A kind performs nothing: [`workload`] is what it asks an executor for, the engine does the rest.
 
+mod artifacts;
+mod kind;
+mod kinds;
+mod outputs;
+mod registry;
+mod removal;
+mod service;
+mod shape;
+mod step;
+mod validate;
+mod words;
 pub mod workload;
 
+pub use kind::{Kind, Outputs, Role, Use, UseKind};
+pub use kinds::workflow::{Order, order};
+pub use outputs::outputs_at_start;
+pub use registry::{KINDS, find, supported};
+pub use removal::{Removal, remove_member};
+pub use shape::Shape;
+pub use step::{Step, StepContext, codes};
+pub use validate::{PreviousStage, StageContext, Validation, validate_flow};
+pub use words::split_words;
 pub use workload::{Outcome, Workload};

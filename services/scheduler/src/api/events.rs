@@ -76,7 +76,7 @@ impl Events for EventsApi {
             hash: head.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
             generation: self.shared.log.generation(),
             commits: stats.commits,
-            transactions: stats.commits + self.shared.views.commits(),
+            transactions: stats.commits,
             events: stats.events,
         }))
     }

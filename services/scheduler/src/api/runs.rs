@@ -13,12 +13,18 @@ use shipway_contracts::{
 };
 use shipway_engine::Command;
 use shipway_events::{Cause, Meta, RunId, Timestamp, run::Origin};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    run::{book::QUIET, present},
+    run::{
+        book::{Change, QUIET},
+        present,
+    },
     service::Shared,
     start::{Asked, FlowChoice},
 };
@@ -73,7 +79,7 @@ impl Runs for RunsApi {
         let shared = self.shared.clone();
         tokio::spawn(async move {
             tokio::select! {
-                () = watch(&shared, run, &sender) => {}
+                () = send_changes(&shared, run, &sender) => {}
                 () = shared.stopping.cancelled() => {}
             }
         });
@@ -101,7 +107,7 @@ impl Runs for RunsApi {
 }
 
 /// Sends the run, then again after each change, until it has ended. Changes that come close together are one.
-async fn watch(shared: &Shared, run: RunId, sender: &mpsc::Sender<Result<Run, Status>>) {
+async fn send_changes(shared: &Shared, run: RunId, sender: &mpsc::Sender<Result<Run, Status>>) {
     let mut changes = shared.book.changes(run);
     loop {
         if let Some(changes) = &mut changes {
@@ -133,7 +139,7 @@ async fn watch(shared: &Shared, run: RunId, sender: &mpsc::Sender<Result<Run, St
 }
 
 /// Waits until nothing has changed for a moment, or the run has ended.
-async fn quiet(shared: &Shared, run: RunId, changes: &mut tokio::sync::watch::Receiver<u64>) {
+async fn quiet(shared: &Shared, run: RunId, changes: &mut watch::Receiver<Change>) {
     let settle = async {
         loop {
             if shared.book.has_ended(run) {

@@ -9,12 +9,12 @@ use shipway_contracts::{
         work_server::Work,
     },
 };
-use shipway_engine::{Command, Standing};
+use shipway_engine::Command;
 use shipway_events::{Actor, Cause, ExecutorId, Fence, Meta, RegistrationId, RunId};
 use shipway_nodes::Outcome;
 use tonic::{Request, Response, Status};
 
-use crate::{registry::Bell, service::Shared};
+use crate::service::Shared;
 
 /// Serves `Work`.
 #[derive(Clone)]
@@ -89,7 +89,7 @@ impl Shared {
                 continue;
             }
             let meta = Meta { actor: crate::run::book::system(), cause: Cause::Run(run), trace: None };
-            let command = crate::lost(fences, "its executor started again");
+            let command = Command::AttemptsLost { fences, reason: "its executor started again".to_owned(), never_started: false };
             if let Err(error) = self.book.command(run, command, meta).await {
                 tracing::error!(%run, %error, "the work of an earlier start could not be asked for again");
             }
@@ -123,14 +123,4 @@ impl Shared {
         let stop = held.iter().copied().filter(|fence| !known.contains(fence)).collect();
         (hold, stop)
     }
-
-    /// Tells an executor to stop an attempt.
-    pub(crate) fn stop(&self, executor: ExecutorId, fence: Fence) {
-        self.registry.ring(executor, Bell::Stop(fence));
-    }
-}
-
-/// Whether an outcome with such a fence was or will be taken.
-pub(crate) const fn is_taken(standing: Standing) -> bool {
-    matches!(standing, Standing::Current | Standing::Held | Standing::Taken)
 }

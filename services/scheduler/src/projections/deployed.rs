@@ -2,7 +2,7 @@
 //! what was deployed at any time can be asked.
 
 use async_trait::async_trait;
-use shipway_eventing::views::{ApplyError, Projection};
+use shipway_eventing::feed::{HandleError, Projection};
 use shipway_events::{
     RawEvent, StreamEvent,
     run::{self, Effect},
@@ -53,11 +53,15 @@ impl Projection for Deployed {
         &["run"]
     }
 
+    fn tables(&self) -> &'static [&'static str] {
+        &["run_projects_1", "deployed_1", "builds_1", "backups_1"]
+    }
+
     fn schema(&self) -> &'static [&'static str] {
         SCHEMA
     }
 
-    async fn apply(&self, tables: &mut AnyConnection, events: &[RawEvent]) -> Result<(), ApplyError> {
+    async fn apply(&self, tables: &mut AnyConnection, events: &[RawEvent]) -> Result<(), HandleError> {
         for raw in events {
             // A node without effects, which most are, has no such word in its event.
             let may_have_effects = raw.data.contains("\"effects\"")
@@ -93,7 +97,7 @@ async fn record(
     run: &str,
     project: &str,
     effect: Effect,
-) -> Result<(), ApplyError> {
+) -> Result<(), HandleError> {
     let position = raw.position.cast_signed();
     match effect {
         Effect::Released { target, slug, artifact } => {

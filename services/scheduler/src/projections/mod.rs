@@ -3,9 +3,14 @@
 mod deployed;
 mod runs;
 
-use shipway_eventing::views::Projection;
+use std::sync::Arc;
+
+use shipway_eventing::feed::Projection;
 
 /// Every read model of the scheduler.
-pub(crate) fn all() -> Vec<Box<dyn Projection>> {
-    vec![Box::new(runs::Runs), Box::new(deployed::Deployed)]
+pub(crate) fn all() -> Vec<Arc<dyn Projection>> {
+    vec![Arc::new(runs::Runs), Arc::new(deployed::Deployed)]
 }
+
+/// Their names, to wait for.
+pub(crate) const NAMES: &[&str] = &["runs", "deployed"];

@@ -1,7 +1,7 @@
 //! `runs`: one row a run, for lists and for finding what is open after a restart.
 
 use async_trait::async_trait;
-use shipway_eventing::views::{ApplyError, Projection};
+use shipway_eventing::feed::{HandleError, Projection};
 use shipway_events::{RawEvent, StreamEvent, run};
 use sqlx::AnyConnection;
 
@@ -39,11 +39,15 @@ impl Projection for Runs {
         &["run"]
     }
 
+    fn tables(&self) -> &'static [&'static str] {
+        &["runs_1"]
+    }
+
     fn schema(&self) -> &'static [&'static str] {
         SCHEMA
     }
 
-    async fn apply(&self, tables: &mut AnyConnection, events: &[RawEvent]) -> Result<(), ApplyError> {
+    async fn apply(&self, tables: &mut AnyConnection, events: &[RawEvent]) -> Result<(), HandleError> {
         for raw in events {
             // Most events of a run leave its row as it is.
             if !matches!(raw.kind.as_str(), "run.started" | "run.ended" | "run.node_started" | "run.node_ended_later") {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use shipway_contracts::{Error, v1};
-use shipway_engine::{Command, RunState, decide_and_evolve};
+use shipway_engine::{Command, OpenAttempt, RunState, decide_and_evolve};
 use shipway_eventing::log::{AppendError, Expected, Item, Write};
 use shipway_events::{
     CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, RunId, StreamEvent, StreamName, Version, lane, run,
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::book::{Book, Handle, load};
+use super::book::{Book, Change, Handle, load};
 use crate::registry::{Bell, usage};
 
 /// What a run's task is asked.
@@ -53,14 +53,14 @@ pub(crate) struct Actor {
     state: RunState,
     version: Version,
     messages: mpsc::Receiver<Message>,
-    changed: watch::Sender<u64>,
+    changed: watch::Sender<Change>,
 }
 
 impl Actor {
     /// Starts the task of a run whose state has been loaded, or of one that is about to start.
     pub(super) fn spawn(book: &Book, (state, version): (RunState, Version), run: RunId) -> Handle {
         let (sender, messages) = mpsc::channel(QUEUE);
-        let (changed, receiver) = watch::channel(0);
+        let (changed, receiver) = watch::channel(Change::default());
         book.shared.registry.correct(&crate::registry::Usage::new(), &usage(&state));
         let actor = Self { book: book.clone(), run, state, version, messages, changed };
         let span = tracing::info_span!(parent: None, "run", %run);
@@ -126,7 +126,7 @@ impl Actor {
                     Err(rejection) => drop(reply.send(Err(crate::refusal(&rejection)))),
                 }
             }
-            if state.started().is_some() {
+            if decided.is_empty() && state.started().is_some() {
                 match decide_and_evolve(state, &Command::Due, &shared.language, slots, now) {
                     Ok(more) => events.extend(more),
                     Err(rejection) => tracing::error!(%rejection, "a run could not look at its timers"),
@@ -223,7 +223,7 @@ impl Actor {
                 shared.registry.ring(open.attempt.executor, Bell::Stop(open.fence));
             }
         }
-        self.changed.send_replace(last);
+        self.changed.send_replace(Change { position: last, ended: self.state.ended().is_some() });
     }
 
     /// Nothing was written, or nobody knows: the log says what is, and whoever asked asks again.
@@ -253,7 +253,7 @@ impl Actor {
             };
             let _ = decision.reply.send(Err(Error::unavailable(message)));
         }
-        self.changed.send_replace(0);
+        self.changed.send_replace(Change { position: 0, ended: self.state.ended().is_some() });
     }
 }
 
@@ -276,6 +276,22 @@ pub(crate) fn assignment(run: RunId, request: &run::AttemptRequested, fence: Fen
         deadline: request.deadline.map_or(0, shipway_events::Timestamp::micros),
         detached: request.detached,
         trace: shipway_service_kit::current_trace().unwrap_or_default(),
+    }
+}
+
+/// An open attempt as its executor is told of it again.
+pub(crate) fn offer(run: RunId, open: &OpenAttempt<'_>) -> v1::Assignment {
+    v1::Assignment {
+        run: run.to_string(),
+        node: open.node,
+        attempt: open.attempt.number,
+        fence: open.fence.raw(),
+        effect: open.attempt.effect.to_string(),
+        effect_key: effect_key(run, open.node),
+        work_json: open.attempt.work.to_string(),
+        deadline: open.attempt.deadline.map_or(0, shipway_events::Timestamp::micros),
+        detached: open.attempt.detached,
+        trace: String::new(),
     }
 }
 

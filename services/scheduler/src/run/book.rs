@@ -9,7 +9,7 @@ use std::{
 use shipway_contracts::Error;
 use shipway_engine::{Command, RunState};
 use shipway_eventing::log::{Log, ReadError};
-use shipway_events::{DecodeError, Meta, RunId, StreamEvent, StreamName, Version, run};
+use shipway_events::{DecodeError, Meta, Position, RunId, StreamEvent, StreamName, Version, run};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
@@ -34,7 +34,16 @@ pub(super) struct Shared {
 #[derive(Clone)]
 pub(super) struct Handle {
     pub(super) messages: mpsc::Sender<Message>,
-    pub(super) changed: watch::Receiver<u64>,
+    pub(super) changed: watch::Receiver<Change>,
+}
+
+/// What watchers are told of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// The position of its last event; 0 when it was read again.
+    pub(crate) position: Position,
+    /// It has ended.
+    pub(crate) ended: bool,
 }
 
 /// Why a run's state could not be had.
@@ -85,7 +94,7 @@ impl Book {
             let mut open = self.open();
             open.entry(id).or_insert_with(|| Actor::spawn(self, (RunState::new(), 0), id)).clone()
         };
-        self.tell(handle, Command::Start { started }, meta).await?.ok_or_else(gone)
+        self.tell(handle, Command::Start { started: Box::new(started) }, meta).await?.ok_or_else(gone)
     }
 
     /// Gives a run a command. A rejection comes back as an error, in words.
@@ -125,8 +134,24 @@ impl Book {
     }
 
     /// Changes whenever the run does; none when the run is not open.
-    pub(crate) fn changes(&self, run: RunId) -> Option<watch::Receiver<u64>> {
+    pub(crate) fn changes(&self, run: RunId) -> Option<watch::Receiver<Change>> {
         self.open().get(&run).map(|handle| handle.changed.clone())
+    }
+
+    /// Whether the run has ended, as far as is known without asking it.
+    pub(crate) fn has_ended(&self, run: RunId) -> bool {
+        self.open().get(&run).is_none_or(|handle| handle.changed.borrow().ended)
+    }
+
+    /// The runs that are open here.
+    pub(crate) fn open_runs(&self) -> Vec<RunId> {
+        self.open().keys().copied().collect()
+    }
+
+    /// The run as it is now, if it is open here.
+    pub(crate) async fn look_if_open(&self, run: Option<RunId>) -> Option<RunState> {
+        let run = run.filter(|run| self.open().contains_key(run))?;
+        self.look(run).await.ok()
     }
 
     /// Opens a run, so that its timers and its work go on.

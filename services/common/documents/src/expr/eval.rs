@@ -67,7 +67,8 @@ pub(super) fn eval(expr: &Expr, scope: &dyn Scope, budget: &mut Budget) -> Resul
         return Ok(value);
     }
     Err(Stop::Error(
-        Trouble::new(&expr.span, "the expressions of this document make too much").help("make smaller values"),
+        Trouble::new(&expr.span, "the expressions of this document make too much")
+            .help("make smaller values"),
     ))
 }
 
@@ -102,7 +103,9 @@ fn look_up(
         Lookup::Skipped(why) => {
             let trouble =
                 Trouble::new(&expr.span, format!("the node `{name}` was skipped and has no outputs: {why}"));
-            return Err(Stop::Unresolved(trouble.help("skip this node as well, or give another value with fn.if")));
+            return Err(Stop::Unresolved(
+                trouble.help("skip this node as well, or give another value with fn.if"),
+            ));
         }
     };
     // What came from outside may look like a mark; it is data, and no way to somebody's secrets.
@@ -167,12 +170,7 @@ fn call(
 }
 
 /// `if`, `and` and `or` look at no more of their arguments than they must. None where a secret decides.
-fn lazy(
-    name: &str,
-    args: &[Expr],
-    scope: &dyn Scope,
-    budget: &mut Budget,
-) -> Result<Option<Value>, Stop> {
+fn lazy(name: &str, args: &[Expr], scope: &dyn Scope, budget: &mut Budget) -> Result<Option<Value>, Stop> {
     match (name, args) {
         ("if", [condition, branches @ ..]) => {
             let condition = boolean_or(true, eval(condition, scope, budget))?;

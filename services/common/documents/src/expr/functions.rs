@@ -111,7 +111,9 @@ static FUNCTIONS: &[Function] = &[
     function("values", 1, Some(1), lists::values),
     function("entries", 1, Some(1), lists::entries),
     function("stringifyJSON", 1, Some(1), |a| Ok(js::json_text(&a[0]).into())),
-    function("parseJSON", 1, Some(1), |a| Ok(serde_json::from_str(&text(a, 0)?).unwrap_or_else(|_| "".into()))),
+    function("parseJSON", 1, Some(1), |a| {
+        Ok(serde_json::from_str(&text(a, 0)?).unwrap_or_else(|_| "".into()))
+    }),
 ];
 
 /// Functions of the language that this version does not have.
@@ -171,7 +173,9 @@ pub(super) fn find(name: &str, args: usize, span: &Range<usize>) -> Result<&'sta
 pub(super) fn text(args: &[Value], n: usize) -> Result<String, Failure> {
     match &args[n] {
         Value::String(text) => Ok(text.clone()),
-        value @ (Value::Number(_) | Value::Bool(_)) => js::plain_text(value).ok_or(Failure::Whole(String::new())),
+        value @ (Value::Number(_) | Value::Bool(_)) => {
+            js::plain_text(value).ok_or(Failure::Whole(String::new()))
+        }
         value => Err(Failure::Argument(n, format!("must be text, not {}", js::type_name(value)))),
     }
 }
@@ -188,9 +192,9 @@ pub(super) fn number(args: &[Value], n: usize) -> Result<f64, Failure> {
 }
 
 pub(super) fn list(args: &[Value], n: usize) -> Result<&Vec<Value>, Failure> {
-    args[n].as_array().ok_or_else(|| {
-        Failure::Argument(n, format!("must be a list, not {}", js::type_name(&args[n])))
-    })
+    args[n]
+        .as_array()
+        .ok_or_else(|| Failure::Argument(n, format!("must be a list, not {}", js::type_name(&args[n]))))
 }
 
 pub(super) fn finite(number: f64) -> Result<Value, Failure> {

@@ -151,7 +151,9 @@ impl<'a> Parser<'a> {
             Some('/') => return Err(self.unsupported("regular expressions")),
             Some('(') => return Err(self.unsupported("functions as arguments, `(item) => …`,")),
             Some('"') => {
-                return Err(self.error_here("text in an expression stands in single quotes").help("use `'…'`"));
+                return Err(self
+                    .error_here("text in an expression stands in single quotes")
+                    .help("use `'…'`"));
             }
             Some('$') if self.rest().starts_with("${") => {
                 return Err(self

@@ -63,9 +63,12 @@ pub fn check(value: &Value, at: &str, nested: bool) -> Vec<Problem> {
         Ok(Part::Expression { template, expr, span }) => {
             if template && !nested {
                 problems.push(
-                    Problem::error(pointer, "`template.` is only known inside a flow that is nested in a template")
-                        .help("take `template.` away")
-                        .span(span),
+                    Problem::error(
+                        pointer,
+                        "`template.` is only known inside a flow that is nested in a template",
+                    )
+                    .help("take `template.` away")
+                    .span(span),
                 );
             }
             check_calls(&expr, pointer, &mut problems);

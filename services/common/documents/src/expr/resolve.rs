@@ -113,12 +113,10 @@ impl Resolver<'_> {
             pieces.push(match part {
                 Part::Text(text) => Piece::Done(text.as_str().into()),
                 Part::Container(span) => Piece::Raw(span.clone()),
-                Part::Expression { span, template, expr } => {
-                    match self.expression(span, *template, expr)? {
-                        Some(value) => Piece::Done(embedded(value, span)?),
-                        None => Piece::Raw(span.clone()),
-                    }
-                }
+                Part::Expression { span, template, expr } => match self.expression(span, *template, expr)? {
+                    Some(value) => Piece::Done(embedded(value, span)?),
+                    None => Piece::Raw(span.clone()),
+                },
             });
         }
         self.put_together(text, pieces)
@@ -134,9 +132,12 @@ impl Resolver<'_> {
         match (self.phase, template) {
             (Phase::Template, false) => return Ok(None),
             (Phase::Full | Phase::Partly, true) => {
-                return Err(Problem::error("", "`template.` is only known inside a flow that is nested in a template")
-                    .help("take `template.` away")
-                    .span(span.clone()));
+                return Err(Problem::error(
+                    "",
+                    "`template.` is only known inside a flow that is nested in a template",
+                )
+                .help("take `template.` away")
+                .span(span.clone()));
             }
             _ => {}
         }
@@ -163,8 +164,11 @@ impl Resolver<'_> {
             if self.phase == Phase::Partly {
                 return Ok(source.into());
             }
-            return Err(Problem::error("", "a secret of the template cannot be in one text with what is resolved later")
-                .help("give the nested flow an argument of its own"));
+            return Err(Problem::error(
+                "",
+                "a secret of the template cannot be in one text with what is resolved later",
+            )
+            .help("give the nested flow an argument of its own"));
         }
         if self.phase == Phase::Full {
             let text = merged(source, pieces).into_iter().filter_map(|part| part.as_str().map(str::to_owned));

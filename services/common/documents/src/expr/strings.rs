@@ -88,5 +88,9 @@ fn position(at: f64, length: usize) -> usize {
 }
 
 fn short(bytes: usize) -> Result<(), Failure> {
-    if bytes <= MAX_TEXT { Ok(()) } else { Err(Failure::Whole("would make a text of more than 1 MiB".into())) }
+    if bytes <= MAX_TEXT {
+        Ok(())
+    } else {
+        Err(Failure::Whole("would make a text of more than 1 MiB".into()))
+    }
 }

@@ -87,15 +87,16 @@ impl Argument {
             secret: false,
         };
         // Objects with other members are values of their own, as in other tools' files.
-        let typed = value
-            .as_object()
-            .is_some_and(|members| !members.is_empty() && members.keys().all(|key| MEMBERS.contains(&key.as_str())));
+        let typed = value.as_object().is_some_and(|members| {
+            !members.is_empty() && members.keys().all(|key| MEMBERS.contains(&key.as_str()))
+        });
         if !typed {
             return argument;
         }
         let at = pointer::join("/arguments", name);
         let mut fields = Fields::new(value, &at, "an argument", problems);
-        argument.kind = fields.one_of("type", ArgumentType::WORDS).map(ArgumentType::parse).unwrap_or_default();
+        argument.kind =
+            fields.one_of("type", ArgumentType::WORDS).map(ArgumentType::parse).unwrap_or_default();
         argument.description = fields.text("description").unwrap_or_default().to_owned();
         argument.required = fields.boolean("required").unwrap_or_default();
         argument.secret = fields.boolean("secret").unwrap_or_default();
@@ -103,8 +104,11 @@ impl Argument {
         argument.default = fields.get("default").cloned();
         if argument.secret && argument.default.as_ref().is_some_and(|value| value != "") {
             fields.note(
-                Problem::error(fields.at("default"), format!("the secret argument `{name}` has its value in the document"))
-                    .help("take `default` away and set an override"),
+                Problem::error(
+                    fields.at("default"),
+                    format!("the secret argument `{name}` has its value in the document"),
+                )
+                .help("take `default` away and set an override"),
             );
         }
         if let Some(default) = argument.default.clone() {
@@ -130,7 +134,9 @@ impl Argument {
             ArgumentType::Any => Some(value.clone()),
             ArgumentType::String => js::plain_text(value).filter(|_| !value.is_array()).map(Value::from),
             ArgumentType::Number => number().and_then(js::from_number),
-            ArgumentType::Integer => number().filter(|number| number.fract() == 0.0).and_then(js::from_number),
+            ArgumentType::Integer => {
+                number().filter(|number| number.fract() == 0.0).and_then(js::from_number)
+            }
             ArgumentType::Boolean => value.as_bool().or_else(|| text?.parse().ok()).map(Value::from),
             ArgumentType::Array => parsed(value).filter(Value::is_array),
             ArgumentType::Object => parsed(value).filter(Value::is_object),
@@ -151,7 +157,8 @@ impl Argument {
 
     pub(super) fn missing(&self) -> Problem {
         let problem = self.problem(format!("the argument `{}` needs a value", self.name));
-        let what = if self.description.is_empty() { String::new() } else { format!(" ({})", self.description) };
+        let what =
+            if self.description.is_empty() { String::new() } else { format!(" ({})", self.description) };
         problem.help(format!("give one with `-p {}=…`{what}", self.name))
     }
 

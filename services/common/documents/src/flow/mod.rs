@@ -228,7 +228,9 @@ impl Flow {
             indexes.sort_unstable();
             indexes.dedup();
             if let Some(items) = value.pointer_mut(list).and_then(Value::as_array_mut) {
-                for index in indexes.into_iter().rev().filter(|index| *index < items.len()).collect::<Vec<_>>() {
+                for index in
+                    indexes.into_iter().rev().filter(|index| *index < items.len()).collect::<Vec<_>>()
+                {
                     items.remove(index);
                 }
             }

@@ -121,9 +121,7 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
         retry: read_retry(&mut fields),
         when: read_when(&mut fields),
         skip: fields.get("skipNodeExecution").cloned(),
-        effect: fields
-            .one_of("effect", &["keyed", "fenced", "checked", "once"])
-            .and_then(EffectClass::parse),
+        effect: fields.one_of("effect", &["keyed", "fenced", "checked", "once"]).and_then(EffectClass::parse),
         interruptible: fields.boolean("interruptible").unwrap_or(true),
         depends_on: fields.texts("dependsOn"),
         children: Vec::new(),
@@ -159,7 +157,8 @@ fn read_steps(node: &mut Node, depth: usize, problems: &mut Problems) {
             problems.push(Problem::error(at, format!("`steps` must be a list of nodes, not {kind}")));
         }
         None => problems.push(
-            Problem::error(node.spec_pointer(), "`steps` is missing").help("list the nodes of the workflow: `steps: []`"),
+            Problem::error(node.spec_pointer(), "`steps` is missing")
+                .help("list the nodes of the workflow: `steps: []`"),
         ),
     }
 }
@@ -221,7 +220,10 @@ fn refuse_later(fields: &mut Fields<'_, '_>) {
         );
     }
     if fields.boolean("runNodeOnce").unwrap_or_default() {
-        fields.note(Problem::unsupported(fields.at("runNodeOnce"), "`runNodeOnce` only works in preview blueprints"));
+        fields.note(Problem::unsupported(
+            fields.at("runNodeOnce"),
+            "`runNodeOnce` only works in preview blueprints",
+        ));
     }
 }
 

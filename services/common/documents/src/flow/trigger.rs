@@ -100,7 +100,8 @@ pub(super) fn read_all(list: &[Value], problems: &mut Problems) -> Vec<Trigger> 
         if let Some(trigger) = Trigger::read(value, &at, problems) {
             if triggers.iter().any(|other| other.reference == trigger.reference) {
                 let message = format!("two triggers are called `{}`", trigger.reference);
-                problems.push(Problem::error(pointer::join(&at, "ref"), message).help("give each its own `ref`"));
+                problems
+                    .push(Problem::error(pointer::join(&at, "ref"), message).help("give each its own `ref`"));
             }
             triggers.push(trigger);
         }
@@ -111,7 +112,8 @@ pub(super) fn read_all(list: &[Value], problems: &mut Problems) -> Vec<Trigger> 
 impl Trigger {
     fn read(value: &Value, at: &str, problems: &mut Problems) -> Option<Self> {
         let mut fields = Fields::new(value, at, "a trigger", problems);
-        let reference = fields.required_text("ref", "name it, to use its values: `${triggers.<ref>.branch}`")?;
+        let reference =
+            fields.required_text("ref", "name it, to use its values: `${triggers.<ref>.branch}`")?;
         let (reference, pointer) = (reference.to_owned(), at.to_owned());
         let source = match fields.text("kind") {
             None | Some("git") => TriggerSource::Git(GitTrigger::read_legacy(&mut fields)),
@@ -156,14 +158,19 @@ impl GitTrigger {
         let spec_at = pointer::join(at, "spec");
         let Some(spec) = value.get("spec") else {
             problems.push(
-                Problem::error(at, "`spec` is missing").help("give it `spec: {vcs: {repoUrl}, branchNamePatterns}`"),
+                Problem::error(at, "`spec` is missing")
+                    .help("give it `spec: {vcs: {repoUrl}, branchNamePatterns}`"),
             );
             return None;
         };
         let empty = Value::Object(serde_json::Map::new());
         let vcs_at = pointer::join(&spec_at, "vcs");
-        let mut git =
-            Self::read_repository(&mut Fields::new(spec.get("vcs").unwrap_or(&empty), &vcs_at, "`vcs`", problems));
+        let mut git = Self::read_repository(&mut Fields::new(
+            spec.get("vcs").unwrap_or(&empty),
+            &vcs_at,
+            "`vcs`",
+            problems,
+        ));
         let mut fields = Fields::new(spec, &spec_at, "the `spec` of a trigger", problems);
         fields.known(&["vcs", "branchNamePatterns", "commitMessageFlags", "filePaths"]);
         git.branch_restrictions = patterns(&mut fields, "branchNamePatterns");
@@ -205,8 +212,11 @@ impl Webhook {
             let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
             if !(32..=256).contains(&token.len()) || !token.chars().all(plain) {
                 fields.note(
-                    Problem::error("/webhook/token", "the token must be 32 to 256 letters, digits, `_` or `-`")
-                        .help("leave it out, and one is made"),
+                    Problem::error(
+                        "/webhook/token",
+                        "the token must be 32 to 256 letters, digits, `_` or `-`",
+                    )
+                    .help("leave it out, and one is made"),
                 );
                 return None;
             }
@@ -235,7 +245,8 @@ fn patterns(fields: &mut Fields<'_, '_>, key: &str) -> Vec<String> {
             let problem = Problem::error(pointer::item(&at, n), "a branch pattern cannot hold an expression");
             fields.note(problem.help("nothing is resolved before a trigger fires"));
         } else if let Some(bad) = pattern.chars().find(|c| !allowed(*c)) {
-            let problem = Problem::error(pointer::item(&at, n), format!("a branch pattern cannot hold `{bad}`"));
+            let problem =
+                Problem::error(pointer::item(&at, n), format!("a branch pattern cannot hold `{bad}`"));
             let shown = suggest::list(["main", "feature/*", "*"]);
             fields.note(problem.help(format!("patterns are names where `*` is anything: {shown}")));
         }

@@ -21,7 +21,8 @@ pub(super) fn parse(text: &str) -> Result<(Value, Node), Fault> {
             Event::DocumentStart(_) => {
                 reader.anchors.clear();
                 let (event, span) = reader.next()?;
-                let blank = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, 0, None) if text.is_empty());
+                let blank =
+                    matches!(&event, Event::Scalar(text, ScalarStyle::Plain, 0, None) if text.is_empty());
                 let document = reader.value(event, span, 1)?;
                 if !blank {
                     documents.push(document);
@@ -113,7 +114,9 @@ impl<'a> Reader<'a> {
                 Event::MappingEnd => {
                     return Ok((Value::Object(values), position(span.end), Children::Map(nodes)));
                 }
-                Event::Scalar(text, style, _, None) if text != "<<" || style != ScalarStyle::Plain => text.into_owned(),
+                Event::Scalar(text, style, _, None) if text != "<<" || style != ScalarStyle::Plain => {
+                    text.into_owned()
+                }
                 Event::Scalar(_, _, _, None) => {
                     return Err(Fault::new(at, "merge keys (`<<`) are not supported")
                         .help("write the members out, or use an alias for a whole value"));

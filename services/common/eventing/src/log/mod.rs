@@ -31,6 +31,8 @@ use async_trait::async_trait;
 use shipway_events::{CommandId, Meta, NewEvent, Position, RawEvent, StreamName, Timestamp, Version};
 use tokio::sync::watch;
 
+use crate::durable::{Durable, DurableError};
+
 pub use chain::{Form, GENESIS, Stored};
 pub use group::Stats;
 pub use postgres::{PostgresLog, PostgresOptions};
@@ -330,6 +332,9 @@ pub trait Log: Send + Sync + 'static {
     /// The log's clock: the database's, carried forward on the monotonic clock. Never falls.
     fn now(&self) -> Timestamp;
 
+    /// The id that the log got when it was made; a restored copy keeps it.
+    fn id(&self) -> &str;
+
     /// Raised by every restore from a backup; leads fences and message ids.
     fn generation(&self) -> u32;
 
@@ -362,6 +367,12 @@ pub trait Log: Send + Sync + 'static {
     /// # Errors
     /// If there is no such blob or its content has another digest.
     async fn large(&self, digest: &str) -> Result<String, crate::blobs::BlobError>;
+
+    /// The durable tables in the log's database.
+    ///
+    /// # Errors
+    /// If the database cannot be connected to again.
+    async fn durable(&self) -> Result<Durable, DurableError>;
 
     /// What this process' appender did so far.
     fn stats(&self) -> Stats;

@@ -1,6 +1,7 @@
 //! What a log owes its callers: every test here runs against SQLite and against a real PostgreSQL.
 
 mod append;
+mod feed;
 mod fixture;
 #[path = "../../../../../integration-tests/src/postgres.rs"]
 #[expect(dead_code, unreachable_pub, reason = "a crate's module there, of which this suite needs a part")]
@@ -48,6 +49,14 @@ contract! {
     read::the_tail_tells_of_every_commit,
     read::snapshots_are_kept_by_schema_and_never_go_back,
     read::after_closing_appends_are_refused,
+    feed::a_projection_keeps_its_tables_and_checkpoint_together,
+    feed::a_read_model_is_rebuilt_while_it_is_written,
+    feed::a_new_version_is_built_beside_the_old_and_takes_over,
+    feed::a_projection_that_fails_is_tried_again_and_keeps_nothing_half,
+    feed::a_reaction_handles_every_event_and_goes_on_where_it_was,
+    feed::a_reaction_retries_what_may_go_well_and_parks_what_never_will,
+    feed::rows_submitted_at_once_share_commits_and_each_gets_its_own_answer,
+    feed::a_group_with_one_bad_row_fails_that_row_only,
     tamper::an_honest_log_is_whole,
     tamper::events_cannot_be_changed_or_deleted_by_accident,
     tamper::every_kind_of_tampering_is_named,

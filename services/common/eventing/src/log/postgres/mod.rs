@@ -24,7 +24,11 @@ use super::{
     prepare::prepare,
     rows::{self, AnswerRow, stored},
 };
-use crate::blobs::{BlobError, Blobs};
+use crate::{
+    blobs::{BlobError, Blobs},
+    database::{Database, Promise},
+    durable::{Durable, DurableError},
+};
 use writer::PostgresWriter;
 
 /// How often the head is looked at for what other processes appended. (No `NOTIFY`: it serialises all commits.)
@@ -53,7 +57,8 @@ impl Default for PostgresOptions {
 pub struct PostgresLog {
     group: Group,
     readers: PgPool,
-    options: PgConnectOptions,
+    url: String,
+    schema: String,
     blobs: Option<Blobs>,
     clock: Arc<Clock>,
     tail: watch::Receiver<Position>,
@@ -109,14 +114,18 @@ impl PostgresLog {
             clock: Arc::clone(&clock),
             tail: announce,
         });
-        let look = Mutex::new(Some(look));
-        Ok(Self { group, readers, options: connect, blobs: options.blobs, clock, tail, generation, id, look })
-    }
-
-    /// The id that the log got when it was made; a restored copy keeps it.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
+        Ok(Self {
+            group,
+            readers,
+            url: url.to_owned(),
+            schema: options.schema,
+            blobs: options.blobs,
+            clock,
+            tail,
+            generation,
+            id,
+            look: Mutex::new(Some(look)),
+        })
     }
 }
 
@@ -286,6 +295,10 @@ impl Log for PostgresLog {
         self.clock.now()
     }
 
+    fn id(&self) -> &str {
+        &self.id
+    }
+
     fn generation(&self) -> u32 {
         self.generation
     }
@@ -332,6 +345,16 @@ impl Log for PostgresLog {
 
     async fn large(&self, digest: &str) -> Result<String, BlobError> {
         rows::large(self.blobs.as_ref(), digest).await
+    }
+
+    async fn durable(&self) -> Result<Durable, DurableError> {
+        let open = async |promise, connections| {
+            Database::postgres(&self.url, &self.schema, promise, connections).await
+        };
+        let opened = async { Ok((open(Promise::Durable, 4).await?, open(Promise::Lazy, 1).await?)) };
+        let (durable, lazy) =
+            opened.await.map_err(crate::durable::failed("connecting to the durable tables"))?;
+        Durable::open(durable, lazy).await
     }
 
     fn stats(&self) -> Stats {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, Connection, Row, SqliteConnection,
+    ConnectOptions, Row, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use tokio::{sync::Notify, task::JoinHandle};
@@ -115,14 +115,4 @@ async fn keep_short(file: SqliteFile, mut connection: SqliteConnection) {
 async fn checkpoint(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(connection).await?;
     row.try_get(1)
-}
-
-/// Opens a connection and runs set-up statements on it.
-pub(crate) async fn set_up(
-    options: SqliteConnectOptions,
-    statements: &'static str,
-) -> Result<SqliteConnection, sqlx::Error> {
-    let mut connection = SqliteConnection::connect_with(&options).await?;
-    sqlx::raw_sql(statements).execute(&mut connection).await?;
-    Ok(connection)
 }

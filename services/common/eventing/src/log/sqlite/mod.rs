@@ -22,7 +22,11 @@ use super::{
     prepare::prepare,
     rows::{self, AnswerRow, stored},
 };
-use crate::blobs::{BlobError, Blobs};
+use crate::{
+    blobs::{BlobError, Blobs},
+    database::{Database, Promise},
+    durable::{Durable, DurableError},
+};
 use file::SqliteFile;
 use writer::SqliteWriter;
 
@@ -106,16 +110,6 @@ impl SqliteLog {
             id,
             checkpointer: Mutex::new(Some(checkpointer)),
         })
-    }
-
-    /// The id that the log got when it was made; a restored copy keeps it.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        &self.id
-    }
-
-    pub(crate) fn file(&self) -> &SqliteFile {
-        &self.file
     }
 }
 
@@ -209,6 +203,10 @@ impl Log for SqliteLog {
         self.clock.now()
     }
 
+    fn id(&self) -> &str {
+        &self.id
+    }
+
     fn generation(&self) -> u32 {
         self.generation
     }
@@ -255,6 +253,16 @@ impl Log for SqliteLog {
 
     async fn large(&self, digest: &str) -> Result<String, BlobError> {
         rows::large(self.blobs.as_ref(), digest).await
+    }
+
+    async fn durable(&self) -> Result<Durable, DurableError> {
+        let open = async |promise, readers| {
+            let shared = Some((self.file.gate.clone(), Arc::clone(&self.file.wal)));
+            Database::sqlite(&self.file.path, promise, readers, shared).await
+        };
+        let opened = async { Ok((open(Promise::Durable, READERS).await?, open(Promise::Lazy, 1).await?)) };
+        let (durable, lazy) = opened.await.map_err(crate::durable::failed("opening the durable tables"))?;
+        Durable::open(durable, lazy).await
     }
 
     fn stats(&self) -> Stats {

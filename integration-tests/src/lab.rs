@@ -1,0 +1,165 @@
+//! A project of a test's own: a repository with a program that builds in a second, and a pipeline over it.
+
+use std::net::TcpListener;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::{git::Repository, shipway::Shipway};
+
+const APP: &str = include_str!("../fixtures/app.rs");
+const PROCFILE: &str = "web: bin/app web\nmigrate: bin/app migrate\n";
+
+/// The project: its repository, and where its pieces are.
+#[derive(Debug)]
+pub struct Lab {
+    repository: Repository,
+    /// What `apply` answered.
+    pub applied: Value,
+}
+
+impl Lab {
+    /// Makes the repository with a first commit, and applies the project.
+    ///
+    /// # Errors
+    /// If Git or Shipway refuse.
+    pub fn create(shipway: &Shipway) -> Result<Self> {
+        let repository = Repository::create(&shipway.data().join("lab"), "app")?;
+        let mut lab = Self { repository, applied: Value::Null };
+        lab.release("one")?;
+        let file = shipway.data().join("lab.yaml");
+        std::fs::write(&file, lab.project())?;
+        lab.applied = shipway.json(&["apply", "-f", file.to_str().context("a path in UTF-8")?])?;
+        Ok(lab)
+    }
+
+    /// Commits and pushes a program that says it is `release`; the commit's id.
+    ///
+    /// # Errors
+    /// If Git fails.
+    pub fn release(&self, release: &str) -> Result<String> {
+        self.repository.write("app.rs", &APP.replace("@RELEASE@", release))?;
+        self.repository.write("Procfile", PROCFILE)?;
+        let commit = self.repository.commit(release)?;
+        self.repository.push()?;
+        Ok(commit)
+    }
+
+    /// The repository.
+    #[must_use]
+    pub const fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// The address of a service.
+    ///
+    /// # Errors
+    /// If Shipway does not know one.
+    pub fn address(&self, shipway: &Shipway, service: &str) -> Result<String> {
+        let state = shipway.json(&["state"])?;
+        state["deployed"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|row| row["resource"] == service)
+            .and_then(|row| row["addresses"][0].as_str())
+            .map(str::to_owned)
+            .with_context(|| format!("{service} has no address in {state:#}"))
+    }
+
+    /// The project's document.
+    #[must_use]
+    pub fn project(&self) -> String {
+        let repository = self.repository.bare().display();
+        format!(
+            r#"
+kind: Project
+spec: {{name: lab, region: local}}
+---
+kind: BuildService
+ref: builder
+spec:
+  name: lab-build
+  projectId: lab
+  vcsData: {{projectUrl: "file://{repository}", projectType: self-hosted}}
+  buildSettings: {{command: {{run: "mkdir -p bin && rustc -C opt-level=0 -o bin/app app.rs", include: [bin, Procfile]}}}}
+---
+kind: DeploymentService
+spec:
+  name: lab-web-dev
+  projectId: lab
+  deployment: {{instances: 2}}
+  ports: [{{name: p01, internalPort: 8080, public: true, protocol: HTTP}}]
+  healthChecks: [{{protocol: HTTP, path: /healthz, periodSeconds: 0.1, successThreshold: 2}}]
+---
+kind: DeploymentService
+spec:
+  name: lab-web-staging
+  projectId: lab
+  deployment: {{instances: 1}}
+  ports: [{{name: p01, internalPort: 8080, public: true, protocol: HTTP}}]
+  healthChecks: [{{protocol: HTTP, path: /healthz, periodSeconds: 0.1, successThreshold: 2}}]
+---
+kind: ManualJob
+spec: {{name: lab-migrate, projectId: lab, backoffLimit: 0}}
+---
+kind: Pipeline
+spec:
+  name: lab
+  projectId: lab
+  stages:
+    - name: Development
+      nfObjects: [{{id: lab-web-dev, type: service}}]
+      releaseFlow:
+        kind: ReleaseFlow
+        spec:
+          apiVersion: v1.2
+          arguments: {{BRANCH: main}}
+          spec:
+            kind: Workflow
+            spec:
+              type: sequential
+              steps:
+                - {{kind: Build, ref: build, condition: success, spec: {{id: lab-build, type: service, branch: "${{args.BRANCH}}"}}}}
+                - kind: Release
+                  ref: deploy
+                  condition: running
+                  timeoutDuration: 60
+                  spec:
+                    type: build
+                    origin: {{id: lab-build, branch: "${{refs.build.branch}}", build: "${{refs.build.id}}"}}
+                    target: {{id: lab-web-dev, type: service}}
+    - name: Staging
+      nfObjects: [{{id: lab-web-staging, type: service}}, {{id: lab-migrate, type: job}}]
+      releaseFlow:
+        kind: ReleaseFlow
+        spec:
+          apiVersion: v1.2
+          arguments: {{HOLD: "0", LEDGER: "ledger"}}
+          spec:
+            kind: Workflow
+            spec:
+              type: sequential
+              steps:
+                - {{kind: Noop, ref: hold, spec: {{sleepMs: "${{args.HOLD}}"}}}}
+                - {{kind: Release, ref: job, condition: running, spec: {{type: deployment, origin: {{id: lab-web-dev, type: service}}, target: {{id: lab-migrate, type: job}}}}}}
+                - kind: JobRun
+                  ref: migrate
+                  condition: success
+                  spec:
+                    jobId: lab-migrate
+                    deployment: {{docker: {{configType: customCommand, customCommand: "bin/app migrate ${{args.LEDGER}}"}}}}
+                - {{kind: Release, ref: promote, condition: running, spec: {{type: deployment, origin: {{id: lab-web-dev, type: service}}, target: {{id: lab-web-staging, type: service}}}}}}
+                - {{kind: Action, ref: exec, spec: {{kind: Service, spec: {{type: execute, data: {{serviceId: lab-web-staging, command: "bin/app say hello from staging"}}}}}}}}
+"#
+        )
+    }
+}
+
+/// A port that was free a moment ago.
+///
+/// # Errors
+/// If the machine has none.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

@@ -1,0 +1,265 @@
+//! The shapes of resource specs: required members, types, ranges. Everything else is kept as it is.
+
+use serde_json::Value;
+use shipway_events::project::ResourceKind;
+
+use crate::{Fields, Problem, Problems, names, pointer};
+
+pub(super) fn name(spec: &Value, at: &str, length: names::Length, problems: &mut Problems) -> Option<String> {
+    let mut fields = Fields::new(spec, at, "`spec`", problems);
+    let name = fields.required_text("name", "name it; its id is the slug of its name")?;
+    if let Err(reason) = names::check(name, length) {
+        fields.note(Problem::error(fields.at("name"), format!("the name `{name}` {reason}")));
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// Members that every resource may have.
+const COMMON: &[&str] = &["name", "description", "projectId", "stageId", "tags", "billing"];
+
+pub(super) fn resource(kind: ResourceKind, spec: &Value, at: &str, problems: &mut Problems) {
+    let mut fields = Fields::new(spec, at, "`spec`", problems);
+    match kind {
+        ResourceKind::BuildService => {
+            fields.known(&known(&BUILD));
+            build(&mut fields);
+        }
+        ResourceKind::DeploymentService => {
+            fields.known(&known(&DEPLOYMENT));
+            deployment(&mut fields);
+        }
+        ResourceKind::CombinedService => {
+            build(&mut fields);
+            deployment(&mut fields);
+        }
+        ResourceKind::ManualJob | ResourceKind::CronJob => job(kind, &mut fields),
+        ResourceKind::Addon => addon(&mut fields),
+        ResourceKind::SecretGroup => secret_group(&mut fields),
+    }
+}
+
+const BUILD: [&str; 6] =
+    ["vcsData", "buildSettings", "buildConfiguration", "buildArguments", "disabledCI", "buildFiles"];
+
+const DEPLOYMENT: [&str; 6] =
+    ["deployment", "ports", "runtimeEnvironment", "runtimeFiles", "healthChecks", "autoscaling"];
+
+fn known(own: &[&'static str]) -> Vec<&'static str> {
+    COMMON.iter().chain(own).copied().collect()
+}
+
+fn build(fields: &mut Fields<'_, '_>) {
+    match fields.get("vcsData") {
+        None => fields.missing("vcsData", "name the repository: `vcsData: {projectUrl: …}`"),
+        Some(value) => {
+            let at = fields.at("vcsData");
+            let mut vcs = Fields::new(value, &at, "`vcsData`", fields.problems());
+            vcs.required_text(
+                "projectUrl",
+                "give the address of the repository, or its path on this machine",
+            );
+        }
+    }
+    if let Some(value) = fields.get("buildSettings") {
+        let at = fields.at("buildSettings");
+        let mut settings = Fields::new(value, &at, "`buildSettings`", fields.problems());
+        settings.known(&["dockerfile", "buildpack", "command", "storage"]);
+        if let Some(value) = settings.get("command") {
+            let at = settings.at("command");
+            let mut command = Fields::new(value, &at, "`command`", settings.problems());
+            command.known(&["run", "include", "workDir"]);
+            command.required_text("run", "give the shell command that builds");
+            command.texts("include");
+            command.text("workDir");
+        }
+    }
+    scalars(fields, "buildArguments");
+}
+
+fn deployment(fields: &mut Fields<'_, '_>) {
+    scalars(fields, "runtimeEnvironment");
+    ports(fields);
+    health_checks(fields);
+    let Some(value) = fields.get("deployment") else { return };
+    let at = fields.at("deployment");
+    let mut deployment = Fields::new(value, &at, "`deployment`", fields.problems());
+    deployment.integer("instances", 0..=100);
+    deployment.integer("gracePeriodSeconds", 0..=600);
+    if deployment.get("external").is_some() {
+        let problem = Problem::warning(deployment.at("external"), "images from registries are not run yet");
+        deployment
+            .note(problem.help("a flow can give the service a build with a `Release` node of type `build`"));
+    }
+    start(&mut deployment);
+}
+
+/// What is executed: `docker` and `buildpack`.
+fn start(deployment: &mut Fields<'_, '_>) {
+    for (key, words) in [
+        ("docker", &["default", "customCommand", "customEntrypoint", "customEntrypointCustomCommand"][..]),
+        (
+            "buildpack",
+            &[
+                "default",
+                "customProcess",
+                "customCommand",
+                "customEntrypoint",
+                "customEntrypointCustomCommand",
+                "originalEntrypointCustomCommand",
+            ][..],
+        ),
+    ] {
+        let Some(value) = deployment.get(key) else { continue };
+        let at = deployment.at(key);
+        let mut start = Fields::new(value, &at, &format!("`{key}`"), deployment.problems());
+        start.known(&["configType", "customCommand", "customEntrypoint", "customProcess"]);
+        let config = start.one_of("configType", words).unwrap_or("default");
+        let needs: &[&str] = match config {
+            "customProcess" => &["customProcess"],
+            "customCommand" | "originalEntrypointCustomCommand" => &["customCommand"],
+            "customEntrypoint" => &["customEntrypoint"],
+            "customEntrypointCustomCommand" => &["customEntrypoint", "customCommand"],
+            _ => &[],
+        };
+        for need in needs {
+            start.required_text(need, &format!("`configType: {config}` needs it"));
+        }
+    }
+}
+
+fn ports(fields: &mut Fields<'_, '_>) {
+    let (list, list_at) = (fields.list("ports"), fields.at("ports"));
+    let mut seen: Vec<&str> = Vec::new();
+    for (n, value) in list.iter().enumerate() {
+        let at = pointer::item(&list_at, n);
+        let mut port = Fields::new(value, &at, "a port", fields.problems());
+        port.known(&["name", "internalPort", "public", "protocol", "domains", "security", "disableNfDomain"]);
+        port.integer("internalPort", 1..=65_535);
+        port.boolean("public");
+        if port.one_of("protocol", &["HTTP", "HTTP/2", "TCP", "UDP"]) == Some("UDP") {
+            port.note(Problem::unsupported(port.at("protocol"), "UDP ports are not supported yet"));
+        }
+        if let Some(name) = port.text("name") {
+            if seen.contains(&name) {
+                port.note(Problem::error(port.at("name"), format!("two ports are called `{name}`")));
+            }
+            seen.push(name);
+        }
+    }
+}
+
+fn health_checks(fields: &mut Fields<'_, '_>) {
+    let (list, list_at) = (fields.list("healthChecks"), fields.at("healthChecks"));
+    for (n, value) in list.iter().enumerate() {
+        let at = pointer::item(&list_at, n);
+        let mut check = Fields::new(value, &at, "a health check", fields.problems());
+        check.known(&[
+            "protocol",
+            "type",
+            "path",
+            "cmd",
+            "port",
+            "initialDelaySeconds",
+            "periodSeconds",
+            "timeoutSeconds",
+            "failureThreshold",
+            "successThreshold",
+        ]);
+        match check.one_of("protocol", &["HTTP", "TCP", "CMD"]) {
+            Some("CMD") => check.note(
+                Problem::unsupported(check.at("protocol"), "health checks by command are not supported yet")
+                    .help("use `HTTP` or `TCP`"),
+            ),
+            Some("HTTP") => {
+                check.required_text("path", "name the path that answers 2xx or 3xx when all is well");
+            }
+            _ => {}
+        }
+        check.integer("failureThreshold", 1..=1000);
+        check.integer("successThreshold", 1..=1000);
+    }
+}
+
+fn job(kind: ResourceKind, fields: &mut Fields<'_, '_>) {
+    scalars(fields, "runtimeEnvironment");
+    if let Some(value) = fields.get("deployment") {
+        let at = fields.at("deployment");
+        let mut deployment = Fields::new(value, &at, "`deployment`", fields.problems());
+        start(&mut deployment);
+    }
+    job_settings(fields);
+    if let Some(value) = fields.get("settings") {
+        let at = fields.at("settings");
+        job_settings(&mut Fields::new(value, &at, "`settings`", fields.problems()));
+    }
+    if kind == ResourceKind::CronJob {
+        let at = fields.at("schedule");
+        fields.note(
+            Problem::warning(at, "schedules are not run yet")
+                .help("the job can be run by a flow: `kind: JobRun`"),
+        );
+    }
+}
+
+fn job_settings(fields: &mut Fields<'_, '_>) {
+    fields.integer("backoffLimit", 0..=100);
+    fields.integer("activeDeadlineSeconds", 1..=86_400);
+    fields.one_of("runOnSourceChange", &["never", "cd-promote", "always"]);
+}
+
+fn addon(fields: &mut Fields<'_, '_>) {
+    let Some(engine) = fields.required_text("type", "name the engine: `type: postgresql`") else { return };
+    if !matches!(engine, "postgresql" | "postgres") {
+        let message = format!("addons of type `{engine}` are not supported yet");
+        fields.note(Problem::unsupported(fields.at("type"), message).help("supported is `postgresql`"));
+    }
+    if fields.get("version").is_some_and(|version| !version.is_number()) {
+        fields.text("version");
+    }
+    if fields.get("source").is_some() {
+        let problem = Problem::unsupported(fields.at("source"), "forking an addon is not supported yet");
+        fields.note(problem.help("restore a backup into it with an `Action` node"));
+    }
+}
+
+fn secret_group(fields: &mut Fields<'_, '_>) {
+    fields.known(&known(&["type", "secretType", "priority", "secrets", "restrictions", "addonDependencies"]));
+    fields.one_of("type", &["secret", "config"]);
+    fields.one_of("secretType", &["environment-arguments", "environment", "arguments"]);
+    fields.integer("priority", 0..=1000);
+    if let Some(value) = fields.get("secrets") {
+        let at = fields.at("secrets");
+        let mut secrets = Fields::new(value, &at, "`secrets`", fields.problems());
+        scalars(&mut secrets, "variables");
+        if secrets.object("files").is_some_and(|files| !files.is_empty()) {
+            secrets.note(Problem::unsupported(secrets.at("files"), "secret files are not supported yet"));
+        }
+    }
+    let (list, list_at) = (fields.list("addonDependencies"), fields.at("addonDependencies"));
+    for (n, value) in list.iter().enumerate() {
+        let at = pointer::item(&list_at, n);
+        let mut dependency = Fields::new(value, &at, "an addon dependency", fields.problems());
+        dependency.required_text("addonId", "name the addon by its id, the slug of its name");
+        let (keys, keys_at) = (dependency.list("keys"), dependency.at("keys"));
+        for (n, key) in keys.iter().enumerate() {
+            let at = pointer::item(&keys_at, n);
+            let mut key = Fields::new(key, &at, "a key", dependency.problems());
+            key.required_text("keyName", "name the credential: `POSTGRES_URI`");
+            key.texts("aliases");
+        }
+    }
+}
+
+/// An object whose members become environment variables.
+fn scalars(fields: &mut Fields<'_, '_>, key: &str) {
+    let Some(members) = fields.object(key) else { return };
+    let at = fields.at(key);
+    for (name, value) in members {
+        if value.is_array() || (value.is_object() && !crate::secret::is_secret(value)) {
+            let problem =
+                Problem::error(pointer::join(&at, name), format!("the variable `{name}` must be text"));
+            fields.note(problem.help("use fn.stringifyJSON(…), or write JSON in quotes"));
+        }
+    }
+}

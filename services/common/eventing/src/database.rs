@@ -1,0 +1,241 @@
+//! One way to write tables of either database through sqlx's `Any`, used by the views and the durable tables.
+//!
+//! SQL is static text in what both databases speak: `$1`, TEXT, BIGINT microseconds, `ON CONFLICT`, `RETURNING`;
+//! sets come as JSON through `json_each($1)` with `value->>'field'`, bytes in them through `unhex`. Two things are
+//! translated for PostgreSQL: the column type `BLOB` (its `BYTEA`) and those two functions, which are made there.
+
+use std::{ops::DerefMut, path::Path, time::Duration};
+
+use sqlx::{
+    Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Executor, Transaction,
+    any::{AnyConnectOptions, AnyPoolOptions},
+};
+
+use crate::{
+    gate::{Gate, Turn},
+    log::sqlite::file::Wal,
+};
+
+/// A text of a table's set-up, and what it is called in errors.
+pub(crate) type Ddl = &'static str;
+
+/// What SQLite has and PostgreSQL has not.
+const POSTGRES_FUNCTIONS: &str = "
+SELECT pg_advisory_lock(7311021947);
+CREATE OR REPLACE FUNCTION json_each(list text) RETURNS TABLE (key bigint, value jsonb)
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$ SELECT i - 1, v FROM jsonb_array_elements(list::jsonb) WITH ORDINALITY x (v, i) $$;
+CREATE OR REPLACE FUNCTION unhex(digits text) RETURNS bytea
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$ SELECT decode(digits, 'hex') $$;
+SELECT pg_advisory_unlock(7311021947)";
+
+/// Tables of either database. Clones share the connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Database {
+    readers: AnyPool,
+    writers: AnyPool,
+    /// SQLite only: what else writes the same file.
+    file: Option<(Gate, std::sync::Arc<Wal>)>,
+    postgres: bool,
+}
+
+/// How much a SQLite commit promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Promise {
+    /// On disk.
+    Durable,
+    /// In order; a power cut may take the last ones.
+    Lazy,
+}
+
+impl Database {
+    /// Tables in a SQLite file. `shared`: the gate and write-ahead log of a file that others write too.
+    pub(crate) async fn sqlite(
+        path: &Path,
+        promise: Promise,
+        readers: u32,
+        shared: Option<(Gate, std::sync::Arc<Wal>)>,
+    ) -> Result<Self, sqlx::Error> {
+        sqlx::any::install_default_drivers();
+        let url = sqlite_url(path);
+        let set_up: &'static str = match (promise, shared.is_some()) {
+            (Promise::Durable, true) => {
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0"
+            }
+            (Promise::Durable, false) => "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL",
+            (Promise::Lazy, true) => {
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0"
+            }
+            (Promise::Lazy, false) => "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL",
+        };
+        let writers = pool(1, set_up).connect_with(options(&url)?).await?;
+        let readers = pool(readers, "PRAGMA query_only = on").connect_lazy_with(options(&url)?);
+        let file = Some(shared.unwrap_or_default());
+        Ok(Self { readers, writers, file, postgres: false })
+    }
+
+    /// Tables in a schema of a PostgreSQL database, which is made if it is missing.
+    pub(crate) async fn postgres(
+        url: &str,
+        schema: &str,
+        promise: Promise,
+        connections: u32,
+    ) -> Result<Self, sqlx::Error> {
+        sqlx::any::install_default_drivers();
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if schema.is_empty() || !schema.chars().all(plain) {
+            let hint = "a schema's name has only lower case letters, digits and `_`";
+            return Err(sqlx::Error::Configuration(hint.into()));
+        }
+        let separator = if url.contains('?') { '&' } else { '?' };
+        let mut url = format!("{url}{separator}options[search_path]={schema}");
+        if promise == Promise::Lazy {
+            url.push_str("&options[synchronous_commit]=off");
+        }
+        let all = pool(connections, "").connect_with(options(&url)?).await?;
+        let mut connection = all.acquire().await?;
+        let make_schema = AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {schema}"));
+        sqlx::raw_sql(make_schema).execute(&mut *connection).await?;
+        sqlx::raw_sql(POSTGRES_FUNCTIONS).execute(&mut *connection).await?;
+        drop(connection);
+        Ok(Self { readers: all.clone(), writers: all, file: None, postgres: true })
+    }
+
+    /// For queries.
+    pub(crate) const fn readers(&self) -> &AnyPool {
+        &self.readers
+    }
+
+    /// Begins a transaction that writes. On SQLite it is the only one of this process until it ends.
+    pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
+        let Some((gate, wal)) = &self.file else {
+            return Ok(Tx { transaction: self.writers.begin().await?, file: None });
+        };
+        let turn = gate.enter().await;
+        let transaction = self.writers.begin_with("BEGIN IMMEDIATE").await?;
+        Ok(Tx { transaction, file: Some((turn, std::sync::Arc::clone(wal))) })
+    }
+
+    /// Makes tables in one transaction.
+    pub(crate) async fn create(&self, statements: &[Ddl]) -> Result<(), sqlx::Error> {
+        let mut tx = self.begin().await?;
+        for statement in statements {
+            self.define(&mut tx, statement).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Runs one statement that makes something, inside a transaction.
+    pub(crate) async fn define(
+        &self,
+        connection: &mut AnyConnection,
+        statement: Ddl,
+    ) -> Result<(), sqlx::Error> {
+        if self.postgres {
+            let statement = AssertSqlSafe(statement.replace(" BLOB", " BYTEA"));
+            connection.execute(sqlx::raw_sql(statement)).await?;
+        } else {
+            connection.execute(sqlx::raw_sql(statement)).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn close(&self) {
+        self.readers.close().await;
+        self.writers.close().await;
+    }
+}
+
+/// A transaction that writes; dropped without [`Tx::commit`] it never was. Use it as a connection.
+#[derive(Debug)]
+pub struct Tx {
+    transaction: Transaction<'static, Any>,
+    file: Option<(Turn, std::sync::Arc<Wal>)>,
+}
+
+impl Tx {
+    /// Makes what was written stand.
+    ///
+    /// # Errors
+    /// If the database does not commit; then nothing was written, or (if the answer was lost) all of it.
+    pub async fn commit(self) -> Result<(), sqlx::Error> {
+        self.transaction.commit().await?;
+        if let Some((_, wal)) = &self.file {
+            wal.written(0);
+        }
+        Ok(())
+    }
+}
+
+impl std::ops::Deref for Tx {
+    type Target = AnyConnection;
+    fn deref(&self) -> &AnyConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        &mut self.transaction
+    }
+}
+
+fn pool(connections: u32, set_up: &'static str) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(30))
+        .test_before_acquire(false)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                if !set_up.is_empty() {
+                    connection.execute(sqlx::raw_sql(set_up)).await?;
+                }
+                Ok(())
+            })
+        })
+}
+
+fn options(url: &str) -> Result<AnyConnectOptions, sqlx::Error> {
+    Ok(url.parse::<AnyConnectOptions>()?.disable_statement_logging())
+}
+
+/// The file as a URL; every byte that means something in one is escaped.
+fn sqlite_url(path: &Path) -> String {
+    use std::{fmt::Write, os::unix::ffi::OsStrExt};
+    let mut url = String::from("sqlite://");
+    for &byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-~".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            write!(url, "%{byte:02X}").expect("writing to a text cannot fail");
+        }
+    }
+    url.push_str("?mode=rwc");
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_folder_with_odd_characters_is_fine() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a b%20?c#d ü.db");
+        let database = Database::sqlite(&path, Promise::Lazy, 1, None).await.unwrap();
+        database.create(&["CREATE TABLE t (a TEXT, b BLOB)"]).await.unwrap();
+        let mut tx = database.begin().await.unwrap();
+        sqlx::query("INSERT INTO t SELECT value->>'a', unhex(value->>'b') FROM json_each($1)")
+            .bind(r#"[{"a":"x","b":"0aff"}]"#)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        let row: (String, Vec<u8>) =
+            sqlx::query_as("SELECT a, b FROM t").fetch_one(database.readers()).await.unwrap();
+        assert_eq!(row, ("x".into(), vec![0x0a, 0xff]));
+        assert!(path.exists());
+        database.close().await;
+    }
+}

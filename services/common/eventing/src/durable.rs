@@ -1,0 +1,184 @@
+//! Tables that must be as durable as the log but are no events: inbox rows, secrets, checkpoints of reactions.
+//!
+//! They live in the log's own database. A [`GroupWriter`] makes many small writes cheap: whatever is submitted while
+//! the last commit runs is committed together, so that a caller's acknowledgement costs a share of a sync.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::{AnyConnection, AnyPool};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::database::Database;
+pub use crate::database::Tx;
+
+/// How many rows one commit of a group writer takes at most.
+const MAX_ROWS: usize = 1_000;
+
+/// How many rows may wait for a group writer before further callers wait to submit.
+const QUEUE: usize = 4_096;
+
+/// Why a durable table could not be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum DurableError {
+    /// The database did not do it.
+    #[error("the database failed while {attempting}")]
+    Database {
+        /// What was being attempted.
+        attempting: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Arc<sqlx::Error>,
+    },
+    /// The writer has ended; nothing was written.
+    #[error("the writer is closed")]
+    Closed,
+}
+
+pub(crate) fn failed(attempting: &'static str) -> impl Fn(sqlx::Error) -> DurableError {
+    move |source| DurableError::Database { attempting, source: Arc::new(source) }
+}
+
+/// The durable tables beside a log. Clones share the connections.
+///
+/// SQL is static text that both databases speak: see the notes of the crate on `json_each` and `BLOB`.
+#[derive(Clone, Debug)]
+pub struct Durable {
+    database: Database,
+    /// The same tables, for what may be lost in a power cut.
+    lazy: Database,
+}
+
+impl Durable {
+    pub(crate) async fn open(database: Database, lazy: Database) -> Result<Self, DurableError> {
+        let durable = Self { database, lazy };
+        durable.create(crate::feed::REACTION_TABLES).await?;
+        Ok(durable)
+    }
+
+    /// Makes tables, if each statement says `IF NOT EXISTS`. `BLOB` is the type of bytes on both databases.
+    ///
+    /// # Errors
+    /// [`DurableError::Database`].
+    pub async fn create(&self, statements: &[&'static str]) -> Result<(), DurableError> {
+        self.database.create(statements).await.map_err(failed("making tables"))
+    }
+
+    /// For queries. On SQLite its connections cannot write.
+    #[must_use]
+    pub const fn pool(&self) -> &AnyPool {
+        self.database.readers()
+    }
+
+    /// Begins a transaction that writes. On SQLite it stops all appends until it ends: keep it short, and use a
+    /// [`GroupWriter`] where writes are many.
+    ///
+    /// # Errors
+    /// [`DurableError::Database`].
+    pub async fn begin(&self) -> Result<Tx, DurableError> {
+        self.database.begin().await.map_err(failed("beginning a transaction"))
+    }
+
+    /// Like [`Durable::begin`], but the commit is synced with the next durable one only.
+    pub(crate) async fn begin_lazy(&self) -> Result<Tx, DurableError> {
+        self.lazy.begin().await.map_err(failed("beginning a transaction"))
+    }
+
+    /// Closes the connections.
+    pub async fn close(&self) {
+        self.database.close().await;
+        self.lazy.close().await;
+    }
+}
+
+/// How a group of rows is written.
+#[async_trait]
+pub trait GroupWrite: Send + Sync + 'static {
+    /// What a caller submits.
+    type Row: Send + Sync + 'static;
+    /// What a caller gets back once its row is on disk.
+    type Outcome: Send + 'static;
+
+    /// Writes the rows inside a transaction, best with one statement over a set (`json_each($1)`): one outcome per
+    /// row, in their order. Rows may repeat a key.
+    ///
+    /// # Errors
+    /// If the database fails; the group is then tried again row by row.
+    async fn write(
+        &self,
+        tx: &mut AnyConnection,
+        rows: &[Self::Row],
+    ) -> Result<Vec<Self::Outcome>, sqlx::Error>;
+}
+
+/// Commits what was submitted while the last commit ran. Clones feed the same task, which ends with the last.
+pub struct GroupWriter<W: GroupWrite> {
+    queue: mpsc::Sender<Submitted<W>>,
+}
+
+impl<W: GroupWrite> Clone for GroupWriter<W> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone() }
+    }
+}
+
+struct Submitted<W: GroupWrite> {
+    row: W::Row,
+    reply: oneshot::Sender<Result<W::Outcome, DurableError>>,
+}
+
+impl<W: GroupWrite> GroupWriter<W> {
+    /// Starts the writer's task.
+    #[must_use]
+    pub fn spawn(durable: Durable, write: W) -> Self {
+        let (queue, submitted) = mpsc::channel(QUEUE);
+        tokio::spawn(run(durable, write, submitted));
+        Self { queue }
+    }
+
+    /// Writes a row; on return it is on disk.
+    ///
+    /// # Errors
+    /// [`DurableError`]; after [`DurableError::Database`] the row may have been written if the answer was lost.
+    pub async fn submit(&self, row: W::Row) -> Result<W::Outcome, DurableError> {
+        let (reply, outcome) = oneshot::channel();
+        self.queue.send(Submitted { row, reply }).await.map_err(|_| DurableError::Closed)?;
+        outcome.await.unwrap_or(Err(DurableError::Closed))
+    }
+}
+
+async fn run<W: GroupWrite>(durable: Durable, write: W, mut submitted: mpsc::Receiver<Submitted<W>>) {
+    let mut group = Vec::new();
+    while submitted.recv_many(&mut group, MAX_ROWS).await > 0 {
+        let (rows, replies): (Vec<_>, Vec<_>) = group.drain(..).map(|one| (one.row, one.reply)).unzip();
+        let outcomes = match commit(&durable, &write, &rows).await {
+            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+            Err(error) if rows.len() == 1 => vec![Err(error)],
+            Err(error) => {
+                tracing::warn!(%error, rows = rows.len(), "a group of rows failed; trying again row by row");
+                let mut outcomes = Vec::with_capacity(rows.len());
+                for row in &rows {
+                    let one = commit(&durable, &write, std::slice::from_ref(row)).await;
+                    outcomes.push(one.and_then(|mut one| one.pop().ok_or(DurableError::Closed)));
+                }
+                outcomes
+            }
+        };
+        for (reply, outcome) in replies.into_iter().zip(outcomes) {
+            // A caller that went away does not want to know.
+            drop(reply.send(outcome));
+        }
+    }
+}
+
+async fn commit<W: GroupWrite>(
+    durable: &Durable,
+    write: &W,
+    rows: &[W::Row],
+) -> Result<Vec<W::Outcome>, DurableError> {
+    let mut tx = durable.begin().await?;
+    let outcomes = write.write(&mut tx, rows).await.map_err(failed("writing a group of rows"))?;
+    tx.commit().await.map_err(failed("committing a group of rows"))?;
+    Ok(outcomes)
+}

@@ -1,0 +1,196 @@
+//! Runs a reaction: event after event, its checkpoint saved now and then.
+
+use std::{sync::Arc, time::Duration};
+
+use shipway_events::{Position, RawEvent};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{BATCH, Backoff, Feed, HandleError, Reaction, wants};
+use crate::durable::{Durable, DurableError};
+
+/// How old a saved checkpoint may get while events are handled. What it costs after a crash is handling again.
+const SAVE: Duration = Duration::from_millis(500);
+
+pub(crate) const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS checkpoints (consumer TEXT PRIMARY KEY, position BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS parked (
+        consumer TEXT NOT NULL,
+        position BIGINT NOT NULL,
+        error TEXT NOT NULL,
+        PRIMARY KEY (consumer, position)
+    )",
+];
+
+/// An event that a reaction could not handle and never will.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// The reaction.
+    pub consumer: String,
+    /// The event's position.
+    pub position: Position,
+    /// Why.
+    pub error: String,
+}
+
+impl Durable {
+    /// The events that reactions could not handle, in order: each needs a person.
+    ///
+    /// # Errors
+    /// [`DurableError::Database`].
+    pub async fn parked(&self) -> Result<Vec<Parked>, DurableError> {
+        let rows: Vec<(String, i64, String)> =
+            sqlx::query_as("SELECT consumer, position, error FROM parked ORDER BY position, consumer")
+                .fetch_all(self.pool())
+                .await
+                .map_err(crate::durable::failed("listing parked events"))?;
+        let parked = |(consumer, position, error): (String, i64, String)| Parked {
+            consumer,
+            position: position.cast_unsigned(),
+            error,
+        };
+        Ok(rows.into_iter().map(parked).collect())
+    }
+}
+
+pub(super) async fn checkpoint(durable: &Durable, consumer: &str) -> Result<Position, DurableError> {
+    let position: Option<i64> = sqlx::query_scalar("SELECT position FROM checkpoints WHERE consumer = $1")
+        .bind(consumer)
+        .fetch_optional(durable.pool())
+        .await
+        .map_err(crate::durable::failed("reading a checkpoint"))?;
+    Ok(position.map_or(0, i64::cast_unsigned))
+}
+
+pub(super) async fn run(
+    feed: Feed,
+    durable: Durable,
+    reaction: Arc<dyn Reaction>,
+    position: Position,
+    stop: CancellationToken,
+) {
+    let mut run = Run { feed, durable, reaction, position, saved: position, due: Instant::now(), stop };
+    run.all().await;
+    run.save().await;
+}
+
+struct Run {
+    feed: Feed,
+    durable: Durable,
+    reaction: Arc<dyn Reaction>,
+    position: Position,
+    saved: Position,
+    /// When the checkpoint is saved next, if it has moved.
+    due: Instant,
+    stop: CancellationToken,
+}
+
+impl Run {
+    async fn all(&mut self) {
+        let mut tail = self.feed.tail();
+        let mut backoff = Backoff::new();
+        while !self.stop.is_cancelled() {
+            if *tail.borrow_and_update() <= self.position {
+                let unsaved = self.saved < self.position;
+                tokio::select! {
+                    () = self.stop.cancelled() => return,
+                    more = tail.changed() => if more.is_err() { return },
+                    () = tokio::time::sleep_until(self.due), if unsaved => self.save().await,
+                }
+                continue;
+            }
+            match self.feed.read(self.position, BATCH).await {
+                Ok(events) => {
+                    backoff = Backoff::new();
+                    for event in events {
+                        if !self.one(&event).await {
+                            return;
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(consumer = self.reaction.name(), %error, "the log could not be read; trying again");
+                    if !backoff.wait(&self.stop).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Handles one event until it is done; false if the consumer is to stop before.
+    async fn one(&mut self, event: &RawEvent) -> bool {
+        let consumer = self.reaction.name();
+        let mut backoff = Backoff::new();
+        while wants(self.reaction.kinds(), event) {
+            match self.reaction.handle(event).await {
+                Ok(()) => break,
+                Err(HandleError::Retry(error)) => {
+                    tracing::warn!(consumer, position = event.position, %error, "a reaction failed; trying again");
+                }
+                Err(HandleError::Poison(error)) => {
+                    tracing::error!(consumer, position = event.position, %error, "a reaction cannot handle this event; it is parked");
+                    match self.park(event.position, &error.to_string()).await {
+                        Ok(()) => break,
+                        Err(error) => {
+                            tracing::warn!(consumer, %error, "an event could not be parked; trying again")
+                        }
+                    }
+                }
+            }
+            if !backoff.wait(&self.stop).await {
+                return false;
+            }
+        }
+        if self.saved == self.position {
+            self.due = Instant::now() + SAVE;
+        }
+        self.position = event.position;
+        if Instant::now() >= self.due {
+            self.save().await;
+        }
+        !self.stop.is_cancelled()
+    }
+
+    async fn save(&mut self) {
+        if self.saved == self.position {
+            return;
+        }
+        match self.try_save().await {
+            Ok(()) => self.saved = self.position,
+            Err(error) => {
+                tracing::warn!(consumer = self.reaction.name(), %error, "a checkpoint could not be saved; trying again");
+                self.due = Instant::now() + SAVE;
+            }
+        }
+    }
+
+    async fn try_save(&self) -> Result<(), DurableError> {
+        let mut tx = self.durable.begin_lazy().await?;
+        sqlx::query(
+            "INSERT INTO checkpoints (consumer, position) VALUES ($1, $2)
+             ON CONFLICT (consumer) DO UPDATE SET position = excluded.position",
+        )
+        .bind(self.reaction.name())
+        .bind(self.position.cast_signed())
+        .execute(&mut *tx)
+        .await
+        .map_err(crate::durable::failed("saving a checkpoint"))?;
+        tx.commit().await.map_err(crate::durable::failed("saving a checkpoint"))
+    }
+
+    async fn park(&self, position: Position, error: &str) -> Result<(), DurableError> {
+        let mut tx = self.durable.begin().await?;
+        sqlx::query(
+            "INSERT INTO parked (consumer, position, error) VALUES ($1, $2, $3)
+             ON CONFLICT (consumer, position) DO UPDATE SET error = excluded.error",
+        )
+        .bind(self.reaction.name())
+        .bind(position.cast_signed())
+        .bind(error)
+        .execute(&mut *tx)
+        .await
+        .map_err(crate::durable::failed("parking an event"))?;
+        tx.commit().await.map_err(crate::durable::failed("parking an event"))
+    }
+}

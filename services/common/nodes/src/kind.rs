@@ -1,0 +1,148 @@
+//! What every node kind says about itself.
+
+use serde_json::Value;
+use shipway_documents::flow::Node;
+use shipway_events::run::NodeError;
+
+use crate::{Shape, Step, StepContext, Validation};
+
+/// A node kind. Adding one is a file in `kinds/` and a line in [`crate::KINDS`].
+pub trait Kind: Sync {
+    /// Its name in documents.
+    fn name(&self) -> &'static str;
+
+    /// The shape of its `spec`.
+    fn shape(&self) -> &'static Shape;
+
+    /// The words that `condition` may be; none where there is nothing to wait for.
+    fn conditions(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Pointers in `spec` under which values may depend on a secret. All other fields steer.
+    fn payload(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Notes what the shape alone cannot show.
+    fn validate(&self, node: &Node, ctx: &mut Validation<'_>) {
+        let _ = (node, ctx);
+    }
+
+    /// The resources that it names, where the name is no expression.
+    fn uses(&self, node: &Node) -> Vec<Use> {
+        let _ = node;
+        Vec::new()
+    }
+
+    /// What later nodes can refer to.
+    fn outputs(&self, spec: &Value) -> Outputs {
+        let _ = spec;
+        Outputs::default()
+    }
+
+    /// Whether what follows waits for its end; else it goes on as soon as it has started.
+    fn awaited(&self, spec: &Value, condition: Option<&str>) -> bool {
+        let _ = spec;
+        condition.is_some()
+    }
+
+    /// What it asks for, now that its `spec` is resolved.
+    ///
+    /// # Errors
+    /// Why it cannot start: a value of the wrong type, a resource that is not there, nothing to deploy.
+    fn step(&self, spec: &Value, ctx: &StepContext<'_>) -> Result<Step, NodeError>;
+
+    /// The JSON Schema of its `spec` as documents write it: every value may be an expression.
+    fn config_schema(&self) -> schemars::Schema {
+        self.shape().with_expressions()
+    }
+}
+
+/// A resource that a node names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// Its id in documents.
+    pub slug: String,
+    /// What it has to be.
+    pub kind: UseKind,
+    /// Where it is named.
+    pub pointer: String,
+    /// What it is to the flow.
+    pub role: Role,
+}
+
+/// What a named resource has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UseKind {
+    /// A deployment service.
+    Service,
+    /// A job.
+    Job,
+    /// An addon.
+    Addon,
+    /// A build or combined service.
+    BuildService,
+}
+
+/// What a named resource is to the flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The node changes or runs it: a member of the flow's own stage.
+    Member,
+    /// The node promotes from it: a member of the stage before.
+    PreviousMember,
+    /// The node builds with it or takes its builds: stage-less.
+    BuildService,
+    /// The node only looks at it.
+    Watched,
+}
+
+/// The paths that a node's outputs have. A path that ends with `.*` has anything below it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outputs {
+    /// Known as soon as it has started.
+    pub always: Vec<String>,
+    /// Known when it has ended well.
+    pub finished: Vec<String>,
+}
+
+/// How an output path stands to a kind's outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PathFit {
+    Always,
+    Finished,
+    Unknown,
+}
+
+impl Outputs {
+    pub(crate) fn of(always: &[&str], finished: &[&str]) -> Self {
+        let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+        Self { always: owned(always), finished: owned(finished) }
+    }
+
+    /// A path, or a part of one, or anything below a `.*`.
+    pub(crate) fn fit(&self, path: &[String]) -> PathFit {
+        let path = path.join(".");
+        let matches = |declared: &String| {
+            let (stem, open) =
+                declared.strip_suffix(".*").map_or((declared.as_str(), false), |stem| (stem, true));
+            let below = |whole: &str, part: &str| {
+                whole.strip_prefix(part).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            };
+            path.is_empty() || below(stem, &path) || (open && below(&path, stem))
+        };
+        if path.is_empty() || self.always.iter().any(matches) {
+            PathFit::Always
+        } else if self.finished.iter().any(matches) {
+            PathFit::Finished
+        } else {
+            PathFit::Unknown
+        }
+    }
+
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let all = self.always.iter().chain(&self.finished);
+        all.map(|path| path.strip_suffix(".*").unwrap_or(path)).collect()
+    }
+}

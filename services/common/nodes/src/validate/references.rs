@@ -1,0 +1,193 @@
+//! Whether every name in an expression stands for something that is known by then.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use shipway_documents::{
+    Problem, Problems,
+    expr::{self, Reference, Root},
+    flow::{Flow, Node, TriggerSource},
+    pointer,
+};
+
+use super::StageContext;
+use crate::{
+    Outputs, find,
+    kind::PathFit,
+    kinds::workflow::{Order, order},
+};
+
+pub(super) fn check(flow: &Flow, stage: &StageContext, problems: &mut Problems) {
+    let declared = flow.arguments.iter().map(|argument| argument.name.as_str());
+    let secret =
+        flow.arguments.iter().filter(|argument| argument.secret).map(|argument| argument.name.as_str());
+    let mut checker = Checker {
+        all: flow.nodes().iter().map(|placed| (placed.node.reference.as_str(), placed.node)).collect(),
+        triggers: triggers(flow),
+        arguments: declared.chain(stage.arguments.iter().map(String::as_str)).collect(),
+        secrets: secret.chain(stage.secret_arguments.iter().map(String::as_str)).collect(),
+        problems,
+    };
+    checker.visit(&flow.root, &mut BTreeSet::new());
+}
+
+/// The values of each trigger.
+fn triggers(flow: &Flow) -> BTreeMap<&str, Outputs> {
+    let webhook = || Outputs::of(&["body.*"], &[]);
+    let mut all: BTreeMap<&str, Outputs> = BTreeMap::new();
+    if flow.webhook.is_some() {
+        all.insert("webhook", webhook());
+    }
+    for trigger in &flow.triggers {
+        let values = match trigger.source {
+            TriggerSource::Git(_) => Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId"], &[]),
+            TriggerSource::Webhook(_) => webhook(),
+        };
+        all.insert(&trigger.reference, values);
+    }
+    all
+}
+
+struct Checker<'a, 'p> {
+    all: BTreeMap<&'a str, &'a Node>,
+    triggers: BTreeMap<&'a str, Outputs>,
+    arguments: BTreeSet<&'a str>,
+    secrets: BTreeSet<&'a str>,
+    problems: &'p mut Problems,
+}
+
+impl<'a> Checker<'a, '_> {
+    /// Checks a node when the nodes in `before` have run, and adds those that have run after it.
+    fn visit(&mut self, node: &'a Node, before: &mut BTreeSet<&'a str>) {
+        let payload = find(&node.kind).map(|kind| kind.payload()).unwrap_or_default();
+        let spec_at = node.spec_pointer();
+        for reference in expr::references(&node.spec, &spec_at) {
+            let steers = !payload
+                .iter()
+                .any(|path| pointer::is_within(&reference.pointer, &format!("{spec_at}{path}")));
+            self.reference(node, &reference, before, steers);
+        }
+        for (name, value) in [("skipNodeExecution", &node.skip), ("timeoutDuration", &node.timeout)] {
+            let at = pointer::join(&node.pointer, name);
+            for reference in value.iter().flat_map(|value| expr::references(value, &at)) {
+                self.reference(node, &reference, before, true);
+            }
+        }
+        if order(&node.spec) == Some(Order::Parallel) {
+            let mut after = before.clone();
+            for child in &node.children {
+                let mut branch = before.clone();
+                self.visit(child, &mut branch);
+                after.append(&mut branch);
+            }
+            *before = after;
+        } else {
+            for child in &node.children {
+                self.visit(child, before);
+            }
+        }
+        before.insert(&node.reference);
+    }
+
+    fn reference(&mut self, node: &Node, reference: &Reference, before: &BTreeSet<&str>, steers: bool) {
+        match reference.root {
+            Root::Args => self.argument(reference, steers),
+            Root::Triggers => self.trigger(reference),
+            Root::Refs if self.triggers.contains_key(reference.name.as_str()) => self.trigger(reference),
+            Root::Refs => self.output(node, reference, before),
+        }
+    }
+
+    fn argument(&mut self, reference: &Reference, steers: bool) {
+        let name = reference.name.as_str();
+        if !self.arguments.contains(name) {
+            let message = format!("no argument is called `{name}`");
+            let known = self.arguments.iter().copied().collect::<Vec<_>>();
+            let problem = if reference.optional {
+                warning(reference, format!("{message}; it counts as false"))
+            } else {
+                error(reference, message)
+            };
+            let problem = problem.suggest(name, known);
+            let help = problem.help.clone();
+            self.problems.push(match help {
+                Some(help) if help.starts_with("did you") => problem,
+                _ => problem.help(format!("declare it: `arguments: {{{name}: …}}`")),
+            });
+        }
+        if steers && self.secrets.contains(name) {
+            let message = format!("the argument `{name}` is secret and cannot decide what happens");
+            self.problems.push(error(reference, message).help(
+                "secrets may be in variables, build arguments, messages and addresses of messages only",
+            ));
+        }
+    }
+
+    fn trigger(&mut self, reference: &Reference) {
+        let name = reference.name.as_str();
+        let Some(values) = self.triggers.get(name) else {
+            let known: Vec<_> = self.triggers.keys().copied().collect();
+            let problem = error(reference, format!("no trigger is called `{name}`")).suggest(name, known);
+            self.problems.push(problem);
+            return;
+        };
+        if values.fit(&reference.path) == PathFit::Unknown {
+            let path = reference.path.join(".");
+            let problem = error(reference, format!("the trigger `{name}` has no `{path}`"));
+            let problem = problem.suggest(&path, values.names());
+            self.problems.push(problem);
+        }
+    }
+
+    fn output(&mut self, node: &Node, reference: &Reference, before: &BTreeSet<&str>) {
+        let name = reference.name.as_str();
+        let Some(&source) = self.all.get(name) else {
+            let known: Vec<_> = self.all.keys().chain(self.triggers.keys()).copied().collect();
+            let problem = error(reference, format!("no node or trigger is called `{name}`"));
+            self.problems.push(problem.suggest(name, known));
+            return;
+        };
+        if !before.contains(name) {
+            self.problems.push(if std::ptr::eq(node, source) {
+                error(reference, format!("`{name}` is this node itself"))
+                    .help("name a node that runs before it")
+            } else {
+                error(reference, format!("the node `{name}` has not run when this is needed"))
+                    .help("put this node after it, in a `sequential` workflow")
+            });
+            return;
+        }
+        let Some(kind) = find(&source.kind) else { return };
+        let outputs = kind.outputs(&source.spec);
+        match outputs.fit(&reference.path) {
+            PathFit::Always => {}
+            PathFit::Finished if kind.awaited(&source.spec, source.condition.as_deref()) => {}
+            PathFit::Finished => {
+                let path = reference.path.join(".");
+                let word = kind.conditions().first().copied().unwrap_or("success");
+                let problem =
+                    error(reference, format!("`{path}` of `{name}` is only known when it has ended"));
+                self.problems.push(problem.help(format!("give `{name}` a `condition: {word}`")));
+            }
+            PathFit::Unknown => self.problems.push(unknown_output(reference, source, &outputs)),
+        }
+    }
+}
+
+fn unknown_output(reference: &Reference, source: &Node, outputs: &Outputs) -> Problem {
+    let (name, path, kind) = (&reference.name, reference.path.join("."), &source.kind);
+    let problem = error(reference, format!("`{name}` is a {kind}, which has no output `{path}`"));
+    let names = outputs.names();
+    if names.is_empty() {
+        problem.help(format!("a {kind} has no outputs"))
+    } else {
+        problem.suggest(&path, names)
+    }
+}
+
+fn error(reference: &Reference, message: String) -> Problem {
+    Problem::error(reference.pointer.clone(), message).span(reference.span.clone())
+}
+
+fn warning(reference: &Reference, message: String) -> Problem {
+    Problem::warning(reference.pointer.clone(), message).span(reference.span.clone())
+}

@@ -1,0 +1,140 @@
+//! From events of other services to commands of this one. Every command's id comes from the event, so that an
+//! event that is handled again changes nothing.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value};
+use shipway_contracts::{Code, Error};
+use shipway_eventing::feed::{HandleError, Reaction};
+use shipway_events::{
+    Actor, Cause, Meta, RawEvent, RunId, StreamEvent,
+    delivery::{self, Matched, Verdict},
+    project::{self, ResourceKind},
+    run::Origin,
+};
+use uuid::Uuid;
+
+use crate::{
+    service::Shared,
+    start::{Asked, FlowChoice},
+};
+
+/// Every reaction of the scheduler.
+pub(crate) fn all(shared: &Arc<Shared>) -> Vec<Arc<dyn Reaction>> {
+    vec![Arc::new(Deliveries { shared: shared.clone() }), Arc::new(Resources { shared: shared.clone() })]
+}
+
+/// A delivery that matched starts one run for each trigger that it matched.
+struct Deliveries {
+    shared: Arc<Shared>,
+}
+
+#[async_trait]
+impl Reaction for Deliveries {
+    fn name(&self) -> &'static str {
+        "scheduler-deliveries"
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        &["delivery"]
+    }
+
+    async fn handle(&self, event: &RawEvent) -> Result<(), HandleError> {
+        let delivery::Event::Matched(matched) = delivery::Event::from_raw(event)?.event;
+        for verdict in &matched.verdicts {
+            let Some(run) = verdict.run(matched.delivery) else { continue };
+            let asked = asked(event, &matched, verdict, run);
+            settle(self.shared.start(asked).await, &verdict.path)?;
+        }
+        Ok(())
+    }
+}
+
+fn asked(event: &RawEvent, matched: &Matched, verdict: &Verdict, run: RunId) -> Asked {
+    let mut triggers = verdict.triggers.clone();
+    triggers.insert(verdict.trigger.clone(), Value::Object(verdict.values.clone()));
+    Asked {
+        run,
+        choice: FlowChoice::Published { project: String::new(), flow: verdict.flow.to_string() },
+        name: verdict.run_name(matched.delivery),
+        description: verdict.description.clone().unwrap_or_else(|| matched.summary.clone()),
+        origin: verdict.origin,
+        arguments: verdict.arguments.clone(),
+        triggers,
+        meta: Meta {
+            actor: Actor::Hook(matched.hook.map_or_else(|| "reconcile".to_owned(), |hook| hook.to_string())),
+            cause: Cause::Delivery(matched.delivery),
+            trace: event.meta.trace.clone(),
+        },
+        at_least: event.position,
+    }
+}
+
+/// An addon that was declared or changed is brought to that state by a run of its own one-node flow.
+struct Resources {
+    shared: Arc<Shared>,
+}
+
+#[async_trait]
+impl Reaction for Resources {
+    fn name(&self) -> &'static str {
+        "scheduler-resources"
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        &["project"]
+    }
+
+    async fn handle(&self, event: &RawEvent) -> Result<(), HandleError> {
+        if event.kind != "project.resource_applied" {
+            return Ok(());
+        }
+        let project::Event::ResourceApplied(applied) = project::Event::from_raw(event)?.event else { return Ok(()) };
+        if applied.kind != ResourceKind::Addon {
+            return Ok(());
+        }
+        let asked = Asked {
+            run: derived(event),
+            choice: FlowChoice::Published { project: String::new(), flow: applied.resource.to_string() },
+            name: format!("start {}", applied.slug),
+            description: "the addon was declared or changed".to_owned(),
+            origin: Origin::Resource,
+            arguments: Map::new(),
+            triggers: Map::new(),
+            meta: Meta::reaction("scheduler", event.position),
+            at_least: event.position,
+        };
+        settle(self.shared.start(asked).await, &applied.slug)
+    }
+}
+
+/// The run that follows from an event: always the same, and as old as the event.
+fn derived(event: &RawEvent) -> RunId {
+    let millis = u64::try_from(event.at.millis()).unwrap_or(0);
+    let mut bytes = *Uuid::nil().as_bytes();
+    bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
+    bytes[8..].copy_from_slice(&event.position.to_be_bytes());
+    RunId::new(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+}
+
+/// What can be mended by waiting is tried again; a refusal is said and left, because asking again would not help.
+fn settle(started: Result<shipway_contracts::v1::StartRunReply, Error>, path: &str) -> Result<(), HandleError> {
+    match started {
+        Ok(reply) => {
+            for problem in &reply.problems {
+                tracing::error!(path, pointer = problem.pointer, problem = problem.message, "a run was not started");
+            }
+            Ok(())
+        }
+        Err(error) => match error.code {
+            Code::Unavailable | Code::Conflict | Code::ResourceExhausted | Code::Internal => {
+                Err(HandleError::retry(error))
+            }
+            _ => {
+                tracing::error!(path, %error, "a run was not started");
+                Ok(())
+            }
+        },
+    }
+}
