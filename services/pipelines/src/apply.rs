@@ -19,6 +19,7 @@ use crate::{
     change::{Done, Shared, busy, secret_error, world_error},
     describe::{change, changes},
 };
+pub(crate) use hooks::{secret_name as hook_secret_name, shown as hook_shown};
 use intake::Intake;
 use plan::Plan;
 

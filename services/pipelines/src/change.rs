@@ -85,6 +85,7 @@ impl Shared {
         wish: &Command,
         pending: &[Pending],
     ) -> Result<Done, Error> {
+        let _turn = self.turn.lock().await;
         if let Some(done) = self.replay(command).await? {
             return Ok(done);
         }

@@ -40,8 +40,6 @@ pub(crate) enum FenceError {
     Read(#[from] ReadError),
     #[error("reading the run")]
     Decode(#[from] DecodeError),
-    #[error("looking for the last releases")]
-    Releases(#[from] sqlx::Error),
 }
 
 /// What an attempt did to targets, as far as the log shows.
@@ -111,10 +109,10 @@ fn request(
 fn released(events: &[RawEvent], fence: Fence) -> Result<BTreeSet<ResourceId>, DecodeError> {
     let mut targets = BTreeSet::new();
     for raw in events {
-        for (by, effects) in effects(raw)? {
-            if by == fence {
-                targets.extend(effects.iter().filter_map(target));
-            }
+        if let Some((by, effects)) = effects(raw)?
+            && by == fence
+        {
+            targets.extend(effects.iter().filter_map(target));
         }
     }
     Ok(targets)

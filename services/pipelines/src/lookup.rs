@@ -134,3 +134,15 @@ fn unknown(projects: &Projects, within: &str, text: &str) -> Error {
     };
     Error::new(Code::NotFound, format!("there is no flow `{text}`.{help}"))
 }
+
+/// A stage's flow that nobody has published.
+pub(crate) fn unpublished(flow: &Flow) -> Error {
+    Error::new(
+        Code::FailedPrecondition,
+        format!(
+            "{} has no release flow yet; declare one: `releaseFlow` of the stage {} in the pipeline's document",
+            flow.path(),
+            flow.stage
+        ),
+    )
+}

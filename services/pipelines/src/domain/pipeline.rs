@@ -14,7 +14,7 @@ use super::{
 };
 
 /// The stages of a pipeline that names none of its own.
-pub(crate) const DEFAULT_STAGES: [&str; 3] = ["Development", "Staging", "Production"];
+const DEFAULT_STAGES: [&str; 3] = ["Development", "Staging", "Production"];
 
 /// Upsert by slug. Members and stages are only added, flows only published where their document changed.
 pub(super) fn apply(state: &ProjectState, wish: &ApplyPipeline) -> Result<Vec<Event>, Rejection> {

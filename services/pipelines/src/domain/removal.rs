@@ -102,6 +102,6 @@ fn without(
 }
 
 /// `Release /spec/spec/steps/2 (ref promote)`.
-pub(crate) fn describe(node: &RemovedNode) -> String {
+pub(super) fn describe(node: &RemovedNode) -> String {
     format!("{} {} (ref {})", node.kind, node.pointer, node.reference)
 }

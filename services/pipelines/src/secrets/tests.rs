@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use shipway_eventing::log::{SqliteLog, SqliteOptions};
+use shipway_eventing::log::{Log, SqliteLog, SqliteOptions};
 
 use super::*;
 

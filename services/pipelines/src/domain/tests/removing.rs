@@ -8,7 +8,7 @@ use shipway_events::{
 use uuid::Uuid;
 
 use super::{fixtures::*, given};
-use crate::domain::{Command, Why, describe, member_removal};
+use crate::domain::{Command, Why, member_removal, removal::describe};
 
 fn remove(slug: &str) -> Command {
     Command::RemoveMember { resource: slug.into() }
