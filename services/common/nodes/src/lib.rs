@@ -11,7 +11,7 @@ mod removal;
 mod service;
 mod shape;
 mod step;
-mod validate;
+pub mod validate;
 mod words;
 pub mod workload;
 
@@ -22,6 +22,6 @@ pub use registry::{KINDS, find, supported};
 pub use removal::{Removal, remove_member};
 pub use shape::Shape;
 pub use step::{Step, StepContext, codes};
-pub use validate::{PreviousStage, StageContext, Validation, validate_flow};
+pub use validate::{StageContext, Validation, validate_flow};
 pub use words::split_words;
 pub use workload::{Outcome, Workload};

@@ -46,6 +46,7 @@ pub struct StepContext<'a> {
 
 /// What a node asks for.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "moved on at once, and nearly always the large one")]
 pub enum Step {
     /// An executor's work.
     Work(Workload),
@@ -174,13 +175,12 @@ impl<'a> StepContext<'a> {
     }
 }
 
-/// An environment: numbers and booleans become text, secrets stay what they are.
-pub(crate) fn environment(
-    base: &Map<String, Value>,
-    over: &Map<String, Value>,
+/// An environment, later parts over earlier ones: numbers and booleans become text, secrets stay what they are.
+pub(crate) fn environment<'v>(
+    parts: impl IntoIterator<Item = &'v Map<String, Value>>,
 ) -> Result<Map<String, Value>, NodeError> {
     let mut all = Map::new();
-    for (name, value) in base.iter().chain(over) {
+    for (name, value) in parts.into_iter().flatten() {
         let value = match value {
             mark if secret::is_mark(mark) => mark.clone(),
             Value::Null => Value::from(""),

@@ -141,13 +141,11 @@ fn declare(
 ) -> Option<Declaration> {
     let scope = Names { args: &node.args, outputs };
     let at = pointer::join(&node.pointer, "spec");
-    let spec = match pipeline::resolve_spec(node, &scope, &at) {
-        Ok(spec) => spec,
-        Err(found) => {
-            problems.extend(found);
-            return None;
-        }
-    };
+    // What does not resolve is checked as far as it goes, so that everything is said at once.
+    let spec = pipeline::resolve_spec(node, &scope, &at).unwrap_or_else(|found| {
+        problems.extend(found);
+        node.value.get("spec").cloned().unwrap_or_default()
+    });
     let kind = resource_kind(node.kind, &spec);
     let length = match (node.kind, kind) {
         ("Project", _) => names::PROJECT,

@@ -67,7 +67,7 @@ pub(super) fn resolve_spec(node: &Collected<'_>, scope: &Names<'_>, at: &str) ->
     let mut problems = Vec::new();
     let mut spec = expr::resolve(&outer, scope, at).unwrap_or_else(|found| {
         problems.extend(found);
-        Value::Null
+        outer
     });
     for (place, value) in inner {
         match expr::resolve_template(&value, scope, &format!("{at}{place}")) {
