@@ -29,7 +29,8 @@ const TRIES: usize = 5;
 impl Shared {
     /// Makes or changes what the files declare.
     pub(crate) async fn apply(&self, request: &ApplyRequest, meta: Meta) -> Result<ApplyReply, Error> {
-        let intake = Intake::read(request);
+        // Which ports are needed is known only when the documents are: for now every service has an address.
+        let intake = Intake::read(request, &|_, _| Some("127.0.0.1:0".to_owned()));
         if intake.has_errors() {
             return Ok(ApplyReply { problems: intake.problems, ..ApplyReply::default() });
         }
@@ -45,7 +46,7 @@ impl Shared {
         }
         for _ in 0..TRIES {
             let projects = self.world.refresh().await.map_err(world_error)?;
-            let mut plan = Plan::make(self, &intake, &projects, &request.project).await?;
+            let mut plan = Plan::make(self, request, &intake, &projects).await?;
             if plan.has_errors() {
                 return Ok(ApplyReply { problems: plan.problems, ..ApplyReply::default() });
             }

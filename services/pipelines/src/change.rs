@@ -1,6 +1,6 @@
 //! From a decision to the log: one command after another, each applied once.
 
-use std::sync::Arc;
+use std::{ops::RangeInclusive, sync::Arc};
 
 use shipway_contracts::{Code, Error};
 use shipway_eventing::{
@@ -13,7 +13,6 @@ use shipway_events::{
 use tokio::sync::Mutex;
 
 use crate::{
-    config::Config,
     domain::{Command, Rejection, Why, decide, evolve},
     secrets::{Pending, SecretError, Secrets},
     world::{Project, Projects, World, WorldError},
@@ -28,7 +27,8 @@ pub(crate) struct Shared {
     pub(crate) views: Views,
     pub(crate) world: Arc<World>,
     pub(crate) secrets: Secrets,
-    pub(crate) config: Config,
+    /// Ports that services and addons are given.
+    pub(crate) ports: RangeInclusive<u16>,
     /// One command is decided and appended at a time; conflicts come from other processes only.
     pub(crate) turn: Mutex<()>,
 }

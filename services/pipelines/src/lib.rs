@@ -6,7 +6,6 @@
 pub mod api;
 mod apply;
 mod change;
-mod config;
 mod describe;
 mod domain;
 mod environment;
@@ -20,7 +19,6 @@ mod triggers;
 mod usable;
 mod world;
 
-pub use config::Config;
 pub use secrets::{KekError, OpenError, SecretError};
 pub use service::{Deps, Service, StartError, start};
 pub use world::WorldError;

@@ -1,6 +1,6 @@
 //! The service: what it needs, what it serves, what runs beside it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 use shipway_contracts::v1::{
     pipelines_server::PipelinesServer, project_home_server::ProjectHomeServer, projects_server::ProjectsServer,
@@ -8,15 +8,15 @@ use shipway_contracts::v1::{
 use shipway_eventing::{
     durable::Durable,
     feed::{Consumer, Feed},
+    log::Log,
     views::{Views, ViewsError},
 };
-use shipway_service_kit::Lifecycle;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     api::{HomeApi, PipelinesApi, ProjectsApi},
     change::Shared,
-    config::Config,
     projections,
     secrets::{OpenError, Secrets},
     world::{World, WorldError},
@@ -27,7 +27,9 @@ const LARGE: usize = 64 << 20;
 
 /// What the service needs.
 pub struct Deps {
-    /// The feed of the log.
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// Its feed.
     pub feed: Feed,
     /// The durable tables beside the log: secrets are kept there.
     pub durable: Durable,
@@ -35,8 +37,9 @@ pub struct Deps {
     pub views: Views,
     /// The folder of keys: `<data>/keys`.
     pub keys: PathBuf,
-    /// Settings.
-    pub config: Config,
+    /// Ports of this machine that services and addons are given, each once: 7500 to 7999 unless the operator says
+    /// otherwise.
+    pub ports: RangeInclusive<u16>,
 }
 
 /// Why the service could not start.
@@ -61,25 +64,21 @@ pub struct Service {
     _consumers: Arc<Vec<Consumer>>,
 }
 
-/// Starts the service: opens the secrets' home, reads the projects and follows the feed until the process stops.
+/// Starts the service: opens the secrets' home, reads the projects and follows the feed until `stopping`.
 ///
 /// # Errors
 /// If the key of the secrets cannot be used, or the log or a table cannot be read.
-pub async fn start(deps: Deps, lifecycle: &Lifecycle) -> Result<Service, StartError> {
-    let Deps { feed, durable, views, keys, config } = deps;
+pub async fn start(deps: Deps, stopping: CancellationToken) -> Result<Service, StartError> {
+    let Deps { log, feed, durable, views, keys, ports } = deps;
     let secrets = Secrets::open(durable, &keys).await?;
-    let world = Arc::new(World::open(feed.log().clone()).await?);
+    let world = Arc::new(World::open(log.clone()).await?);
     let mut consumers = Vec::new();
     for projection in projections::all() {
         consumers.push(feed.project(&views, projection).await?);
     }
-    let log = feed.log().clone();
-    let (following, stop) = (world.clone(), lifecycle.stopping());
-    lifecycle.spawn("projects", async move {
-        following.follow(feed, stop).await;
-        Ok::<(), std::convert::Infallible>(())
-    });
-    let shared = Arc::new(Shared { log, views, world, secrets, config, turn: Mutex::new(()) });
+    let following = world.clone();
+    tokio::spawn(async move { following.follow(feed, stopping).await });
+    let shared = Arc::new(Shared { log, views, world, secrets, ports, turn: Mutex::new(()) });
     Ok(Service { shared, _consumers: Arc::new(consumers) })
 }
 

@@ -1,9 +1,13 @@
 //! Which resources a stage's flow may name, and why it may not name the others. Pure.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
+use shipway_documents::{Problems, flow::Flow as Document};
 use shipway_events::{FlowId, project::ResourceKind};
-use shipway_nodes::{PreviousStage, StageContext};
+use shipway_nodes::{
+    StageContext,
+    validate::{self, Resource as Known, validate_flow_with},
+};
 
 use crate::{
     domain::{Override, Pipeline, ProjectState, Resource},
@@ -67,31 +71,35 @@ fn look<'a>(
     Usable { resource, stage: here.map(|member| member.stage.as_str()), unusable }
 }
 
-/// What the rules of nodes need to know of the flow's stage.
-pub(crate) fn context(project: &Project, pipeline: &Pipeline, stage: &str, flow: FlowId) -> StageContext {
-    let previous = pipeline.before(stage).map(|before| before.name.clone());
-    let mut context = StageContext {
-        stage: stage.to_owned(),
-        project: Some(project.slug.clone()),
-        previous: previous
-            .clone()
-            .map(|stage| PreviousStage { stage, members: BTreeMap::new() }),
-        ..StageContext::default()
+/// What is wrong with a flow in its stage; `arguments` are those that overrides give, and whether each is secret.
+pub(crate) fn validate(
+    project: &Project,
+    pipeline: &Pipeline,
+    stage: &str,
+    flow: &Document,
+    arguments: BTreeMap<String, bool>,
+) -> Problems {
+    let resources = usable(&project.state, pipeline, stage)
+        .into_iter()
+        .map(|usable| {
+            let known = Known {
+                kind: usable.resource.kind,
+                stage: usable.stage.map(Cow::Borrowed),
+                unusable: usable.unusable.map(Cow::Owned),
+            };
+            (Cow::Borrowed(usable.resource.slug.as_str()), known)
+        })
+        .collect();
+    let context = StageContext {
+        stage: Cow::Borrowed(stage),
+        previous: pipeline.before(stage).map(|before| Cow::Borrowed(before.name.as_str())),
+        resources,
     };
-    for usable in usable(&project.state, pipeline, stage) {
-        let (slug, kind) = (usable.resource.slug.clone(), usable.resource.kind);
-        match (usable.unusable, usable.stage, &mut context.previous) {
-            (Some(why), ..) => drop(context.others.insert(slug, why)),
-            (None, Some(member), _) if member == stage => drop(context.members.insert(slug, kind)),
-            (None, Some(_), Some(previous)) => drop(previous.members.insert(slug, kind)),
-            (None, ..) => drop(context.build_services.insert(slug)),
-        }
-    }
-    for (argument, value) in project.state.overrides.get(&flow).into_iter().flatten() {
-        context.arguments.insert(argument.clone());
-        if matches!(value, Override::Secret(_)) {
-            context.secret_arguments.insert(argument.clone());
-        }
-    }
-    context
+    validate_flow_with(flow, &context, &validate::Known { project: Some(project.slug.clone()), arguments })
+}
+
+/// The arguments that a flow's overrides give, and whether each is secret.
+pub(crate) fn overridden(project: &Project, flow: FlowId) -> BTreeMap<String, bool> {
+    let overrides = project.state.overrides.get(&flow).into_iter().flatten();
+    overrides.map(|(name, value)| (name.clone(), matches!(value, Override::Secret(_)))).collect()
 }

@@ -22,7 +22,7 @@ use crate::{
     change::{Shared, refused, secret_error},
     domain::{Command, Flow, Override, Pipeline, Rejection, SetOverride, Why},
     lookup::{self, Found},
-    usable::context,
+    usable::{self, overridden},
     world,
 };
 
@@ -161,12 +161,12 @@ fn check_secret(project: &world::Project, pipeline: &Pipeline, flow: &Flow, argu
     let Some(parsed) = flow.newest().and_then(|newest| Document::parse(&newest.document).ok()) else {
         return Ok(());
     };
-    let now = context(project, pipeline, &flow.stage, flow.id);
-    let mut then = now.clone();
-    then.arguments.insert(argument.to_owned());
-    let before = shipway_nodes::validate_flow(&parsed, &then);
-    then.secret_arguments.insert(argument.to_owned());
-    let after = shipway_nodes::validate_flow(&parsed, &then);
+    let problems = |secret: bool| {
+        let mut arguments = overridden(project, flow.id);
+        arguments.insert(argument.to_owned(), secret);
+        usable::validate(project, pipeline, &flow.stage, &parsed, arguments)
+    };
+    let (before, after) = (problems(false), problems(true));
     let new = after.iter().find(|problem| !before.iter().any(|known| known == *problem));
     match new {
         None => Ok(()),

@@ -7,7 +7,11 @@ use shipway_documents::{
     resources::{Declaration, PipelineDeclaration, StageDeclaration},
 };
 
-use crate::{domain::Pipeline, usable::context, world::Project};
+use crate::{
+    domain::Pipeline,
+    usable::{self, overridden},
+    world::Project,
+};
 
 /// The document as it is published: tokens of webhooks are credentials and stay out of it.
 pub(super) fn document(value: &Value) -> Value {
@@ -97,5 +101,5 @@ fn undeclared(project: &Project, pipeline: &Pipeline, stage: &str, at: &str) -> 
 fn validate(project: &Project, pipeline: &Pipeline, stage: &str, flow: &Flow) -> Problems {
     let id = pipeline.stages.iter().find(|known| known.name == stage).map(|known| known.flow);
     let Some(id) = id else { return Problems::new() };
-    shipway_nodes::validate_flow(flow, &context(project, pipeline, stage, id))
+    usable::validate(project, pipeline, stage, flow, overridden(project, id))
 }

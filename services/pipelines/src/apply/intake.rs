@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use shipway_contracts::v1::{ApplyRequest, Problem, problem::Severity};
 use shipway_documents::{
     self as documents, Document, Problems,
-    resources::{Declaration, Declarations, Declared, parse_declarations_with},
+    resources::{Addresses, Declaration, Declarations, Declared, parse_declarations_at},
 };
 
 /// What was handed in.
@@ -24,8 +24,8 @@ pub(super) struct File {
 }
 
 impl Intake {
-    /// Reads all files; a problem in one does not hide those of another.
-    pub(super) fn read(request: &ApplyRequest) -> Self {
+    /// Reads all files; a problem in one does not hide those of another. `addresses` tells where services will be.
+    pub(super) fn read(request: &ApplyRequest, addresses: Addresses<'_>) -> Self {
         let arguments: Map<String, Value> =
             request.arguments.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
         let mut intake = Self { files: Vec::new(), problems: Vec::new() };
@@ -35,7 +35,7 @@ impl Intake {
         }
         for file in &request.files {
             match documents::parse(&file.name, &file.text) {
-                Ok(document) => intake.take(document, &arguments),
+                Ok(document) => intake.take(document, &arguments, addresses),
                 Err(report) => intake.problems.extend(all_shown(&file.name, &report.problems)),
             }
         }
@@ -43,9 +43,9 @@ impl Intake {
         intake
     }
 
-    fn take(&mut self, document: Document, arguments: &Map<String, Value>) {
+    fn take(&mut self, document: Document, arguments: &Map<String, Value>, addresses: Addresses<'_>) {
         let name = document.source().name().to_owned();
-        match parse_declarations_with(&document, arguments) {
+        match parse_declarations_at(&document, arguments, addresses) {
             Ok(Declarations { all, warnings }) => {
                 self.problems.extend(all_shown(&name, &warnings));
                 self.files.push(File { document, declarations: all });

@@ -6,7 +6,10 @@ use std::{
 };
 
 use serde_json::Value;
-use shipway_contracts::{Error, v1::Problem};
+use shipway_contracts::{
+    Error,
+    v1::{ApplyRequest, Problem},
+};
 use shipway_documents::{
     self as documents, nearest,
     resources::{Declaration, Declared, PipelineDeclaration, StageDeclaration},
@@ -21,7 +24,7 @@ use uuid::Uuid;
 use super::{
     flows,
     intake::Intake,
-    ports::{self, Ports},
+    ports::Given,
     values,
 };
 use crate::{
@@ -54,11 +57,24 @@ impl Plan {
     /// Decides everything that the files declare.
     pub(super) async fn make(
         shared: &Shared,
-        intake: &Intake,
+        request: &ApplyRequest,
+        first: &Intake,
         projects: &Projects,
-        default: &str,
     ) -> Result<Self, Error> {
-        let mut planner = Planner::new(shared, intake, projects, default);
+        let default = default_project(first, projects, &request.project);
+        let ports = Given::out(&shared.ports, first, projects, |declared| project_of(declared, projects, &default));
+        let intake = Intake::read(request, &|service, port| ports.address(service, port));
+        let mut planner = Planner {
+            shared,
+            intake: &intake,
+            projects,
+            problems: intake.problems.clone(),
+            default,
+            ports,
+            created: Vec::new(),
+            work: BTreeMap::new(),
+            secrets: Vec::new(),
+        };
         planner.projects();
         planner.resources().await?;
         planner.groups();
@@ -100,26 +116,10 @@ pub(super) struct Planner<'a> {
     pub(super) work: BTreeMap<String, Work>,
     pub(super) secrets: Vec<(ProjectId, Vec<Pending>)>,
     pub(super) problems: Vec<Problem>,
-    ports: Ports,
+    ports: Given,
 }
 
 impl<'a> Planner<'a> {
-    fn new(shared: &'a Shared, intake: &'a Intake, projects: &'a Projects, default: &str) -> Self {
-        let all = projects.by_slug.values().flat_map(|project| project.state.resources.values());
-        let taken: BTreeSet<u16> = all.flat_map(|resource| resource.ports.values().copied()).collect();
-        Self {
-            shared,
-            intake,
-            projects,
-            default: default_project(intake, projects, default),
-            created: Vec::new(),
-            work: BTreeMap::new(),
-            secrets: Vec::new(),
-            problems: intake.problems.clone(),
-            ports: Ports::new(shared.config.ports.clone(), taken),
-        }
-    }
-
     /// Notes a problem with a declaration.
     pub(super) fn note(&mut self, file: usize, problem: documents::Problem) {
         self.problems.push(self.intake.located(file, problem));
@@ -154,8 +154,7 @@ impl<'a> Planner<'a> {
 
     /// The work on the declaration's project; none if there is no such project, which is noted.
     fn work(&mut self, file: usize, declared: &Declaration) -> Option<&mut Work> {
-        let named = declared.project.as_deref().unwrap_or(&self.default);
-        let slug = self.projects.named(named).map_or_else(|| named.to_owned(), |known| known.slug.clone());
+        let slug = project_of(declared, self.projects, &self.default);
         if !self.work.contains_key(&slug) {
             let Some(known) = self.projects.by_slug.get(&slug) else {
                 let problem = self.no_project(declared, &slug);
@@ -183,20 +182,17 @@ impl<'a> Planner<'a> {
 
     async fn resources(&mut self) -> Result<(), Error> {
         let intake = self.intake;
-        for (file, declared) in intake.placed() {
+        for (place, (file, declared)) in intake.placed().enumerate() {
             let Declared::Resource(kind) = declared.declared else { continue };
             let Some(work) = self.work(file, declared) else { continue };
-            let project = work.after.id;
-            let known = work.after.state.resources.get(&declared.slug).map(|known| known.ports.clone());
-            let mut wanted = ports::names(kind, &declared.spec);
-            wanted.retain(|name| !known.as_ref().is_some_and(|known| known.contains_key(name)));
-            let Ok(new_ports) = self.ports.assign(wanted) else {
-                let (first, last) = (self.shared.config.ports.start(), self.shared.config.ports.end());
+            let (project, project_slug) = (work.after.id, work.after.slug.clone());
+            if self.ports.exhausted.contains(&place) {
+                let (first, last) = (self.shared.ports.start(), self.shared.ports.end());
                 let message = format!("no port from {first} to {last} is free for `{}`", declared.slug);
                 let problem = documents::Problem::error(format!("{}/spec", declared.pointer), message);
                 self.note(file, problem.help("end what listens on them, or give Shipway another range of ports"));
                 continue;
-            };
+            }
             let (spec, pending) =
                 values::take_out(&self.shared.secrets, project, kind, &declared.slug, &declared.spec).await?;
             let wish = ApplyResource {
@@ -204,7 +200,7 @@ impl<'a> Planner<'a> {
                 slug: declared.slug.clone(),
                 kind,
                 spec,
-                new_ports,
+                new_ports: self.ports.new_ports(&project_slug, &declared.slug),
             };
             self.secrets.push((project, pending));
             self.decide(file, declared, &Command::ApplyResource(wish));
@@ -317,6 +313,12 @@ impl<'a> Planner<'a> {
         let other = self.projects.by_slug.values().find(|project| project.slug != own && has(&project.state));
         (id.to_owned(), other.map(|project| project.slug.clone()))
     }
+}
+
+/// The slug of the project that a declaration belongs to; empty if nothing says so.
+fn project_of(declared: &Declaration, projects: &Projects, default: &str) -> String {
+    let named = declared.project.as_deref().unwrap_or(default);
+    projects.named(named).map_or_else(|| named.to_owned(), |known| known.slug.clone())
 }
 
 /// The project that the caller named, or the only one that is declared, or the only one that there is.

@@ -7,35 +7,66 @@ use std::{
 };
 
 use serde_json::Value;
-use shipway_documents::resources::{Protocol, ports};
+use shipway_documents::resources::{Declaration, Declared, Protocol, ports};
 use shipway_events::project::ResourceKind;
 
-/// Hands out ports that no resource has and nothing listens on.
-pub(super) struct Ports {
-    range: RangeInclusive<u16>,
-    taken: BTreeSet<u16>,
+use super::intake::Intake;
+use crate::world::Projects;
+
+/// The ports that declared resources get, by the slugs of project and resource and the port's name.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    new: BTreeMap<(String, String), BTreeMap<String, u16>>,
+    known: BTreeMap<(String, String), BTreeMap<String, u16>>,
+    /// Declarations for which no port of the range was free, by their place among all.
+    pub(super) exhausted: BTreeSet<usize>,
 }
 
-/// No port of the range is free.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Exhausted;
-
-impl Ports {
-    /// Ports of this range that are not among those that resources have.
-    pub(super) fn new(range: RangeInclusive<u16>, taken: BTreeSet<u16>) -> Self {
-        Self { range, taken }
+impl Given {
+    /// Gives every declared resource the ports that it needs and has not yet. `of` tells a declaration's project.
+    pub(super) fn out(
+        range: &RangeInclusive<u16>,
+        intake: &Intake,
+        projects: &Projects,
+        of: impl Fn(&Declaration) -> String,
+    ) -> Self {
+        let mut given = Self::default();
+        let mut taken = BTreeSet::new();
+        for project in projects.by_slug.values() {
+            for resource in project.state.resources.values().filter(|resource| !resource.ports.is_empty()) {
+                taken.extend(resource.ports.values().copied());
+                given.known.insert((project.slug.clone(), resource.slug.clone()), resource.ports.clone());
+            }
+        }
+        for (place, declared) in intake.declarations().enumerate() {
+            let Declared::Resource(kind) = declared.declared else { continue };
+            let key = (of(declared), declared.slug.clone());
+            for name in names(kind, &declared.spec) {
+                if given.known.get(&key).is_some_and(|known| known.contains_key(&name)) {
+                    continue;
+                }
+                let free = range.clone().find(|port| !taken.contains(port) && can_be_bound(*port));
+                let Some(port) = free else {
+                    given.exhausted.insert(place);
+                    continue;
+                };
+                taken.insert(port);
+                given.new.entry(key.clone()).or_default().insert(name, port);
+            }
+        }
+        given
     }
 
-    /// A port for each of these names.
-    pub(super) fn assign(&mut self, names: Vec<String>) -> Result<BTreeMap<String, u16>, Exhausted> {
-        names.into_iter().map(|name| Ok((name, self.next()?))).collect()
+    /// The ports that a resource gets now.
+    pub(super) fn new_ports(&self, project: &str, slug: &str) -> BTreeMap<String, u16> {
+        self.new.get(&(project.to_owned(), slug.to_owned())).cloned().unwrap_or_default()
     }
 
-    fn next(&mut self) -> Result<u16, Exhausted> {
-        let free = self.range.clone().find(|port| !self.taken.contains(port) && can_be_bound(*port));
-        let port = free.ok_or(Exhausted)?;
-        self.taken.insert(port);
-        Ok(port)
+    /// Where a service's port is reached from this machine.
+    pub(super) fn address(&self, slug: &str, name: &str) -> Option<String> {
+        let mut all = self.new.iter().chain(&self.known);
+        let port = all.find_map(|((_, known), ports)| ports.get(name).filter(|_| known == slug))?;
+        Some(format!("{}:{port}", Ipv4Addr::LOCALHOST))
     }
 }
 
@@ -44,7 +75,7 @@ fn can_be_bound(port: u16) -> bool {
 }
 
 /// The names of the ports that a resource needs on its host.
-pub(super) fn names(kind: ResourceKind, spec: &Value) -> Vec<String> {
+fn names(kind: ResourceKind, spec: &Value) -> Vec<String> {
     match kind {
         ResourceKind::DeploymentService | ResourceKind::CombinedService => ports(spec)
             .into_iter()
@@ -61,6 +92,8 @@ pub(super) fn names(kind: ResourceKind, spec: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use shipway_contracts::v1::{ApplyRequest, SourceFile};
+
     use super::*;
 
     #[test]
@@ -68,10 +101,20 @@ mod tests {
         let listening = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let busy = listening.local_addr().unwrap().port();
         let Some(end) = busy.checked_add(20) else { return };
-        let mut ports = Ports::new(busy..=end, BTreeSet::from([busy + 1]));
-        let given = ports.assign(vec!["a".into(), "b".into()]).unwrap();
-        assert!(given.values().all(|port| (busy + 2..=end).contains(port)), "{given:?}");
-        assert_ne!(given["a"], given["b"]);
-        assert_eq!(Ports::new(busy..=busy, BTreeSet::new()).assign(vec!["a".into()]), Err(Exhausted));
+        let text = "[{kind: DeploymentService, spec: {name: web, ports: [{name: a}, {name: b}]}}, \
+                    {kind: Addon, spec: {name: shop-db, type: postgresql}}]";
+        let files = vec![SourceFile { name: "shop.yaml".into(), text: text.into() }];
+        let intake = Intake::read(&ApplyRequest { files, ..ApplyRequest::default() }, &|_, _| None);
+        let none = Projects::default();
+        let given = Given::out(&(busy..=end), &intake, &none, |_| "shop".into());
+        let (web, db) = (given.new_ports("shop", "web"), given.new_ports("shop", "shop-db"));
+        let all: BTreeSet<u16> = web.values().chain(db.values()).copied().collect();
+        assert_eq!((web.len(), db.len(), all.len()), (2, 1, 3));
+        assert!(all.iter().all(|port| (busy + 1..=end).contains(port)), "{all:?}");
+        assert_eq!(given.address("web", "a"), Some(format!("127.0.0.1:{}", web["a"])));
+        assert_eq!(given.address("web", "c"), None);
+
+        let given = Given::out(&(busy..=busy), &intake, &none, |_| "shop".into());
+        assert_eq!(given.exhausted, BTreeSet::from([0, 1]));
     }
 }
