@@ -23,10 +23,10 @@ pub(crate) fn password_name(addon: &str) -> String {
 }
 
 /// The environment of a resource: groups by rising priority (of equals, by name), then what it says itself. For
-/// an addon, the values of its keys.
+/// an addon, its server's credentials.
 pub(crate) fn environment(state: &ProjectState, resource: &Resource) -> Map<String, Value> {
     let own = match resource.kind {
-        ResourceKind::Addon => return addon_values(resource),
+        ResourceKind::Addon => return credentials(resource),
         ResourceKind::SecretGroup => return Map::new(),
         ResourceKind::BuildService => "/buildArguments",
         ResourceKind::DeploymentService
@@ -127,6 +127,17 @@ fn addon_values(addon: &Resource) -> Map<String, Value> {
         ("DATABASE", database.into()),
     ];
     values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// What an addon's server is set up with.
+fn credentials(addon: &Resource) -> Map<String, Value> {
+    let mut credentials = Map::new();
+    credentials.insert("username".to_owned(), USERNAME.into());
+    credentials.insert("database".to_owned(), database(&addon.slug).into());
+    if let Some(password) = addon_password(addon) {
+        credentials.insert("password".to_owned(), secret::mark(&password));
+    }
+    credentials
 }
 
 /// Where an addon's password is: its spec says so since its first apply.

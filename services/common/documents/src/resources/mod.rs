@@ -91,10 +91,25 @@ pub fn parse_declarations_with(
     document: &Document,
     overrides: &Map<String, Value>,
 ) -> Result<Declarations, Problems> {
+    parse_declarations_at(document, overrides, &|_, _| None)
+}
+
+/// Where a service's port is reached, by the service's id and the port's name: `127.0.0.1:7501`.
+pub type Addresses<'a> = &'a dyn Fn(&str, &str) -> Option<String>;
+
+/// The same where ports are given out: `${refs.<service>.ports.N.dns}` is the address of the service's port.
+///
+/// # Errors
+/// As for [`parse_declarations`].
+pub fn parse_declarations_at(
+    document: &Document,
+    overrides: &Map<String, Value>,
+    addresses: Addresses<'_>,
+) -> Result<Declarations, Problems> {
     let mut problems = Problems::new();
     crate::flow::refuse_marks(&document.value, "", &mut problems);
     let nodes = collect::collect(&document.value, overrides, &mut problems);
-    let outputs = outputs(&nodes, &mut problems);
+    let outputs = outputs(&nodes, addresses, &mut problems);
     let mut all: Vec<Declaration> = Vec::with_capacity(nodes.len());
     let mut project = None;
     for node in &nodes {
@@ -114,8 +129,12 @@ pub fn parse_declarations_with(
     Ok(Declarations { all, warnings: problems })
 }
 
-/// `id` and `name` of every named node; they are known before anything is applied.
-fn outputs(nodes: &[Collected<'_>], problems: &mut Problems) -> BTreeMap<String, Value> {
+/// `id` and `name` of every named node, and of services the `ports`; they are known before anything is applied.
+fn outputs(
+    nodes: &[Collected<'_>],
+    addresses: Addresses<'_>,
+    problems: &mut Problems,
+) -> BTreeMap<String, Value> {
     let mut outputs = BTreeMap::new();
     for node in nodes {
         let scope = Names { args: &node.args, outputs: &outputs };
@@ -124,7 +143,11 @@ fn outputs(nodes: &[Collected<'_>], problems: &mut Problems) -> BTreeMap<String,
         // What is wrong with the name is said when the whole spec is resolved.
         let Ok(Value::String(name)) = expr::resolve(name, &scope, "") else { continue };
         let id = names::slug(&name);
-        if outputs.insert(reference.clone(), json!({"id": id, "name": name})).is_some() {
+        let mut output = json!({"id": id, "name": name});
+        if let Some(ports) = port_outputs(node, &id, &scope, addresses) {
+            output["ports"] = ports;
+        }
+        if outputs.insert(reference.clone(), output).is_some() {
             let at = pointer::join(&node.pointer, "ref");
             problems.push(
                 Problem::error(at, format!("two nodes are called `{reference}`"))
@@ -133,6 +156,27 @@ fn outputs(nodes: &[Collected<'_>], problems: &mut Problems) -> BTreeMap<String,
         }
     }
     outputs
+}
+
+/// What a service's ports tell others; none for what has none.
+fn port_outputs(
+    node: &Collected<'_>,
+    id: &str,
+    scope: &Names<'_>,
+    addresses: Addresses<'_>,
+) -> Option<Value> {
+    if !matches!(node.kind, "DeploymentService" | "CombinedService") {
+        return None;
+    }
+    let declared = expr::resolve(node.value.pointer("/spec/ports")?, scope, "").ok()?;
+    let shown = ports(&json!({ "ports": declared })).into_iter().map(|port| {
+        let mut shown = json!({"name": port.name, "internalPort": port.internal, "public": port.public});
+        if let Some(address) = addresses(id, &port.name) {
+            shown["dns"] = address.into();
+        }
+        shown
+    });
+    Some(shown.collect())
 }
 
 fn declare(

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 use shipway_documents::{
     Document, parse,
-    resources::{Declared, Protocol, parse_declarations, parse_declarations_with, ports},
+    resources::{
+        Declared, Protocol, parse_declarations, parse_declarations_at, parse_declarations_with, ports,
+    },
 };
 use shipway_events::project::ResourceKind;
 
@@ -211,4 +213,29 @@ fn ports_have_names_and_protocols() {
         ("p01", 8080, true, Protocol::Http)
     );
     assert_eq!((found[1].name.as_str(), found[1].protocol), ("grpc", Protocol::Tcp));
+}
+
+#[test]
+fn the_address_of_a_services_port_is_known_where_ports_are_given_out() {
+    let document = parse(
+        "shop.yaml",
+        "
+- kind: DeploymentService
+  ref: web
+  spec: { name: Shop Web, ports: [{ name: http, internalPort: 8080 }, { internalPort: 9090 }] }
+- kind: ManualJob
+  ref: smoke
+  spec:
+    name: smoke
+    runtimeEnvironment: { URL: \"http://${refs.web.ports.0.dns}\", ADMIN: \"${refs.web.ports.1.dns}\" }
+",
+    )
+    .unwrap();
+    let addresses = |service: &str, port: &str| Some(format!("{service}.{port}:1"));
+    let found = parse_declarations_at(&document, &Map::new(), &addresses).unwrap();
+    let environment = &found.all[1].spec["runtimeEnvironment"];
+    assert_eq!(*environment, json!({"URL": "http://shop-web.http:1", "ADMIN": "shop-web.p02:1"}));
+
+    let problems = parse_declarations(&document).unwrap_err();
+    assert_eq!(problems.iter().next().unwrap().pointer, "/1/spec/runtimeEnvironment/URL");
 }
