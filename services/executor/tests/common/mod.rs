@@ -1,11 +1,12 @@
 //! What the runtime tests share.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test file uses its part")]
 
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
@@ -54,8 +55,16 @@ impl Drop for Data {
     }
 }
 
+/// A free port outside the range of outgoing connections, which could take it in the meantime.
 pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let offset = (std::process::id() as u16).wrapping_mul(37).wrapping_add(NEXT.fetch_add(1, Ordering::SeqCst));
+        let port = 11_000 + offset % 8_000;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 pub fn target() -> Target {
