@@ -1,1 +1,23 @@
 //! The flow document: parsing, expressions, functions and their errors. Pure.
+//!
+//! Text becomes a [`Document`] (a JSON value whose every place has a line and a column), a document becomes
+//! a [`flow::Flow`] or a list of [`resources::Declaration`]s, and [`expr`] resolves what is written
+//! `${…}` in either. Whatever is wrong is a [`Problem`]: where, what, and what to do, all of them at once.
+
+pub mod expr;
+mod fields;
+pub mod flow;
+mod js;
+pub mod names;
+pub mod pointer;
+mod problem;
+pub mod resources;
+pub mod secret;
+mod source;
+mod suggest;
+
+pub use fields::{Fields, is_expression};
+pub use js::{json_text, number_text, plain_text, truthy};
+pub use problem::{Problem, Problems, Report, Severity};
+pub use source::{Document, MAX_BYTES, MAX_DEPTH, Position, Source, Span, parse};
+pub use suggest::nearest;

@@ -1,0 +1,199 @@
+//! Reads the members of an object and notes what is wrong with them.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+
+use crate::{Problem, Problems, js, pointer, suggest};
+
+/// Whether a value is a text with an expression in it: it can stand for a value of any type.
+#[must_use]
+pub fn is_expression(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| {
+        text.match_indices("${").any(|(at, _)| !text[..at].ends_with('\\') && !text[at..].starts_with("${{"))
+    })
+}
+
+/// An object that is being read. Every leaf may be an expression instead; such a leaf reads as absent, except
+/// with [`Fields::text`].
+#[derive(Debug)]
+pub struct Fields<'v, 'p> {
+    members: Option<&'v Map<String, Value>>,
+    pointer: String,
+    problems: &'p mut Problems,
+}
+
+impl<'v, 'p> Fields<'v, 'p> {
+    /// Starts reading `value`, which stands at `pointer` and is called `what` for people: `a node`.
+    pub fn new(value: &'v Value, pointer: &str, what: &str, problems: &'p mut Problems) -> Self {
+        let members = value.as_object();
+        if members.is_none() {
+            let kind = js::type_name(value);
+            problems.push(Problem::error(pointer, format!("{what} is an object, not {kind}")));
+        }
+        Self { members, pointer: pointer.to_owned(), problems }
+    }
+
+    /// The member as it is; none for `null` too.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&'v Value> {
+        self.members?.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Where a member stands.
+    #[must_use]
+    pub fn at(&self, key: &str) -> String {
+        pointer::join(&self.pointer, key)
+    }
+
+    /// Notes a problem.
+    pub fn note(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// The problems, to note those of a part that is read by itself.
+    pub fn problems(&mut self) -> &mut Problems {
+        self.problems
+    }
+
+    /// A text; also one with expressions in it.
+    pub fn text(&mut self, key: &str) -> Option<&'v str> {
+        let value = self.get(key)?;
+        if value.as_str().is_none() {
+            self.wrong_type(key, "text", value);
+        }
+        value.as_str()
+    }
+
+    /// A text that must be there and not be empty.
+    pub fn required_text(&mut self, key: &str, help: &str) -> Option<&'v str> {
+        match self.get(key) {
+            None => {
+                self.missing(key, help);
+                None
+            }
+            Some(Value::String(text)) if text.trim().is_empty() => {
+                self.problems.push(Problem::error(self.at(key), format!("`{key}` is empty")).help(help));
+                None
+            }
+            Some(_) => self.text(key),
+        }
+    }
+
+    /// Notes that a member is missing.
+    pub fn missing(&mut self, key: &str, help: &str) {
+        if self.members.is_some() {
+            let problem = Problem::error(self.pointer.clone(), format!("`{key}` is missing"));
+            self.problems.push(problem.help(help));
+        }
+    }
+
+    /// A boolean, or the text of one.
+    pub fn boolean(&mut self, key: &str) -> Option<bool> {
+        match self.get(key)? {
+            Value::Bool(truth) => Some(*truth),
+            Value::String(text) if text == "true" => Some(true),
+            Value::String(text) if text == "false" => Some(false),
+            value if is_expression(value) => None,
+            value => {
+                self.wrong_type(key, "true or false", value);
+                None
+            }
+        }
+    }
+
+    /// A whole number in a range, or the text of one.
+    pub fn integer(&mut self, key: &str, range: RangeInclusive<i64>) -> Option<i64> {
+        let value = self.get(key)?;
+        if is_expression(value) {
+            return None;
+        }
+        let Some(number) = js::number(value).filter(|number| number.fract() == 0.0) else {
+            self.wrong_type(key, "a whole number", value);
+            return None;
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "saturates, and the range is checked below")]
+        let number = number as i64;
+        if range.contains(&number) {
+            return Some(number);
+        }
+        let (from, to) = (range.start(), range.end());
+        let problem = Problem::error(self.at(key), format!("`{key}` is {number}"));
+        self.problems.push(problem.help(format!("give a number from {from} to {to}")));
+        None
+    }
+
+    /// One of the words that are allowed here.
+    pub fn one_of(&mut self, key: &str, words: &[&str]) -> Option<&'v str> {
+        let value = self.get(key).filter(|value| !is_expression(value))?;
+        let word = self.text(key)?;
+        if words.contains(&word) {
+            return value.as_str();
+        }
+        let problem = Problem::error(self.at(key), format!("`{key}` cannot be `{word}`"));
+        let near = suggest::nearest(word, words.iter().copied());
+        self.problems.push(match near {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None => problem.help(format!("it is one of {}", suggest::list(words.iter().copied()))),
+        });
+        None
+    }
+
+    /// The elements of a list; none of them when it is absent.
+    pub fn list(&mut self, key: &str) -> &'v [Value] {
+        match self.get(key) {
+            None => &[],
+            Some(Value::Array(items)) => items,
+            Some(value) => {
+                if !is_expression(value) {
+                    self.wrong_type(key, "a list", value);
+                }
+                &[]
+            }
+        }
+    }
+
+    /// The texts of a list.
+    pub fn texts(&mut self, key: &str) -> Vec<String> {
+        let at = self.at(key);
+        let mut texts = Vec::new();
+        for (n, item) in self.list(key).iter().enumerate() {
+            match item {
+                Value::String(text) => texts.push(text.clone()),
+                other => {
+                    let kind = js::type_name(other);
+                    let message = format!("`{key}` is a list of texts; this is {kind}");
+                    self.problems.push(Problem::error(pointer::item(&at, n), message));
+                }
+            }
+        }
+        texts
+    }
+
+    /// An object.
+    pub fn object(&mut self, key: &str) -> Option<&'v Map<String, Value>> {
+        let value = self.get(key)?;
+        if value.as_object().is_none() && !is_expression(value) {
+            self.wrong_type(key, "an object", value);
+        }
+        value.as_object()
+    }
+
+    /// Warns of members that are probably misspelt: not among `known`, but near to one that is absent. All others are
+    /// kept as they are.
+    pub fn known(&mut self, known: &[&str]) {
+        let Some(members) = self.members else { return };
+        for key in members.keys().filter(|key| !known.contains(&key.as_str())) {
+            let absent = known.iter().copied().filter(|name| !members.contains_key(*name));
+            if let Some(near) = suggest::nearest(key, absent) {
+                let problem = Problem::warning(self.at(key), format!("`{key}` is not known here and has no effect"));
+                self.problems.push(problem.help(format!("did you mean `{near}`?")).at_key());
+            }
+        }
+    }
+
+    fn wrong_type(&mut self, key: &str, wanted: &str, value: &Value) {
+        let kind = js::type_name(value);
+        self.problems.push(Problem::error(self.at(key), format!("`{key}` must be {wanted}, not {kind}")));
+    }
+}

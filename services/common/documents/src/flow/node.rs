@@ -1,0 +1,284 @@
+//! The nodes of a flow: the envelope that every kind has.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+use shipway_events::{
+    EffectClass,
+    plan::{Backoff, Retry, When},
+};
+
+use super::Trigger;
+use crate::{Fields, Problem, Problems, is_expression, js, names, pointer};
+
+/// A node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Its name in `${refs.<ref>…}`; made from its kind and target where the document gives none.
+    pub reference: String,
+    /// Whether the document gives the name.
+    pub named: bool,
+    /// Its kind, as written: `Build`.
+    pub kind: String,
+    /// Where it stands: `/spec/spec/steps/0`.
+    pub pointer: String,
+    /// Its `spec`; a workflow's without its steps.
+    pub spec: Value,
+    /// `condition`: what is waited for.
+    pub condition: Option<String>,
+    /// `timeoutDuration`: seconds, or an expression.
+    pub timeout: Option<Value>,
+    /// `retry`.
+    pub retry: Option<Retry>,
+    /// `when`: the fate of what came before that lets it start.
+    pub when: When,
+    /// `skipNodeExecution`: a value or an expression; see [`is_skipped`].
+    pub skip: Option<Value>,
+    /// `effect`, if the document declares it.
+    pub effect: Option<EffectClass>,
+    /// `interruptible`; true unless the document says otherwise.
+    pub interruptible: bool,
+    /// `dependsOn`, inside a workflow of type `graph`.
+    pub depends_on: Vec<String>,
+    /// The steps of a workflow, in order.
+    pub children: Vec<Node>,
+}
+
+impl Node {
+    /// Where its `spec` stands.
+    #[must_use]
+    pub fn spec_pointer(&self) -> String {
+        pointer::join(&self.pointer, "spec")
+    }
+}
+
+/// Whether a resolved `skipNodeExecution` skips: JavaScript's truth, with `"false"` for false.
+#[must_use]
+pub fn is_skipped(value: &Value) -> bool {
+    value != "false" && js::truthy(value)
+}
+
+/// How deep workflows may be nested.
+const MAX_NESTING: usize = 16;
+
+const MEMBERS: &[&str] = &[
+    "kind",
+    "ref",
+    "spec",
+    "condition",
+    "timeoutDuration",
+    "skipNodeExecution",
+    "runNodeOnce",
+    "updateMode",
+    "settings",
+    "response",
+    "when",
+    "retry",
+    "locks",
+    "interruptible",
+    "dependsOn",
+    "effect",
+    "name",
+    "description",
+];
+
+pub(super) fn read_root(spec: &Value, triggers: &[Trigger], problems: &mut Problems) -> Option<Node> {
+    let mut root = read(spec, "/spec", 0, problems)?;
+    if root.kind != "Workflow" {
+        problems.push(
+            Problem::error("/spec/kind", format!("the root of a flow is a `Workflow`, not `{}`", root.kind))
+                .help("put the node into the `steps` of a workflow"),
+        );
+    }
+    let mut taken: BTreeSet<String> = triggers.iter().map(|trigger| trigger.reference.clone()).collect();
+    claim_given(&root, &mut taken, triggers, problems);
+    make_names(&mut root, &mut taken);
+    Some(root)
+}
+
+fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Option<Node> {
+    let mut fields = Fields::new(value, at, "a node", problems);
+    fields.known(MEMBERS);
+    let kind = fields.required_text("kind", "say what the node does: `kind: Build`")?.to_owned();
+    let reference = fields.text("ref").map(str::to_owned);
+    let condition = match fields.text("condition") {
+        Some(text) if is_expression(&Value::from(text)) => {
+            let problem = Problem::error(fields.at("condition"), "`condition` cannot hold an expression");
+            fields.note(problem.help("write `success` or `running`"));
+            None
+        }
+        condition => condition.filter(|condition| !condition.is_empty()).map(str::to_owned),
+    };
+    fields.integer("timeoutDuration", 30..=14_400);
+    let mut node = Node {
+        named: reference.is_some(),
+        reference: reference.unwrap_or_default(),
+        kind,
+        pointer: at.to_owned(),
+        spec: fields.get("spec").cloned().unwrap_or_else(|| Value::Object(Map::new())),
+        condition,
+        timeout: fields.get("timeoutDuration").cloned(),
+        retry: read_retry(&mut fields),
+        when: read_when(&mut fields),
+        skip: fields.get("skipNodeExecution").cloned(),
+        effect: fields
+            .one_of("effect", &["keyed", "fenced", "checked", "once"])
+            .and_then(EffectClass::parse),
+        interruptible: fields.boolean("interruptible").unwrap_or(true),
+        depends_on: fields.texts("dependsOn"),
+        children: Vec::new(),
+    };
+    refuse_later(&mut fields);
+    check_reference(&node, &mut fields);
+    if fields.get("spec").is_some_and(|spec| !spec.is_object()) {
+        fields.object("spec");
+        return None;
+    }
+    if node.kind == "Workflow" {
+        read_steps(&mut node, depth, problems);
+    }
+    Some(node)
+}
+
+fn read_steps(node: &mut Node, depth: usize, problems: &mut Problems) {
+    let at = pointer::join(&node.spec_pointer(), "steps");
+    if depth >= MAX_NESTING {
+        let message = format!("workflows are nested more than {MAX_NESTING} deep");
+        problems.push(Problem::error(node.pointer.clone(), message));
+        return;
+    }
+    let steps = node.spec.as_object_mut().and_then(|spec| spec.shift_remove("steps"));
+    match steps {
+        Some(Value::Array(steps)) => {
+            for (n, step) in steps.iter().enumerate() {
+                node.children.extend(read(step, &pointer::item(&at, n), depth + 1, problems));
+            }
+        }
+        Some(other) => {
+            let kind = js::type_name(&other);
+            problems.push(Problem::error(at, format!("`steps` must be a list of nodes, not {kind}")));
+        }
+        None => problems.push(
+            Problem::error(node.spec_pointer(), "`steps` is missing").help("list the nodes of the workflow: `steps: []`"),
+        ),
+    }
+}
+
+fn check_reference(node: &Node, fields: &mut Fields<'_, '_>) {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    if node.named && (node.reference.is_empty() || !node.reference.chars().all(plain)) {
+        let message = format!("`{}` is no name for a node", node.reference);
+        fields.note(Problem::error(fields.at("ref"), message).help("use letters, digits, `-` and `_`"));
+    }
+}
+
+fn read_when(fields: &mut Fields<'_, '_>) -> When {
+    match fields.one_of("when", &["success", "failure", "always"]) {
+        Some("failure") => When::Failure,
+        Some("always") => When::Always,
+        _ => When::Success,
+    }
+}
+
+/// `retry`, or the `settings` that run documents carry.
+fn read_retry(fields: &mut Fields<'_, '_>) -> Option<Retry> {
+    let key = if fields.get("retry").is_some() { "retry" } else { "settings" };
+    let (value, at) = (fields.get(key)?, fields.at(key));
+    let mut inner = Fields::new(value, &at, &format!("`{key}`"), fields.problems());
+    inner.known(&["maxAttempts", "backoff", "delay", "maxDelay", "jitter"]);
+    let attempts = inner.integer("maxAttempts", 1..=100);
+    let seconds = |fields: &mut Fields<'_, '_>, key: &str| {
+        fields.integer(key, 0..=86_400).and_then(|seconds| u32::try_from(seconds).ok())
+    };
+    let (mut delay, max_delay) = (seconds(&mut inner, "delay"), seconds(&mut inner, "maxDelay"));
+    let word = match inner.get("backoff") {
+        Some(Value::Object(_)) => {
+            let (value, at) = (inner.get("backoff")?, inner.at("backoff"));
+            let mut backoff = Fields::new(value, &at, "`backoff`", inner.problems());
+            delay = delay.or_else(|| seconds(&mut backoff, "delay"));
+            backoff.one_of("type", &["fixed", "exponential"])
+        }
+        _ => inner.one_of("backoff", &["fixed", "exponential"]),
+    };
+    if inner.boolean("jitter").unwrap_or_default() {
+        inner.note(Problem::warning(inner.at("jitter"), "`jitter` has no effect yet"));
+    }
+    let backoff = if word == Some("exponential") { Backoff::Exponential } else { Backoff::Fixed };
+    Some(Retry {
+        max_attempts: attempts.and_then(|attempts| u32::try_from(attempts).ok()).unwrap_or(3),
+        backoff,
+        delay: delay.unwrap_or_default(),
+        max_delay,
+    })
+}
+
+/// What would be dangerous to ignore.
+fn refuse_later(fields: &mut Fields<'_, '_>) {
+    if !fields.texts("locks").is_empty() {
+        fields.note(
+            Problem::unsupported(fields.at("locks"), "`locks` is not supported yet")
+                .help("take it away, and keep the flow from running twice at a time"),
+        );
+    }
+    if fields.boolean("runNodeOnce").unwrap_or_default() {
+        fields.note(Problem::unsupported(fields.at("runNodeOnce"), "`runNodeOnce` only works in preview blueprints"));
+    }
+}
+
+fn claim_given(node: &Node, taken: &mut BTreeSet<String>, triggers: &[Trigger], problems: &mut Problems) {
+    if node.named && !taken.insert(node.reference.clone()) {
+        let other = if triggers.iter().any(|trigger| trigger.reference == node.reference) {
+            "a trigger"
+        } else {
+            "another node"
+        };
+        let message = format!("`{}` is already the name of {other}", node.reference);
+        problems.push(
+            Problem::error(pointer::join(&node.pointer, "ref"), message).help("give each node its own `ref`"),
+        );
+    }
+    for child in &node.children {
+        claim_given(child, taken, triggers, problems);
+    }
+}
+
+/// Names for nodes without one: kind and target, numbered from the second on.
+fn make_names(node: &mut Node, taken: &mut BTreeSet<String>) {
+    if !node.named {
+        let base = base_name(node);
+        let numbered = (2..).map(|n| format!("{base}-{n}"));
+        let free = std::iter::once(base.clone()).chain(numbered).find(|name| !taken.contains(name));
+        node.reference = free.unwrap_or(base);
+        taken.insert(node.reference.clone());
+    }
+    for child in &mut node.children {
+        make_names(child, taken);
+    }
+}
+
+/// Where kinds name what they work on.
+const TARGETS: &[&str] = &[
+    "/target/id",
+    "/id",
+    "/jobId",
+    "/addonId",
+    "/spec/data/serviceId",
+    "/spec/data/jobId",
+    "/spec/data/addonId",
+    "/name",
+];
+
+fn base_name(node: &Node) -> String {
+    let mut name = String::new();
+    for (n, c) in node.kind.chars().enumerate() {
+        if c.is_uppercase() && n > 0 {
+            name.push('-');
+        }
+        name.extend(c.to_lowercase());
+    }
+    let target = TARGETS.iter().find_map(|target| node.spec.pointer(target)?.as_str());
+    match target.filter(|target| !target.contains("${")).map(names::slug) {
+        Some(target) if !target.is_empty() => format!("{name}-{target}"),
+        _ => name,
+    }
+}

@@ -1,0 +1,244 @@
+//! What starts a flow: the Git list of release flows, and the typed list.
+
+use serde_json::Value;
+
+use crate::{Fields, Problem, Problems, is_expression, pointer, suggest};
+
+/// A trigger.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trigger {
+    /// Its name in `${triggers.<ref>…}` and `${refs.<ref>…}`.
+    pub reference: String,
+    /// Where it stands.
+    pub pointer: String,
+    /// What it waits for.
+    pub source: TriggerSource,
+}
+
+/// What a trigger waits for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TriggerSource {
+    /// A push.
+    Git(GitTrigger),
+    /// A request to its own address.
+    Webhook(Webhook),
+}
+
+/// A push to a repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GitTrigger {
+    /// `github`, `gitlab`, `bitbucket`, `azure` or `self-hosted`.
+    pub vcs_service: String,
+    /// The linked account, if named.
+    pub account_login: Option<String>,
+    /// The repository.
+    pub repo_url: String,
+    /// Patterns of branches; `*` is any run of characters; none match when empty.
+    pub branch_restrictions: Vec<String>,
+    /// Patterns of the source branches of pull requests.
+    pub pr_restrictions: Vec<String>,
+    /// Rules for changed files, in the syntax of `.gitignore`.
+    pub path_ignore_rules: Vec<String>,
+    /// Whether those files start it, instead of being ignored.
+    pub is_allow_list: bool,
+    /// Texts in a commit's message that keep it from starting; none when they are switched off.
+    pub ci_ignore_flags: Vec<String>,
+    /// Whether drafts of pull requests start nothing.
+    pub ignore_drafts: bool,
+    /// Whether it only holds values for runs by hand.
+    pub manual_only: bool,
+}
+
+/// A request to an address of its own.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Webhook {
+    /// Whether it is on.
+    pub enabled: bool,
+    /// The last part of the address, if the document chooses it.
+    pub token: Option<String>,
+}
+
+/// What keeps a commit from starting anything unless a trigger says otherwise.
+const DEFAULT_FLAGS: &[&str] = &[
+    "[skip ci]",
+    "[ci skip]",
+    "[no ci]",
+    "[skip nf]",
+    "[nf skip]",
+    "[northflank skip]",
+    "[skip northflank]",
+];
+
+const SERVICES: &[&str] = &["github", "gitlab", "bitbucket", "azure", "self-hosted"];
+
+const GIT_MEMBERS: &[&str] = &[
+    "ref",
+    "id",
+    "type",
+    "kind",
+    "vcsService",
+    "accountLogin",
+    "vcsLinkId",
+    "selfHostedVcsId",
+    "repoUrl",
+    "branchRestrictions",
+    "prRestrictions",
+    "pathIgnoreRules",
+    "isAllowList",
+    "ciIgnoreFlagsEnabled",
+    "ciIgnoreFlags",
+    "ignoreDrafts",
+    "manualOnly",
+];
+
+const LATER: &[&str] = &["vcs-pr", "vcs-pr-label", "vcs-release", "vcs-check-suite", "cron"];
+
+pub(super) fn read_all(list: &[Value], problems: &mut Problems) -> Vec<Trigger> {
+    let mut triggers: Vec<Trigger> = Vec::new();
+    for (n, value) in list.iter().enumerate() {
+        let at = pointer::item("/triggers", n);
+        if let Some(trigger) = Trigger::read(value, &at, problems) {
+            if triggers.iter().any(|other| other.reference == trigger.reference) {
+                let message = format!("two triggers are called `{}`", trigger.reference);
+                problems.push(Problem::error(pointer::join(&at, "ref"), message).help("give each its own `ref`"));
+            }
+            triggers.push(trigger);
+        }
+    }
+    triggers
+}
+
+impl Trigger {
+    fn read(value: &Value, at: &str, problems: &mut Problems) -> Option<Self> {
+        let mut fields = Fields::new(value, at, "a trigger", problems);
+        let reference = fields.required_text("ref", "name it, to use its values: `${triggers.<ref>.branch}`")?;
+        let (reference, pointer) = (reference.to_owned(), at.to_owned());
+        let source = match fields.text("kind") {
+            None | Some("git") => TriggerSource::Git(GitTrigger::read_legacy(&mut fields)),
+            Some("vcs-push") => TriggerSource::Git(GitTrigger::read_push(value, at, problems)?),
+            Some("webhook") => {
+                let spec = fields.get("spec").cloned().unwrap_or_default();
+                let token = spec.get("token").and_then(Value::as_str).map(str::to_owned);
+                TriggerSource::Webhook(Webhook { enabled: true, token })
+            }
+            Some(kind) if LATER.contains(&kind) => {
+                let message = format!("triggers of kind `{kind}` are not supported yet");
+                let help = "supported are `vcs-push`, `webhook`, and Git triggers without a `kind`";
+                fields.note(Problem::unsupported(fields.at("kind"), message).help(help));
+                return None;
+            }
+            Some(kind) => {
+                let known = LATER.iter().copied().chain(["vcs-push", "webhook"]);
+                let problem = Problem::error(fields.at("kind"), format!("no trigger is of kind `{kind}`"));
+                fields.note(problem.suggest(kind, known.collect::<Vec<_>>()));
+                return None;
+            }
+        };
+        Some(Self { reference, pointer, source })
+    }
+}
+
+impl GitTrigger {
+    fn read_legacy(fields: &mut Fields<'_, '_>) -> Self {
+        fields.known(GIT_MEMBERS);
+        let mut git = Self::read_repository(fields);
+        git.branch_restrictions = patterns(fields, "branchRestrictions");
+        git.pr_restrictions = patterns(fields, "prRestrictions");
+        git.path_ignore_rules = fields.texts("pathIgnoreRules");
+        git.is_allow_list = fields.boolean("isAllowList").unwrap_or_default();
+        git.ci_ignore_flags = flags(fields, "ciIgnoreFlagsEnabled", "ciIgnoreFlags");
+        git.ignore_drafts = fields.boolean("ignoreDrafts").unwrap_or_default();
+        git.manual_only = fields.boolean("manualOnly").unwrap_or_default();
+        git
+    }
+
+    fn read_push(value: &Value, at: &str, problems: &mut Problems) -> Option<Self> {
+        let spec_at = pointer::join(at, "spec");
+        let Some(spec) = value.get("spec") else {
+            problems.push(
+                Problem::error(at, "`spec` is missing").help("give it `spec: {vcs: {repoUrl}, branchNamePatterns}`"),
+            );
+            return None;
+        };
+        let empty = Value::Object(serde_json::Map::new());
+        let vcs_at = pointer::join(&spec_at, "vcs");
+        let mut git =
+            Self::read_repository(&mut Fields::new(spec.get("vcs").unwrap_or(&empty), &vcs_at, "`vcs`", problems));
+        let mut fields = Fields::new(spec, &spec_at, "the `spec` of a trigger", problems);
+        fields.known(&["vcs", "branchNamePatterns", "commitMessageFlags", "filePaths"]);
+        git.branch_restrictions = patterns(&mut fields, "branchNamePatterns");
+        if let Some(flagged) = fields.get("commitMessageFlags") {
+            let at = fields.at("commitMessageFlags");
+            let mut fields = Fields::new(flagged, &at, "`commitMessageFlags`", fields.problems());
+            git.ci_ignore_flags = flags(&mut fields, "enabled", "flags");
+        }
+        if let Some(paths) = fields.get("filePaths") {
+            let at = fields.at("filePaths");
+            let mut fields = Fields::new(paths, &at, "`filePaths`", fields.problems());
+            if fields.boolean("enabled").unwrap_or(true) {
+                git.path_ignore_rules = fields.texts("paths");
+                git.is_allow_list = fields.boolean("allowList").unwrap_or_default();
+            }
+        }
+        Some(git)
+    }
+
+    fn read_repository(fields: &mut Fields<'_, '_>) -> Self {
+        let repo_url = fields.required_text("repoUrl", "name the repository whose pushes start the flow");
+        let service = fields.one_of("vcsService", SERVICES).unwrap_or("self-hosted");
+        Self {
+            vcs_service: service.to_owned(),
+            account_login: fields.text("accountLogin").map(str::to_owned),
+            repo_url: repo_url.unwrap_or_default().to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Webhook {
+    pub(super) fn read(value: &Value, problems: &mut Problems) -> Option<Self> {
+        let mut fields = Fields::new(value, "/webhook", "`webhook`", problems);
+        fields.known(&["enabled", "token", "regenerate"]);
+        let enabled = fields.boolean("enabled").unwrap_or_default();
+        let token = fields.text("token").map(str::to_owned);
+        if let Some(token) = &token {
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+            if !(32..=256).contains(&token.len()) || !token.chars().all(plain) {
+                fields.note(
+                    Problem::error("/webhook/token", "the token must be 32 to 256 letters, digits, `_` or `-`")
+                        .help("leave it out, and one is made"),
+                );
+                return None;
+            }
+        }
+        Some(Self { enabled, token })
+    }
+}
+
+fn flags(fields: &mut Fields<'_, '_>, enabled: &str, flags: &str) -> Vec<String> {
+    if !fields.boolean(enabled).unwrap_or_default() {
+        return Vec::new();
+    }
+    match fields.get(flags) {
+        Some(_) => fields.texts(flags),
+        None => DEFAULT_FLAGS.iter().map(|flag| (*flag).to_owned()).collect(),
+    }
+}
+
+/// Branch patterns: names with `*`. A regular expression is a common mistake and would never match.
+fn patterns(fields: &mut Fields<'_, '_>, key: &str) -> Vec<String> {
+    let at = fields.at(key);
+    let patterns = fields.texts(key);
+    for (n, pattern) in patterns.iter().enumerate() {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "/*%-.#_!'();,&=+".contains(c);
+        if is_expression(&Value::from(pattern.as_str())) {
+            let problem = Problem::error(pointer::item(&at, n), "a branch pattern cannot hold an expression");
+            fields.note(problem.help("nothing is resolved before a trigger fires"));
+        } else if let Some(bad) = pattern.chars().find(|c| !allowed(*c)) {
+            let problem = Problem::error(pointer::item(&at, n), format!("a branch pattern cannot hold `{bad}`"));
+            let shown = suggest::list(["main", "feature/*", "*"]);
+            fields.note(problem.help(format!("patterns are names where `*` is anything: {shown}")));
+        }
+    }
+    patterns
+}
