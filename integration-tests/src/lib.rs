@@ -1,1 +1,3 @@
 //! Real processes, real PostgreSQL, Git and clients.
+
+pub mod postgres;

@@ -1,0 +1,199 @@
+//! A PostgreSQL server of a test's own: made in a temporary folder, gone with the value.
+//!
+//! As root it runs as the user `postgres` (or `nobody`), because PostgreSQL refuses to run as root.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::{MetadataExt, chown},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+/// How long a server may take to start.
+const START: Duration = Duration::from_secs(30);
+
+/// Whether a server syncs what it commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// As in production.
+    On,
+    /// Much faster; for tests that judge something else.
+    Off,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Postgres {
+    server: Child,
+    folder: PathBuf,
+    bin: PathBuf,
+    user: Option<(u32, u32)>,
+    port: u16,
+    sync: Sync,
+}
+
+impl Postgres {
+    /// Makes and starts a server on a free port of 127.0.0.1.
+    ///
+    /// # Errors
+    /// If PostgreSQL is not installed, or does not start.
+    pub fn start(sync: Sync) -> Result<Self> {
+        let bin = bin()?;
+        let user = other_user()?;
+        let folder = std::env::temp_dir().join(format!("shipway-pg-{}-{}", std::process::id(), free_port()?));
+        fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
+        if let Some((uid, gid)) = user {
+            chown(&folder, Some(uid), Some(gid)).context("giving the folder to PostgreSQL's user")?;
+        }
+        let made = run_as(user, &bin.join("initdb"))
+            .args(["-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8", "-D"])
+            .arg(folder.join("data"))
+            .output()
+            .context("running initdb")?;
+        if !made.status.success() {
+            bail!("initdb failed: {}", String::from_utf8_lossy(&made.stderr));
+        }
+        let port = free_port()?;
+        let server = serve(&bin, user, &folder, port, sync)?;
+        let postgres = Self { server, folder, bin, user, port, sync };
+        postgres.wait()?;
+        Ok(postgres)
+    }
+
+    /// The URL of a database, which is made if it is missing.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub fn database(&self, name: &str) -> Result<String> {
+        let made = Command::new(self.bin.join("createdb"))
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-U", "postgres", name])
+            .output()
+            .context("running createdb")?;
+        let said = String::from_utf8_lossy(&made.stderr);
+        if !made.status.success() && !said.contains("already exists") {
+            bail!("createdb failed: {said}");
+        }
+        Ok(self.url(name))
+    }
+
+    /// The URL of a database.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// Kills the server's processes at once and starts it again on what is on disk.
+    ///
+    /// # Errors
+    /// If it does not start again.
+    pub fn crash_and_restart(&mut self) -> Result<()> {
+        self.server.kill().context("killing PostgreSQL")?;
+        self.server.wait().context("waiting for PostgreSQL's end")?;
+        let deadline = Instant::now() + START;
+        // Its children notice by themselves; before that a new one refuses to start.
+        loop {
+            self.server = serve(&self.bin, self.user, &self.folder, self.port, self.sync)?;
+            match self.wait() {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() > deadline => return Err(error),
+                Err(_) => drop(self.server.wait()),
+            }
+        }
+    }
+
+    fn wait(&self) -> Result<()> {
+        let deadline = Instant::now() + START;
+        let pid = self.server.id();
+        loop {
+            let ready = Command::new(self.bin.join("pg_isready"))
+                .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
+                .status()
+                .context("running pg_isready")?;
+            if ready.success() {
+                return Ok(());
+            }
+            if Instant::now() > deadline || !Path::new(&format!("/proc/{pid}/fd")).exists() {
+                let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+                bail!("PostgreSQL did not start: {log}");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // SIGQUIT: ends its children too, without a checkpoint.
+        let pid = rustix::process::Pid::from_child(&self.server);
+        // It may have ended by itself.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
+        drop(self.server.wait());
+        drop(fs::remove_dir_all(&self.folder));
+    }
+}
+
+fn serve(bin: &Path, user: Option<(u32, u32)>, folder: &Path, port: u16, sync: Sync) -> Result<Child> {
+    let log = fs::File::create(folder.join("log")).context("making the server's log")?;
+    let mut command = run_as(user, &bin.join("postgres"));
+    command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder);
+    command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-c", "max_connections=200"]);
+    if sync == Sync::Off {
+        command.args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]);
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().context("starting PostgreSQL")
+}
+
+fn run_as(user: Option<(u32, u32)>, program: &Path) -> Command {
+    let Some((uid, gid)) = user else {
+        let mut command = Command::new(program);
+        command.current_dir("/");
+        return command;
+    };
+    // It ends with the test, even if that is killed.
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--clear-groups"]);
+    command.args(["--pdeathsig", "QUIT", "--"]).arg(program).current_dir("/");
+    command
+}
+
+/// The folder of PostgreSQL's programs.
+fn bin() -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join("initdb")).find(|file| file.exists());
+    if let Some(initdb) = on_path {
+        let real = fs::canonicalize(initdb).context("following the link of initdb")?;
+        return Ok(real.parent().context("initdb is in a folder")?.to_owned());
+    }
+    let installed = fs::read_dir("/usr/lib/postgresql").map(Vec::from_iter).unwrap_or_default();
+    let mut found: Vec<_> = installed
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.path().join("bin"))
+        .filter(|bin| bin.exists())
+        .collect();
+    found.sort();
+    found.pop().context("PostgreSQL is not installed: apt-get install postgresql")
+}
+
+/// As root: the user and group that PostgreSQL runs as.
+fn other_user() -> Result<Option<(u32, u32)>> {
+    if fs::metadata("/proc/self").context("reading /proc/self")?.uid() != 0 {
+        return Ok(None);
+    }
+    let users = fs::read_to_string("/etc/passwd").context("reading the users")?;
+    let find = |name: &str| {
+        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut fields = line.split(':').skip(2);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    };
+    Ok(Some(find("postgres").or_else(|| find("nobody")).context("there is no user postgres or nobody")?))
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("finding a free port")?;
+    Ok(listener.local_addr().context("finding a free port")?.port())
+}

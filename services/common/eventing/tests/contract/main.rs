@@ -1,0 +1,54 @@
+//! What a log owes its callers: every test here runs against SQLite and against a real PostgreSQL.
+
+mod append;
+mod fixture;
+#[path = "../../../../../integration-tests/src/postgres.rs"]
+#[expect(dead_code, unreachable_pub, reason = "a crate's module there, of which this suite needs a part")]
+mod postgres;
+mod read;
+mod tamper;
+
+/// A module per database with one test per function.
+macro_rules! contract {
+    ($($module:ident::$name:ident,)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let fixture = crate::fixture::Fixture::sqlite().await;
+                crate::$module::$name(&fixture).await;
+                fixture.end().await;
+            })*
+        }
+        mod postgresql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                let fixture = crate::fixture::Fixture::postgres().await;
+                crate::$module::$name(&fixture).await;
+                fixture.end().await;
+            })*
+        }
+    };
+}
+
+contract! {
+    append::positions_are_gapless_and_streams_keep_their_own_versions,
+    append::a_wrong_version_is_a_conflict_that_names_what_is,
+    append::several_streams_move_together_or_not_at_all,
+    append::a_known_command_gets_its_old_answer,
+    append::the_same_command_many_times_at_once_is_applied_once,
+    append::what_can_never_be_appended_is_refused,
+    append::items_handed_over_together_see_each_other_and_fail_alone,
+    append::many_writers_share_commits,
+    append::a_large_item_goes_through_alone,
+    append::a_log_goes_on_where_it_was,
+    append::the_time_of_events_never_falls,
+    read::a_stream_is_read_from_a_version_and_the_log_from_a_position,
+    read::everything_of_the_envelope_comes_back,
+    read::large_data_is_a_blob_and_reads_like_any_other,
+    read::the_tail_tells_of_every_commit,
+    read::snapshots_are_kept_by_schema_and_never_go_back,
+    read::after_closing_appends_are_refused,
+    tamper::an_honest_log_is_whole,
+    tamper::events_cannot_be_changed_or_deleted_by_accident,
+    tamper::every_kind_of_tampering_is_named,
+}
