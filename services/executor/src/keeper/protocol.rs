@@ -164,6 +164,9 @@ pub(crate) enum Probe {
 pub(crate) struct Status {
     /// The highest fence seen.
     pub(crate) fence: Fence,
+    /// The fence of the roll-out that the state comes from.
+    #[serde(default)]
+    pub(crate) applied: Option<Fence>,
     /// The roll-out that the state comes from.
     pub(crate) effect_key: Option<String>,
     /// The state; none before the first roll-out.

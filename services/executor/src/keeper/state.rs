@@ -140,6 +140,7 @@ impl Keeper {
         let slots = state.set.iter().flat_map(|set| &set.slots);
         Status {
             fence: state.highest,
+            applied: record.map(|record| record.fence),
             effect_key: record.map(|record| record.effect_key.clone()),
             spec: record.map(|record| record.spec.clone()),
             instances: slots.map(|slot| slot.status()).collect(),

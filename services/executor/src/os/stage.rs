@@ -11,7 +11,7 @@ use std::{
     fs::{self, File},
     io::{self, BufRead, BufReader, Read, Write},
     os::unix::process::CommandExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
 
@@ -23,6 +23,7 @@ use rustix::{
 
 const STAGE: &str = "SHIPWAY_STAGE";
 const READY: &str = "ready";
+const WITHOUT_NAMESPACES: &str = "SHIPWAY_NO_NAMESPACES";
 
 /// Which kind of inner process this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,27 @@ impl Stage {
             Ok("subreaper") => Self::Subreaper,
             _ => Self::Outer,
         }
+    }
+}
+
+/// How the executor starts the outer process.
+#[derive(Clone, Debug)]
+pub(crate) struct Starter {
+    /// Shipway's own binary.
+    pub(crate) binary: PathBuf,
+    /// Whether PID namespaces are tried.
+    pub(crate) namespaces: bool,
+}
+
+impl Starter {
+    /// The command; the folder is its next word.
+    pub(crate) fn command(&self, kind: &str) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(&self.binary);
+        command.arg(kind);
+        if !self.namespaces {
+            command.env(WITHOUT_NAMESPACES, "1");
+        }
+        command
     }
 }
 
@@ -135,8 +157,8 @@ fn start_inner(
 
 /// Unshares what PID 1 needs; as an ordinary user inside a user namespace that maps only that user.
 fn enter_namespaces() -> io::Result<()> {
-    if env::var_os("SHIPWAY_NO_NAMESPACES").is_some() {
-        return Err(io::Error::other("switched off by SHIPWAY_NO_NAMESPACES"));
+    if env::var_os(WITHOUT_NAMESPACES).is_some() {
+        return Err(io::Error::other("switched off"));
     }
     // A child tries first: what fails half-way in this process could not be undone.
     if !probe()? {

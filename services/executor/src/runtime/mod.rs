@@ -40,6 +40,12 @@ pub trait Runtime: Send + Sync {
     /// As [`Self::wait`].
     async fn stop(&self, handle: &Handle, grace: Duration) -> Result<TaskEnd, RuntimeError>;
 
+    /// Forgets a command that was lost, so that it can be started again where that is harmless.
+    ///
+    /// # Errors
+    /// What is left of it could not be removed.
+    fn forget(&self, handle: &Handle) -> Result<(), RuntimeError>;
+
     /// The commands that run: how work is found again after a restart.
     ///
     /// # Errors
@@ -260,6 +266,8 @@ pub struct TargetStatus {
     pub addon: bool,
     /// The highest fence seen.
     pub fence: Fence,
+    /// The fence of the roll-out that its state comes from.
+    pub applied: Option<Fence>,
     /// The roll-out that its state comes from.
     pub effect_key: Option<String>,
     /// What it runs.

@@ -1,6 +1,7 @@
 //! Where the machine's language tools are, and how a child that cannot see root's home gets at them.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     env,
     path::{Path, PathBuf},
     process::Command,
@@ -15,7 +16,22 @@ pub(crate) struct Toolchain {
     pub(crate) rust: Option<PathBuf>,
     /// More folders with programs: those of the `PATH` that Shipway was started with.
     pub(crate) folders: Vec<PathBuf>,
+    /// Variables that say how the network is reached.
+    pub(crate) network: BTreeMap<String, String>,
+    cargo_config: Option<PathBuf>,
 }
+
+const NETWORK: [&str; 9] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "NODE_EXTRA_CA_CERTS",
+];
 
 impl Toolchain {
     /// Looks for it. The toolchain is the machine's default one: what a repository asks for in its
@@ -27,7 +43,16 @@ impl Toolchain {
             .map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
             .filter(|sysroot| sysroot.join("bin/cargo").exists());
         let folders = env::var_os("PATH").iter().flat_map(env::split_paths).filter(|path| path.is_dir()).collect();
-        Self { rust, folders }
+        let network = NETWORK.iter().filter_map(|name| Some(((*name).to_owned(), env::var(name).ok()?))).collect();
+        let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+        let home = home.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
+        let cargo_config = home.map(|home| home.join("config.toml")).filter(|config| config.is_file());
+        Self { rust, folders, network, cargo_config }
+    }
+
+    /// Cargo's configuration on this machine: where crates come from. Credentials are another file.
+    pub(crate) fn cargo_config(&self) -> Option<&Path> {
+        self.cargo_config.as_deref()
     }
 
     /// The search path for a child, and what it needs to see for it.
@@ -45,7 +70,7 @@ impl Toolchain {
         // Rustup's proxies would look for a home that the child does not have.
         folders.extend(self.folders.iter().filter(|folder| !folder.join("rustup").exists()).cloned());
         folders.extend(env::split_paths(PATH));
-        let mut known = std::collections::BTreeSet::new();
+        let mut known = BTreeSet::new();
         folders.retain(|folder| known.insert(folder.clone()));
         let text = env::join_paths(folders).map(|path| path.to_string_lossy().into_owned());
         (text.unwrap_or_else(|_| PATH.to_owned()), binds)

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
 use super::protocol::{EXIT, Ended, Input, Request, SOCKET, SPEC, STARTED, Spec};
-use crate::os::{files, wire};
+use crate::os::{files, stage::Starter, wire};
 
 /// Ended shims' folders are kept so long, for whoever asks again.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -21,7 +21,7 @@ const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 #[derive(Clone, Debug)]
 pub(crate) struct Shims {
     folder: PathBuf,
-    binary: PathBuf,
+    starter: Starter,
 }
 
 /// The shim died with its command (or the machine did): started, end unknown.
@@ -30,9 +30,9 @@ pub(crate) struct Shims {
 pub(crate) struct Lost;
 
 impl Shims {
-    pub(crate) fn new(folder: PathBuf, binary: PathBuf) -> io::Result<Self> {
+    pub(crate) fn new(folder: PathBuf, starter: Starter) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        Ok(Self { folder, binary })
+        Ok(Self { folder, starter })
     }
 
     /// The folder of this step of this attempt: the same every time it is asked for.
@@ -49,8 +49,8 @@ impl Shims {
         }
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         files::write_json(&folder.join(SPEC), spec)?;
-        let mut child = tokio::process::Command::new(&self.binary)
-            .arg("shim")
+        let mut child = self.starter
+            .command("shim")
             .arg(&folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

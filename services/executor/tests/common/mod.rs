@@ -4,14 +4,14 @@
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU16, Ordering},
     time::{Duration, Instant},
 };
 
 use shipway_events::{Fence, ProjectId, ResourceId};
-use shipway_executor::runtime::{Deployment, Keeping, Place, Task, TaskId, process::ProcessRuntime};
+use shipway_executor::runtime::{Deployment, Keeping, Place, Task, TaskId, process::{ProcessOptions, ProcessRuntime}};
 use shipway_nodes::workload::{HealthCheck, Port, Target};
 
 /// The program with the small processes and the servers.
@@ -32,8 +32,7 @@ impl Data {
     }
 
     pub async fn runtime(&self) -> ProcessRuntime {
-        let listen = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        ProcessRuntime::open(self.path(), Path::new(BINARY), listen).await.unwrap()
+        ProcessRuntime::open(self.path(), Path::new(BINARY), ProcessOptions::default()).await.unwrap()
     }
 
     /// A folder that any user's processes can write to and that no view hides.

@@ -15,7 +15,7 @@ use crate::{
         protocol::{Kind, Reply, Request, SOCKET, Spec, Status},
         record,
     },
-    os::wire,
+    os::{stage::Starter, wire},
     runtime::{Applied, InstanceStatus, RuntimeError, TargetStatus},
 };
 
@@ -23,13 +23,13 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Keepers {
     folder: PathBuf,
-    binary: PathBuf,
+    starter: Starter,
 }
 
 impl Keepers {
-    pub(super) fn new(folder: PathBuf, binary: PathBuf) -> io::Result<Self> {
+    pub(super) fn new(folder: PathBuf, starter: Starter) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        Ok(Self { folder, binary })
+        Ok(Self { folder, starter })
     }
 
     pub(super) fn folder(&self, target: ResourceId) -> PathBuf {
@@ -59,8 +59,8 @@ impl Keepers {
         }
         let start = async {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-            let mut command = tokio::process::Command::new(&self.binary);
-            command.arg("keeper").arg(&folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+            let mut command = self.starter.command("keeper");
+            command.arg(&folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
             let output = command.spawn()?.wait_with_output().await?;
             if output.status.success() {
                 return Ok(());
@@ -100,6 +100,7 @@ impl Keepers {
         Ok(record.map(|record| {
             let status = Status {
                 fence: record.fence,
+                applied: Some(record.fence),
                 effect_key: Some(record.effect_key),
                 spec: None,
                 instances: Vec::new(),
@@ -140,6 +141,7 @@ fn running(status: &Status, spec: Spec, healthy: bool) -> TargetStatus {
         target: Target { project: spec.project, id: spec.resource, slug: spec.slug },
         addon: spec.kind == Kind::Addon,
         fence: status.fence,
+        applied: status.applied,
         effect_key: status.effect_key.clone(),
         artifact: spec.artifact,
         wanted: spec.instances,

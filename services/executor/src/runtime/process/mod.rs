@@ -17,6 +17,7 @@ use super::{
     Applied, Deployment, Handle, Keeping, Place, Runtime, RuntimeError, TargetStatus, Task, TaskEnd, TaskId,
 };
 use crate::{
+    os::stage::Starter,
     keeper::protocol::{Apply, Check, Kind, Probe, Request, Spec},
     sandbox::{self, Bind, Isolation, Sandbox, Toolchain, Users, VIEW, View},
     shim::{self, Ended, Shims},
@@ -35,13 +36,30 @@ pub struct ProcessRuntime {
     listen: IpAddr,
 }
 
+/// How the process runtime is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessOptions {
+    /// The address that public ports are opened on.
+    pub listen: IpAddr,
+    /// Whether keepers and shims try to be the root of a PID namespace. Off, they are subreapers.
+    pub namespaces: bool,
+}
+
+impl Default for ProcessOptions {
+    fn default() -> Self {
+        Self { listen: std::net::Ipv4Addr::LOCALHOST.into(), namespaces: true }
+    }
+}
+
 impl ProcessRuntime {
     /// Opens the runtime below `host` in the data folder `data`, with Shipway's own `binary` for keepers, shims and
-    /// the sandbox. Public ports are opened on `listen`. Finds out what the machine allows.
+    /// the sandbox. Finds out what the machine allows.
     ///
     /// # Errors
     /// The folders could not be made.
-    pub async fn open(data: &Path, binary: &Path, listen: IpAddr) -> Result<Self, RuntimeError> {
+    pub async fn open(data: &Path, binary: &Path, options: ProcessOptions) -> Result<Self, RuntimeError> {
+        let ProcessOptions { listen, namespaces } = options;
+        let starter = Starter { binary: binary.to_owned(), namespaces };
         let make = || -> io::Result<(PathBuf, PathBuf)> {
             let host = data.join("host");
             fs::create_dir_all(&host)?;
@@ -52,8 +70,8 @@ impl ProcessRuntime {
         let open = || -> io::Result<_> {
             Ok((
                 Users::open(host.join("users.json"), isolation.users)?,
-                Shims::new(host.join("shims"), binary.to_owned())?,
-                Keepers::new(host.join("keepers"), binary.to_owned())?,
+                Shims::new(host.join("shims"), starter.clone())?,
+                Keepers::new(host.join("keepers"), starter)?,
             ))
         };
         let (users, shims, keepers) = open().map_err(RuntimeError::io(format!("opening {}", host.display())))?;
@@ -110,9 +128,19 @@ impl ProcessRuntime {
         self.keepers.folder(target).join(crate::keeper::SERVICE_LOG)
     }
 
-    /// The version of a language tool of this machine, for a build's record.
+    /// The machine's language tools.
     pub(crate) fn toolchain(&self) -> &Toolchain {
         &self.toolchain
+    }
+
+    /// Where the machine's programs are.
+    pub(crate) fn search_path(&self) -> String {
+        self.toolchain.path(false).0
+    }
+
+    /// What builds need of Shipway's own environment: the way out to the network.
+    pub(crate) fn passed_on(&self) -> BTreeMap<String, String> {
+        self.toolchain.network.clone()
     }
 
     /// The user that `owner`'s processes run as, if they have one of their own.
@@ -192,6 +220,10 @@ impl Runtime for ProcessRuntime {
     async fn stop(&self, handle: &Handle, grace: Duration) -> Result<TaskEnd, RuntimeError> {
         let ended = self.shims.stop(&handle.0, grace).await.map_err(RuntimeError::io("asking a shim"))?;
         ended.map(task_end).map_err(|shim::Lost| RuntimeError::Lost)
+    }
+
+    fn forget(&self, handle: &Handle) -> Result<(), RuntimeError> {
+        self.shims.forget(&handle.0).map_err(RuntimeError::io("removing a lost shim"))
     }
 
     async fn running(&self) -> Result<Vec<(TaskId, Handle)>, RuntimeError> {
