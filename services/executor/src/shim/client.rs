@@ -84,8 +84,10 @@ impl Shims {
         if let Ok(mut socket) = wire::connect(folder, SOCKET).await
             && wire::send_async(&mut socket, &request).await.is_ok()
         {
-            // True at its end, an error when it dies; the folder knows which.
-            let _ = wire::receive_async::<bool>(&mut socket).await;
+            // An error when it dies without an end; the folder knows more then.
+            if let Ok(Some(ended)) = wire::receive_async::<Option<Ended>>(&mut socket).await {
+                return Ok(Ok(ended));
+            }
         }
         if let Some(ended) = files::read_json::<Ended>(&folder.join(EXIT))? {
             return Ok(Ok(ended));

@@ -39,6 +39,7 @@ use crate::os::{
 };
 
 const LOG: &str = "shim.log";
+const RESERVE: &str = "reserve";
 
 /// `shipway shim <dir>`: called before any thread is started, with the secrets (JSON) on standard input. Detaches
 /// and does what the folder's spec says, once.
@@ -68,7 +69,7 @@ struct Shim {
     children: Children,
     stop: AtomicBool,
     grace_ms: AtomicU64,
-    ended: Mutex<bool>,
+    ended: Mutex<Option<Ended>>,
     changed: Condvar,
     waiting: AtomicUsize,
 }
@@ -95,7 +96,7 @@ fn run(stage: Stage, folder: &Path) -> io::Result<()> {
         children: Children::start(),
         stop: AtomicBool::new(false),
         grace_ms: AtomicU64::new(spec.grace_ms),
-        ended: Mutex::new(false),
+        ended: Mutex::new(None),
         changed: Condvar::new(),
         waiting: AtomicUsize::new(0),
     });
@@ -110,19 +111,35 @@ fn run(stage: Stage, folder: &Path) -> io::Result<()> {
             });
         }
     });
+    // Room for the record of the end, in case that the command leaves none.
+    files::write(Path::new(RESERVE), &[b' '; 16 << 10], 0o600)?;
     files::write_json(Path::new(STARTED), &jiff::Timestamp::now().to_string())?;
     stage::answer(Ok(()));
     let ended = shim.work(&spec, input, folder);
     children::kill_all(Duration::from_secs(10));
-    files::write_json(Path::new(EXIT), &ended)?;
-    *shim.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    let mut recorded = record(&ended);
+    *shim.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended.clone());
     shim.changed.notify_all();
+    // Who waits knows it. The record follows when the disk has room: the command may have filled it.
+    for _ in 0..600 {
+        if recorded.is_ok() || !folder.join(SPEC).exists() {
+            break;
+        }
+        thread::sleep(Duration::from_secs(1));
+        recorded = record(&ended);
+    }
+    recorded?;
     let until = Instant::now() + Duration::from_secs(2);
     while shim.waiting.load(Ordering::SeqCst) > 0 && Instant::now() < until {
         thread::sleep(Duration::from_millis(2));
     }
     let _ = fs::remove_file(SOCKET);
     Ok(())
+}
+
+fn record(ended: &Ended) -> io::Result<()> {
+    let _ = fs::remove_file(RESERVE);
+    files::write_json(Path::new(EXIT), ended)
 }
 
 impl Shim {
@@ -137,10 +154,10 @@ impl Shim {
             Err(_) => return,
         }
         let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*ended {
+        while ended.is_none() {
             ended = self.changed.wait(ended).unwrap_or_else(PoisonError::into_inner);
         }
-        let _ = wire::send(client, &true);
+        let _ = wire::send(client, &*ended);
     }
 
     fn work(&self, spec: &Spec, input: Input, folder: &Path) -> Ended {
