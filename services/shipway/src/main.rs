@@ -1,5 +1,6 @@
 //! The one binary: `up`, `down`, `serve`, keeper and shim, and the command line client.
 
+mod bench;
 mod cli;
 mod demo;
 mod up;

@@ -4,7 +4,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{DeliveryId, FlowId, HookId, ProjectId, run::Origin};
+use sha2::{Digest, Sha256};
+use uuid::{Builder, Uuid};
+
+use crate::{CommandId, DeliveryId, FlowId, HookId, ProjectId, RunId, run::Origin};
 
 stream_events! {
     /// What happens to a delivery.
@@ -56,6 +59,9 @@ pub struct Verdict {
     /// The trigger's values: `branch`, `sha`, `repoUrl`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub values: Map<String, Value>,
+    /// Values that the webhook gave to other triggers of the flow, by their ref.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub triggers: Map<String, Value>,
     /// Run-time arguments from the webhook's query.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub arguments: Map<String, Value>,
@@ -65,4 +71,71 @@ pub struct Verdict {
     /// See `name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+}
+
+impl Verdict {
+    /// The run that follows if the trigger matched.
+    #[must_use]
+    pub fn run(&self, delivery: DeliveryId) -> Option<RunId> {
+        self.matched.then(|| run_id(delivery, self.flow, &self.trigger))
+    }
+
+    /// What people will call the run: what the webhook said, else the trigger and the end of the run's id.
+    #[must_use]
+    pub fn run_name(&self, delivery: DeliveryId) -> String {
+        if let Some(name) = &self.name {
+            return name.clone();
+        }
+        let run = run_id(delivery, self.flow, &self.trigger).uuid().simple().to_string();
+        format!("{}-{}", self.trigger, &run[run.len() - 6..])
+    }
+}
+
+/// The run that a delivery starts by one trigger of a flow: always the same, so that it is known before it exists.
+///
+/// A version 8 UUID. Its first 48 bits are the delivery's (its time, so that ids go on growing), the rest is
+/// from SHA-256 over `shipway/run`, a zero byte, the delivery's 16 bytes, the flow's 16 bytes and the
+/// trigger's ref.
+#[must_use]
+pub fn run_id(delivery: DeliveryId, flow: FlowId, trigger: &str) -> RunId {
+    RunId::new(derived("shipway/run", delivery.uuid(), &[flow.uuid().as_bytes(), trigger.as_bytes()]))
+}
+
+/// The command that appends what was made of a delivery, derived as [`run_id`] is: repeated after a crash, it
+/// is applied once.
+#[must_use]
+pub fn match_command(delivery: DeliveryId) -> CommandId {
+    CommandId::new(derived("shipway/match", delivery.uuid(), &[]))
+}
+
+fn derived(purpose: &str, from: Uuid, parts: &[&[u8]]) -> Uuid {
+    let mut hash = Sha256::new();
+    hash.update(purpose.as_bytes());
+    hash.update([0]);
+    hash.update(from.as_bytes());
+    for part in parts {
+        hash.update(part);
+    }
+    let digest = hash.finalize();
+    let mut bytes = [0; 16];
+    bytes[..6].copy_from_slice(&from.as_bytes()[..6]);
+    bytes[6..].copy_from_slice(&digest[..10]);
+    Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_named_before_it_exists_and_always_alike() {
+        let delivery = DeliveryId::new(Uuid::from_u128(0x0190_aaaa_bbbb_7000_8000_0000_0000_0001));
+        let flow = FlowId::new(Uuid::from_u128(7));
+        let run = run_id(delivery, flow, "main-push");
+        assert_eq!(run, run_id(delivery, flow, "main-push"));
+        assert_eq!(run.to_string(), "0190aaaa-bbbb-8998-84e9-24006326e47f");
+        assert_ne!(run, run_id(delivery, flow, "main-push2"));
+        assert_ne!(run, run_id(delivery, FlowId::new(Uuid::from_u128(8)), "main-push"));
+        assert_ne!(run.uuid(), match_command(delivery).uuid());
+    }
 }

@@ -16,6 +16,8 @@ stream_events! {
         Started = "run.started", 1;
         /// A node's turn came and an executor was named. The event's position is the attempt's fence.
         AttemptRequested = "run.attempt_requested", 1;
+        /// A workflow with `skipNodeExecution` is not skipped: its steps have their turn.
+        WorkflowEntered = "run.workflow_entered", 1;
         /// A node without `condition` was started by its executor: what follows it may go on.
         NodeStarted = "run.node_started", 1;
         /// A node ended well.
@@ -51,6 +53,11 @@ stream_events! {
 
 fn upcast(_kind: &str, _from: u16, data: Value) -> Value {
     data
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// See [`Event::Started`].
@@ -116,6 +123,16 @@ pub struct AttemptRequested {
     /// When the node's time is up, if it has a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
+    /// Nothing waits for the node's end: its executor says when it has started, then how it ended.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub detached: bool,
+}
+
+/// See [`Event::WorkflowEntered`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkflowEntered {
+    /// The workflow's index in the plan.
+    pub node: u32,
 }
 
 /// See [`Event::NodeStarted`].
@@ -271,6 +288,7 @@ pub struct WaitStarted {
 
 /// See [`Event::AttemptLost`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct AttemptLost {
     /// The node's index in the plan.
     pub node: u32,
@@ -278,6 +296,9 @@ pub struct AttemptLost {
     pub fence: Fence,
     /// Why, in words.
     pub reason: String,
+    /// It is certain that nothing of the attempt was started.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub never_started: bool,
 }
 
 /// See [`Event::NodeUnknown`].

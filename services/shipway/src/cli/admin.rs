@@ -174,7 +174,11 @@ fn value(argument: &str, plain: bool) -> Result<String, Failure> {
         unseen(&mut text)?;
         eprintln!();
     }
-    Ok(text.strip_suffix('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).unwrap_or(&text).to_owned())
+    Ok(text
+        .strip_suffix('\n')
+        .map(|line| line.strip_suffix('\r').unwrap_or(line))
+        .unwrap_or(&text)
+        .to_owned())
 }
 
 fn unseen(text: &mut String) -> io::Result<()> {

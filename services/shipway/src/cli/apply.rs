@@ -110,7 +110,9 @@ fn next(reply: &ApplyReply, dry_run: bool) {
     match (dry_run, changed) {
         (true, _) => hint("the same command without --dry-run"),
         (false, false) => talk("nothing to change"),
-        (false, true) => hint("`shipway status` shows what runs where, `shipway run <pipeline>/<stage> -w` starts a flow"),
+        (false, true) => {
+            hint("`shipway status` shows what runs where, `shipway run <pipeline>/<stage> -w` starts a flow")
+        }
     }
 }
 
@@ -132,7 +134,8 @@ fn read(path: &Path) -> Result<SourceFile, Failure> {
             .read_to_string(&mut text)
             .map_err(|error| Failure::new(format!("reading standard input: {error}")))?;
     } else {
-        text = fs::read_to_string(path).map_err(|error| Failure::usage(format!("reading {name}: {error}")))?;
+        text =
+            fs::read_to_string(path).map_err(|error| Failure::usage(format!("reading {name}: {error}")))?;
     }
     Ok(SourceFile { name, text })
 }

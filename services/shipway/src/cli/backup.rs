@@ -47,7 +47,9 @@ pub(crate) struct RestoreArgs {
 
 pub(crate) async fn backup(args: BackupArgs) -> Outcome {
     if args.file.exists() {
-        return Err(Failure::usage(format!("{} exists already", args.file.display())).help("name another file"));
+        return Err(
+            Failure::usage(format!("{} exists already", args.file.display())).help("name another file")
+        );
     }
     let client = Client::connect(&args.place).await?;
     let part = args.file.with_extension("part");
@@ -55,9 +57,13 @@ pub(crate) async fn backup(args: BackupArgs) -> Outcome {
     let (bytes, position) = written.inspect_err(|_| {
         let _ = fs::remove_file(&part);
     })?;
-    fs::rename(&part, &args.file).and_then(|()| sync_folder(&args.file)).map_err(|error| told(&args.file, &error))?;
+    fs::rename(&part, &args.file)
+        .and_then(|()| sync_folder(&args.file))
+        .map_err(|error| told(&args.file, &error))?;
     if args.output == Output::Json {
-        out_json(&json!({"file": args.file, "bytes": bytes, "position": position, "withKeys": args.with_keys}));
+        out_json(
+            &json!({"file": args.file, "bytes": bytes, "position": position, "withKeys": args.with_keys}),
+        );
     } else {
         out(&format!("{}: {bytes} bytes, the log up to position {position}", args.file.display()));
     }

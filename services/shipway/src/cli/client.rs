@@ -7,12 +7,12 @@ use std::{
 };
 
 use serde::Deserialize;
+use shipway_contracts::v1::{GetRunRequest, ListProjectsRequest, Page};
 use shipway_contracts::v1::{
     Project, Run, events_client::EventsClient, executors_client::ExecutorsClient,
     pipelines_client::PipelinesClient, projects_client::ProjectsClient, runs_client::RunsClient,
     triggers_client::TriggersClient,
 };
-use shipway_contracts::v1::{GetRunRequest, ListProjectsRequest, Page};
 use tonic::transport::{Channel, Endpoint};
 
 use super::{Failure, flags::Place};
@@ -154,6 +154,14 @@ fn find(place: &Place) -> Result<Found, Failure> {
     let server: ServerFile = serde_json::from_str(&text)
         .map_err(|error| Failure::new(format!("{} is damaged: {error}", file.display())))?;
     Ok(Found { url: server.url, pid: Some(server.pid), file: Some(file) })
+}
+
+/// The data folder of the Shipway that is meant.
+pub(crate) fn data_folder(place: &Place) -> Result<PathBuf, Failure> {
+    match &place.data {
+        Some(folder) => Ok(folder.clone()),
+        None => Ok(folder_of(&search(&env::current_dir()?)?).to_owned()),
+    }
 }
 
 fn search(from: &Path) -> Result<PathBuf, Failure> {

@@ -5,8 +5,8 @@ use serde_json::json;
 use shipway_contracts::v1::{Delivery, ListDeliveriesRequest, ListHooksRequest, Page};
 
 use super::{
-    Client, Exit, Outcome, Paint, Table, age, flags::Common, hint, json as shown, out, output::out_json, short_id,
-    talk,
+    Client, Exit, Outcome, Paint, Table, age, flags::Common, hint, json as shown, out, output::out_json,
+    short_id, talk,
 };
 
 /// Arguments of `shipway deliveries`.
@@ -88,7 +88,9 @@ pub(crate) async fn hooks(args: HooksArgs) -> Outcome {
         talk("no webhooks; a pipeline whose flow has a Git or webhook trigger makes one when it is applied");
     } else {
         out(&table.text(Paint::stdout()));
-        hint("paste a `git` address into the Git host's webhook settings, with the secret that `apply` printed");
+        hint(
+            "paste a `git` address into the Git host's webhook settings, with the secret that `apply` printed",
+        );
     }
     Ok(Exit::Ok)
 }

@@ -116,8 +116,11 @@ pub(crate) async fn verify(args: VerifyArgs) -> Outcome {
         }));
     }
     if !last.fault.is_empty() {
-        return Err(Failure::new(format!("the log is damaged at position {}: {}", last.fault_position, last.fault))
-            .help("stop Shipway and restore the last backup: `shipway restore <file> --data <new folder>`"));
+        return Err(Failure::new(format!(
+            "the log is damaged at position {}: {}",
+            last.fault_position, last.fault
+        ))
+        .help("stop Shipway and restore the last backup: `shipway restore <file> --data <new folder>`"));
     }
     if !last.done {
         return Err(Failure::new(format!("the check ended early, at {} of {}", last.position, last.head)));

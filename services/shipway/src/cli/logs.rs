@@ -8,11 +8,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::StreamExt;
 
 use super::{
-    Client, Exit, Failure, Outcome, Paint, Style,
-    flags::Common,
-    out,
-    output::out_json_line,
-    short_id,
+    Client, Exit, Failure, Outcome, Paint, Style, flags::Common, out, output::out_json_line, short_id,
     watch::exit_of,
 };
 
@@ -38,7 +34,8 @@ pub(crate) async fn logs(args: Args) -> Outcome {
     let client = Client::connect(&args.common.place).await?;
     let run = client.run(&args.run).await?;
     let wanted = chosen(&run, args.node.as_deref())?;
-    let width = run.nodes.iter().filter(|n| wanted.contains(&n.index)).map(|n| n.r#ref.len()).max().unwrap_or(0);
+    let width =
+        run.nodes.iter().filter(|n| wanted.contains(&n.index)).map(|n| n.r#ref.len()).max().unwrap_or(0);
     let printer = Printer { json: args.common.json(), width, paint: Paint::stdout() };
     if !args.follow {
         for node in run.nodes.iter().filter(|node| wanted.contains(&node.index)) {
@@ -104,7 +101,8 @@ async fn watch_nodes(
         while let Some(Ok(state)) = states.next().await {
             for node in &state.nodes {
                 if wanted.contains(&node.index) && !node.started_at.is_empty() && begun.insert(node.index) {
-                    let (client, run, node, lines) = (client.clone(), run.clone(), node.clone(), lines.clone());
+                    let (client, run, node, lines) =
+                        (client.clone(), run.clone(), node.clone(), lines.clone());
                     readers.spawn(async move { read(&client, &run, &node, true, lines).await });
                 }
             }

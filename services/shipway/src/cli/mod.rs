@@ -12,11 +12,11 @@ mod deliveries;
 mod events;
 mod failure;
 mod flags;
-mod hook;
+pub(crate) mod hook;
 mod json;
 mod logs;
 mod output;
-mod problems;
+pub(crate) mod problems;
 mod run;
 mod status;
 mod table;
@@ -24,20 +24,21 @@ mod time;
 mod tree;
 mod watch;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Client, data_folder};
 pub(crate) use color::{Paint, Style};
 pub(crate) use failure::{Exit, Failure, Outcome};
+pub(crate) use flags::Place;
 pub(crate) use output::{hint, out, talk};
 pub(crate) use table::Table;
 pub(crate) use time::{age, short_commit, short_digest, short_id};
 pub(crate) use tree::tree;
+pub(crate) use watch::until_end;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::up;
-use flags::Place;
+use crate::{bench, demo, up};
 
 const AFTER: &str = "\
 Flows are named <pipeline>/<stage>: shop/production. Runs are named by id, by the beginning of one
@@ -106,6 +107,11 @@ enum Verb {
     /// Make a plain Git repository a sender of pushes.
     #[command(subcommand)]
     Hook(hook::Hook),
+    /// Bring a small shop from its first commit to production, in a Shipway that runs already.
+    Demo(demo::Args),
+    /// Measure Shipway on this machine; one JSON line a figure.
+    #[command(hide = true)]
+    Bench(bench::BenchArgs),
     /// What Shipway starts for every service and addon.
     #[command(hide = true)]
     Keeper { folder: std::path::PathBuf },
@@ -127,6 +133,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Up(args) => own(up::up(args)),
         Verb::Down(args) => own(up::down(args)),
         Verb::Serve(args) => own(up::serve(args)),
+        Verb::Bench(args) => own(bench::main(args)),
         Verb::Keeper { folder } => up::keeper(&folder),
         Verb::Shim { folder } => up::shim(&folder),
         Verb::Restore(args) => report(backup::restore(&args)),
@@ -155,9 +162,11 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Pipeline(verb) => admin::pipeline(verb).await,
         Verb::Projects(args) => admin::projects(args).await,
         Verb::Hook(verb) => hook::hook(verb).await,
+        Verb::Demo(args) => demo::main(args).await,
         Verb::Up(_)
         | Verb::Down(_)
         | Verb::Serve(_)
+        | Verb::Bench(_)
         | Verb::Restore(_)
         | Verb::Keeper { .. }
         | Verb::Shim { .. } => unreachable!("handled before a runtime exists"),
@@ -184,11 +193,6 @@ fn report(outcome: Outcome) -> ExitCode {
             failure.exit.into()
         }
     }
-}
-
-/// Where Shipway is, for verbs outside this module that speak to it.
-pub(crate) fn at(server: &str) -> Place {
-    Place { server: Some(server.to_owned()), data: None }
 }
 
 #[cfg(test)]

@@ -12,8 +12,10 @@ use super::color::{Paint, Style};
 /// Writes data. When nobody reads any more (`| head`) the command is done.
 pub(crate) fn out(text: &str) {
     let mut stdout = io::stdout().lock();
-    let written =
-        stdout.write_all(text.as_bytes()).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush());
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.write_all(b"\n"))
+        .and_then(|()| stdout.flush());
     if written.is_err() {
         process::exit(0);
     }

@@ -17,7 +17,8 @@ pub(crate) fn render(problem: &Problem, sources: &Sources, paint: Paint) -> Stri
     text.push_str(&format!("  {} {}\n", paint.on("-->", Style::Accent), place(problem)));
     if let Some(line) = source_line(problem, sources) {
         let number = problem.line.to_string();
-        let bar = |left: &str| paint.on(&format!("{left:>width$} |", width = number.len() + 1), Style::Accent);
+        let bar =
+            |left: &str| paint.on(&format!("{left:>width$} |", width = number.len() + 1), Style::Accent);
         let column = usize::try_from(problem.column.max(1)).unwrap_or(1);
         // Tabs stay tabs, so that the caret stands below its place however wide they are shown.
         let indent: String =

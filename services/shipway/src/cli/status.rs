@@ -57,8 +57,9 @@ pub(crate) async fn status(args: StatusArgs) -> Outcome {
         let board = look(&client, &args).await?;
         if args.common.json() {
             let value = board.json();
-            if value.to_string() != last {
-                last = value.to_string();
+            let text = value.to_string();
+            if text != last {
+                last = text;
                 if args.watch { out_json_line(&value) } else { out_json(&value) }
             }
         } else {
@@ -132,8 +133,7 @@ async fn look(client: &Client, args: &StatusArgs) -> Result<Board, Failure> {
                 .help("`shipway status` shows all pipelines"));
         }
     }
-    let request =
-        GetStateRequest { at: String::new(), project: args.project.clone().unwrap_or_default() };
+    let request = GetStateRequest { at: String::new(), project: args.project.clone().unwrap_or_default() };
     let state = client.runs().get_state(request).await?.into_inner();
     let request = ListRunsRequest { page: Some(full_page()), ..ListRunsRequest::default() };
     let runs = client.runs().list_runs(request).await?.into_inner().runs;

@@ -63,8 +63,11 @@ fn line(node: &Node, branch: &str, now: Timestamp, width: usize, paint: Paint) -
     let symbol = symbol(&node.status);
     let title = format!("{:<22} {:<12}", node.r#ref, node.kind);
     let time = lasted(&node.started_at, &node.ended_at, now);
-    let tries =
-        if node.attempt > 1 { format!(" attempt {}/{}", node.attempt, node.max_attempts) } else { String::new() };
+    let tries = if node.attempt > 1 {
+        format!(" attempt {}/{}", node.attempt, node.max_attempts)
+    } else {
+        String::new()
+    };
     let tail = format!("{} {}{tries}", node.status, time).trim_end().to_owned();
     let used = branch.chars().count() + title.chars().count() + tail.chars().count() + 6;
     let summary = cut(&node.summary, width.saturating_sub(used).max(8));

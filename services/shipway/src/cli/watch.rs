@@ -38,9 +38,8 @@ pub(crate) async fn watch(args: Args) -> Outcome {
 
 /// Shows a run until it ends or the person lets go; the exit code says how it ended.
 pub(crate) async fn follow(client: &Client, run: &str, json: bool) -> Outcome {
-    let mut view = View::new(json);
     tokio::select! {
-        ended = stream(client, run, &mut view) => ended.map(|run| exit_of(&run)),
+        ended = until_end(client, run, json) => ended.map(|run| exit_of(&run)),
         _ = tokio::signal::ctrl_c() => {
             talk(&format!(
                 "\ndetached; the run goes on. `shipway watch {id}` looks again, `shipway abort {id}` stops it",
@@ -51,11 +50,12 @@ pub(crate) async fn follow(client: &Client, run: &str, json: bool) -> Outcome {
     }
 }
 
-/// Follows a run to its end, over lost connections.
-async fn stream(client: &Client, run: &str, view: &mut View) -> Result<Run, Failure> {
+/// Shows a run to its end, over lost connections; the run as it ended, or as it waits for a person.
+pub(crate) async fn until_end(client: &Client, run: &str, json: bool) -> Result<Run, Failure> {
+    let mut view = View::new(json);
     let mut pause = Duration::from_millis(100);
     loop {
-        match once(client, run, view, &mut pause).await {
+        match once(client, run, &mut view, &mut pause).await {
             Ok(Some(ended)) => return Ok(ended),
             Ok(None) => {}
             Err(status) if lost(&status) => {

@@ -23,7 +23,11 @@ impl Push {
         let hex = |text: &str| text.len() >= 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         match line.split(' ').collect::<Vec<_>>()[..] {
             [before, after, reference] if hex(before) && hex(after) && reference.starts_with("refs/") => {
-                Ok(Self { before: before.to_owned(), after: after.to_owned(), reference: reference.to_owned() })
+                Ok(Self {
+                    before: before.to_owned(),
+                    after: after.to_owned(),
+                    reference: reference.to_owned(),
+                })
             }
             _ => Err(Failure::usage(format!("`{line}` is not what Git tells a post-receive hook"))
                 .help("expected `<old> <new> <ref>` on standard input")),

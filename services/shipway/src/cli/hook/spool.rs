@@ -65,7 +65,10 @@ impl Spool {
                 400 | 413 | 422 => {
                     let aside = file.with_extension("refused");
                     let _ = fs::rename(&file, &aside);
-                    talk(&format!("Shipway refused a delivery ({status}); it is kept as {}", aside.display()));
+                    talk(&format!(
+                        "Shipway refused a delivery ({status}); it is kept as {}",
+                        aside.display()
+                    ));
                 }
                 _ => return Err(format!("it answered {status}")),
             }
@@ -91,8 +94,7 @@ impl Spool {
 
 /// The signature as Git hosts send it.
 pub(crate) fn signature(secret: &str, payload: &[u8]) -> String {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of every length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of every length");
     mac.update(payload);
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }
