@@ -228,7 +228,11 @@ mod tests {
         assert_eq!(state.seen(&to_b, HOOK, Some(id(1)), false), Seen::Again(id(1)), "still the head");
         state.record(&to_a, false);
         assert_eq!(state.head, Some(commit(0)));
-        assert_eq!(state.seen(&to_b, HOOK, Some(id(1)), false), Seen::AskFirst(id(1)), "the branch moved since");
+        assert_eq!(
+            state.seen(&to_b, HOOK, Some(id(1)), false),
+            Seen::AskFirst(id(1)),
+            "the branch moved since"
+        );
         assert_eq!(state.seen(&to_b, HOOK, Some(id(1)), true), Seen::New, "the repository confirms it");
         state.record(&to_b, true);
         assert_eq!(state.head, Some(commit(1)));
