@@ -1,4 +1,25 @@
 //! Webhook ingress, delivery inbox, rule matching and repository polling.
+//!
+//! A delivery's way: `http` (size, signature, rate) → `domain` (what it says, what each trigger makes of it; pure)
+//! → `inbox` (known or new; one commit for many; then 202) → `matcher` (one `Matched` event, which starts the runs).
+//! `reconcile` finds the pushes that nobody told of, `hooks` keeps hooks and triggers at hand, and `post_receive`
+//! is the other side: it makes a plain Git repository a sender.
 
+mod api;
 pub mod domain;
+mod git;
+mod hooks;
+mod http;
+mod inbox;
+mod limits;
+mod matcher;
+pub mod post_receive;
+mod reconcile;
+mod sealer;
+mod service;
 pub mod signature;
+
+pub use api::Api;
+pub use limits::Rate;
+pub use sealer::{KeyError, OpenError, Sealer};
+pub use service::{Config, Deps, Service, StartError, start};

@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 
@@ -34,6 +35,38 @@ impl Channel {
         S::Future: Send + 'static,
     {
         Self(BoxCloneSyncService::new(server.map_err(|never| match never {})))
+    }
+}
+
+/// Where a [`Channel`] that was handed out early leads once its service has started.
+#[derive(Clone, Debug)]
+pub struct Door(Arc<OnceLock<Channel>>);
+
+impl Door {
+    /// Opens the way. Only the first call counts.
+    pub fn open(&self, channel: Channel) {
+        // Two services behind one door would be a mistake of the caller's; the first stays.
+        let _ = self.0.set(channel);
+    }
+}
+
+impl Channel {
+    /// A way that is opened later: for two services of one process that need each other. Until then calls are
+    /// answered with `unavailable`.
+    #[must_use]
+    pub fn later() -> (Self, Door) {
+        let door = Door(Arc::default());
+        let way = door.0.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let channel = way.get().cloned();
+            async move {
+                match channel {
+                    Some(channel) => channel.oneshot(request).await,
+                    None => Err(tonic::Status::unavailable("the service is starting").into()),
+                }
+            }
+        });
+        (Self(BoxCloneSyncService::new(service)), door)
     }
 }
 

@@ -17,7 +17,7 @@ pub mod v1 {
     tonic::include_proto!("shipway.v1");
 }
 
-pub use channel::Channel;
+pub use channel::{Channel, Door};
 pub use convert::{id, optional_id};
 pub use error::{Code, Error};
 

@@ -1,5 +1,7 @@
 //! A backup made while writers run, and what comes back from it.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking too")]
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use shipway_eventing::{

@@ -115,7 +115,7 @@ impl Shared {
                 if !open.attempt.stopping {
                     known.insert(open.fence.raw());
                     if !held.contains(&open.fence.raw()) {
-                        hold.push(crate::run::actor::offer(run, &open));
+                        hold.push(crate::run::actor::offer(&state, run, &open));
                     }
                 }
             }

@@ -196,7 +196,7 @@ impl Actor {
                 run::Event::AttemptRequested(request) => {
                     let fence = Fence::new(generation, position);
                     let key = (request.executor, request.registration);
-                    assigned.push((key, assignment(self.run, request, fence)));
+                    assigned.push((key, assignment(&self.state, self.run, request, fence)));
                 }
                 run::Event::NodeTimedOut(_) | run::Event::Aborting(_) | run::Event::NodeFailed(_) => stops = true,
                 _ => {}
@@ -264,7 +264,7 @@ fn asker(state: &RunState, command: &Command) -> Option<(ExecutorId, Registratio
 }
 
 /// An attempt as its executor is told of it.
-pub(crate) fn assignment(run: RunId, request: &run::AttemptRequested, fence: Fence) -> v1::Assignment {
+pub(crate) fn assignment(state: &RunState, run: RunId, request: &run::AttemptRequested, fence: Fence) -> v1::Assignment {
     v1::Assignment {
         run: run.to_string(),
         node: request.node,
@@ -276,11 +276,12 @@ pub(crate) fn assignment(run: RunId, request: &run::AttemptRequested, fence: Fen
         deadline: request.deadline.map_or(0, shipway_events::Timestamp::micros),
         detached: request.detached,
         trace: shipway_service_kit::current_trace().unwrap_or_default(),
+        project: project(state),
     }
 }
 
 /// An open attempt as its executor is told of it again.
-pub(crate) fn offer(run: RunId, open: &OpenAttempt<'_>) -> v1::Assignment {
+pub(crate) fn offer(state: &RunState, run: RunId, open: &OpenAttempt<'_>) -> v1::Assignment {
     v1::Assignment {
         run: run.to_string(),
         node: open.node,
@@ -292,7 +293,12 @@ pub(crate) fn offer(run: RunId, open: &OpenAttempt<'_>) -> v1::Assignment {
         deadline: open.attempt.deadline.map_or(0, shipway_events::Timestamp::micros),
         detached: open.attempt.detached,
         trace: String::new(),
+        project: project(state),
     }
+}
+
+fn project(state: &RunState) -> String {
+    state.started().map(|started| started.project.to_string()).unwrap_or_default()
 }
 
 /// Stable over all attempts of a node.

@@ -1,67 +1,148 @@
 //! `up`, `down`, `serve`, keeper and shim: Shipway's own processes.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+mod args;
+mod down;
+mod folder;
+mod port;
+mod restore;
+mod wire;
 
-/// Arguments of `shipway up`.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct UpArgs {
-    /// The data folder; made when missing.
-    #[arg(long, env = "SHIPWAY_DATA", value_name = "FOLDER", default_value = ".shipway")]
-    pub(crate) data: PathBuf,
-    /// Where to listen; a taken port means the next free one.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7400")]
-    pub(crate) listen: String,
-    /// Makes the demo project, pushes to it and shows what happens.
-    #[arg(long)]
-    pub(crate) demo: bool,
+use std::{path::Path, process::ExitCode, time::Duration};
+
+use anyhow::Context;
+use shipway_service_kit::{Lifecycle, Telemetry};
+
+pub(crate) use args::{DownArgs, ServeArgs, UpArgs};
+pub(crate) use down::down;
+use folder::{Folder, Note};
+pub(crate) use restore::restore;
+use wire::Shipway;
+
+/// How long what is going on may take to finish when Shipway stops.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Keeps a service or an addon, outliving Shipway.
+pub(crate) fn keeper(folder: &Path) -> ExitCode {
+    shipway_executor::keeper::main(folder)
 }
 
-/// Arguments of `shipway down`.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct DownArgs {
-    /// The data folder of the Shipway to stop.
-    #[arg(long, env = "SHIPWAY_DATA", value_name = "FOLDER", default_value = ".shipway")]
-    pub(crate) data: PathBuf,
+/// Runs one build, job or command, outliving Shipway.
+pub(crate) fn shim(folder: &Path) -> ExitCode {
+    shipway_executor::shim::main(folder)
 }
 
-/// Arguments of `shipway serve`.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct ServeArgs {
-    /// The service.
-    pub(crate) service: String,
+/// One service of a distributed Shipway.
+pub(crate) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
+    anyhow::bail!(
+        "`serve {}` is not in this version: it runs all services in one process; use `shipway up`",
+        args.service
+    )
 }
 
-const MISSING: &str = "error: this build of shipway is the command line client only";
-
-pub(crate) fn keeper(_folder: &Path) -> ExitCode {
-    eprintln!("{MISSING}");
-    ExitCode::FAILURE
+/// Everything in one process, until it is asked to stop.
+pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
+    shipway_service_kit::install_crypto();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let code = runtime.block_on(run(args))?;
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(code)
 }
 
-pub(crate) fn shim(_folder: &Path) -> ExitCode {
-    eprintln!("{MISSING}");
-    ExitCode::FAILURE
+async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned());
+    let telemetry = Telemetry::start("shipway", &filter, args.log_json, args.otlp.as_deref())?;
+    let folder = Folder::open(&args.data)?;
+    let (lifecycle, mut failures) = Lifecycle::new();
+    let (listener, taken) = port::listen(args.listen, args.port).await?;
+    let mut shipway = Shipway::start(&folder, &args, &lifecycle).await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let server = shipway.take_server().context("the server is started once")?;
+    let stopping = lifecycle.stopping();
+    lifecycle.spawn("server", async move { server.serve(listener, stopping).await });
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    folder.announce(&Note { url: url.clone(), pid: std::process::id(), version })?;
+    greet(&url, taken, &folder, args.demo);
+
+    let mut code = ExitCode::SUCCESS;
+    let mut leave_all = true;
+    if args.demo {
+        let binary = std::env::current_exe()?;
+        tokio::select! {
+            done = crate::demo::run(&url, folder.root(), &binary) => {
+                let serving_on = rustix::termios::isatty(std::io::stdout());
+                if let Err(error) = done {
+                    eprintln!("error: {error:#}");
+                    code = ExitCode::FAILURE;
+                }
+                if serving_on {
+                    eprintln!("Shipway goes on at {url}. Ctrl-C stops it.");
+                    end(&mut failures, &mut code).await?;
+                } else {
+                    leave_all = false;
+                }
+            }
+            ended = end(&mut failures, &mut code) => ended?,
+        }
+    } else {
+        end(&mut failures, &mut code).await?;
+    }
+    let running = shipway.executor.running().await;
+    if leave_all {
+        farewell(&running, &folder);
+    } else {
+        for stopped in shipway.executor.down().await {
+            eprintln!("stopped {stopped}");
+        }
+    }
+    folder.retract();
+    tokio::select! {
+        in_time = lifecycle.stop(DEADLINE) => if !in_time {
+            eprintln!("some work did not finish in {} s; it goes on at the next start", DEADLINE.as_secs());
+        },
+        _ = Lifecycle::signal() => eprintln!("stopping at once"),
+    }
+    shipway.close().await;
+    telemetry.shutdown();
+    Ok(code)
 }
 
-pub(crate) fn up(_args: UpArgs) -> anyhow::Result<ExitCode> {
-    eprintln!("{MISSING}");
-    Ok(ExitCode::FAILURE)
+/// Waits until somebody asks Shipway to stop, or a part of it fails.
+async fn end(
+    failures: &mut tokio::sync::mpsc::Receiver<shipway_service_kit::TaskFailed>,
+    code: &mut ExitCode,
+) -> anyhow::Result<()> {
+    tokio::select! {
+        signal = Lifecycle::signal() => signal.context("waiting for a signal")?,
+        Some(failed) = failures.recv() => {
+            eprintln!("error: {failed}");
+            *code = ExitCode::FAILURE;
+        }
+    }
+    Ok(())
 }
 
-pub(crate) fn down(_args: DownArgs) -> anyhow::Result<ExitCode> {
-    eprintln!("{MISSING}");
-    Ok(ExitCode::FAILURE)
+fn greet(url: &str, taken: Option<u16>, folder: &Folder, demo: bool) {
+    if let Some(port) = taken {
+        eprintln!("Port {port} is taken; this is the next free one.");
+    }
+    eprintln!("Shipway {} runs at {url}", env!("CARGO_PKG_VERSION"));
+    eprintln!("  in one process: pipelines, triggers, scheduler, executor, console; log in SQLite");
+    eprintln!("  data    {}", folder.root().display());
+    eprintln!("  keepers of services and addons are processes of their own and outlive it");
+    if !demo {
+        eprintln!("Try next, in another terminal:");
+        eprintln!("  shipway demo                  a small shop from its first commit to production");
+        eprintln!("  shipway apply -f shop.yaml    your own project");
+        eprintln!("  shipway status                what runs where");
+        eprintln!("Ctrl-C stops Shipway and leaves what it deployed running; `shipway down` stops all.");
+    }
 }
 
-pub(crate) fn serve(_args: ServeArgs) -> anyhow::Result<ExitCode> {
-    eprintln!("{MISSING}");
-    Ok(ExitCode::FAILURE)
-}
-
-/// Unpacks a backup made by `shipway backup` into an empty data folder.
-pub(crate) fn restore(_archive: &Path, _data: &Path) -> anyhow::Result<()> {
-    anyhow::bail!("this build of shipway is the command line client only")
+fn farewell(running: &[String], folder: &Folder) {
+    if running.is_empty() {
+        eprintln!("Shipway stops. Nothing that it deployed is running.");
+    } else {
+        eprintln!("Shipway stops. These go on running: {}.", running.join(", "));
+        eprintln!("`shipway down --data {}` stops them; `up` again goes on where it was.", folder.root().display());
+    }
 }

@@ -11,7 +11,7 @@
 //!   the commit is its head again (a force push back and forth can be byte-equal).
 
 use serde::{Deserialize, Serialize};
-use shipway_events::{DeliveryId, Timestamp};
+use shipway_events::{DeliveryId, HookId, Timestamp};
 
 use super::push::Push;
 
@@ -39,7 +39,7 @@ pub struct RefState {
     /// The last commits that were counted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     counted: Vec<Counted>,
-    /// Pushes found by asking whose delivery has not come.
+    /// Pushes found by asking.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     found: Vec<Found>,
     /// Counts the changes, so that an answer to an old question can be told.
@@ -61,6 +61,9 @@ struct Found {
     commit: String,
     delivery: DeliveryId,
     at: Timestamp,
+    /// The hooks that told of it later: each does once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    told: Vec<HookId>,
 }
 
 /// What a delivery is, seen from what is known of its ref.
@@ -76,11 +79,17 @@ pub enum Seen {
 }
 
 impl RefState {
-    /// What a push is. `same_body` is the newest delivery to the same hook with the same body in [`MEMORY`];
-    /// `confirmed` says that the repository was asked and has the commit as the ref's head.
+    /// What a push that a hook tells of is. `same_body` is the newest delivery to the same hook with the same body
+    /// in [`MEMORY`]; `confirmed` says that the repository was asked and has the commit as the ref's head.
     #[must_use]
-    pub fn seen(&self, push: &Push, same_body: Option<DeliveryId>, confirmed: bool) -> Seen {
-        if let Some(found) = self.found.iter().find(|f| Some(f.commit.as_str()) == push.target()) {
+    pub fn seen(
+        &self,
+        push: &Push,
+        hook: Option<HookId>,
+        same_body: Option<DeliveryId>,
+        confirmed: bool,
+    ) -> Seen {
+        if let Some(found) = self.found.iter().find(|found| found.awaits(push, hook)) {
             return Seen::Again(found.delivery);
         }
         let stayed = |commit: &str| self.counted.iter().any(|known| known.commit == commit && !known.left);
@@ -93,12 +102,17 @@ impl RefState {
     }
 
     /// Records a delivery of a push that was counted before.
-    pub fn record_again(&mut self, push: &Push) {
-        let found = self.found.len();
-        self.found.retain(|found| Some(found.commit.as_str()) != push.target());
-        let heard_of = self.asked && self.head.as_deref() == push.target();
-        self.asked = self.asked && !heard_of;
-        self.revision += u64::from(heard_of || found != self.found.len());
+    pub fn record_again(&mut self, push: &Push, hook: Option<HookId>) {
+        for found in &mut self.found {
+            if found.awaits(push, hook) {
+                found.told.extend(hook);
+                self.revision += 1;
+            }
+        }
+        if self.asked && self.head.as_deref() == push.target() {
+            self.asked = false;
+            self.revision += 1;
+        }
     }
 
     /// Records a push that counts; `confirmed` if the repository was asked and has its commit as the head.
@@ -133,7 +147,7 @@ impl RefState {
         self.found.retain(|known| at.since(known.at) < MEMORY);
         if let Some(delivery) = delivery {
             self.count(commit);
-            self.found.push(Found { commit: commit.to_owned(), delivery, at });
+            self.found.push(Found { commit: commit.to_owned(), delivery, at, told: Vec::new() });
             keep_newest(&mut self.found);
         }
         self.before = self.head.replace(commit.to_owned());
@@ -164,6 +178,12 @@ impl RefState {
     }
 }
 
+impl Found {
+    fn awaits(&self, push: &Push, hook: Option<HookId>) -> bool {
+        Some(self.commit.as_str()) == push.target() && hook.is_some_and(|hook| !self.told.contains(&hook))
+    }
+}
+
 fn keep_newest<T>(list: &mut Vec<T>) {
     if list.len() > REMEMBERED {
         list.drain(..list.len() - REMEMBERED);
@@ -183,6 +203,8 @@ mod tests {
         DeliveryId::new(Uuid::from_u128(number as u128 + 1))
     }
 
+    const HOOK: Option<HookId> = Some(HookId::new(Uuid::from_u128(9)));
+
     fn commit(number: usize) -> String {
         format!("{:040x}", number + 1)
     }
@@ -201,16 +223,16 @@ mod tests {
     fn a_replay_is_refused_and_a_forced_push_back_and_forth_counts_twice() {
         let (to_b, to_a) = (push(Some(0), 1), push(Some(1), 0));
         let mut state = RefState::default();
-        assert_eq!(state.seen(&to_b, None, false), Seen::New);
+        assert_eq!(state.seen(&to_b, HOOK, None, false), Seen::New);
         state.record(&to_b, false);
-        assert_eq!(state.seen(&to_b, Some(id(1)), false), Seen::Again(id(1)), "still the head");
+        assert_eq!(state.seen(&to_b, HOOK, Some(id(1)), false), Seen::Again(id(1)), "still the head");
         state.record(&to_a, false);
         assert_eq!(state.head, Some(commit(0)));
-        assert_eq!(state.seen(&to_b, Some(id(1)), false), Seen::AskFirst(id(1)), "the branch moved since");
-        assert_eq!(state.seen(&to_b, Some(id(1)), true), Seen::New, "the repository confirms it");
+        assert_eq!(state.seen(&to_b, HOOK, Some(id(1)), false), Seen::AskFirst(id(1)), "the branch moved since");
+        assert_eq!(state.seen(&to_b, HOOK, Some(id(1)), true), Seen::New, "the repository confirms it");
         state.record(&to_b, true);
         assert_eq!(state.head, Some(commit(1)));
-        assert_eq!(state.seen(&to_b, Some(id(9)), false), Seen::Again(id(9)));
+        assert_eq!(state.seen(&to_b, HOOK, Some(id(9)), false), Seen::Again(id(9)));
     }
 
     #[test]
@@ -220,7 +242,7 @@ mod tests {
         let gone = Push { after: None, deleted: true, before: Some(commit(1)), ..push(None, 1) };
         state.record(&gone, false);
         assert_eq!(state.head, None);
-        assert_eq!(state.seen(&gone, Some(id(2)), true), Seen::Again(id(2)));
+        assert_eq!(state.seen(&gone, HOOK, Some(id(2)), true), Seen::Again(id(2)));
         state.record(&push(None, 1), false);
         assert_eq!(state.head, Some(commit(1)));
     }
@@ -235,9 +257,9 @@ mod tests {
         assert_eq!(state.seen(&push(Some(0), 1), None, false), Seen::New);
         state.record(&push(Some(0), 1), false);
         assert!(!state.is_news(&commit(2)) && !state.is_news(&commit(1)));
-        assert_eq!(state.seen(&push(Some(1), 2), None, false), Seen::Again(id(7)));
-        state.record_again(&push(Some(1), 2));
-        assert_eq!(state.seen(&push(Some(2), 3), None, false), Seen::New);
+        assert_eq!(state.seen(&push(Some(1), HOOK, 2), None, false), Seen::Again(id(7)));
+        state.record_again(&push(Some(1), 2), HOOK);
+        assert_eq!(state.seen(&push(Some(2), HOOK, 3), None, false), Seen::New);
         state.record(&push(Some(2), 3), false);
         assert_eq!(state.head, Some(commit(3)));
     }
@@ -259,7 +281,7 @@ mod tests {
                 let which = which % present;
                 let known = bodies.get(&which).copied();
                 ids += 1;
-                let original = match state.seen(&all[which], known, false) {
+                let original = match state.seen(&all[which], HOOK, known, false) {
                     Seen::New => {
                         state.record(&all[which], false);
                         *counted.entry(commit(which)).or_default() += 1;
@@ -273,7 +295,7 @@ mod tests {
                         id(ids)
                     }
                     Seen::Again(first) => {
-                        state.record_again(&all[which]);
+                        state.record_again(&all[which], HOOK);
                         first
                     }
                 };

@@ -1,11 +1,11 @@
-//! A trigger as the rules read it: the typed form of the documents, taken apart once when the hooks are loaded.
+//! A trigger as the rules read it, in either form of the documents, taken apart once when the hooks are loaded.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::repository::RepositoryKey;
 
-/// What marks a commit as not to be built, unless the trigger says otherwise.
+/// What marks a commit as not to be built, where a trigger switches that on and names nothing else.
 pub const DEFAULT_FLAGS: [&str; 7] =
     ["[skip ci]", "[ci skip]", "[no ci]", "[skip nf]", "[nf skip]", "[northflank skip]", "[skip northflank]"];
 
@@ -58,26 +58,22 @@ pub struct TriggerError {
 }
 
 impl Trigger {
-    /// Reads the typed form: `{kind, ref, spec}`.
+    /// Reads the typed form `{kind, ref, spec}` or the one of release flows, `{type: "git", ref, repoUrl, …}`.
     ///
     /// # Errors
-    /// If it is not JSON of that shape; `path` names the flow in the message.
+    /// If it is not JSON of either shape; `path` names the flow in the message.
     pub fn parse(path: &str, json: &str) -> Result<Self, TriggerError> {
-        let typed: Typed =
+        let written: Written =
             serde_json::from_str(json).map_err(|source| TriggerError { path: path.to_owned(), source })?;
-        let Typed { kind, reference, manual_only, spec } = typed;
+        let Written { kind, reference, manual_only, spec, git } = written;
         let manual_only = manual_only || spec.manual_only;
-        let kind = match kind.as_str() {
-            "vcs-push" => Kind::Push(spec.push_rule()),
-            "webhook" => Kind::Webhook {
-                token: spec
-                    .token
-                    .as_ref()
-                    .and_then(Value::as_str)
-                    .filter(|t| t.len() >= 32)
-                    .map(str::to_owned),
+        let kind = match kind.as_deref() {
+            None | Some("git") => Kind::Push(git.rule()),
+            Some("vcs-push") => Kind::Push(spec.rule()),
+            Some("webhook") => Kind::Webhook {
+                token: spec.token.as_ref().and_then(Value::as_str).filter(|t| t.len() >= 32).map(str::to_owned),
             },
-            _ => Kind::Other(kind),
+            Some(other) => Kind::Other(other.to_owned()),
         };
         Ok(Self { reference, kind, manual_only })
     }
@@ -85,22 +81,36 @@ impl Trigger {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Typed {
-    kind: String,
+struct Written {
+    #[serde(default)]
+    kind: Option<String>,
     #[serde(rename = "ref", default)]
     reference: String,
     #[serde(default)]
     manual_only: bool,
     #[serde(default)]
     spec: Spec,
+    #[serde(flatten)]
+    git: Git,
+}
+
+/// What the form of release flows has beside `ref`.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Git {
+    repo_url: String,
+    branch_restrictions: Vec<String>,
+    path_ignore_rules: Vec<String>,
+    ci_ignore_flags_enabled: bool,
+    ci_ignore_flags: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
     vcs: Vcs,
-    branch_name_patterns: Value,
-    commit_message_flags: Option<Flags>,
+    branch_name_patterns: Vec<String>,
+    commit_message_flags: Flags,
     file_paths: Option<FilePaths>,
     manual_only: bool,
     token: Option<Value>,
@@ -115,8 +125,8 @@ struct Vcs {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Flags {
-    enabled: Option<bool>,
-    flags: Vec<String>,
+    enabled: bool,
+    flags: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -126,30 +136,34 @@ struct FilePaths {
     paths: Vec<String>,
 }
 
+impl Git {
+    fn rule(self) -> PushRule {
+        PushRule {
+            key: RepositoryKey::of(&self.repo_url),
+            repository: self.repo_url,
+            branches: self.branch_restrictions,
+            flags: flags(self.ci_ignore_flags_enabled, self.ci_ignore_flags),
+            by_path: !self.path_ignore_rules.is_empty(),
+        }
+    }
+}
+
 impl Spec {
-    fn push_rule(self) -> PushRule {
-        let defaults = || DEFAULT_FLAGS.map(str::to_owned).to_vec();
-        let flags = match self.commit_message_flags {
-            None => defaults(),
-            Some(Flags { enabled: Some(false), .. }) => Vec::new(),
-            Some(Flags { flags, .. }) if flags.is_empty() => defaults(),
-            Some(Flags { flags, .. }) => flags,
-        };
-        // The patterns are a list for a push and a switched list for a label: both are read.
-        let patterns = match &self.branch_name_patterns {
-            Value::Object(switched) => switched.get("names"),
-            list => Some(list),
-        };
-        let branches = patterns
-            .and_then(Value::as_array)
-            .map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect())
-            .unwrap_or_default();
+    fn rule(self) -> PushRule {
         PushRule {
             key: RepositoryKey::of(&self.vcs.repo_url),
             repository: self.vcs.repo_url,
-            branches,
-            flags,
+            branches: self.branch_name_patterns,
+            flags: flags(self.commit_message_flags.enabled, self.commit_message_flags.flags),
             by_path: self.file_paths.is_some_and(|f| f.enabled.unwrap_or(true) && !f.paths.is_empty()),
         }
     }
+}
+
+/// The flags that count: none unless they are switched on, the usual ones unless others are named.
+fn flags(enabled: bool, named: Option<Vec<String>>) -> Vec<String> {
+    if !enabled {
+        return Vec::new();
+    }
+    named.unwrap_or_else(|| DEFAULT_FLAGS.map(str::to_owned).to_vec())
 }

@@ -1,5 +1,7 @@
 //! What a log owes its callers: every test here runs against SQLite and against a real PostgreSQL.
 
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking too")]
+
 mod append;
 mod feed;
 mod fixture;

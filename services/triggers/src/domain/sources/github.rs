@@ -96,13 +96,13 @@ impl Payload {
                 expected: "a commit id of 40 or 64 hex digits",
             });
         }
-        if !self.reference.starts_with("refs/") {
+        if !self.reference.starts_with("refs/") || self.reference.chars().any(char::is_control) {
             return Err(Unreadable::Field { field: "ref", expected: "a whole ref like refs/heads/main" });
         }
         let Repository { html_url, url, clone_url, ssh_url, git_url, pushed_at } = self.repository;
         let mut repositories: Vec<String> = Vec::new();
         for address in [clone_url, html_url, ssh_url, git_url, url].into_iter().flatten() {
-            if !address.is_empty() && !repositories.contains(&address) {
+            if !address.is_empty() && !address.chars().any(char::is_control) && !repositories.contains(&address) {
                 repositories.push(address);
             }
         }

@@ -1,0 +1,62 @@
+//! `shipway down`: stops a Shipway and everything that it keeps running on this machine.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use shipway_eventing::{Blobs, DataLock};
+use shipway_executor::ExecutorConfig;
+
+use super::{DownArgs, folder::Folder};
+
+/// How long Shipway may take to stop before it is killed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Stops the Shipway on a data folder, if one runs, then its keepers and shims.
+pub(crate) fn down(args: DownArgs) -> anyhow::Result<ExitCode> {
+    if !args.data.exists() {
+        bail!("there is no data folder {}; name it with --data", args.data.display());
+    }
+    let folder = Folder::open(&args.data)?;
+    if let Some(note) = folder.note()
+        && DataLock::take(folder.root()).is_err()
+    {
+        stop_process(note.pid)?;
+        eprintln!("Shipway has stopped.");
+    }
+    let lock = DataLock::take(folder.root())?;
+    folder.retract();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let stopped = runtime.block_on(async {
+        let blobs = Blobs::open(&folder.blobs()).await.context("opening the blobs")?;
+        let config = ExecutorConfig::new(folder.root().to_owned(), std::env::current_exe()?, blobs);
+        Ok::<_, anyhow::Error>(shipway_executor::stop_all(config).await)
+    })?;
+    drop(lock);
+    for name in &stopped {
+        eprintln!("stopped {name}");
+    }
+    if stopped.is_empty() {
+        eprintln!("Nothing that it deployed was running.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stop_process(pid: u32) -> anyhow::Result<()> {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+    let until = Instant::now() + PATIENCE;
+    if kill_process(pid, Signal::TERM).is_err() {
+        return Ok(());
+    }
+    while test_kill_process(pid).is_ok() {
+        if Instant::now() > until {
+            kill_process(pid, Signal::KILL).context("killing Shipway")?;
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}

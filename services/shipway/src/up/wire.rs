@@ -1,0 +1,152 @@
+//! All services in one process: each gets the log, its feed and the way to those that it asks.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Context;
+use shipway_contracts::Channel;
+use shipway_eventing::{Blobs, DataLock, Feed, Log, SqliteLog, SqliteOptions, Views};
+use shipway_executor::ExecutorConfig;
+use shipway_scheduler::Bell;
+use shipway_service_kit::{Lifecycle, Server};
+use tokio::sync::mpsc;
+
+use super::{args::UpArgs, folder::Folder};
+
+/// Everything that runs.
+pub(crate) struct Shipway {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) executor: shipway_executor::Service,
+    triggers: shipway_triggers::Service,
+    server: Option<Server>,
+    _lock: DataLock,
+}
+
+/// How many public ports may be given out.
+const PORTS: u16 = 500;
+
+impl Shipway {
+    /// Opens the data folder and starts every service on it.
+    pub(crate) async fn start(folder: &Folder, args: &UpArgs, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
+        let lock = DataLock::take(folder.root())?;
+        let blobs = Blobs::open(&folder.blobs()).await.context("opening the blobs")?;
+        let options = SqliteOptions { blobs: Some(blobs.clone()) };
+        let log = SqliteLog::open(&folder.log(), options).await?;
+        let durable = log.durable().await.context("opening the tables beside the log")?;
+        let log: Arc<dyn Log> = Arc::new(log);
+        let views = Views::open(&folder.views(), &*log).await.context("opening the read tables")?;
+        let feed = Feed::new(log.clone());
+
+        let pipelines = shipway_pipelines::start(
+            shipway_pipelines::Deps {
+                log: log.clone(),
+                feed: feed.clone(),
+                durable: durable.clone(),
+                views: views.clone(),
+                keys: folder.keys(),
+                ports: args.first_port..=args.first_port.saturating_add(PORTS - 1),
+            },
+            lifecycle.stopping(),
+        )
+        .await
+        .context("starting the pipelines service")?;
+        let home = Channel::local(pipelines.project_home_server());
+        let (executors, door) = Channel::later();
+        let scheduler = shipway_scheduler::Service::start(shipway_scheduler::Deps {
+            feed: feed.clone(),
+            views,
+            durable: durable.clone(),
+            projects: Channel::local(
+                tonic::service::Routes::new(pipelines.projects_server())
+                    .add_service(pipelines.project_home_server())
+                    .prepare(),
+            ),
+            executors,
+            data: Some(folder.root().to_owned()),
+            lifecycle: lifecycle.clone(),
+        })
+        .await
+        .context("starting the scheduler")?;
+        let executor = start_executor(folder, args, lifecycle, &scheduler, blobs, home.clone()).await?;
+        door.open(Channel::local(executor.executors_server()));
+        let triggers = shipway_triggers::start(
+            shipway_triggers::Deps {
+                log: log.clone(),
+                feed,
+                durable,
+                home,
+                keys: folder.keys(),
+                scratch: folder.root().join("scratch"),
+                config: shipway_triggers::Config {
+                    rate: (args.hook_rate > 0)
+                        .then(|| shipway_triggers::Rate { per_second: args.hook_rate, burst: args.hook_rate * 5 }),
+                    ..shipway_triggers::Config::default()
+                },
+            },
+            lifecycle.stopping(),
+        )
+        .await
+        .context("starting the triggers service")?;
+        let console = shipway_console::router(shipway_console::Deps {
+            runs: Channel::local(scheduler.runs_server()),
+            version: env!("CARGO_PKG_VERSION"),
+        });
+        let server = Server::new()
+            .http(triggers.router())
+            .http(console)
+            .grpc(pipelines.projects_server())
+            .grpc(pipelines.pipelines_server())
+            .grpc(triggers.triggers_server())
+            .grpc(scheduler.runs_server())
+            .grpc(scheduler.events_server())
+            .grpc(executor.executors_server());
+        Ok(Self { log, executor, triggers, server: Some(server), _lock: lock })
+    }
+
+    /// What the port serves; once.
+    pub(crate) fn take_server(&mut self) -> Option<Server> {
+        self.server.take()
+    }
+
+    /// Waits for what is in the background, then closes the log. The lifecycle has been asked to stop.
+    pub(crate) async fn close(self) {
+        self.triggers.stopped().await;
+        self.log.close().await;
+    }
+}
+
+async fn start_executor(
+    folder: &Folder,
+    args: &UpArgs,
+    lifecycle: &Lifecycle,
+    scheduler: &shipway_scheduler::Service,
+    blobs: Blobs,
+    home: Channel,
+) -> anyhow::Result<shipway_executor::Service> {
+    let binary: PathBuf = std::env::current_exe().context("finding this program's own file")?;
+    let mut config = ExecutorConfig::new(folder.root().to_owned(), binary, blobs);
+    config.listen = args.listen;
+    let cores = std::thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(2));
+    let executor = shipway_executor::Service::start(shipway_executor::Deps {
+        config,
+        heavy_slots: args.heavy_slots.unwrap_or(cores),
+        work: Channel::local(scheduler.work_server()),
+        home,
+        lifecycle: lifecycle.clone(),
+    })
+    .await
+    .context("starting the executor")?;
+    let (bell, mut heard) = mpsc::unbounded_channel();
+    scheduler.attach(executor.id(), bell);
+    let told = executor.clone();
+    lifecycle.spawn("bell", async move {
+        while let Some(bell) = heard.recv().await {
+            match bell {
+                Bell::Assign(assignment) => told.offer(assignment),
+                Bell::Stop(fence) => told.stop(fence),
+            }
+        }
+        Ok::<(), std::convert::Infallible>(())
+    });
+    Ok(executor)
+}
+

@@ -1,0 +1,90 @@
+//! `POST` or `GET /hooks/flow/<token>`: a request that starts a flow. The address is the credential; a request
+//! that is signed as Standard Webhooks says must be signed rightly.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Path, Query, Request, State},
+    http::{HeaderMap, Method},
+    response::Response,
+};
+use shipway_events::delivery::Verdict;
+
+use super::{
+    Ingress, delivery_key, is_json, kept_headers,
+    reply::{Refusal, accepted},
+    single,
+};
+use crate::{
+    domain::generic,
+    hooks::FlowHook,
+    inbox::{Incoming, Outcome},
+};
+
+pub(super) async fn receive(
+    State(ingress): State<Arc<Ingress>>,
+    Path(token): Path<String>,
+    request: Request<Body>,
+) -> Result<Response, Refusal> {
+    let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
+        .map_err(|_| Refusal::bad("the query string cannot be read"))?;
+    let (headers, method) = (request.headers().clone(), request.method().clone());
+    let raw_query = request.uri().query().unwrap_or_default().to_owned();
+    let body = ingress.body(request).await?;
+    if !body.is_empty() && !is_json(&headers) {
+        return Err(Refusal::media("a body must be JSON, with content type application/json"));
+    }
+    let hook = find(&ingress, &token).await?.ok_or_else(Refusal::unauthorized)?;
+    if !signature_fits(&ingress, &hook, &headers, &body) {
+        return Err(Refusal::unauthorized());
+    }
+    ingress.within_rate(hook.id)?;
+    let key = delivery_key(&headers, &["webhook-id", "idempotency-key"])?;
+    let verdicts = judge(&hook, &query, &body)?;
+    let summary = if verdicts.is_empty() {
+        format!("request to {}: the flow has no webhook trigger any more", hook.path)
+    } else {
+        format!("request to {}", hook.path)
+    };
+    let whole = whole_request(&method, &raw_query, &body);
+    let incoming = Incoming::new(&ingress.sealer, Some(hook.id), key, kept_headers(&headers), &whole);
+    let incoming = Incoming { verdicts, ..incoming.saying(summary) };
+    match ingress.inbox.accept(Arc::new(incoming)).await? {
+        Outcome::Kept(kept) => Ok(accepted(&kept)),
+        Outcome::AskFirst => Err(Refusal::away("the inbox")),
+    }
+}
+
+async fn find(ingress: &Ingress, token: &str) -> Result<Option<Arc<FlowHook>>, Refusal> {
+    let away = || Refusal::away("the home of the hooks");
+    let hooks = ingress.hooks.current().await.ok_or_else(away)?;
+    if let Some(hook) = hooks.flow(token) {
+        return Ok(Some(hook));
+    }
+    let hooks = ingress.hooks.caught_up(*ingress.log.tail().borrow()).await.ok_or_else(away)?;
+    Ok(hooks.flow(token))
+}
+
+/// A request without a signature has the address; one with a signature must have the right one.
+fn signature_fits(ingress: &Ingress, hook: &FlowHook, headers: &HeaderMap, body: &[u8]) -> bool {
+    if !headers.contains_key("webhook-signature") {
+        return true;
+    }
+    let part = |name: &str| single(headers, name).unwrap_or_default();
+    let (id, time, signatures) = (part("webhook-id"), part("webhook-timestamp"), part("webhook-signature"));
+    hook.secrets.verify_standard(id, time, signatures, body, ingress.log.now())
+}
+
+fn judge(hook: &FlowHook, query: &[(String, String)], body: &[u8]) -> Result<Vec<Verdict>, Refusal> {
+    let Some(trigger) = &hook.trigger else { return Ok(Vec::new()) };
+    let siblings: Vec<_> = hook.siblings.iter().map(AsRef::as_ref).collect();
+    let body = Some(body).filter(|body| !body.is_empty());
+    let verdict = generic::judge(query, body, trigger, &siblings);
+    verdict.map(|verdict| vec![verdict]).map_err(|refused| Refusal::bad(&refused.to_string()))
+}
+
+/// What is sealed of a request: the method, the query, and the body after an empty line.
+fn whole_request(method: &Method, query: &str, body: &[u8]) -> Vec<u8> {
+    [method.as_str().as_bytes(), b" ?", query.as_bytes(), b"\n\n", body].concat()
+}

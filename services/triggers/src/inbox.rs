@@ -1,0 +1,252 @@
+//! The inbox: every delivery, on disk and encrypted before its sender hears 202.
+//!
+//! All deliveries go through one group writer: whatever arrived while the last commit ran is looked up, decided on
+//! and inserted together, in the order of arrival. A delivery is one of:
+//!
+//! * **the same delivery** again (its sender's id is known): nothing is written, it hears what the first one heard;
+//! * **the same push** again (by its body, or found by asking before): a row that names the first one;
+//! * **new**: a row with its verdicts. If a trigger matched, the row is `stored` until the matcher has appended the
+//!   event; else it is `unmatched`, and the log hears nothing of it.
+
+mod decide;
+mod sql;
+
+use std::sync::Arc;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use shipway_contracts::v1;
+use shipway_eventing::{Durable, DurableError, GroupWriter, Log};
+use shipway_events::{DeliveryId, HookId, Timestamp, delivery::Verdict};
+use tokio::sync::Notify;
+
+use crate::{
+    domain::{heads::RefState, push::Push, repository::RepositoryKey},
+    sealer::Sealer,
+};
+use decide::{Done, Row, Writer};
+
+/// Why the inbox could not be read or written. Nothing was stored, or (if only the answer was lost) all of it:
+/// the sender delivers again and hears the same.
+pub(crate) type InboxError = DurableError;
+
+/// The inbox. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Inbox {
+    durable: Durable,
+    writer: GroupWriter<Writer>,
+    /// Told when there is a row whose event is to be appended.
+    pub stored: Arc<Notify>,
+}
+
+/// A verified delivery, ready to be stored.
+#[derive(Clone, Debug)]
+pub(crate) struct Incoming {
+    hook: Option<HookId>,
+    key: String,
+    digest: String,
+    headers: String,
+    sealed: Vec<u8>,
+    /// The push that it tells of, if it does.
+    pub to: Option<PushTo>,
+    /// Whether the repository has the push's commit as its ref's head: none if it was not asked.
+    pub confirmed: Option<bool>,
+    /// What it was, in words.
+    pub summary: String,
+    /// What each trigger made of it.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// A push with the repository that it is counted for.
+#[derive(Clone, Debug)]
+pub(crate) struct PushTo {
+    pub repository: RepositoryKey,
+    pub push: Push,
+}
+
+impl Incoming {
+    /// A delivery with this body; without a key of its sender it is like no other.
+    pub(crate) fn new(
+        sealer: &Sealer,
+        hook: Option<HookId>,
+        key: Option<String>,
+        headers: String,
+        body: &[u8],
+    ) -> Self {
+        let from = hook.map_or_else(|| "asked".to_owned(), |hook| hook.to_string());
+        let key = key.unwrap_or_else(|| format!("({})", uuid::Uuid::now_v7()));
+        let key = format!("{from}/{key}");
+        Self {
+            hook,
+            digest: hex::encode(Sha256::digest(body)),
+            headers,
+            sealed: sealer.seal(key.as_bytes(), body),
+            key,
+            to: None,
+            confirmed: None,
+            summary: String::new(),
+            verdicts: Vec::new(),
+        }
+    }
+
+    /// With what it was, in words; they may quote what its sender wrote.
+    pub(crate) fn saying(self, summary: String) -> Self {
+        Self { summary: summary.replace(char::is_control, " "), ..self }
+    }
+}
+
+/// What became of a delivery.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is in the inbox.
+    Kept(Kept),
+    /// Its body came before and its branch has moved since: nothing is stored until the repository was asked.
+    AskFirst,
+}
+
+/// A delivery in the inbox; of a repeated one, the first.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub delivery: DeliveryId,
+    pub summary: String,
+    pub verdicts: Arc<Vec<Verdict>>,
+}
+
+/// What a repository showed for a ref.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub repository: RepositoryKey,
+    pub reference: String,
+    pub commit: String,
+    /// The ref's state when the repository was asked: if it is another now, the answer is too old.
+    pub revision: u64,
+    pub at: Timestamp,
+    /// The push that nobody told of, if it is one and a trigger matches it.
+    pub found: Option<Incoming>,
+}
+
+/// A row whose event is to be appended.
+pub(crate) struct Stored {
+    pub delivery: DeliveryId,
+    pub hook: Option<HookId>,
+    pub digest: String,
+    pub summary: String,
+    pub verdicts: Vec<Verdict>,
+}
+
+impl Inbox {
+    /// Makes the tables that are missing.
+    pub(crate) async fn open(durable: Durable, log: Arc<dyn Log>) -> Result<Self, InboxError> {
+        durable.create(sql::TABLES).await?;
+        let writer = GroupWriter::spawn(durable.clone(), Writer::new(log));
+        Ok(Self { durable, writer, stored: Arc::default() })
+    }
+
+    /// Stores a delivery; on return it is on disk.
+    pub(crate) async fn accept(&self, incoming: Arc<Incoming>) -> Result<Outcome, InboxError> {
+        match self.writer.submit(Row::Delivery(incoming)).await? {
+            Done::New(kept) => {
+                if kept.verdicts.iter().any(|verdict| verdict.matched) {
+                    self.stored.notify_one();
+                }
+                Ok(Outcome::Kept(kept))
+            }
+            Done::Known(kept) => Ok(Outcome::Kept(kept)),
+            Done::AskFirst => Ok(Outcome::AskFirst),
+            Done::Written | Done::TooOld => Err(DurableError::Closed),
+        }
+    }
+
+    /// Records what a repository showed; false if the ref changed since it was asked.
+    pub(crate) async fn asked(&self, asked: Asked) -> Result<bool, InboxError> {
+        let done = self.writer.submit(Row::Asked(Box::new(asked))).await?;
+        if matches!(done, Done::New(_)) {
+            self.stored.notify_one();
+        }
+        Ok(!matches!(done, Done::TooOld))
+    }
+
+    /// Records that a repository was looked at for the first time.
+    pub(crate) async fn looked_at(&self, repository: &RepositoryKey) -> Result<(), InboxError> {
+        self.writer.submit(Row::LookedAt(repository.clone())).await.map(drop)
+    }
+
+    /// Records that the events of these rows are in the log.
+    pub(crate) async fn matched(&self, deliveries: Vec<DeliveryId>) -> Result<(), InboxError> {
+        self.writer.submit(Row::Matched(deliveries)).await.map(drop)
+    }
+
+    /// Whether a repository was looked at before.
+    pub(crate) async fn knows(&self, repository: &RepositoryKey) -> Result<bool, InboxError> {
+        let row: Option<(i64,)> = sqlx::query_as(sql::FIRST_LOOK)
+            .bind(repository.as_str())
+            .fetch_optional(self.durable.pool())
+            .await
+            .map_err(failed("looking for a repository"))?;
+        Ok(row.is_some())
+    }
+
+    /// What is known of a repository's refs.
+    pub(crate) async fn refs(&self, repository: &RepositoryKey) -> Result<Vec<(String, RefState)>, InboxError> {
+        let rows: Vec<(String, String)> = sqlx::query_as(sql::REFS)
+            .bind(repository.as_str())
+            .fetch_all(self.durable.pool())
+            .await
+            .map_err(failed("reading the known branches"))?;
+        let state = |(reference, state): (String, String)| (reference, sql::decoded(&state));
+        Ok(rows.into_iter().map(state).collect())
+    }
+
+    /// The oldest rows whose event is to be appended.
+    pub(crate) async fn to_match(&self, limit: i64) -> Result<Vec<Stored>, InboxError> {
+        let rows: Vec<(String, Option<String>, String, String, String)> = sqlx::query_as(sql::TO_MATCH)
+            .bind(limit)
+            .fetch_all(self.durable.pool())
+            .await
+            .map_err(failed("reading the deliveries to match"))?;
+        let stored = |(delivery, hook, digest, summary, verdicts): (String, Option<String>, _, _, String)| {
+            Some(Stored {
+                delivery: delivery.parse().ok()?,
+                hook: hook.and_then(|hook| hook.parse().ok()),
+                digest,
+                summary,
+                verdicts: sql::decoded(&verdicts),
+            })
+        };
+        Ok(rows.into_iter().filter_map(stored).collect())
+    }
+
+    /// Deliveries, newest first, older than `after` (an id; empty: from the newest).
+    pub(crate) async fn list(&self, after: &str, limit: i64) -> Result<Vec<v1::Delivery>, InboxError> {
+        let after = if after.is_empty() { "~" } else { after };
+        let rows: Vec<sql::Listed> = sqlx::query_as(sql::LIST)
+            .bind(after)
+            .bind(limit)
+            .fetch_all(self.durable.pool())
+            .await
+            .map_err(failed("listing deliveries"))?;
+        Ok(rows.into_iter().map(sql::Listed::shown).collect())
+    }
+
+    /// Forgets deliveries that came before a time, a thousand at most; how many there were.
+    pub(crate) async fn forget(&self, before: Timestamp) -> Result<u64, InboxError> {
+        let mut tx = self.durable.begin().await?;
+        let gone = sqlx::query(sql::FORGET)
+            .bind(before.micros())
+            .execute(&mut *tx)
+            .await
+            .map_err(failed("forgetting old deliveries"))?;
+        tx.commit().await.map_err(failed("forgetting old deliveries"))?;
+        Ok(gone.rows_affected())
+    }
+}
+
+/// What is sealed of a push that was found by asking.
+pub(crate) fn asked_body(address: &str, push: &Push) -> Vec<u8> {
+    let (before, after) = (&push.before, &push.after);
+    json!({ "repository": address, "ref": push.reference, "before": before, "after": after }).to_string().into()
+}
+
+fn failed(attempting: &'static str) -> impl Fn(sqlx::Error) -> InboxError {
+    move |source| DurableError::Database { attempting, source: Arc::new(source) }
+}

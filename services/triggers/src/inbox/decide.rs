@@ -1,0 +1,317 @@
+//! One commit's deliveries: looked up together, decided one after the other, written together.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde_json::json;
+use shipway_eventing::{GroupWrite, Log};
+use shipway_events::{DeliveryId, Timestamp};
+use sqlx::AnyConnection;
+
+use super::{Asked, Incoming, Kept, sql};
+use crate::domain::{
+    heads::{MEMORY, RefState, Seen},
+    repository::RepositoryKey,
+};
+
+/// What is written.
+pub(super) enum Row {
+    Delivery(Arc<Incoming>),
+    Asked(Box<Asked>),
+    LookedAt(RepositoryKey),
+    Matched(Vec<DeliveryId>),
+}
+
+/// What became of it.
+pub(super) enum Done {
+    New(Kept),
+    Known(Kept),
+    AskFirst,
+    Written,
+    TooOld,
+}
+
+pub(super) struct Writer {
+    log: Arc<dyn Log>,
+}
+
+impl Writer {
+    pub(super) fn new(log: Arc<dyn Log>) -> Self {
+        Self { log }
+    }
+}
+
+#[async_trait]
+impl GroupWrite for Writer {
+    type Row = Row;
+    type Outcome = Done;
+
+    async fn write(&self, tx: &mut AnyConnection, rows: &[Row]) -> Result<Vec<Done>, sqlx::Error> {
+        let mut group = Group::read(tx, rows, self.log.now()).await?;
+        let mut outcomes = Vec::with_capacity(rows.len());
+        for row in rows {
+            outcomes.push(match row {
+                Row::Delivery(incoming) => group.delivery(tx, incoming).await?,
+                Row::Asked(asked) => group.asked(asked),
+                Row::Matched(deliveries) => {
+                    group.matched.extend(deliveries);
+                    Done::Written
+                }
+                Row::LookedAt(repository) => {
+                    let at = group.now.micros();
+                    let look = sqlx::query(sql::LOOKED_AT).bind(repository.as_str()).bind(at);
+                    look.execute(&mut *tx).await?;
+                    Done::Written
+                }
+            });
+        }
+        group.write(tx).await?;
+        Ok(outcomes)
+    }
+}
+
+type RefKey = (String, String);
+
+/// What is known for this commit, what it adds and what it changes.
+struct Group {
+    now: Timestamp,
+    by_key: HashMap<String, Kept>,
+    by_body: HashMap<String, DeliveryId>,
+    states: BTreeMap<RefKey, RefState>,
+    /// Deliveries of this commit.
+    fresh: HashMap<DeliveryId, Kept>,
+    inserts: Vec<Insert>,
+    changed: BTreeMap<RefKey, ()>,
+    matched: Vec<DeliveryId>,
+}
+
+#[derive(Serialize)]
+struct Insert {
+    delivery: DeliveryId,
+    hook: Option<String>,
+    key: String,
+    body: String,
+    body_key: Option<String>,
+    received_at: i64,
+    headers: String,
+    sealed: String,
+    original: Option<DeliveryId>,
+    state: &'static str,
+    summary: String,
+    verdicts: String,
+}
+
+impl Group {
+    async fn read(tx: &mut AnyConnection, rows: &[Row], now: Timestamp) -> Result<Self, sqlx::Error> {
+        let mut deliveries = Vec::new();
+        let mut refs = Vec::new();
+        for row in rows {
+            match row {
+                Row::Delivery(incoming) => {
+                    deliveries.push(json!({ "key": incoming.key, "body": incoming.body_key() }));
+                    refs.extend(incoming.ref_key());
+                }
+                Row::Asked(asked) => refs.push(asked.ref_key()),
+                Row::LookedAt(_) | Row::Matched(_) => {}
+            }
+        }
+        let mut group = Self {
+            now,
+            by_key: HashMap::new(),
+            by_body: HashMap::new(),
+            states: BTreeMap::new(),
+            fresh: HashMap::new(),
+            inserts: Vec::new(),
+            changed: BTreeMap::new(),
+            matched: Vec::new(),
+        };
+        if !deliveries.is_empty() {
+            group.read_deliveries(tx, &json!(deliveries).to_string()).await?;
+        }
+        if !refs.is_empty() {
+            let wanted = |(repository, reference): &RefKey| json!({ "repository": repository, "reference": reference });
+            let wanted: Vec<_> = refs.iter().map(wanted).collect();
+            let rows: Vec<(String, String, String)> =
+                sqlx::query_as(sql::STATES).bind(json!(wanted).to_string()).fetch_all(tx).await?;
+            for (repository, reference, state) in rows {
+                group.states.insert((repository, reference), sql::decoded(&state));
+            }
+        }
+        Ok(group)
+    }
+
+    async fn read_deliveries(&mut self, tx: &mut AnyConnection, wanted: &str) -> Result<(), sqlx::Error> {
+        let rows: Vec<(String, String, String, String)> =
+            sqlx::query_as(sql::SAME_KEY).bind(wanted).fetch_all(&mut *tx).await?;
+        for (key, delivery, summary, verdicts) in rows {
+            if let Ok(delivery) = delivery.parse() {
+                let verdicts = Arc::new(sql::decoded(&verdicts));
+                self.by_key.insert(key, Kept { delivery, summary, verdicts });
+            }
+        }
+        let since = self.now.micros().saturating_sub(i64::try_from(MEMORY.as_micros()).unwrap_or(i64::MAX));
+        let rows: Vec<(String, String)> =
+            sqlx::query_as(sql::SAME_BODY).bind(wanted).bind(since).fetch_all(tx).await?;
+        for (body, delivery) in rows {
+            if let Ok(delivery) = delivery.parse() {
+                self.by_body.insert(body, delivery);
+            }
+        }
+        Ok(())
+    }
+
+    async fn delivery(&mut self, tx: &mut AnyConnection, incoming: &Incoming) -> Result<Done, sqlx::Error> {
+        if let Some(kept) = self.by_key.get(&incoming.key) {
+            return Ok(Done::Known(kept.clone()));
+        }
+        let Some((push, key)) = incoming.to.as_ref().map(|to| &to.push).zip(incoming.ref_key()) else {
+            return Ok(Done::New(self.insert(incoming, None)));
+        };
+        let body = incoming.body_key().unwrap_or_default();
+        let same_body = self.by_body.get(&body).copied();
+        let state = self.states.entry(key.clone()).or_default();
+        let hook = incoming.hook;
+        match (state.seen(push, hook, same_body, incoming.confirmed == Some(true)), incoming.confirmed) {
+            (Seen::New, confirmed) => {
+                state.record(push, confirmed == Some(true));
+                self.changed.insert(key, ());
+                Ok(Done::New(self.insert(incoming, None)))
+            }
+            (Seen::AskFirst(_), None) => Ok(Done::AskFirst),
+            (Seen::Again(first) | Seen::AskFirst(first), _) => {
+                let before = state.revision;
+                state.record_again(push, hook);
+                if state.revision != before {
+                    self.changed.insert(key, ());
+                }
+                match self.kept(tx, first).await? {
+                    Some(kept) => {
+                        self.insert(incoming, Some((&kept, same_body.is_none())));
+                        Ok(Done::Known(kept))
+                    }
+                    // The first one was forgotten with its retention; what it started is long over.
+                    None => Ok(Done::New(self.insert(&incoming.without_verdicts(), None))),
+                }
+            }
+        }
+    }
+
+    fn asked(&mut self, asked: &Asked) -> Done {
+        let key = asked.ref_key();
+        let state = self.states.entry(key.clone()).or_default();
+        if state.revision != asked.revision {
+            return Done::TooOld;
+        }
+        self.changed.insert(key.clone(), ());
+        let Some(found) = asked.found.as_ref().filter(|_| state.is_news(&asked.commit)) else {
+            state.record_asked(&asked.commit, None, asked.at);
+            return Done::Written;
+        };
+        let kept = self.insert(found, None);
+        if let Some(state) = self.states.get_mut(&key) {
+            state.record_asked(&asked.commit, Some(kept.delivery), asked.at);
+        }
+        Done::New(kept)
+    }
+
+    /// A delivery of this commit or of an earlier one.
+    async fn kept(&self, tx: &mut AnyConnection, delivery: DeliveryId) -> Result<Option<Kept>, sqlx::Error> {
+        if let Some(kept) = self.fresh.get(&delivery) {
+            return Ok(Some(kept.clone()));
+        }
+        let row: Option<(String, String)> =
+            sqlx::query_as(sql::ONE).bind(delivery.to_string()).fetch_optional(tx).await?;
+        let kept = |(summary, verdicts): (String, String)| {
+            Kept { delivery, summary, verdicts: Arc::new(sql::decoded(&verdicts)) }
+        };
+        Ok(row.map(kept))
+    }
+
+    /// Adds a row: a new delivery, or with `first` another one of an earlier delivery's push. `first` also says
+    /// whether it is the first with its body.
+    fn insert(&mut self, incoming: &Incoming, first: Option<(&Kept, bool)>) -> Kept {
+        let delivery = DeliveryId::new(uuid::Uuid::now_v7());
+        let matched = incoming.verdicts.iter().any(|verdict| verdict.matched);
+        let new_body = first.is_none_or(|(_, new_body)| new_body);
+        let body_key = incoming.body_key().filter(|_| new_body);
+        let kept = match first {
+            Some((kept, _)) => kept.clone(),
+            None => {
+                let (summary, verdicts) = (incoming.summary.clone(), Arc::new(incoming.verdicts.clone()));
+                Kept { delivery, summary, verdicts }
+            }
+        };
+        if let Some(body) = &body_key {
+            self.by_body.insert(body.clone(), kept.delivery);
+        }
+        self.by_key.insert(incoming.key.clone(), kept.clone());
+        self.fresh.insert(delivery, kept.clone());
+        self.inserts.push(Insert {
+            delivery,
+            hook: incoming.hook.map(|hook| hook.to_string()),
+            key: incoming.key.clone(),
+            body: incoming.digest.clone(),
+            body_key,
+            received_at: self.now.micros(),
+            headers: incoming.headers.clone(),
+            // The body is in the first one's row.
+            sealed: if new_body { hex::encode(&incoming.sealed) } else { String::new() },
+            original: first.map(|(kept, _)| kept.delivery),
+            state: if matched && first.is_none() { "stored" } else { "unmatched" },
+            summary: incoming.summary.clone(),
+            verdicts: match first {
+                Some(_) => "[]".to_owned(),
+                None => json!(incoming.verdicts).to_string(),
+            },
+        });
+        kept
+    }
+
+    async fn write(self, tx: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        if !self.inserts.is_empty() {
+            let rows = serde_json::to_string(&self.inserts).map_err(|e| sqlx::Error::Encode(e.into()))?;
+            sqlx::query(sql::INSERT).bind(rows).execute(&mut *tx).await?;
+        }
+        if !self.changed.is_empty() {
+            let state = |key: &RefKey| {
+                let state = self.states.get(key)?;
+                let text = serde_json::to_string(state).ok()?;
+                Some(json!({ "repository": key.0, "reference": key.1, "sha": state.head, "state": text }))
+            };
+            let rows: Vec<_> = self.changed.keys().filter_map(state).collect();
+            sqlx::query(sql::PUT_STATES).bind(json!(rows).to_string()).execute(&mut *tx).await?;
+        }
+        if !self.matched.is_empty() {
+            let rows: Vec<_> = self.matched.iter().map(|delivery| json!({ "delivery": delivery })).collect();
+            sqlx::query(sql::MATCHED).bind(json!(rows).to_string()).execute(&mut *tx).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Incoming {
+    /// What a replay of a push is recognised by. Other bodies may come as often as they like.
+    fn body_key(&self) -> Option<String> {
+        let hook = self.hook.filter(|_| self.to.is_some())?;
+        Some(format!("{hook}/{}", self.digest))
+    }
+
+    fn ref_key(&self) -> Option<RefKey> {
+        let to = self.to.as_ref()?;
+        Some((to.repository.as_str().to_owned(), to.push.reference.clone()))
+    }
+
+    fn without_verdicts(&self) -> Self {
+        Self { verdicts: Vec::new(), ..self.clone() }
+    }
+}
+
+impl Asked {
+    fn ref_key(&self) -> RefKey {
+        (self.repository.as_str().to_owned(), self.reference.clone())
+    }
+}

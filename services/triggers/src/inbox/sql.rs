@@ -1,0 +1,143 @@
+//! The inbox's tables and statements, in what both databases speak.
+
+use serde::de::DeserializeOwned;
+use shipway_contracts::v1;
+use shipway_events::{DeliveryId, Timestamp, delivery::Verdict};
+use sqlx::FromRow;
+
+/// `key` is the hook and its sender's id of the delivery; `body_key` the hook and the body's digest, on the first
+/// delivery of a push only. Ids grow with time, so `delivery` is the order of arrival.
+pub(super) const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS inbox (
+        delivery TEXT PRIMARY KEY,
+        hook TEXT,
+        key TEXT NOT NULL UNIQUE,
+        body TEXT NOT NULL,
+        body_key TEXT,
+        received_at BIGINT NOT NULL,
+        headers TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        original TEXT,
+        state TEXT NOT NULL,
+        summary TEXT NOT NULL,
+        verdicts TEXT NOT NULL
+    )",
+    "CREATE INDEX IF NOT EXISTS inbox_body ON inbox (body_key) WHERE body_key IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS inbox_to_match ON inbox (delivery) WHERE state = 'stored'",
+    "CREATE TABLE IF NOT EXISTS branch_heads (
+        repository TEXT NOT NULL,
+        reference TEXT NOT NULL,
+        sha TEXT,
+        state TEXT NOT NULL,
+        PRIMARY KEY (repository, reference)
+    )",
+    "CREATE TABLE IF NOT EXISTS asked_repositories (
+        repository TEXT PRIMARY KEY,
+        first_asked_at BIGINT NOT NULL
+    )",
+];
+
+pub(super) const SAME_KEY: &str = "
+    SELECT i.key, COALESCE(o.delivery, i.delivery), COALESCE(o.summary, i.summary),
+           COALESCE(o.verdicts, i.verdicts)
+    FROM json_each($1) AS w
+    JOIN inbox AS i ON i.key = w.value->>'key'
+    LEFT JOIN inbox AS o ON o.delivery = i.original";
+
+pub(super) const SAME_BODY: &str = "
+    SELECT i.body_key, COALESCE(i.original, i.delivery)
+    FROM json_each($1) AS w
+    JOIN inbox AS i ON i.body_key = w.value->>'body'
+    WHERE i.received_at >= $2
+    ORDER BY i.delivery";
+
+pub(super) const STATES: &str = "
+    SELECT h.repository, h.reference, h.state
+    FROM json_each($1) AS w
+    JOIN branch_heads AS h ON h.repository = w.value->>'repository' AND h.reference = w.value->>'reference'";
+
+pub(super) const ONE: &str = "SELECT summary, verdicts FROM inbox WHERE delivery = $1";
+
+pub(super) const INSERT: &str = "
+    INSERT INTO inbox (delivery, hook, key, body, body_key, received_at, headers, sealed, original, state,
+                       summary, verdicts)
+    SELECT value->>'delivery', value->>'hook', value->>'key', value->>'body', value->>'body_key',
+           CAST(value->>'received_at' AS BIGINT), value->>'headers', unhex(value->>'sealed'),
+           value->>'original', value->>'state', value->>'summary', value->>'verdicts'
+    FROM json_each($1)";
+
+pub(super) const PUT_STATES: &str = "
+    INSERT INTO branch_heads (repository, reference, sha, state)
+    SELECT value->>'repository', value->>'reference', value->>'sha', value->>'state'
+    FROM json_each($1) WHERE true
+    ON CONFLICT (repository, reference) DO UPDATE SET sha = excluded.sha, state = excluded.state";
+
+pub(super) const MATCHED: &str = "
+    UPDATE inbox SET state = 'matched'
+    WHERE delivery IN (SELECT value->>'delivery' FROM json_each($1))";
+
+pub(super) const LOOKED_AT: &str = "
+    INSERT INTO asked_repositories (repository, first_asked_at) VALUES ($1, $2)
+    ON CONFLICT (repository) DO NOTHING";
+
+pub(super) const FIRST_LOOK: &str = "SELECT first_asked_at FROM asked_repositories WHERE repository = $1";
+
+pub(super) const REFS: &str = "SELECT reference, state FROM branch_heads WHERE repository = $1";
+
+pub(super) const TO_MATCH: &str = "
+    SELECT delivery, hook, body, summary, verdicts FROM inbox
+    WHERE state = 'stored' ORDER BY delivery LIMIT $1";
+
+pub(super) const LIST: &str = "
+    SELECT i.delivery, i.hook, i.received_at, i.state, i.summary, i.verdicts, i.original
+    FROM inbox AS i WHERE i.delivery < $1 ORDER BY i.delivery DESC LIMIT $2";
+
+pub(super) const FORGET: &str = "
+    DELETE FROM inbox WHERE delivery IN (
+        SELECT delivery FROM inbox WHERE received_at < $1 AND state <> 'stored' ORDER BY delivery LIMIT 1000)";
+
+#[derive(FromRow)]
+pub(super) struct Listed {
+    delivery: String,
+    hook: Option<String>,
+    received_at: i64,
+    state: String,
+    summary: String,
+    verdicts: String,
+    original: Option<String>,
+}
+
+impl Listed {
+    pub(super) fn shown(self) -> v1::Delivery {
+        let id: Option<DeliveryId> = self.delivery.parse().ok();
+        let verdicts: Vec<Verdict> = decoded(&self.verdicts);
+        let verdict = |verdict: Verdict| v1::Verdict {
+            run: id.and_then(|id| verdict.run(id)).map(|run| run.to_string()).unwrap_or_default(),
+            flow: verdict.flow.to_string(),
+            path: verdict.path,
+            trigger: verdict.trigger,
+            matched: verdict.matched,
+            reason: verdict.reason,
+        };
+        let summary = match &self.original {
+            Some(original) => format!("{} (the same as delivery {original})", self.summary),
+            None => self.summary,
+        };
+        v1::Delivery {
+            id: self.delivery,
+            hook: self.hook.unwrap_or_default(),
+            received_at: Timestamp::from_micros(self.received_at).to_string(),
+            state: self.state,
+            summary,
+            verdicts: verdicts.into_iter().map(verdict).collect(),
+        }
+    }
+}
+
+/// What this service wrote itself as JSON. Damage is said, and reads as nothing known.
+pub(super) fn decoded<T: DeserializeOwned + Default>(json: &str) -> T {
+    serde_json::from_str(json).unwrap_or_else(|error| {
+        tracing::error!(%error, "a row of the inbox is damaged");
+        T::default()
+    })
+}

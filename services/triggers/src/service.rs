@@ -1,0 +1,184 @@
+//! The triggers service: built, started and stopped as a whole.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use axum::Router;
+use shipway_contracts::{Channel, v1::triggers_server::TriggersServer};
+use shipway_eventing::{Durable, DurableError, Feed, Log};
+use shipway_events::HookId;
+use tokio::task::JoinHandle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    api::Api,
+    hooks::{self, HookCache},
+    http::{self, Ingress},
+    inbox::Inbox,
+    limits::{Buckets, Rate},
+    matcher,
+    reconcile::Reconciler,
+    sealer::{KeyError, Sealer},
+};
+
+/// How often old deliveries are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
+
+/// What the service stands on.
+pub struct Deps {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// The log's feed.
+    pub feed: Feed,
+    /// The log's durable tables.
+    pub durable: Durable,
+    /// Where hooks and triggers are asked for: the pipelines service (`ProjectHome`).
+    pub home: Channel,
+    /// The folder of keys (`keys/`); the inbox' key is in it, and made if it is missing.
+    pub keys: PathBuf,
+    /// A folder for what is fetched for a moment.
+    pub scratch: PathBuf,
+    /// Settings.
+    pub config: Config,
+}
+
+/// Settings of the service.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The largest body in bytes.
+    pub max_body: usize,
+    /// How much each hook may send; none: no limit.
+    pub rate: Option<Rate>,
+    /// How often repositories are asked for pushes that nobody told of; none: never.
+    pub reconcile_every: Option<Duration>,
+    /// How long a repository may take to answer.
+    pub ask_time: Duration,
+    /// How long deliveries are kept; not below 30 days, in which replays are recognised.
+    pub retention: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_body: 1024 * 1024,
+            rate: Some(Rate::default()),
+            reconcile_every: Some(Duration::from_secs(300)),
+            ask_time: Duration::from_secs(20),
+            retention: Duration::from_secs(90 * 24 * 3600),
+        }
+    }
+}
+
+/// Why the service could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The key of the inbox is missing or damaged.
+    #[error("the inbox cannot be encrypted")]
+    Key(#[from] KeyError),
+    /// The inbox's tables could not be made.
+    #[error("the inbox could not be opened")]
+    Inbox(#[from] DurableError),
+}
+
+/// The running service.
+pub struct Service {
+    ingress: Arc<Ingress>,
+    inbox: Inbox,
+    tasks: TaskTracker,
+}
+
+/// Starts the service; it stops when `shutdown` is cancelled.
+///
+/// # Errors
+/// See [`StartError`]. The home of the hooks may be away: then deliveries are answered with 503 until it is there.
+pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, StartError> {
+    let Deps { log, feed, durable, home, keys, scratch, config } = deps;
+    let sealer = Arc::new(Sealer::open(&keys)?);
+    let inbox = Inbox::open(durable, Arc::clone(&log)).await?;
+    let (hooks, listen, ask) = hooks::keep(feed, home);
+    let buckets = Arc::new(Buckets::new(config.rate));
+    let tasks = TaskTracker::new();
+    spawn(&tasks, &shutdown, listen);
+    spawn(&tasks, &shutdown, ask);
+    spawn(&tasks, &shutdown, prune(hooks.clone(), Arc::clone(&buckets)));
+    spawn(&tasks, &shutdown, forget(inbox.clone(), Arc::clone(&log), config.retention));
+    tasks.spawn(matcher::run(inbox.clone(), Arc::clone(&log), shutdown.clone()));
+    if let Some(every) = config.reconcile_every {
+        let reconciler = Reconciler {
+            hooks: hooks.clone(),
+            inbox: inbox.clone(),
+            log: Arc::clone(&log),
+            sealer: Arc::clone(&sealer),
+            every,
+            limit: config.ask_time,
+            scratch,
+        };
+        spawn(&tasks, &shutdown, reconciler.run(shutdown.clone()));
+    }
+    tasks.close();
+    let (max_body, ask_time) = (config.max_body, config.ask_time.min(Duration::from_secs(5)));
+    let ingress = Ingress { hooks, inbox: inbox.clone(), sealer, log, buckets, max_body, ask_time };
+    Ok(Service { ingress: Arc::new(ingress), inbox, tasks })
+}
+
+impl Service {
+    /// The ingress: `/hooks/…`.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        http::router(Arc::clone(&self.ingress))
+    }
+
+    /// The gRPC contract.
+    #[must_use]
+    pub fn triggers_server(&self) -> TriggersServer<Api> {
+        TriggersServer::new(Api { inbox: self.inbox.clone() })
+    }
+
+    /// Waits, once the token given at the start is cancelled, until everything in the background has ended.
+    pub async fn stopped(&self) {
+        self.tasks.wait().await;
+    }
+}
+
+/// Runs until it ends or the service stops, whichever is first.
+fn spawn(tasks: &TaskTracker, shutdown: &CancellationToken, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    let shutdown = shutdown.clone();
+    tasks.spawn(async move {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = task => {}
+        }
+    })
+}
+
+/// Forgets the buckets of hooks that went away.
+async fn prune(hooks: HookCache, buckets: Arc<Buckets>) {
+    let mut known = hooks.watch();
+    while known.changed().await.is_ok() {
+        let hooks = known.borrow_and_update().clone();
+        if let Some(hooks) = hooks {
+            let ids = hooks.ids();
+            buckets.keep_only(|hook: HookId| ids.contains(&hook));
+        }
+    }
+}
+
+async fn forget(inbox: Inbox, log: Arc<dyn Log>, retention: Duration) {
+    let retention = retention.max(crate::domain::heads::MEMORY);
+    let mut rounds = tokio::time::interval(FORGET_EVERY);
+    loop {
+        rounds.tick().await;
+        let age = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
+        let before = shipway_events::Timestamp::from_micros(log.now().micros().saturating_sub(age));
+        loop {
+            match inbox.forget(before).await {
+                Ok(0) => break,
+                Ok(gone) => tracing::info!(gone, "old deliveries were forgotten"),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "old deliveries could not be forgotten");
+                    break;
+                }
+            }
+        }
+    }
+}
