@@ -87,7 +87,15 @@ impl Round {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        fs,
+        path::Path,
+    };
+
+    use shipway_documents::resources::{Declared, parse_declarations};
+    use shipway_events::project::ResourceKind;
+    use shipway_nodes::{PreviousStage, StageContext, validate_flow};
 
     use super::*;
 
@@ -102,6 +110,45 @@ mod tests {
     fn the_project_names_the_repository() {
         let text = project("file:///tmp/a b/shop.git");
         assert!(text.contains("  REPOSITORY: \"file:///tmp/a b/shop.git\"\n"), "{text}");
+    }
+
+    #[test]
+    fn the_project_is_declared_as_documents_want_it() {
+        let text = project("file:///srv/shop.git");
+        let document = shipway_documents::parse("shop.yaml", &text).unwrap();
+        let declared = parse_declarations(&document).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        assert!(!declared.warnings.has_errors() && declared.warnings.is_empty(), "{:#?}", declared.warnings);
+        let kinds: BTreeMap<String, ResourceKind> = declared
+            .all
+            .iter()
+            .filter_map(|one| match &one.declared {
+                Declared::Resource(kind) => Some((one.slug.clone(), *kind)),
+                Declared::Project | Declared::Pipeline(_) => None,
+            })
+            .collect();
+        let build_services: BTreeSet<String> =
+            kinds.iter().filter(|(_, kind)| **kind == ResourceKind::BuildService).map(|(slug, _)| slug.clone()).collect();
+        let mut previous = None;
+        for declaration in &declared.all {
+            let Declared::Pipeline(pipeline) = &declaration.declared else { continue };
+            for stage in &pipeline.stages {
+                let members: BTreeMap<_, _> =
+                    stage.members.iter().map(|member| (member.slug.clone(), kinds[&member.slug])).collect();
+                let context = StageContext {
+                    stage: stage.name.clone(),
+                    project: Some("shop".to_owned()),
+                    members: members.clone(),
+                    previous: previous.take(),
+                    build_services: build_services.clone(),
+                    ..StageContext::default()
+                };
+                let flow = &stage.flow.as_ref().expect("every stage of the demo has a flow").flow;
+                let problems = validate_flow(flow, &context);
+                assert!(problems.is_empty(), "{}: {problems:#?}", stage.name);
+                previous = Some(PreviousStage { stage: stage.name.clone(), members });
+            }
+        }
+        assert!(previous.is_some(), "the demo has a pipeline");
     }
 
     #[test]
