@@ -87,15 +87,9 @@ impl Round {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        collections::{BTreeMap, BTreeSet},
-        fs,
-        path::Path,
-    };
+    use std::{fs, path::Path};
 
     use shipway_documents::resources::{Declared, parse_declarations};
-    use shipway_events::project::ResourceKind;
-    use shipway_nodes::{PreviousStage, StageContext, validate_flow};
 
     use super::*;
 
@@ -118,37 +112,16 @@ mod tests {
         let document = shipway_documents::parse("shop.yaml", &text).unwrap();
         let declared = parse_declarations(&document).unwrap_or_else(|problems| panic!("{problems:#?}"));
         assert!(!declared.warnings.has_errors() && declared.warnings.is_empty(), "{:#?}", declared.warnings);
-        let kinds: BTreeMap<String, ResourceKind> = declared
-            .all
-            .iter()
-            .filter_map(|one| match &one.declared {
-                Declared::Resource(kind) => Some((one.slug.clone(), *kind)),
-                Declared::Project | Declared::Pipeline(_) => None,
-            })
-            .collect();
-        let build_services: BTreeSet<String> =
-            kinds.iter().filter(|(_, kind)| **kind == ResourceKind::BuildService).map(|(slug, _)| slug.clone()).collect();
-        let mut previous = None;
-        for declaration in &declared.all {
-            let Declared::Pipeline(pipeline) = &declaration.declared else { continue };
-            for stage in &pipeline.stages {
-                let members: BTreeMap<_, _> =
-                    stage.members.iter().map(|member| (member.slug.clone(), kinds[&member.slug])).collect();
-                let context = StageContext {
-                    stage: stage.name.clone(),
-                    project: Some("shop".to_owned()),
-                    members: members.clone(),
-                    previous: previous.take(),
-                    build_services: build_services.clone(),
-                    ..StageContext::default()
-                };
-                let flow = &stage.flow.as_ref().expect("every stage of the demo has a flow").flow;
-                let problems = validate_flow(flow, &context);
-                assert!(problems.is_empty(), "{}: {problems:#?}", stage.name);
-                previous = Some(PreviousStage { stage: stage.name.clone(), members });
-            }
+        for one in declared.all.iter().filter(|one| !matches!(one.declared, Declared::Project)) {
+            assert_eq!(one.project.as_deref(), Some("shop"), "{}", one.slug);
         }
-        assert!(previous.is_some(), "the demo has a pipeline");
+        let flows = declared.all.iter().filter_map(|one| match &one.declared {
+            Declared::Pipeline(pipeline) => {
+                Some(pipeline.stages.iter().filter(|stage| stage.flow.is_some()).count())
+            }
+            Declared::Project | Declared::Resource(_) => None,
+        });
+        assert_eq!(flows.collect::<Vec<_>>(), [3]);
     }
 
     #[test]
