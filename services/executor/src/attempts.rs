@@ -102,7 +102,8 @@ impl Executor {
         let folder = make.map_err(|source| OpenError::Folder { folder, source })?;
         let options = ProcessOptions { listen: config.listen, namespaces: config.namespaces };
         let runtime = ProcessRuntime::open(&config.data, &config.binary, options).await?;
-        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?;
+        let http =
+            reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?;
         let host = Host {
             logs: NodeLogs::new(folder.join("logs")),
             blobs: config.blobs.clone(),
