@@ -1,0 +1,8 @@
+//! The triggers service as others meet it: over a real log, with real Git repositories.
+
+mod flow_hook;
+mod ingress;
+mod post_receive;
+mod reconcile;
+mod rules;
+mod support;
