@@ -32,7 +32,7 @@ const OPEN: &str = "SELECT run FROM runs_1 WHERE ended = 0 OR trailing > 0 ORDER
 const BY_START: &str = "SELECT run FROM runs_1 WHERE run >= $1 AND run < $2 ORDER BY run LIMIT 2";
 const LATEST: &str = "SELECT run FROM runs_1 WHERE ($1 = '' OR status = $1) ORDER BY position DESC LIMIT 1";
 const LIST: &str = "SELECT run, project, flow, path, name, description, flow_version, origin, status, reason, created, ended,
-    position FROM runs_1
+    position, triggers FROM runs_1
     WHERE position < $1 AND ($2 = '' OR path = $2) AND ($3 = '' OR status = $3) AND ($4 = '' OR project = $4)
     ORDER BY position DESC LIMIT $5";
 const DEPLOYED: &str = "SELECT d.project, d.slug, d.run, d.at, d.digest, d.build, d.service, d.commit_sha, d.branch
@@ -168,6 +168,7 @@ fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
         ended_at: present::text(ended),
         reason: row.try_get("reason")?,
         position: row.try_get::<i64, _>("position")?.cast_unsigned(),
+        triggers_json: row.try_get("triggers")?,
         ..Run::default()
     })
 }

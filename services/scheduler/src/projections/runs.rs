@@ -5,6 +5,8 @@ use shipway_eventing::feed::{HandleError, Projection};
 use shipway_events::{RawEvent, StreamEvent, run};
 use sqlx::AnyConnection;
 
+use crate::run::present;
+
 /// The read model of runs.
 pub(super) struct Runs;
 
@@ -13,15 +15,15 @@ const SCHEMA: &[&str] = &[
         run TEXT PRIMARY KEY, project TEXT NOT NULL, flow TEXT NOT NULL, path TEXT NOT NULL, name TEXT NOT NULL,
         description TEXT NOT NULL, flow_version BIGINT NOT NULL, origin TEXT NOT NULL, status TEXT NOT NULL,
         reason TEXT NOT NULL, created BIGINT NOT NULL, ended BIGINT NOT NULL, trailing BIGINT NOT NULL,
-        position BIGINT NOT NULL)",
+        position BIGINT NOT NULL, triggers TEXT NOT NULL)",
     "CREATE INDEX runs_1_position ON runs_1 (position)",
     "CREATE INDEX runs_1_path ON runs_1 (path, position)",
     "CREATE INDEX runs_1_open ON runs_1 (position) WHERE ended = 0 OR trailing > 0",
 ];
 
 const START: &str = "INSERT INTO runs_1 (run, project, flow, path, name, description, flow_version, origin, status,
-        reason, created, ended, trailing, position)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', '', $9, 0, 0, $10)";
+        reason, created, ended, trailing, position, triggers)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', '', $9, 0, 0, $10, $11)";
 const TRAIL: &str = "UPDATE runs_1 SET trailing = trailing + $2 WHERE run = $1";
 const END: &str = "UPDATE runs_1 SET status = $2, reason = $3, ended = $4 WHERE run = $1";
 
@@ -67,6 +69,7 @@ impl Projection for Runs {
                         .bind(format!("{:?}", started.origin).to_lowercase())
                         .bind(raw.at.micros())
                         .bind(raw.position.cast_signed())
+                        .bind(present::json(&started.plan.triggers))
                         .execute(&mut *tables)
                         .await?;
                 }

@@ -26,7 +26,7 @@ pub(crate) fn run(state: &RunState, position: Position) -> v1::Run {
         reason: reason.unwrap_or_default(),
         nodes,
         position,
-        triggers_json: if started.plan.triggers.is_empty() { String::new() } else { json(&started.plan.triggers) },
+        triggers_json: json(&started.plan.triggers),
     }
 }
 
@@ -79,8 +79,9 @@ fn summary(plan: &PlanNode) -> String {
     }
 }
 
-fn json(map: &Map<String, Value>) -> String {
-    serde_json::to_string(map).unwrap_or_default()
+/// A map as JSON; nothing for an empty one.
+pub(crate) fn json(map: &Map<String, Value>) -> String {
+    if map.is_empty() { String::new() } else { serde_json::to_string(map).unwrap_or_default() }
 }
 
 pub(crate) fn text(at: Option<Timestamp>) -> String {
