@@ -73,7 +73,7 @@ impl<'a> Checker<'a, '_> {
         for reference in expr::references(&node.spec, &spec_at) {
             let is_payload =
                 |place: &&str| pointer::is_within(&reference.pointer, &format!("{spec_at}{place}"));
-            let steers = !payload.iter().any(|place| is_payload(place));
+            let steers = !payload.iter().any(is_payload);
             self.reference(node, path, &reference, steers);
         }
         for (name, value) in [("skipNodeExecution", &node.skip), ("timeoutDuration", &node.timeout)] {
