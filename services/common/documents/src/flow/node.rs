@@ -1,6 +1,6 @@
 //! The nodes of a flow: the envelope that every kind has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use shipway_events::{
@@ -92,7 +92,7 @@ pub(super) fn read_root(spec: &Value, triggers: &[Trigger], problems: &mut Probl
     }
     let mut taken: BTreeSet<String> = triggers.iter().map(|trigger| trigger.reference.clone()).collect();
     claim_given(&root, &mut taken, triggers, problems);
-    make_names(&mut root, &mut taken);
+    make_names(&mut root, &mut taken, &mut BTreeMap::new());
     Some(root)
 }
 
@@ -244,17 +244,22 @@ fn claim_given(node: &Node, taken: &mut BTreeSet<String>, triggers: &[Trigger], 
     }
 }
 
-/// Names for nodes without one: kind and target, numbered from the second on.
-fn make_names(node: &mut Node, taken: &mut BTreeSet<String>) {
+/// Names for nodes without one: kind and target, numbered from the second on. `counts` is how many were made of
+/// each so far.
+fn make_names(node: &mut Node, taken: &mut BTreeSet<String>, counts: &mut BTreeMap<String, u32>) {
     if !node.named {
         let base = base_name(node);
-        let numbered = (2..).map(|n| format!("{base}-{n}"));
-        let free = std::iter::once(base.clone()).chain(numbered).find(|name| !taken.contains(name));
-        node.reference = free.unwrap_or(base);
-        taken.insert(node.reference.clone());
+        let count = counts.entry(base.clone()).or_insert(1);
+        let mut name = base.clone();
+        while taken.contains(&name) {
+            *count += 1;
+            name = format!("{base}-{count}");
+        }
+        taken.insert(name.clone());
+        node.reference = name;
     }
     for child in &mut node.children {
-        make_names(child, taken);
+        make_names(child, taken, counts);
     }
 }
 

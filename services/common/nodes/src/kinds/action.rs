@@ -197,10 +197,11 @@ impl Kind for Action {
     fn outputs(&self, spec: &Value) -> Outputs {
         match (literal(spec, "/kind"), literal(spec, "/spec/type")) {
             (Some("Job"), Some("execute")) => {
-                Outputs::of(&["id", "runName", "jobId"], &["status", "concluded", "exitCode"])
+                Outputs::of(&["id", "runName", "jobId"], &["status", "concluded"])
             }
-            (_, Some("execute")) => Outputs::of(&["id"], &["status", "exitCode"]),
-            _ => Outputs::of(&["id"], &["status"]),
+            (_, Some("execute")) => Outputs::of(&[], &["status", "output"]),
+            (_, Some("restore")) => Outputs::of(&["id", "addonId"], &["status"]),
+            _ => Outputs::default(),
         }
     }
 

@@ -46,7 +46,7 @@ impl Kind for Addon {
     }
 
     fn outputs(&self, _spec: &Value) -> Outputs {
-        Outputs::of(&["id"], &["status"])
+        Outputs::of(&["id"], &["status", "port"])
     }
 
     fn step(&self, spec: &Value, ctx: &StepContext<'_>) -> Result<Step, NodeError> {

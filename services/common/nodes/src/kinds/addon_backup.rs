@@ -83,7 +83,7 @@ impl Kind for AddonBackup {
     }
 
     fn outputs(&self, _spec: &Value) -> Outputs {
-        Outputs::of(&["id", "name", "addonId"], &["status", "digest", "config.size", "config.addonVersion"])
+        Outputs::of(&["id", "name", "addonId"], &["status", "type"])
     }
 
     fn may_be_detached(&self) -> bool {

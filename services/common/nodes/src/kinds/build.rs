@@ -145,8 +145,8 @@ impl Kind for Build {
 
     fn outputs(&self, spec: &Value) -> Outputs {
         let mut outputs = Outputs::of(
-            &["id", "branch", "nfObjectId", "internalId"],
-            &["status", "concluded", "success", "digest"],
+            &["id", "branch", "nfObjectId"],
+            &["status", "concluded", "success", "createdAt", "digest", "reused"],
         );
         // A commit that is asked for is known at once, the branch's newest when it has been looked up.
         let asked = spec.get("sha").is_some_and(|sha| sha != "");

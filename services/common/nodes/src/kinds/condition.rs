@@ -8,7 +8,7 @@ use shipway_events::{project::ResourceKind, run::NodeError};
 
 use super::{literal, named};
 use crate::{
-    Kind, Outputs, Role, Shape, Step, StepContext, Use, UseKind, Validation,
+    Kind, Role, Shape, Step, StepContext, Use, UseKind, Validation,
     shape::Config,
     step::{codes, fail, read},
     workload,
@@ -141,10 +141,6 @@ impl Kind for Condition {
             _ => None,
         };
         found.into_iter().collect()
-    }
-
-    fn outputs(&self, _spec: &Value) -> Outputs {
-        Outputs::of(&[], &["status"])
     }
 
     fn step(&self, spec: &Value, ctx: &StepContext<'_>) -> Result<Step, NodeError> {

@@ -121,7 +121,7 @@ impl Kind for JobRun {
     }
 
     fn outputs(&self, _spec: &Value) -> Outputs {
-        Outputs::of(&["id", "runName", "jobId"], &["status", "concluded", "exitCode"])
+        Outputs::of(&["id", "runName", "jobId"], &["status", "concluded"])
     }
 
     fn may_be_detached(&self) -> bool {

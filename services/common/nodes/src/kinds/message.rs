@@ -11,7 +11,7 @@ use super::{
     literal,
 };
 use crate::{
-    Kind, Outputs, Shape, Step, StepContext, Validation,
+    Kind, Shape, Step, StepContext, Validation,
     shape::Config,
     step::{codes, fail, read},
     workload,
@@ -91,10 +91,6 @@ impl Kind for Message {
                 "start it with `http://` or `https://`",
             );
         }
-    }
-
-    fn outputs(&self, _spec: &Value) -> Outputs {
-        Outputs::of(&[], &["status"])
     }
 
     fn step(&self, spec: &Value, _ctx: &StepContext<'_>) -> Result<Step, NodeError> {

@@ -124,7 +124,7 @@ impl Kind for Release {
     }
 
     fn outputs(&self, _spec: &Value) -> Outputs {
-        Outputs::of(&["id", "digest", "build", "commit", "branch", "service"], &["status"])
+        Outputs::of(&["id", "digest", "sha", "branch", "buildId", "ports.*"], &[])
     }
 
     fn may_be_detached(&self) -> bool {

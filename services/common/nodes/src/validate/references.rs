@@ -1,6 +1,6 @@
 //! Whether every name in an expression stands for something that is known by then.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use shipway_documents::{
     Problem, Problems,
@@ -22,13 +22,12 @@ pub(super) fn check(flow: &Flow, known: &Known, problems: &mut Problems) {
     for (name, secret) in &known.arguments {
         *arguments.entry(name).or_default() |= secret;
     }
-    let mut checker = Checker {
-        all: flow.nodes().iter().map(|placed| (placed.node.reference.as_str(), placed.node)).collect(),
-        triggers: triggers(flow),
-        arguments,
-        problems,
-    };
-    checker.visit(&flow.root, &mut BTreeSet::new());
+    let mut checker =
+        Checker { root: &flow.root, all: BTreeMap::new(), triggers: triggers(flow), arguments, problems };
+    checker.find(&flow.root, Vec::new());
+    for (path, node) in checker.all.values().cloned().collect::<Vec<_>>() {
+        checker.node(node, &path);
+    }
 }
 
 /// The values of each trigger.
@@ -49,7 +48,9 @@ fn triggers(flow: &Flow) -> BTreeMap<&str, Outputs> {
 }
 
 struct Checker<'a, 'p> {
-    all: BTreeMap<&'a str, &'a Node>,
+    root: &'a Node,
+    /// The way to each node: the places among siblings from the root on.
+    all: BTreeMap<&'a str, (Vec<usize>, &'a Node)>,
     triggers: BTreeMap<&'a str, Outputs>,
     /// Whether each is secret.
     arguments: BTreeMap<&'a str, bool>,
@@ -57,44 +58,51 @@ struct Checker<'a, 'p> {
 }
 
 impl<'a> Checker<'a, '_> {
-    /// Checks a node when the nodes in `before` have run, and adds those that have run after it.
-    fn visit(&mut self, node: &'a Node, before: &mut BTreeSet<&'a str>) {
+    fn find(&mut self, node: &'a Node, path: Vec<usize>) {
+        for (n, child) in node.children.iter().enumerate() {
+            let mut path = path.clone();
+            path.push(n);
+            self.find(child, path);
+        }
+        self.all.insert(&node.reference, (path, node));
+    }
+
+    fn node(&mut self, node: &'a Node, path: &[usize]) {
         let payload = find(&node.kind).map(|kind| kind.payload()).unwrap_or_default();
         let spec_at = node.spec_pointer();
         for reference in expr::references(&node.spec, &spec_at) {
-            let steers = !payload
-                .iter()
-                .any(|path| pointer::is_within(&reference.pointer, &format!("{spec_at}{path}")));
-            self.reference(node, &reference, before, steers);
+            let is_payload =
+                |place: &&str| pointer::is_within(&reference.pointer, &format!("{spec_at}{place}"));
+            let steers = !payload.iter().any(is_payload);
+            self.reference(node, path, &reference, steers);
         }
         for (name, value) in [("skipNodeExecution", &node.skip), ("timeoutDuration", &node.timeout)] {
             let at = pointer::join(&node.pointer, name);
             for reference in value.iter().flat_map(|value| expr::references(value, &at)) {
-                self.reference(node, &reference, before, true);
+                self.reference(node, path, &reference, true);
             }
         }
-        if order(&node.spec) == Some(Order::Parallel) {
-            let mut after = before.clone();
-            for child in &node.children {
-                let mut branch = before.clone();
-                self.visit(child, &mut branch);
-                after.append(&mut branch);
-            }
-            *before = after;
-        } else {
-            for child in &node.children {
-                self.visit(child, before);
-            }
-        }
-        before.insert(&node.reference);
     }
 
-    fn reference(&mut self, node: &Node, reference: &Reference, before: &BTreeSet<&str>, steers: bool) {
+    /// Whether the node at `source` has always ended, or started, when the one at `path` has its turn: where their
+    /// ways part, the steps follow each other.
+    fn runs_before(&self, source: &[usize], path: &[usize]) -> bool {
+        let mut workflow = self.root;
+        for (a, b) in source.iter().zip(path) {
+            if a != b {
+                return a < b && order(&workflow.spec) != Some(Order::Parallel);
+            }
+            workflow = &workflow.children[*a];
+        }
+        false
+    }
+
+    fn reference(&mut self, node: &Node, path: &[usize], reference: &Reference, steers: bool) {
         match reference.root {
             Root::Args => self.argument(reference, steers),
             Root::Triggers => self.trigger(reference),
             Root::Refs if self.triggers.contains_key(reference.name.as_str()) => self.trigger(reference),
-            Root::Refs => self.output(node, reference, before),
+            Root::Refs => self.output(node, path, reference),
         }
     }
 
@@ -149,16 +157,16 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
-    fn output(&mut self, node: &Node, reference: &Reference, before: &BTreeSet<&str>) {
+    fn output(&mut self, node: &Node, path: &[usize], reference: &Reference) {
         let name = reference.name.as_str();
-        let Some(&source) = self.all.get(name) else {
+        let Some((source_path, source)) = self.all.get(name) else {
             let known: Vec<_> = self.all.keys().chain(self.triggers.keys()).copied().collect();
             let problem = error(reference, format!("no node or trigger is called `{name}`"));
             self.problems.push(problem.suggest(name, known));
             return;
         };
-        if !before.contains(name) {
-            self.problems.push(if std::ptr::eq(node, source) {
+        if !self.runs_before(source_path, path) {
+            self.problems.push(if std::ptr::eq(node, *source) {
                 error(reference, format!("`{name}` is this node itself"))
                     .help("name a node that runs before it")
             } else {

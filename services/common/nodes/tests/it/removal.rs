@@ -15,7 +15,7 @@ fn nodes_that_name_it_and_those_that_need_them_go() {
             {"kind": "Release", "ref": "web", "spec": {"type": "build", "origin": {"id": "builder"}, "target": {"id": "web-stage", "type": "service"}}},
         ]}},
         {"kind": "Message", "ref": "tell", "spec": {"kind": "RAW_WEBHOOK", "spec": {"webhookUrl": "http://x", "message": "${refs.migrate-run.id}"}}},
-        {"kind": "Noop", "ref": "after", "spec": {}, "skipNodeExecution": "${refs.tell.status}"},
+        {"kind": "Noop", "ref": "after", "spec": {}, "skipNodeExecution": "${refs.tell}"},
         {"kind": "Noop", "ref": "stays", "spec": {"outputs": {"x": "migrate"}}},
     ])))
     .unwrap();

@@ -41,8 +41,7 @@ fn build() {
     );
     assert_eq!(
         Value::Object(outputs_at_start(&work)),
-        json!({"id": "b-0190aaaabbbb000000fe-3", "branch": "main", "nfObjectId": "builder",
-               "internalId": "b-0190aaaabbbb000000fe-3", "sha": "0123456789abcdef0123456789abcdef01234567"})
+        json!({"id": "b-0190aaaabbbb000000fe-3", "branch": "main", "nfObjectId": "builder", "sha": "0123456789abcdef0123456789abcdef01234567"})
     );
     let Workload::Build(latest) = world.work("Build", json!({"id": "builder", "branch": "main", "sha": ""}))
     else {
@@ -320,4 +319,39 @@ fn job_run() {
         assert!(found.starts_with(expected), "{found}");
     }
     assert!(world.step("RunJob", json!({"jobId": "migrate"})).is_ok(), "the other name works");
+}
+
+#[test]
+fn what_is_known_at_the_start_is_what_the_kind_declares() {
+    let mut world = World::new();
+    for slug in ["web-dev", "migrate"] {
+        world.deployed.insert(slug.into(), artifact("b-1"));
+    }
+    for (kind, spec) in [
+        (
+            "Build",
+            json!({"id": "builder", "branch": "main", "sha": "0123456789abcdef0123456789abcdef01234567"}),
+        ),
+        (
+            "Release",
+            json!({"type": "deployment", "origin": {"id": "web-dev", "type": "service"}, "target": {"id": "web-dev", "type": "service"}}),
+        ),
+        ("JobRun", json!({"jobId": "migrate"})),
+        ("AddonBackup", json!({"addonId": "db"})),
+        ("Addon", json!({"addonId": "db"})),
+        (
+            "Action",
+            json!({"kind": "Job", "spec": {"type": "execute", "data": {"jobId": "migrate", "command": "x"}}}),
+        ),
+        ("Action", json!({"kind": "Service", "spec": {"type": "restart", "data": {"serviceId": "web-dev"}}})),
+        ("Noop", json!({"outputs": {"a": 1}})),
+    ] {
+        let known = outputs_at_start(&world.work(kind, spec.clone()));
+        let mut known: Vec<_> = known.keys().cloned().collect();
+        let outputs = shipway_nodes::find(kind).unwrap().outputs(&spec);
+        let mut declared: Vec<_> = outputs.always.iter().map(|path| path.replace(".*", "")).collect();
+        known.sort();
+        declared.sort();
+        assert_eq!(known, declared, "{kind}");
+    }
 }
