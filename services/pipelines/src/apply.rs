@@ -63,7 +63,12 @@ impl Shared {
         Err(busy())
     }
 
-    async fn answer(&self, intake: &Intake, done: &Done, problems: Vec<Problem>) -> Result<ApplyReply, Error> {
+    async fn answer(
+        &self,
+        intake: &Intake,
+        done: &Done,
+        problems: Vec<Problem>,
+    ) -> Result<ApplyReply, Error> {
         Ok(ApplyReply { hooks: self.made_hooks(done).await?, ..reply(intake, done, problems) })
     }
 }

@@ -7,9 +7,7 @@ use shipway_eventing::{
     log::{AppendError, Expected, Item, Log, Write},
     views::Views,
 };
-use shipway_events::{
-    CommandId, Meta, Position, ProjectId, StreamEvent, StreamName, Version, org, project,
-};
+use shipway_events::{CommandId, Meta, Position, ProjectId, StreamEvent, StreamName, Version, org, project};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -202,13 +200,18 @@ pub(crate) fn decide_one(projects: &Projects, project: ProjectId, wish: &Command
 
 /// Somebody else kept changing the project.
 pub(crate) fn busy() -> Error {
-    Error::new(Code::Conflict, "the project was changed by others at the same time, again and again; try again")
+    Error::new(
+        Code::Conflict,
+        "the project was changed by others at the same time, again and again; try again",
+    )
 }
 
 /// A refusal, with the code of its first reason.
 pub(crate) fn refused(rejection: &Rejection) -> Error {
     let code = match rejection.refusals.first().map(|refusal| &refusal.why) {
-        Some(Why::NoSuchResource { .. } | Why::NoSuchPipeline { .. } | Why::NoSuchFlow { .. }) => Code::NotFound,
+        Some(Why::NoSuchResource { .. } | Why::NoSuchPipeline { .. } | Why::NoSuchFlow { .. }) => {
+            Code::NotFound
+        }
         Some(Why::BadArgumentName { .. }) => Code::BadRequest,
         _ => Code::FailedPrecondition,
     };

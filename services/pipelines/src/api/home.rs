@@ -88,7 +88,8 @@ impl Shared {
         let open = fences::check(&*self.log, project, run, fence, &names).await.map_err(fence_error)?;
         if let Open::Released(targets) = open {
             let head = self.log.head().await.map_err(|error| away(&error))?.position;
-            let last = is_last_release(&self.views, &targets, fence, head).await.map_err(|error| away(&error))?;
+            let last =
+                is_last_release(&self.views, &targets, fence, head).await.map_err(|error| away(&error))?;
             if !last {
                 return Err(fence_error(fences::Refused::Over { fence, run }.into()));
             }
