@@ -76,8 +76,9 @@ impl Validation<'_> {
     }
 }
 
-/// All that is wrong with a flow in its stage, sorted by place: unknown kinds and resources, members of other stages,
-/// references that cannot be resolved, values of the wrong type, secrets where they would steer.
+/// All that is wrong with a flow in its stage, sorted by place: unknown kinds and resources, members of
+/// other stages, references that cannot be resolved, values of the wrong type, secrets where they would
+/// steer.
 #[must_use]
 pub fn validate_flow(flow: &Flow, stage: &StageContext<'_>) -> Problems {
     validate_flow_with(flow, stage, &Known::default())
@@ -120,11 +121,11 @@ fn known_kind(node: &Node, problems: &mut Problems) -> Option<&'static dyn Kind>
     };
     if !known.is_allowed_in(DocumentType::Flow) {
         let help = if known.is_allowed_in(DocumentType::Template) {
-            format!("declare the `{name}` beside the flow, with `shipway apply`")
+            format!("declare the {name} beside the flow, with `shipway apply`")
         } else {
             format!("a release flow may hold {}", supported().join(", "))
         };
-        problems.push(Problem::error(&at, format!("a release flow cannot hold a `{name}`")).help(help));
+        problems.push(Problem::error(&at, format!("a release flow cannot hold `{name}` nodes")).help(help));
         return None;
     }
     let found = find(name);
@@ -140,7 +141,8 @@ fn envelope(kind: &dyn Kind, node: &Node, problems: &mut Problems) {
         let allowed = kind.conditions();
         if !allowed.contains(&condition.as_str()) {
             let at = pointer::join(&node.pointer, "condition");
-            let problem = Problem::error(at, format!("a `{}` cannot wait for `{condition}`", kind.name()));
+            let problem =
+                Problem::error(at, format!("`{}` nodes cannot wait for `{condition}`", kind.name()));
             problems.push(match allowed {
                 [] => problem.help("take `condition` away: it is done when it has ended"),
                 [one] => problem.help(format!("write `condition: {one}`")),

@@ -16,7 +16,7 @@ use shipway_events::project::ResourceKind;
 use crate::{
     Document, Problem, Problems,
     expr::{self, Lookup, Scope},
-    names, pointer,
+    names, pointer, with_article,
 };
 use collect::Collected;
 
@@ -35,7 +35,8 @@ pub struct Declaration {
     pub pointer: String,
     /// The slug of the project that it belongs to, if the document says so; none for projects.
     pub project: Option<String>,
-    /// The node's `spec`, resolved, unknown members kept; a pipeline's flows are resolved for `${template.…}` only.
+    /// The node's `spec`, resolved, unknown members kept; a pipeline's flows are resolved for
+    /// `${template.…}` only.
     pub spec: Value,
 }
 
@@ -71,12 +72,13 @@ pub struct Declarations {
     pub warnings: Problems,
 }
 
-/// Reads what a document declares: one node, a list of nodes (several YAML documents are one), or a team template whose
-/// steps are resource nodes. References between declared nodes and to the template's arguments are resolved.
+/// Reads what a document declares: one node, a list of nodes (several YAML documents are one), or a team
+/// template whose steps are resource nodes. References between declared nodes and to the template's
+/// arguments are resolved.
 ///
 /// # Errors
-/// All that is wrong, located and sorted. A duplicate, a name that is too long, a reference to nothing: nothing of the document
-/// should be applied.
+/// All that is wrong, located and sorted. A duplicate, a name that is too long, a reference to nothing:
+/// nothing of the document should be applied.
 pub fn parse_declarations(document: &Document) -> Result<Declarations, Problems> {
     parse_declarations_with(document, &Map::new())
 }
@@ -186,24 +188,40 @@ fn declare(
     let scope = Names { args: &node.args, outputs };
     let at = pointer::join(&node.pointer, "spec");
     // What does not resolve is checked as far as it goes, so that everything is said at once.
-    let spec = pipeline::resolve_spec(node, &scope, &at).unwrap_or_else(|found| {
-        problems.extend(found);
-        node.value.get("spec").cloned().unwrap_or_default()
-    });
+    let (spec, unresolved) = match pipeline::resolve_spec(node, &scope, &at) {
+        Ok(spec) => (spec, Vec::new()),
+        Err(found) => (node.value.get("spec").cloned().unwrap_or_default(), found),
+    };
+    let mut shape = Problems::new();
+    let declaration = read(node, spec, &at, project, &mut shape);
+    // One place, one problem: what did not resolve has no right shape either.
+    let known = |problem: &Problem| unresolved.iter().any(|other| other.pointer == problem.pointer);
+    problems.extend(shape.into_iter().filter(|problem| !known(problem)));
+    problems.extend(unresolved);
+    declaration
+}
+
+fn read(
+    node: &Collected<'_>,
+    spec: Value,
+    at: &str,
+    project: Option<&str>,
+    problems: &mut Problems,
+) -> Option<Declaration> {
     let kind = resource_kind(node.kind, &spec);
     let length = match (node.kind, kind) {
         ("Project", _) => names::PROJECT,
         (_, Some(kind)) => names::length_of(kind),
         _ => names::PIPELINE,
     };
-    let name = shape::name(&spec, &at, length, problems)?;
+    let name = shape::name(&spec, at, length, problems)?;
     let declared = match (node.kind, kind) {
         ("Project", _) => Declared::Project,
         (_, Some(kind)) => {
-            shape::resource(kind, &spec, &at, problems);
+            shape::resource(kind, &spec, at, problems);
             Declared::Resource(kind)
         }
-        _ => Declared::Pipeline(PipelineDeclaration::read(&spec, &at, problems)),
+        _ => Declared::Pipeline(PipelineDeclaration::read(&spec, at, problems)),
     };
     let own = spec.get("projectId").and_then(Value::as_str).or(node.project.as_deref());
     let project = own.or(project).filter(|_| !matches!(declared, Declared::Project));
@@ -240,8 +258,11 @@ fn refuse_duplicate(all: &[Declaration], new: &Declaration, problems: &mut Probl
             && std::mem::discriminant(&other.declared) == std::mem::discriminant(&new.declared)
     };
     if let Some(other) = all.iter().find(same) {
-        let message =
-            format!("`{}` is declared twice; the other is a {}", new.slug, other.declared.describe());
+        let message = format!(
+            "`{}` is declared twice; the other is {}",
+            new.slug,
+            with_article(&other.declared.describe())
+        );
         let at = format!("{}/spec/name", new.pointer);
         problems.push(Problem::error(at, message).help("give each its own name: ids are the slugs of names"));
     }

@@ -1,4 +1,5 @@
-//! The expression language, written from `documents.md`: what each form and function gives, and what each error says.
+//! The expression language, written from `documents.md`: what each form and function gives, and what each
+//! error says.
 
 use std::borrow::Cow;
 
@@ -350,7 +351,7 @@ fn bounds_hold() {
     let grow = "fn.replaceAll(".repeat(12) + "'aa'" + &", 'a', 'aaaaaaaaaaaa')".repeat(12);
     assert!(error(&format!("${{{grow}}}")).0.contains("more than 1 MiB"));
     let many = json!(vec!["${fn.concat(args.list)}"; 60_000]);
-    let problems = resolve(&many, &World::new(), "").err().expect("more than 100,000 steps");
+    let problems = resolve(&many, &World::new(), "").expect_err("more than 100,000 steps");
     assert!(problems[0].message.contains("make too much"), "{}", problems[0].message);
 }
 

@@ -1,5 +1,6 @@
 //! Broken documents and what is said about them. `golden/<name>.yaml` or `.json` has its report beside it in
-//! `<name>.yaml.txt` or `<name>.json.txt`; `UPDATE_GOLDEN=1` writes the reports anew, to be read before they are kept.
+//! `<name>.yaml.txt` or `<name>.json.txt`; `UPDATE_GOLDEN=1` writes the reports anew, to be read before they
+//! are kept.
 
 use std::{env, fs, path::Path};
 

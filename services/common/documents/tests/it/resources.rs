@@ -180,7 +180,7 @@ fn members_are_of_the_right_kind_and_in_one_stage() {
     for (kind, as_type, expected) in [
         ("BuildService", "service", "is a build service and cannot be a member"),
         ("CombinedService", "service", "which builds from Git itself, and cannot be a member"),
-        ("Addon", "service", "`thing` is a Addon, not a service; write `type: addon`"),
+        ("Addon", "service", "`thing` is an Addon, not a service; write `type: addon`"),
     ] {
         assert!(refused(document(kind, member(as_type))).contains(expected), "{kind}");
     }

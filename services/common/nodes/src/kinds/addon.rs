@@ -84,8 +84,8 @@ pub(super) fn pinned(slug: &str, ctx: &StepContext<'_>) -> Result<workload::Addo
     })
 }
 
-/// The pinned environment of an addon is what it tells others (`PASSWORD`, `USERNAME`, `DATABASE`, …); its server needs
-/// the parts by their plain names. What the `spec` has under `credentials` goes before.
+/// The pinned environment of an addon is what it tells others (`PASSWORD`, `USERNAME`, `DATABASE`, …); its
+/// server needs the parts by their plain names. What the `spec` has under `credentials` goes before.
 fn credentials(resource: &PinnedResource) -> BTreeMap<String, Value> {
     let mut all: BTreeMap<String, Value> = BTreeMap::new();
     for (key, value) in &resource.environment {

@@ -6,7 +6,7 @@ use shipway_documents::{
     Problem, Problems,
     expr::{self, Reference, Root},
     flow::{Flow, Node, TriggerSource},
-    nearest, pointer,
+    nearest, pointer, with_article,
 };
 
 use super::Known;
@@ -113,8 +113,8 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
-    /// Overrides and runs may give arguments that the document does not declare: an error only for what looks like
-    /// a typing error.
+    /// Overrides and runs may give arguments that the document does not declare: an error only for what
+    /// looks like a typing error.
     fn unknown_argument(&self, reference: &Reference) -> Problem {
         let name = reference.name.as_str();
         let near = nearest(name, self.arguments.keys().copied()).filter(|_| name.len() > 3);
@@ -186,10 +186,11 @@ impl<'a> Checker<'a, '_> {
 
 fn unknown_output(reference: &Reference, source: &Node, outputs: &Outputs) -> Problem {
     let (name, path, kind) = (&reference.name, reference.path.join("."), &source.kind);
-    let problem = error(reference, format!("`{name}` is a {kind}, which has no output `{path}`"));
+    let problem =
+        error(reference, format!("`{name}` is {}, which has no output `{path}`", with_article(kind)));
     let names = outputs.names();
     if names.is_empty() {
-        problem.help(format!("a {kind} has no outputs"))
+        problem.help(format!("{} has no outputs", with_article(kind)))
     } else {
         problem.suggest(&path, names)
     }

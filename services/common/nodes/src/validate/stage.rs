@@ -1,6 +1,6 @@
 //! Whether a flow may use a resource.
 
-use shipway_documents::{Problem, list, nearest};
+use shipway_documents::{Problem, list, nearest, with_article};
 use shipway_events::project::ResourceKind;
 
 use super::{Resource, StageContext};
@@ -20,7 +20,11 @@ pub(super) fn check(used: &Use, stage: &StageContext<'_>) -> Option<Problem> {
         return Some(suggest(error(used, message), used, stage));
     };
     if !fits(used.kind, resource.kind) {
-        let message = format!("`{slug}` is a {}; this must be {}", resource.kind, describe(used.kind));
+        let message = format!(
+            "`{slug}` is {}; this must be {}",
+            with_article(&resource.kind.to_string()),
+            describe(used.kind)
+        );
         let problem = error(used, message);
         let types = matches!(used.kind, UseKind::Service | UseKind::Job)
             && matches!(resource.kind.member_type(), "service" | "job")
