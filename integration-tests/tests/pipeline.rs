@@ -1,6 +1,9 @@
 //! Build, deploy, promote, run a job and execute a command: real Git, real builds, real processes.
 
-use shipway_integration_tests::{lab::Lab, shipway::{Shipway, wait}};
+use shipway_integration_tests::{
+    lab::Lab,
+    shipway::{Shipway, wait},
+};
 
 #[tokio::test]
 async fn what_was_built_once_is_what_runs_everywhere() {
@@ -12,7 +15,8 @@ async fn what_was_built_once_is_what_runs_everywhere() {
     assert_eq!(digest(&shipway, "lab-web-staging"), dev);
     assert_eq!(digest(&shipway, "lab-migrate"), dev);
     let address = lab.address(&shipway, "lab-web-staging").unwrap();
-    let version: serde_json::Value = reqwest::get(format!("{address}/version")).await.unwrap().json().await.unwrap();
+    let version: serde_json::Value =
+        reqwest::get(format!("{address}/version")).await.unwrap().json().await.unwrap();
     assert_eq!(version["release"], "one");
     assert_eq!(version["digest"], dev.as_str());
     let logs = shipway.shipway(&["logs", "@latest"]).unwrap();
@@ -45,7 +49,9 @@ async fn a_release_that_does_not_get_healthy_changes_nothing() {
     let lab = Lab::create(&shipway).unwrap();
     run(&shipway, &["lab/development"]);
     let before = digest(&shipway, "lab-web-dev");
-    lab.repository().write("app.rs", "fn main() { eprintln!(\"no config file\"); std::process::exit(4) }").unwrap();
+    lab.repository()
+        .write("app.rs", "fn main() { eprintln!(\"no config file\"); std::process::exit(4) }")
+        .unwrap();
     lab.repository().commit("broken").unwrap();
     lab.repository().push().unwrap();
     let failed = shipway.attempt(&["run", "lab/development", "-w"]).unwrap();
@@ -53,10 +59,14 @@ async fn a_release_that_does_not_get_healthy_changes_nothing() {
     let ended = shipway.json(&["show", "@latest"]).unwrap();
     let deploy = ended["nodes"].as_array().unwrap().iter().find(|node| node["ref"] == "deploy").unwrap();
     let said = deploy["errorMessage"].as_str().unwrap();
-    assert!(said.contains("no config file") && said.contains('4'), "the last lines and the exit code: {said}");
+    assert!(
+        said.contains("no config file") && said.contains('4'),
+        "the last lines and the exit code: {said}"
+    );
     assert_eq!(digest(&shipway, "lab-web-dev"), before, "the recorded state is as before");
     let address = lab.address(&shipway, "lab-web-dev").unwrap();
-    let version: serde_json::Value = reqwest::get(format!("{address}/version")).await.unwrap().json().await.unwrap();
+    let version: serde_json::Value =
+        reqwest::get(format!("{address}/version")).await.unwrap().json().await.unwrap();
     assert_eq!(version["digest"], before.as_str(), "the old set serves");
 }
 
@@ -86,8 +96,10 @@ async fn the_state_at_a_time_is_what_a_naive_replay_says() {
         }
     }
     let events = shipway.shipway(&["events", "-o", "json"]).unwrap();
-    let events: Vec<serde_json::Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let mut times: Vec<String> = events.iter().map(|event| event["at"].as_str().unwrap().to_owned()).collect();
+    let events: Vec<serde_json::Value> =
+        events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut times: Vec<String> =
+        events.iter().map(|event| event["at"].as_str().unwrap().to_owned()).collect();
     times.dedup();
     let mut checked = 0;
     for at in times.iter().step_by(3).chain(times.last()) {
@@ -97,7 +109,12 @@ async fn the_state_at_a_time_is_what_a_naive_replay_says() {
             .as_array()
             .unwrap()
             .iter()
-            .map(|row| (row["resource"].as_str().unwrap().to_owned(), row["artifact"]["digest"].as_str().unwrap().to_owned()))
+            .map(|row| {
+                (
+                    row["resource"].as_str().unwrap().to_owned(),
+                    row["artifact"]["digest"].as_str().unwrap().to_owned(),
+                )
+            })
             .collect();
         assert_eq!(shown, expected, "at {at}");
         checked += 1;

@@ -1,1 +1,23 @@
 //! Runs node attempts, drives runtimes and keeps logs.
+//!
+//! [`Executor`] is what happens inside Shipway; [`keeper`], [`shim`] and [`sandbox`] are small processes of the
+//! same binary, which calls their `main` functions before it starts any thread.
+
+mod addon;
+mod assignment;
+mod attempts;
+mod build;
+mod config;
+pub mod keeper;
+pub mod masking;
+mod node_logs;
+mod os;
+pub mod runtime;
+pub mod sandbox;
+pub mod shim;
+mod work;
+
+pub use assignment::{Assignment, ReportError, Reports, Secrets, SecretsError};
+pub use attempts::{Executor, OpenError};
+pub use config::ExecutorConfig;
+pub use node_logs::{LogChunk, NodeLogs};

@@ -218,7 +218,10 @@ impl HookCache {
 
 /// Keeps a cache of the hooks: asked of their home now and after each change of a project. The futures run until
 /// they are dropped.
-pub(crate) fn keep(feed: Feed, home: Channel) -> (HookCache, impl Future<Output = ()>, impl Future<Output = ()>) {
+pub(crate) fn keep(
+    feed: Feed,
+    home: Channel,
+) -> (HookCache, impl Future<Output = ()>, impl Future<Output = ()>) {
     let start = *feed.tail().borrow();
     let (know, known) = watch::channel(None);
     // What happened before the start counts as one change.

@@ -62,7 +62,8 @@ impl Ingress {
         if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
             return Err(Refusal::media("send the body without Content-Encoding"));
         }
-        let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > self.max_body as u64) {
             return Err(Refusal::too_large(self.max_body));
         }
@@ -95,7 +96,9 @@ fn delivery_key(headers: &HeaderMap, names: &[&str]) -> Result<Option<String>, R
     let key = single(headers, name).and_then(|value| std::str::from_utf8(value).ok());
     match key.filter(|key| !key.is_empty() && key.len() <= MAX_KEY) {
         Some(key) => Ok(Some(key.to_owned())),
-        None => Err(Refusal::bad(&format!("header `{name}` must be one text of at most {MAX_KEY} characters"))),
+        None => {
+            Err(Refusal::bad(&format!("header `{name}` must be one text of at most {MAX_KEY} characters")))
+        }
     }
 }
 
@@ -138,7 +141,8 @@ mod tests {
     #[test]
     fn credentials_in_headers_are_not_kept() {
         let mut headers = HeaderMap::new();
-        for name in ["authorization", "cookie", "x-hub-signature-256", "webhook-signature", "x-gitlab-token"] {
+        for name in ["authorization", "cookie", "x-hub-signature-256", "webhook-signature", "x-gitlab-token"]
+        {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("hunter2"));
         }
         headers.insert("x-github-event", HeaderValue::from_static("push"));

@@ -140,7 +140,11 @@ impl Service {
 }
 
 /// Runs until it ends or the service stops, whichever is first.
-fn spawn(tasks: &TaskTracker, shutdown: &CancellationToken, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+fn spawn(
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
     let shutdown = shutdown.clone();
     tasks.spawn(async move {
         tokio::select! {

@@ -19,6 +19,6 @@ pub use feed::{Consumer, Feed, HandleError, Projection, Reaction};
 pub use lock::{DataLock, LockError};
 pub use log::{
     AppendError, Appended, Expected, Head, Item, Log, OpenError, PostgresLog, PostgresOptions, ReadError,
-    Snapshot, SqliteLog, SqliteOptions, Stats, Write,
+    Snapshot, SqliteLog, SqliteOptions, Stats, Write, fold,
 };
 pub use views::{Views, ViewsError};

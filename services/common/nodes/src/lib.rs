@@ -2,6 +2,7 @@
 //!
 //! A kind performs nothing: [`workload`] is what it asks an executor for, the engine does the rest.
 
+pub mod addons;
 mod artifacts;
 mod kind;
 mod kinds;

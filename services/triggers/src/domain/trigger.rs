@@ -71,7 +71,12 @@ impl Trigger {
             None | Some("git") => Kind::Push(git.rule()),
             Some("vcs-push") => Kind::Push(spec.rule()),
             Some("webhook") => Kind::Webhook {
-                token: spec.token.as_ref().and_then(Value::as_str).filter(|t| t.len() >= 32).map(str::to_owned),
+                token: spec
+                    .token
+                    .as_ref()
+                    .and_then(Value::as_str)
+                    .filter(|t| t.len() >= 32)
+                    .map(str::to_owned),
             },
             Some(other) => Kind::Other(other.to_owned()),
         };

@@ -49,7 +49,7 @@ pub(super) async fn receive(
     };
     let whole = whole_request(&method, &raw_query, &body);
     let incoming = Incoming::new(&ingress.sealer, Some(hook.id), key, kept_headers(&headers), &whole);
-    let incoming = Incoming { verdicts, ..incoming.saying(summary) };
+    let incoming = incoming.saying(&summary).judged(verdicts);
     match ingress.inbox.accept(Arc::new(incoming)).await? {
         Outcome::Kept(kept) => Ok(accepted(&kept)),
         Outcome::AskFirst => Err(Refusal::away("the inbox")),
@@ -62,7 +62,8 @@ async fn find(ingress: &Ingress, token: &str) -> Result<Option<Arc<FlowHook>>, R
     if let Some(hook) = hooks.flow(token) {
         return Ok(Some(hook));
     }
-    let hooks = ingress.hooks.caught_up(*ingress.log.tail().borrow()).await.ok_or_else(away)?;
+    let end = *ingress.log.tail().borrow();
+    let hooks = ingress.hooks.caught_up(end).await.ok_or_else(away)?;
     Ok(hooks.flow(token))
 }
 

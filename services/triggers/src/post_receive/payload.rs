@@ -96,7 +96,11 @@ async fn listed(
     Ok(commits)
 }
 
-async fn log(repository: &Path, options: &[&str], revisions: &[&str]) -> Result<Vec<Value>, PostReceiveError> {
+async fn log(
+    repository: &Path,
+    options: &[&str],
+    revisions: &[&str],
+) -> Result<Vec<Value>, PostReceiveError> {
     log_with(repository, options, revisions, &[]).await
 }
 

@@ -21,6 +21,7 @@
 
 mod chain;
 mod clock;
+mod fold;
 mod group;
 pub mod postgres;
 mod prepare;
@@ -34,6 +35,7 @@ use tokio::sync::watch;
 use crate::durable::{Durable, DurableError};
 
 pub use chain::{Form, GENESIS, Stored};
+pub use fold::fold;
 pub use group::Stats;
 pub use postgres::{PostgresLog, PostgresOptions};
 pub use prepare::{MAX_INLINE, MAX_ITEM_BYTES, MAX_ITEM_EVENTS};
@@ -344,7 +346,7 @@ pub trait Log: Send + Sync + 'static {
     /// [`ReadError::Unavailable`].
     async fn command_result(&self, command: CommandId) -> Result<Option<Appended>, ReadError>;
 
-    /// The cached state of a stream that was made with this schema number of the state.
+    /// The cached state of a stream that was made with this schema number of the state, undamaged; see [`fold`].
     ///
     /// # Errors
     /// [`ReadError::Unavailable`]; the caller then folds the stream from its start.

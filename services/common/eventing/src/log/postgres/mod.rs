@@ -20,6 +20,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{
     AppendError, Appended, Head, Item, Log, OpenError, ReadError, Snapshot, Stats, Stored,
     clock::Clock,
+    fold::{seal, unseal},
     group::Group,
     prepare::prepare,
     rows::{self, AnswerRow, stored},
@@ -319,7 +320,7 @@ impl Log for PostgresLog {
             .fetch_optional(&self.readers)
             .await
             .map_err(read_failed("reading a snapshot"))?;
-        Ok(row.map(|(version, state)| Snapshot { version: version.cast_unsigned(), state }))
+        Ok(row.and_then(|(version, sealed)| unseal(stream, schema, version.cast_unsigned(), sealed)))
     }
 
     async fn put_snapshot(
@@ -335,7 +336,7 @@ impl Log for PostgresLog {
                 .bind(stream.as_str())
                 .bind(i64::from(schema))
                 .bind(snapshot.version.cast_signed())
-                .bind(snapshot.state)
+                .bind(seal(stream, schema, &snapshot))
                 .execute(&mut *transaction)
                 .await?;
             transaction.commit().await

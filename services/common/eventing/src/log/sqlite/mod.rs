@@ -18,6 +18,7 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{
     AppendError, Appended, Head, Item, Log, OpenError, ReadError, Snapshot, Stats, Stored,
     clock::Clock,
+    fold::{seal, unseal},
     group::Group,
     prepare::prepare,
     rows::{self, AnswerRow, stored},
@@ -228,7 +229,7 @@ impl Log for SqliteLog {
             .fetch_optional(&self.readers)
             .await
             .map_err(read_failed("reading a snapshot"))?;
-        Ok(row.map(|(version, state)| Snapshot { version: version.cast_unsigned(), state }))
+        Ok(row.and_then(|(version, sealed)| unseal(stream, schema, version.cast_unsigned(), sealed)))
     }
 
     async fn put_snapshot(
@@ -243,7 +244,7 @@ impl Log for SqliteLog {
             .bind(stream.as_str())
             .bind(schema)
             .bind(snapshot.version.cast_signed())
-            .bind(snapshot.state)
+            .bind(seal(stream, schema, &snapshot))
             .execute(&mut *connection)
             .await
             .map_err(read_failed("keeping a snapshot"))?;

@@ -1,0 +1,55 @@
+//! Rows of the test plan about the log: L-1 to L-4, L-11, L-13 to L-15 and L-17, on SQLite and on PostgreSQL.
+//!
+//! Each test prints a line `ROW <id> <database> name=figure …` last. Counts and zeros decide; times are printed.
+//! `SHIPWAY_FULL=1` runs the sizes that take longer than about 20 seconds.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking too")]
+
+mod commands;
+mod given;
+mod golden;
+mod model;
+mod order;
+mod rebuild;
+mod snapshots;
+mod tampering;
+mod throughput;
+
+use given::Given;
+use shipway_integration_tests::postgres::Sync;
+
+/// A test per row and database.
+macro_rules! rows {
+    ($($sqlite:ident, $postgres:ident => $row:path, $sync:ident;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $sqlite() {
+            let given = Given::sqlite(Sync::$sync).await;
+            $row(&given).await;
+            given.end().await;
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $postgres() {
+            let given = Given::postgres(Sync::$sync).await;
+            $row(&given).await;
+            given.end().await;
+        }
+    )*};
+}
+
+rows! {
+    row_l_1_sqlite, row_l_1_postgresql => order::readers_miss_nothing, Off;
+    row_l_2_sqlite, row_l_2_postgresql => order::one_writer_wins_each_version, Off;
+    row_l_3_sqlite, row_l_3_postgresql => commands::each_command_is_applied_once, Off;
+    row_l_4_sqlite, row_l_4_postgresql => model::the_log_is_what_a_list_would_be, Off;
+    row_l_11_sqlite, row_l_11_postgresql => tampering::every_change_is_found_and_named, Off;
+    row_l_13_sqlite, row_l_13_postgresql => golden::every_event_ever_written_is_read, Off;
+    row_l_14_sqlite, row_l_14_postgresql => rebuild::a_rebuild_equals_what_was_live, Off;
+    row_l_15_sqlite, row_l_15_postgresql => snapshots::a_snapshot_is_only_a_cache, Off;
+    row_l_17_sqlite, row_l_17_postgresql => throughput::appends_are_fast_and_fair, On;
+}
+
+/// Whether the long sizes are asked for.
+fn full() -> bool {
+    std::env::var_os("SHIPWAY_FULL").is_some_and(|value| value == "1")
+}
