@@ -22,7 +22,12 @@ use serde_json::{Map, Value};
 use shipway_eventing::Log;
 use shipway_events::HookId;
 
-use crate::{hooks::HookCache, inbox::Inbox, limits::Buckets, sealer::Sealer};
+use crate::{
+    hooks::{HookCache, Hooks},
+    inbox::Inbox,
+    limits::Buckets,
+    sealer::Sealer,
+};
 use reply::Refusal;
 
 /// How long a sender may take for its whole body.
@@ -74,6 +79,12 @@ impl Ingress {
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::too_large(self.max_body)),
             Ok(Err(_)) => Err(Refusal::bad("the body ended before its time")),
         }
+    }
+
+    /// The hooks with everything that was in the log when the request came.
+    async fn hooks(&self) -> Result<Arc<Hooks>, Refusal> {
+        let end = *self.log.tail().borrow();
+        self.hooks.at(end).await.ok_or_else(|| Refusal::away("the home of the hooks"))
     }
 
     fn within_rate(&self, hook: HookId) -> Result<(), Refusal> {

@@ -122,7 +122,6 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
 
 impl Service {
     /// The ingress: `/hooks/…`.
-    #[must_use]
     pub fn router(&self) -> Router {
         http::router(Arc::clone(&self.ingress))
     }

@@ -58,15 +58,7 @@ pub(super) async fn receive(
 
 async fn find(ingress: &Ingress, hook: &str) -> Result<Option<Arc<GitHook>>, Refusal> {
     let Ok(id) = HookId::from_str(hook) else { return Ok(None) };
-    let away = || Refusal::away("the home of the hooks");
-    let hooks = ingress.hooks.current().await.ok_or_else(away)?;
-    if let Some(hook) = hooks.git(id) {
-        return Ok(Some(hook));
-    }
-    // It may have been made a moment ago.
-    let end = *ingress.log.tail().borrow();
-    let hooks = ingress.hooks.caught_up(end).await.ok_or_else(away)?;
-    Ok(hooks.git(id))
+    Ok(ingress.hooks().await?.git(id))
 }
 
 /// What it says, or in words why nobody can tell: a body with the right signature is stored in any case.

@@ -83,7 +83,7 @@ async fn listed(
         Some(before) => log(repository, &["-n", &limit], &[target, &format!("^{before}")]).await?,
         None => {
             let options = ["-n", &limit];
-            let others = ["--not", &exclude, "--branches"];
+            let others = ["--not", &exclude, "--all"];
             log_with(repository, &options, &[target], &others).await?
         }
     };
