@@ -46,7 +46,6 @@ pub struct StepContext<'a> {
 
 /// What a node asks for.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "moved on at once, and nearly always the large one")]
 pub enum Step {
     /// An executor's work.
     Work(Workload),
