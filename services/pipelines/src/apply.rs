@@ -24,7 +24,7 @@ use intake::Intake;
 use plan::Plan;
 
 /// How often everything is decided again after somebody else changed a project.
-const TRIES: usize = 5;
+const TRIES: usize = 20;
 
 impl Shared {
     /// Makes or changes what the files declare.

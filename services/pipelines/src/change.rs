@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How often a command is decided again after somebody else changed the same project.
-const TRIES: usize = 5;
+const TRIES: usize = 20;
 
 /// What the parts of this service share.
 pub(crate) struct Shared {
@@ -73,8 +73,8 @@ impl Part {
 }
 
 impl Shared {
-    /// Carries out commands to one project, or answers what they did when they came before. `decided` is asked
-    /// again when somebody else has changed the project meanwhile.
+    /// Carries out a command to one project, or answers what it did when it came before. It is decided again when
+    /// somebody else has changed the project meanwhile.
     pub(crate) async fn change(
         &self,
         command: CommandId,
@@ -87,10 +87,12 @@ impl Shared {
         if let Some(done) = self.replay(command).await? {
             return Ok(done);
         }
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
             let projects = self.world.refresh_some(&[project]).await.map_err(world_error)?;
             let mut done = decide_one(&projects, project, wish)?;
-            self.secrets.keep(project, pending).await.map_err(secret_error)?;
+            if tried == 0 {
+                self.secrets.keep(project, pending).await.map_err(secret_error)?;
+            }
             if self.append(command, &meta, &mut done).await? {
                 return Ok(done);
             }

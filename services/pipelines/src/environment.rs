@@ -245,7 +245,7 @@ mod tests {
         for (restrictions, expected) in cases {
             let group =
                 group("g", json!({"restrictions": restrictions, "secrets": {"variables": {"A": "a"}}}));
-            let found = of(&[group.clone()], &web) == json!({"A": "a"});
+            let found = of(std::slice::from_ref(&group), &web) == json!({"A": "a"});
             assert_eq!(found, expected, "{}", group.spec);
         }
     }
@@ -259,7 +259,7 @@ mod tests {
         {
             let group = group("g", json!({"secretType": when, "secrets": {"variables": {"A": "a"}}}));
             let there = json!({"A": "a"});
-            assert_eq!(of(&[group.clone()], &web) == there, runs, "{when}");
+            assert_eq!(of(std::slice::from_ref(&group), &web) == there, runs, "{when}");
             assert_eq!(of(&[group], &builder) == there, builds, "{when}");
         }
     }

@@ -256,5 +256,5 @@ fn failed(attempting: &'static str) -> impl Fn(sqlx::Error) -> SecretError {
 pub(crate) fn random() -> Value {
     let mut bytes = Zeroizing::new([0; 32]);
     rand::rng().fill_bytes(&mut *bytes);
-    Zeroizing::new(URL_SAFE_NO_PAD.encode(&*bytes))
+    Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes))
 }

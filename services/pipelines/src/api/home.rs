@@ -83,10 +83,10 @@ impl Shared {
     async fn run_of(&self, fence: Fence) -> Result<RunId, Error> {
         let before = fence.position().saturating_sub(1);
         let events = self.log.read(before, 1).await.map_err(|error| away(&error))?;
-        let run = events.first().filter(|event| event.stream.kind() == "run").and_then(|event| event.stream.id());
-        run.and_then(|run| run.parse().ok()).ok_or_else(|| {
-            Error::new(Code::PermissionDenied, format!("fence {fence} is no attempt's"))
-        })
+        let run =
+            events.first().filter(|event| event.stream.kind() == "run").and_then(|event| event.stream.id());
+        run.and_then(|run| run.parse().ok())
+            .ok_or_else(|| Error::new(Code::PermissionDenied, format!("fence {fence} is no attempt's")))
     }
 
     async fn fetch(&self, request: &FetchSecretsRequest) -> Result<HashMap<String, String>, Error> {

@@ -220,7 +220,6 @@ async fn a_targets_last_release_keeps_its_secrets_until_the_next_one() {
     let first_fence = first.request(environment()).await;
     first.succeed(first_fence, target).await;
     let first_id = first.id;
-    drop(first);
 
     let lab = lab.restarted().await;
     let first = Run { lab: &lab, id: first_id };

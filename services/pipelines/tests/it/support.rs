@@ -46,16 +46,13 @@ impl Lab {
         let log = SqliteLog::open(&dir.path().join("log.db"), SqliteOptions::default()).await.unwrap();
         let log: Arc<dyn Log> = Arc::new(log);
         let stop = CancellationToken::new();
-        let deps = Deps {
-            feed: Feed::new(log.clone()),
-            durable: log.durable().await.unwrap(),
-            views: Views::open(&dir.path().join("views.db"), &*log).await.unwrap(),
-            keys: dir.path().join("keys"),
-            log: log.clone(),
-            ports,
-        };
-        let service = start(deps, stop.clone()).await.unwrap();
+        let service = instance(&log, dir.path(), "views.db", ports, &stop).await;
         Self { dir, log, service, stop }
+    }
+
+    /// A second instance of the service on the same log.
+    pub(crate) async fn second(&self) -> Service {
+        instance(&self.log, self.folder(), "second.db", free_range(), &self.stop).await
     }
 
     /// The same data folder after the end of the process.
@@ -132,6 +129,24 @@ impl Lab {
     pub(crate) async fn head(&self) -> u64 {
         self.log.head().await.unwrap().position
     }
+}
+
+async fn instance(
+    log: &Arc<dyn Log>,
+    folder: &Path,
+    views: &str,
+    ports: RangeInclusive<u16>,
+    stop: &CancellationToken,
+) -> Service {
+    let deps = Deps {
+        log: log.clone(),
+        feed: Feed::new(log.clone()),
+        durable: log.durable().await.unwrap(),
+        views: Views::open(&folder.join(views), &**log).await.unwrap(),
+        keys: folder.join("keys"),
+        ports,
+    };
+    start(deps, stop.clone()).await.unwrap()
 }
 
 pub(crate) fn command() -> String {
