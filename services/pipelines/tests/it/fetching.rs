@@ -148,6 +148,13 @@ async fn an_open_attempt_gets_what_its_work_names() {
     assert_eq!(values[API_KEY], "canary-of-the-group");
     assert_eq!(values[PASSWORD].len(), 43);
     assert_eq!(run.fetch(fence, &[]).await.unwrap().len(), 0);
+    // The fence alone says which run it is.
+    assert_eq!(fetch(&lab, &flow.project, fence.raw(), "", &[PASSWORD]).await.unwrap().len(), 1);
+    let none = fetch(&lab, &flow.project, fence.raw() - 1, "", &[PASSWORD]).await.unwrap_err();
+    assert_eq!(none.code(), Code::PermissionDenied);
+    let future = Fence::new(fence.generation(), fence.position() + 1).raw();
+    let none = fetch(&lab, &flow.project, future, "", &[PASSWORD]).await.unwrap_err();
+    assert_eq!(none.code(), Code::PermissionDenied);
 
     run.fail(fence).await;
     let over = run.fetch(fence, &[PASSWORD]).await.unwrap_err();
