@@ -61,7 +61,8 @@ mod tests {
             after = next;
         }
         assert_eq!(seen, names);
-        let (all, next) = page(names.iter().map(|n| (n.clone(), ())), Some(&Page { after: String::new(), limit: 9999 }));
+        let (all, next) =
+            page(names.iter().map(|n| (n.clone(), ())), Some(&Page { after: String::new(), limit: 9999 }));
         assert_eq!((all.len(), next.as_str()), (125, ""));
     }
 }

@@ -24,7 +24,7 @@ use intake::Intake;
 use plan::Plan;
 
 /// How often everything is decided again after somebody else changed a project.
-const TRIES: usize = 5;
+const TRIES: usize = 20;
 
 impl Shared {
     /// Makes or changes what the files declare.
@@ -63,7 +63,12 @@ impl Shared {
         Err(busy())
     }
 
-    async fn answer(&self, intake: &Intake, done: &Done, problems: Vec<Problem>) -> Result<ApplyReply, Error> {
+    async fn answer(
+        &self,
+        intake: &Intake,
+        done: &Done,
+        problems: Vec<Problem>,
+    ) -> Result<ApplyReply, Error> {
         Ok(ApplyReply { hooks: self.made_hooks(done).await?, ..reply(intake, done, problems) })
     }
 }

@@ -7,9 +7,7 @@ use shipway_eventing::{
     log::{AppendError, Expected, Item, Log, Write},
     views::Views,
 };
-use shipway_events::{
-    CommandId, Meta, Position, ProjectId, StreamEvent, StreamName, Version, org, project,
-};
+use shipway_events::{CommandId, Meta, Position, ProjectId, StreamEvent, StreamName, Version, org, project};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -19,7 +17,7 @@ use crate::{
 };
 
 /// How often a command is decided again after somebody else changed the same project.
-const TRIES: usize = 5;
+const TRIES: usize = 20;
 
 /// What the parts of this service share.
 pub(crate) struct Shared {
@@ -75,8 +73,8 @@ impl Part {
 }
 
 impl Shared {
-    /// Carries out commands to one project, or answers what they did when they came before. `decided` is asked
-    /// again when somebody else has changed the project meanwhile.
+    /// Carries out a command to one project, or answers what it did when it came before. It is decided again when
+    /// somebody else has changed the project meanwhile.
     pub(crate) async fn change(
         &self,
         command: CommandId,
@@ -89,10 +87,12 @@ impl Shared {
         if let Some(done) = self.replay(command).await? {
             return Ok(done);
         }
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
             let projects = self.world.refresh_some(&[project]).await.map_err(world_error)?;
             let mut done = decide_one(&projects, project, wish)?;
-            self.secrets.keep(project, pending).await.map_err(secret_error)?;
+            if tried == 0 {
+                self.secrets.keep(project, pending).await.map_err(secret_error)?;
+            }
             if self.append(command, &meta, &mut done).await? {
                 return Ok(done);
             }
@@ -202,13 +202,18 @@ pub(crate) fn decide_one(projects: &Projects, project: ProjectId, wish: &Command
 
 /// Somebody else kept changing the project.
 pub(crate) fn busy() -> Error {
-    Error::new(Code::Conflict, "the project was changed by others at the same time, again and again; try again")
+    Error::new(
+        Code::Conflict,
+        "the project was changed by others at the same time, again and again; try again",
+    )
 }
 
 /// A refusal, with the code of its first reason.
 pub(crate) fn refused(rejection: &Rejection) -> Error {
     let code = match rejection.refusals.first().map(|refusal| &refusal.why) {
-        Some(Why::NoSuchResource { .. } | Why::NoSuchPipeline { .. } | Why::NoSuchFlow { .. }) => Code::NotFound,
+        Some(Why::NoSuchResource { .. } | Why::NoSuchPipeline { .. } | Why::NoSuchFlow { .. }) => {
+            Code::NotFound
+        }
         Some(Why::BadArgumentName { .. }) => Code::BadRequest,
         _ => Code::FailedPrecondition,
     };

@@ -10,7 +10,12 @@ use crate::{
 };
 
 /// A line of a reply.
-pub(crate) fn change(verb: Verb, kind: impl Into<String>, id: impl Into<String>, note: impl Into<String>) -> Change {
+pub(crate) fn change(
+    verb: Verb,
+    kind: impl Into<String>,
+    id: impl Into<String>,
+    note: impl Into<String>,
+) -> Change {
     Change { verb: verb.into(), kind: kind.into(), id: id.into(), note: note.into() }
 }
 
@@ -45,7 +50,12 @@ pub(crate) fn changes(before: &Project, events: &[Event]) -> Vec<Change> {
                 for stage in pipeline.iter().flat_map(|pipeline| &pipeline.stages) {
                     let place = format!("{}/{}", e.slug, stage.name);
                     if let Some(flow) = state.flows.get(&stage.flow).filter(|flow| flow.newest().is_some()) {
-                        changes.push(change(Verb::Remove, "Flow", flow.path(), "queued runs end with this reason"));
+                        changes.push(change(
+                            Verb::Remove,
+                            "Flow",
+                            flow.path(),
+                            "queued runs end with this reason",
+                        ));
                     }
                     for member in state.members_of(e.pipeline, &stage.name) {
                         let id = format!("{place} {}", member.slug);

@@ -205,7 +205,10 @@ mod tests {
     fn the_resource_itself_speaks_last_and_higher_priority_later() {
         let web = resource("web", DeploymentService, json!({"runtimeEnvironment": {"A": "own"}}));
         let groups = [
-            group("a-high", json!({"priority": 10, "secrets": {"variables": {"A": 1, "B": "high", "C": "high"}}})),
+            group(
+                "a-high",
+                json!({"priority": 10, "secrets": {"variables": {"A": 1, "B": "high", "C": "high"}}}),
+            ),
             group("b-low", json!({"secrets": {"variables": {"A": 2, "B": "low", "D": "low"}}})),
         ];
         assert_eq!(of(&groups, &web), json!({"B": "high", "C": "high", "D": "low", "A": "own"}));
@@ -240,21 +243,23 @@ mod tests {
             (json!({"restricted": true, "tags": [], "tagMatchCondition": "and"}), false),
         ];
         for (restrictions, expected) in cases {
-            let group = group("g", json!({"restrictions": restrictions, "secrets": {"variables": {"A": "a"}}}));
-            let found = of(&[group.clone()], &web) == json!({"A": "a"});
+            let group =
+                group("g", json!({"restrictions": restrictions, "secrets": {"variables": {"A": "a"}}}));
+            let found = of(std::slice::from_ref(&group), &web) == json!({"A": "a"});
             assert_eq!(found, expected, "{}", group.spec);
         }
     }
 
     #[test]
     fn groups_for_builds_and_groups_for_running_are_told_apart() {
-        let (web, builder) = (resource("web", DeploymentService, json!({})), resource("b", BuildService, json!({})));
+        let (web, builder) =
+            (resource("web", DeploymentService, json!({})), resource("b", BuildService, json!({})));
         for (when, runs, builds) in
             [("environment", true, false), ("arguments", false, true), ("environment-arguments", true, true)]
         {
             let group = group("g", json!({"secretType": when, "secrets": {"variables": {"A": "a"}}}));
             let there = json!({"A": "a"});
-            assert_eq!(of(&[group.clone()], &web) == there, runs, "{when}");
+            assert_eq!(of(std::slice::from_ref(&group), &web) == there, runs, "{when}");
             assert_eq!(of(&[group], &builder) == there, builds, "{when}");
         }
     }
@@ -270,7 +275,10 @@ mod tests {
             {"keyName": "HOST", "aliases": ["H"]}, {"keyName": "PORT", "aliases": ["P"]},
             {"keyName": "USERNAME", "aliases": ["U"]}, {"keyName": "NO_SUCH_KEY"},
         ]);
-        let group = group("g", json!({"addonDependencies": [{"addonId": "shop-db", "keys": keys}, {"addonId": "no"}]}));
+        let group = group(
+            "g",
+            json!({"addonDependencies": [{"addonId": "shop-db", "keys": keys}, {"addonId": "no"}]}),
+        );
         let uri = json!({"$text": ["postgresql://shipway:", password, "@127.0.0.1:7501/shop_db"]});
         assert_eq!(
             of(&[addon, group], &resource("migrate", ManualJob, json!({}))),

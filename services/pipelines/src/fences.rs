@@ -135,7 +135,9 @@ pub(crate) fn target(effect: &Effect) -> Option<ResourceId> {
     match effect {
         Effect::Released { target, .. } => Some(*target),
         Effect::AddonStarted { addon, .. } => Some(*addon),
-        Effect::Built { .. } | Effect::BackedUp { .. } | Effect::Restored { .. } | Effect::JobRan { .. } => None,
+        Effect::Built { .. } | Effect::BackedUp { .. } | Effect::Restored { .. } | Effect::JobRan { .. } => {
+            None
+        }
     }
 }
 

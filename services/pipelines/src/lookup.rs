@@ -51,9 +51,12 @@ pub(crate) fn flow<'a>(projects: &'a Projects, within: &str, text: &str) -> Resu
             let of = project(projects, of)?;
             match of.state.resources.get(addon) {
                 Some(found) if found.kind == ResourceKind::Addon => Ok(Found::Addon(of, found)),
-                Some(found) => Err(Error::bad_request(format!("`{addon}` is a {}, not an addon", found.kind))),
+                Some(found) => {
+                    Err(Error::bad_request(format!("`{addon}` is a {}, not an addon", found.kind)))
+                }
                 None => {
-                    let addons = of.state.resources.values().filter(|known| known.kind == ResourceKind::Addon);
+                    let addons =
+                        of.state.resources.values().filter(|known| known.kind == ResourceKind::Addon);
                     let meant = did_you_mean(addon, addons.map(|known| known.slug.as_str()));
                     Err(Error::not_found(format!("project {} has no addon `{addon}`.{meant}", of.slug)))
                 }
@@ -66,14 +69,18 @@ pub(crate) fn flow<'a>(projects: &'a Projects, within: &str, text: &str) -> Resu
         [pipeline, stage] => {
             let all = projects.by_slug.values();
             let narrowed = if within.is_empty() { None } else { Some(project(projects, within)?.id) };
-            let mut found =
-                all.filter(|of| narrowed.is_none_or(|id| id == of.id)).filter_map(|of| in_project(of, pipeline, stage));
+            let mut found = all
+                .filter(|of| narrowed.is_none_or(|id| id == of.id))
+                .filter_map(|of| in_project(of, pipeline, stage));
             match (found.next(), found.next()) {
                 (Some(only), None) => Ok(only),
                 (None, _) => Err(unknown(projects, within, text)),
                 (Some(first), Some(second)) => {
                     let names: Vec<String> = [first, second].iter().map(Found::long_name).collect();
-                    Err(Error::bad_request(format!("`{text}` is in several projects; say `{}`", names.join("` or `"))))
+                    Err(Error::bad_request(format!(
+                        "`{text}` is in several projects; say `{}`",
+                        names.join("` or `")
+                    )))
                 }
             }
         }
@@ -122,8 +129,10 @@ fn unknown(projects: &Projects, within: &str, text: &str) -> Error {
         .flat_map(|project| project.state.flows.values().map(|flow| (project.slug.clone(), flow.path())))
         .collect();
     let long = text.matches('/').count() > 1;
-    let names: Vec<String> =
-        known.into_iter().map(|(project, path)| if long { format!("{project}/{path}") } else { path }).collect();
+    let names: Vec<String> = known
+        .into_iter()
+        .map(|(project, path)| if long { format!("{project}/{path}") } else { path })
+        .collect();
     let meant = did_you_mean(text, names.iter().map(String::as_str));
     let help = if names.is_empty() {
         " No pipeline has been applied yet.".to_owned()

@@ -54,7 +54,9 @@ pub enum SecretError {
         name: String,
     },
     /// The project's data key was wrapped by another key-encryption key.
-    #[error("the project's key was wrapped by the key {wanted}, but keys/kek is the key {found}; restore the right one")]
+    #[error(
+        "the project's key was wrapped by the key {wanted}, but keys/kek is the key {found}; restore the right one"
+    )]
     OtherKek {
         /// The key that is needed.
         wanted: String,
@@ -194,16 +196,19 @@ impl Secrets {
         let key = self.unwrap(project, &key.ok_or_else(not_authentic)?)?;
         let sealed = row.sealed.as_ref().ok_or_else(not_authentic)?;
         let of = project.to_string();
-        let bytes = cipher::open(&key, &of_value(&of, secret, &row.key_id), sealed).map_err(|_| not_authentic())?;
+        let bytes =
+            cipher::open(&key, &of_value(&of, secret, &row.key_id), sealed).map_err(|_| not_authentic())?;
         let text = std::str::from_utf8(&bytes).map_err(|_| not_authentic())?;
         Ok(Zeroizing::new(text.to_owned()))
     }
 
     /// The project's newest data key; made if there is none.
-    async fn data_key(&self, db: &mut AnyConnection, project: ProjectId) -> Result<(String, Key), SecretError> {
-        if let Some(row) =
-            rows::newest_key(db, project).await.map_err(failed("reading a project's key"))?
-        {
+    async fn data_key(
+        &self,
+        db: &mut AnyConnection,
+        project: ProjectId,
+    ) -> Result<(String, Key), SecretError> {
+        if let Some(row) = rows::newest_key(db, project).await.map_err(failed("reading a project's key"))? {
             let key = self.unwrap(project, &row)?;
             return Ok((row.key_id, key));
         }
@@ -222,7 +227,8 @@ impl Secrets {
         let not_authentic = || SecretError::NotAuthentic { name: format!("key of project {project}") };
         let wrapped = row.wrapped.as_ref().ok_or_else(not_authentic)?;
         let of = project.to_string();
-        let bytes = cipher::open(&self.kek.key, &of_key(&of, &row.key_id), wrapped).map_err(|_| not_authentic())?;
+        let bytes =
+            cipher::open(&self.kek.key, &of_key(&of, &row.key_id), wrapped).map_err(|_| not_authentic())?;
         Key::from_slice(&bytes).ok_or_else(not_authentic)
     }
 
@@ -250,5 +256,5 @@ fn failed(attempting: &'static str) -> impl Fn(sqlx::Error) -> SecretError {
 pub(crate) fn random() -> Value {
     let mut bytes = Zeroizing::new([0; 32]);
     rand::rng().fill_bytes(&mut *bytes);
-    Zeroizing::new(URL_SAFE_NO_PAD.encode(&*bytes))
+    Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes))
 }

@@ -3,7 +3,8 @@
 use std::{ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 use shipway_contracts::v1::{
-    pipelines_server::PipelinesServer, project_home_server::ProjectHomeServer, projects_server::ProjectsServer,
+    pipelines_server::PipelinesServer, project_home_server::ProjectHomeServer,
+    projects_server::ProjectsServer,
 };
 use shipway_eventing::{
     durable::Durable,

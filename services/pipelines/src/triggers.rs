@@ -83,9 +83,11 @@ fn push(reference: &str, git: &GitTrigger) -> Value {
 }
 
 fn secret_arguments(project: &Project, flow: &Flow, document: &Document) -> Vec<String> {
-    let declared = document.arguments.iter().filter(|argument| argument.secret).map(|argument| &argument.name);
+    let declared =
+        document.arguments.iter().filter(|argument| argument.secret).map(|argument| &argument.name);
     let overridden = project.state.overrides.get(&flow.id).into_iter().flatten();
-    let overridden = overridden.filter(|(_, value)| matches!(value, Override::Secret(_))).map(|(name, _)| name);
+    let overridden =
+        overridden.filter(|(_, value)| matches!(value, Override::Secret(_))).map(|(name, _)| name);
     let mut all: Vec<String> = declared.chain(overridden).cloned().collect();
     all.sort();
     all.dedup();

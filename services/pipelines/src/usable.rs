@@ -44,9 +44,10 @@ fn look<'a>(
     let name = &pipeline.name;
     let unusable = match (kind, here, membership) {
         (ResourceKind::BuildService | ResourceKind::CombinedService, ..) => None,
-        (ResourceKind::SecretGroup, ..) => {
-            Some("it is a secret group: services and jobs get it by its restrictions, flows do not name it".to_owned())
-        }
+        (ResourceKind::SecretGroup, ..) => Some(
+            "it is a secret group: services and jobs get it by its restrictions, flows do not name it"
+                .to_owned(),
+        ),
         (_, Some(member), _) if member.stage == stage || Some(member.stage.as_str()) == previous => None,
         (_, Some(member), _) => Some(match previous {
             Some(previous) => format!(

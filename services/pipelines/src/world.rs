@@ -238,8 +238,7 @@ impl World {
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);
         let mut next = Projects::clone(&now);
         for raw in events {
-            next.fold(raw)
-                .map_err(|source| WorldError::Decode { stream: raw.stream.clone(), source })?;
+            next.fold(raw).map_err(|source| WorldError::Decode { stream: raw.stream.clone(), source })?;
         }
         *now = Arc::new(next);
         Ok(())

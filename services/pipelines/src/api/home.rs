@@ -83,10 +83,10 @@ impl Shared {
     async fn run_of(&self, fence: Fence) -> Result<RunId, Error> {
         let before = fence.position().saturating_sub(1);
         let events = self.log.read(before, 1).await.map_err(|error| away(&error))?;
-        let run = events.first().filter(|event| event.stream.kind() == "run").and_then(|event| event.stream.id());
-        run.and_then(|run| run.parse().ok()).ok_or_else(|| {
-            Error::new(Code::PermissionDenied, format!("fence {fence} is no attempt's"))
-        })
+        let run =
+            events.first().filter(|event| event.stream.kind() == "run").and_then(|event| event.stream.id());
+        run.and_then(|run| run.parse().ok())
+            .ok_or_else(|| Error::new(Code::PermissionDenied, format!("fence {fence} is no attempt's")))
     }
 
     async fn fetch(&self, request: &FetchSecretsRequest) -> Result<HashMap<String, String>, Error> {
@@ -101,7 +101,8 @@ impl Shared {
         let open = fences::check(&*self.log, project, run, fence, &names).await.map_err(fence_error)?;
         if let Open::Released(targets) = open {
             let head = self.log.head().await.map_err(|error| away(&error))?.position;
-            let last = is_last_release(&self.views, &targets, fence, head).await.map_err(|error| away(&error))?;
+            let last =
+                is_last_release(&self.views, &targets, fence, head).await.map_err(|error| away(&error))?;
             if !last {
                 return Err(fence_error(fences::Refused::Over { fence, run }.into()));
             }

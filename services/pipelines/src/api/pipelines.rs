@@ -81,7 +81,10 @@ impl Pipelines for PipelinesApi {
     ) -> Result<Response<RemoveMemberReply>, Status> {
         let meta = meta(request.metadata());
         let RemoveMemberRequest { command, project, resource, dry_run } = request.into_inner();
-        let done = self.shared.carry_out(&command, &project, &Command::RemoveMember { resource }, dry_run, meta).await?;
+        let done = self
+            .shared
+            .carry_out(&command, &project, &Command::RemoveMember { resource }, dry_run, meta)
+            .await?;
         Ok(Response::new(RemoveMemberReply { changes: all_changes(&done), position: done.position }))
     }
 

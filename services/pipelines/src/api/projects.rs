@@ -6,9 +6,9 @@ use serde_json::Value;
 use shipway_contracts::{
     Error,
     v1::{
-        ApplyReply, ApplyRequest, Hook, ListHooksReply, ListHooksRequest, ListProjectsReply, ListProjectsRequest,
-        ListResourcesReply, ListResourcesRequest, Project, Resource, SetOverrideReply, SetOverrideRequest,
-        projects_server::Projects,
+        ApplyReply, ApplyRequest, Hook, ListHooksReply, ListHooksRequest, ListProjectsReply,
+        ListProjectsRequest, ListResourcesReply, ListResourcesRequest, Project, Resource, SetOverrideReply,
+        SetOverrideRequest, projects_server::Projects,
     },
 };
 use shipway_documents::flow::Flow as Document;
@@ -112,10 +112,11 @@ impl Shared {
     ) -> Result<u64, Error> {
         let command = shipway_contracts::id("command", &request.command)?;
         let projects = self.world.now();
-        let Found::Stage(project, pipeline, flow) =
-            lookup::flow(&projects, &request.project, &request.flow)?
+        let Found::Stage(project, pipeline, flow) = lookup::flow(&projects, &request.project, &request.flow)?
         else {
-            return Err(Error::bad_request("field `flow`: an addon's flow has no arguments; name `<pipeline>/<stage>`"));
+            return Err(Error::bad_request(
+                "field `flow`: an addon's flow has no arguments; name `<pipeline>/<stage>`",
+            ));
         };
         let argument = request.argument.clone();
         let (wish, pending) = if request.plain {
@@ -157,7 +158,12 @@ fn check_plain(flow: &Flow, argument: &str, value: &Value) -> Result<(), Error> 
 }
 
 /// What steers may not depend on a secret: not on this one either.
-fn check_secret(project: &world::Project, pipeline: &Pipeline, flow: &Flow, argument: &str) -> Result<(), Error> {
+fn check_secret(
+    project: &world::Project,
+    pipeline: &Pipeline,
+    flow: &Flow,
+    argument: &str,
+) -> Result<(), Error> {
     let Some(parsed) = flow.newest().and_then(|newest| Document::parse(&newest.document).ok()) else {
         return Ok(());
     };

@@ -30,7 +30,9 @@ pub(super) fn token(value: &Value) -> Option<String> {
 /// Takes every token out of a document.
 fn each_token(document: &mut Value, mut taken: impl FnMut(&str, String)) {
     let mut take = |holder: Option<&mut Value>, pointer: &str| {
-        if let Some(Value::String(token)) = holder.and_then(Value::as_object_mut).and_then(|f| f.remove("token")) {
+        if let Some(Value::String(token)) =
+            holder.and_then(Value::as_object_mut).and_then(|f| f.remove("token"))
+        {
             taken(pointer, token);
         }
     };
@@ -54,7 +56,10 @@ pub(super) fn refused_members(stage: &StageDeclaration) -> Vec<Problem> {
         return Vec::new();
     }
     let at = format!("{}/argumentOverrides", declared.pointer);
-    let problem = Problem::error(at, "overrides are not part of a flow's document: their values would be in its history");
+    let problem = Problem::error(
+        at,
+        "overrides are not part of a flow's document: their values would be in its history",
+    );
     vec![problem.help("take them away, and set each with `shipway override`").at_key()]
 }
 
@@ -84,7 +89,8 @@ pub(super) fn problems(
 
 /// What would be wrong with a flow that the document does not show.
 fn undeclared(project: &Project, pipeline: &Pipeline, stage: &str, at: &str) -> Vec<Problem> {
-    let flow = project.state.flows.values().find(|flow| flow.pipeline == pipeline.slug && flow.stage == stage);
+    let flow =
+        project.state.flows.values().find(|flow| flow.pipeline == pipeline.slug && flow.stage == stage);
     let Some((flow, newest)) = flow.and_then(|flow| Some((flow, flow.newest()?))) else { return Vec::new() };
     let Ok(parsed) = Flow::parse(&newest.document) else { return Vec::new() };
     validate(project, pipeline, stage, &parsed)
@@ -92,8 +98,10 @@ fn undeclared(project: &Project, pipeline: &Pipeline, stage: &str, at: &str) -> 
         .filter(|problem| problem.severity != Severity::Warning)
         .map(|problem| {
             let path = flow.path();
-            let message = format!("the flow {path} would be wrong at {}: {}", problem.pointer, problem.message);
-            Problem::error(format!("{at}/spec/stages"), message).help(format!("give {path} a new `releaseFlow` too"))
+            let message =
+                format!("the flow {path} would be wrong at {}: {}", problem.pointer, problem.message);
+            Problem::error(format!("{at}/spec/stages"), message)
+                .help(format!("give {path} a new `releaseFlow` too"))
         })
         .collect()
 }

@@ -70,7 +70,8 @@ impl Planner<'_> {
                 let Some(known) = work.after.state.pipelines.get(&declared.slug) else { continue };
                 for stage in &pipeline.stages {
                     let token = stage.flow.as_ref().and_then(|flow| flows::token(&flow.flow.value));
-                    let flow = known.stages.iter().find(|other| other.name == stage.name).map(|other| other.flow);
+                    let flow =
+                        known.stages.iter().find(|other| other.name == stage.name).map(|other| other.flow);
                     let hook = flow.and_then(|flow| work.after.state.hook_of(&HookSource::Flow { flow }));
                     if let (Some(token), Some(hook)) = (token, hook) {
                         chosen.push((work.after.id, hook.hook, token));
@@ -97,7 +98,9 @@ fn decide(work: &mut Work, command: &Command) {
 fn sources(state: &ProjectState) -> Vec<HookSource> {
     let mut sources: Vec<HookSource> = Vec::new();
     for flow in state.flows.values() {
-        let Some(parsed) = flow.newest().and_then(|newest| Flow::parse(&newest.document).ok()) else { continue };
+        let Some(parsed) = flow.newest().and_then(|newest| Flow::parse(&newest.document).ok()) else {
+            continue;
+        };
         if has_address(&parsed) {
             sources.push(HookSource::Flow { flow: flow.id });
         }
@@ -125,7 +128,9 @@ fn has_address(flow: &Flow) -> bool {
 fn same_source(one: &HookSource, other: &HookSource) -> bool {
     let plain = |url: &str| url.trim_end_matches('/').trim_end_matches(".git").to_ascii_lowercase();
     match (one, other) {
-        (HookSource::Git { repo_url: one }, HookSource::Git { repo_url: other }) => plain(one) == plain(other),
+        (HookSource::Git { repo_url: one }, HookSource::Git { repo_url: other }) => {
+            plain(one) == plain(other)
+        }
         (HookSource::Flow { flow: one }, HookSource::Flow { flow: other }) => one == other,
         _ => false,
     }

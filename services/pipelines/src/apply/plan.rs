@@ -21,17 +21,11 @@ use shipway_events::{
 };
 use uuid::Uuid;
 
-use super::{
-    flows,
-    intake::Intake,
-    ports::Given,
-    values,
-};
+use super::{flows, intake::Intake, ports::Given, values};
 use crate::{
     change::{Done, Part, Shared},
     domain::{
-        ApplyPipeline, ApplyResource, Command, MemberWish, ProjectState, Rejection, StageWish,
-        did_you_mean,
+        ApplyPipeline, ApplyResource, Command, MemberWish, ProjectState, Rejection, StageWish, did_you_mean,
     },
     environment::ADDON_KEYS,
     secrets::Pending,
@@ -62,7 +56,8 @@ impl Plan {
         projects: &Projects,
     ) -> Result<Self, Error> {
         let default = default_project(first, projects, &request.project);
-        let ports = Given::out(&shared.ports, first, projects, |declared| project_of(declared, projects, &default));
+        let ports =
+            Given::out(&shared.ports, first, projects, |declared| project_of(declared, projects, &default));
         let intake = Intake::read(request, &|service, port| ports.address(service, port));
         let mut planner = Planner {
             shared,
@@ -135,7 +130,8 @@ impl<'a> Planner<'a> {
             if let Some(known) = self.projects.by_slug.get(&declared.slug) {
                 if !description.is_empty() && known.description != description {
                     let at = format!("{}/spec/description", declared.pointer);
-                    let problem = documents::Problem::warning(at, "a project's description is kept as it was made");
+                    let problem =
+                        documents::Problem::warning(at, "a project's description is kept as it was made");
                     self.note(file, problem);
                 }
                 continue;
@@ -168,7 +164,8 @@ impl<'a> Planner<'a> {
     }
 
     fn no_project(&self, declared: &Declaration, slug: &str) -> documents::Problem {
-        let known: Vec<&str> = self.projects.by_slug.keys().chain(self.work.keys()).map(String::as_str).collect();
+        let known: Vec<&str> =
+            self.projects.by_slug.keys().chain(self.work.keys()).map(String::as_str).collect();
         if slug.is_empty() {
             let message = format!("`{}` names no project", declared.slug);
             return documents::Problem::error(format!("{}/spec", declared.pointer), message).help(format!(
@@ -176,8 +173,11 @@ impl<'a> Planner<'a> {
                 documents::list(known)
             ));
         }
-        documents::Problem::error(format!("{}/spec/projectId", declared.pointer), format!("there is no project `{slug}`"))
-            .suggest(slug, known)
+        documents::Problem::error(
+            format!("{}/spec/projectId", declared.pointer),
+            format!("there is no project `{slug}`"),
+        )
+        .suggest(slug, known)
     }
 
     async fn resources(&mut self) -> Result<(), Error> {
@@ -190,7 +190,10 @@ impl<'a> Planner<'a> {
                 let (first, last) = (self.shared.ports.start(), self.shared.ports.end());
                 let message = format!("no port from {first} to {last} is free for `{}`", declared.slug);
                 let problem = documents::Problem::error(format!("{}/spec", declared.pointer), message);
-                self.note(file, problem.help("end what listens on them, or give Shipway another range of ports"));
+                self.note(
+                    file,
+                    problem.help("end what listens on them, or give Shipway another range of ports"),
+                );
                 continue;
             }
             let (spec, pending) =
@@ -239,23 +242,30 @@ impl<'a> Planner<'a> {
         for (file, declared) in intake.placed() {
             let Declared::Pipeline(pipeline) = &declared.declared else { continue };
             let Some(wish) = self.wish(file, declared, pipeline) else { continue };
-            let known = self.work(file, declared).is_some_and(|work| {
-                work.after.state.pipelines.contains_key(&declared.slug)
-            });
+            let known = self
+                .work(file, declared)
+                .is_some_and(|work| work.after.state.pipelines.contains_key(&declared.slug));
             let events = self.work(file, declared).map_or(0, |work| work.part.events.len());
             if !self.decide(file, declared, &Command::ApplyPipeline(wish)) {
                 continue;
             }
             let Some(work) = self.work(file, declared) else { continue };
             let moved = known
-                && work.part.events[events..].iter().any(|event| matches!(event, project::Event::PipelineApplied(_)));
+                && work.part.events[events..]
+                    .iter()
+                    .any(|event| matches!(event, project::Event::PipelineApplied(_)));
             for problem in flows::problems(&work.after, declared, pipeline, moved) {
                 self.note(file, problem);
             }
         }
     }
 
-    fn wish(&mut self, file: usize, declared: &Declaration, pipeline: &PipelineDeclaration) -> Option<ApplyPipeline> {
+    fn wish(
+        &mut self,
+        file: usize,
+        declared: &Declaration,
+        pipeline: &PipelineDeclaration,
+    ) -> Option<ApplyPipeline> {
         let own = self.work(file, declared)?.after.slug.clone();
         let stages = pipeline.stages.iter().map(|stage| self.stage(&own, declared, stage)).collect();
         for stage in &pipeline.stages {
@@ -274,9 +284,8 @@ impl<'a> Planner<'a> {
     }
 
     fn stage(&self, own: &str, declared: &Declaration, stage: &StageDeclaration) -> StageWish {
-        let relative = |pointer: &str| {
-            pointer.strip_prefix(declared.pointer.as_str()).unwrap_or(pointer).to_owned()
-        };
+        let relative =
+            |pointer: &str| pointer.strip_prefix(declared.pointer.as_str()).unwrap_or(pointer).to_owned();
         let members = stage
             .members
             .iter()
@@ -343,23 +352,24 @@ fn default_project(intake: &Intake, projects: &Projects, named: &str) -> String 
 
 fn group_problems(state: &ProjectState, declared: &Declaration) -> Vec<documents::Problem> {
     let mut problems = Vec::new();
-    let list = |value: &Value, key: &str| {
-        value.get(key).and_then(Value::as_array).cloned().unwrap_or_default()
-    };
+    let list =
+        |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     for (n, dependency) in list(&declared.spec, "addonDependencies").iter().enumerate() {
         let at = format!("{}/spec/addonDependencies/{n}", declared.pointer);
         let addon = dependency.get("addonId").and_then(Value::as_str).unwrap_or_default();
         let addons = || state.resources.values().filter(|known| known.kind == ResourceKind::Addon);
         if !addons().any(|known| known.slug == addon) {
             let known: Vec<&str> = addons().map(|known| known.slug.as_str()).collect();
-            let problem = documents::Problem::error(format!("{at}/addonId"), format!("there is no addon `{addon}`"));
+            let problem =
+                documents::Problem::error(format!("{at}/addonId"), format!("there is no addon `{addon}`"));
             problems.push(problem.suggest(addon, known));
         }
         for (n, key) in list(dependency, "keys").iter().enumerate() {
             let name = key.get("keyName").and_then(Value::as_str).unwrap_or_default();
             if !ADDON_KEYS.contains(&name) {
                 let at = format!("{at}/keys/{n}/keyName");
-                let problem = documents::Problem::error(at, format!("an addon of type postgresql has no key `{name}`"));
+                let problem =
+                    documents::Problem::error(at, format!("an addon of type postgresql has no key `{name}`"));
                 problems.push(problem.suggest(name, ADDON_KEYS));
             }
         }
@@ -371,7 +381,10 @@ fn group_problems(state: &ProjectState, declared: &Declaration) -> Vec<documents
             let at = format!("{}/spec/restrictions/nfObjects/{n}/id", declared.pointer);
             let meant = nearest(id, state.resources.keys().map(String::as_str));
             let help = meant.map_or_else(|| did_you_mean(id, []), |near| format!("did you mean `{near}`?"));
-            let problem = documents::Problem::warning(at, format!("there is no resource `{id}`; nothing gets the group by it"));
+            let problem = documents::Problem::warning(
+                at,
+                format!("there is no resource `{id}`; nothing gets the group by it"),
+            );
             problems.push(if help.is_empty() { problem } else { problem.help(help) });
         }
     }

@@ -47,9 +47,9 @@ impl std::error::Error for Rejection {}
 /// The rules. The message says what and why; [`Why::help`] says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Why {
-    #[error("a {kind}'s id (the slug of its name) has 3 to {most} characters; `{name}` has {}.", .name.len())]
+    #[error("the id of a resource of kind {kind} (the slug of its name) has 3 to {most} characters; `{name}` has {}.", .name.len())]
     NameLength { name: String, kind: String, most: usize },
-    #[error("`{slug}` is a {now}; a resource cannot become a {wanted}.")]
+    #[error("`{slug}` is of kind {now} and cannot become a {wanted}.")]
     KindChange { slug: String, now: String, wanted: String },
     #[error("port {port} of `{slug}` is already the port `{name}` of `{other}`.")]
     PortTaken { slug: String, port: u16, name: String, other: String },
@@ -78,7 +78,7 @@ pub(crate) enum Why {
     GitJobMember { slug: String },
     #[error("`{slug}` is a SecretGroup: it has nothing to release, so it belongs to no stage.")]
     SecretGroupMember { slug: String },
-    #[error("`{slug}` is a {kind}, which is a member of type `{is}`, not `{said}`.")]
+    #[error("`{slug}` is of kind {kind}, which is a member of type `{is}`, not `{said}`.")]
     MemberType { slug: String, kind: String, is: &'static str, said: String },
     #[error("`{slug}` is already a member of {stage}; a resource is in at most one pipeline.")]
     InOtherPipeline { slug: String, stage: String },
@@ -102,7 +102,9 @@ pub(crate) enum Why {
     NoSuchFlow { flow: String },
     #[error("the flow {path} cannot be read: {problem}")]
     FlowUnreadable { path: String, problem: String },
-    #[error("the argument `{argument}` decides what happens in {path}, so its value may not be secret: {problem}")]
+    #[error(
+        "the argument `{argument}` decides what happens in {path}, so its value may not be secret: {problem}"
+    )]
     SecretSteers { argument: String, path: String, problem: String },
     #[error("`{argument}` is not an argument's name.")]
     BadArgumentName { argument: String },

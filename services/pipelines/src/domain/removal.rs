@@ -40,7 +40,9 @@ impl MemberRemoval {
     /// The removal as events.
     pub(super) fn into_events(self) -> Vec<Event> {
         let removed = MemberRemoved { pipeline: self.pipeline, stage: self.stage, resource: self.resource };
-        std::iter::once(removed.into()).chain(self.flows.into_iter().map(|flow| flow.published.into())).collect()
+        std::iter::once(removed.into())
+            .chain(self.flows.into_iter().map(|flow| flow.published.into()))
+            .collect()
     }
 }
 
@@ -77,14 +79,11 @@ pub(crate) fn deleted_pipeline(state: &ProjectState, slug: &str) -> Result<Pipel
 }
 
 /// The flow without the nodes that refer to the resource; none if there are no such nodes.
-fn without(
-    flow: &Flow,
-    resource: &Resource,
-    pipeline: PipelineId,
-) -> Result<Option<FlowRemoval>, Rejection> {
+fn without(flow: &Flow, resource: &Resource, pipeline: PipelineId) -> Result<Option<FlowRemoval>, Rejection> {
     let Some(newest) = flow.newest() else { return Ok(None) };
-    let parsed = Document::parse(&newest.document)
-        .map_err(|problems| Rejection::one("", Why::FlowUnreadable { path: flow.path(), problem: problems.to_string() }))?;
+    let parsed = Document::parse(&newest.document).map_err(|problems| {
+        Rejection::one("", Why::FlowUnreadable { path: flow.path(), problem: problems.to_string() })
+    })?;
     let (nodes, document) = shipway_nodes::remove_member(&parsed, &resource.slug);
     if nodes.is_empty() {
         return Ok(None);

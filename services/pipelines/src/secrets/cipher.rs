@@ -118,7 +118,10 @@ impl Identity<'_> {
             &version,
             self.key_id.as_bytes(),
         ];
-        fields.iter().flat_map(|field| (field.len() as u64).to_be_bytes().into_iter().chain(field.to_vec())).collect()
+        fields
+            .iter()
+            .flat_map(|field| (field.len() as u64).to_be_bytes().into_iter().chain(field.to_vec()))
+            .collect()
     }
 }
 

@@ -103,7 +103,9 @@ pub(crate) fn load_or_make(folder: &Path, secrets_exist: bool) -> Result<Kek, Ke
             private(&path, 0o600)?;
             read(file, &path)
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound && secrets_exist => Err(KekError::Lost { path }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && secrets_exist => {
+            Err(KekError::Lost { path })
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let key = Key::random();
             make(folder, &path, &key).map_err(failed("making the key file", &path))?;

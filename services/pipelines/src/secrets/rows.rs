@@ -71,7 +71,8 @@ pub(super) async fn key(
 }
 
 fn key_row(row: AnyRow) -> Result<KeyRow, sqlx::Error> {
-    let wrapped = Sealed::from_hex(&row.try_get::<String, _>("nonce")?, &row.try_get::<String, _>("wrapped")?);
+    let wrapped =
+        Sealed::from_hex(&row.try_get::<String, _>("nonce")?, &row.try_get::<String, _>("wrapped")?);
     Ok(KeyRow { key_id: row.try_get("key_id")?, kek_id: row.try_get("kek_id")?, wrapped })
 }
 
@@ -122,7 +123,8 @@ pub(super) async fn one(
 }
 
 fn value_row(row: AnyRow) -> Result<ValueRow, sqlx::Error> {
-    let sealed = Sealed::from_hex(&row.try_get::<String, _>("nonce")?, &row.try_get::<String, _>("ciphertext")?);
+    let sealed =
+        Sealed::from_hex(&row.try_get::<String, _>("nonce")?, &row.try_get::<String, _>("ciphertext")?);
     let version = u32::try_from(row.try_get::<i64, _>("version")?).unwrap_or(0);
     Ok(ValueRow { version, key_id: row.try_get("key_id")?, sealed })
 }

@@ -152,6 +152,9 @@ async fn another_key_encryption_key_is_told() {
     assert!(matches!(secrets.get(project(1), &secret).await, Err(SecretError::OtherKek { .. })));
 
     std::fs::remove_file(dir.path().join("keys/kek")).unwrap();
-    let lost = Secrets::open(durable(dir.path()).await, &dir.path().join("keys")).await.err().expect("a lost key is not replaced");
+    let lost = Secrets::open(durable(dir.path()).await, &dir.path().join("keys"))
+        .await
+        .err()
+        .expect("a lost key is not replaced");
     assert!(matches!(lost, OpenError::Kek(KekError::Lost { .. })));
 }

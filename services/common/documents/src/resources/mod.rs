@@ -192,8 +192,9 @@ fn declare(
         Ok(spec) => (spec, Vec::new()),
         Err(found) => (node.value.get("spec").cloned().unwrap_or_default(), found),
     };
+    let around = around(node, &scope, problems);
     let mut shape = Problems::new();
-    let declaration = read(node, spec, &at, project, &mut shape);
+    let declaration = read(node, spec, &at, around.as_deref().or(project), &mut shape);
     // One place, one problem: what did not resolve has no right shape either.
     let known = |problem: &Problem| unresolved.iter().any(|other| other.pointer == problem.pointer);
     problems.extend(shape.into_iter().filter(|problem| !known(problem)));
@@ -223,7 +224,7 @@ fn read(
         }
         _ => Declared::Pipeline(PipelineDeclaration::read(&spec, at, problems)),
     };
-    let own = spec.get("projectId").and_then(Value::as_str).or(node.project.as_deref());
+    let own = spec.get("projectId").and_then(Value::as_str);
     let project = own.or(project).filter(|_| !matches!(declared, Declared::Project));
     Some(Declaration {
         declared,
@@ -234,6 +235,22 @@ fn read(
         project: project.map(str::to_owned),
         spec,
     })
+}
+
+/// The project of the workflow around a node, resolved.
+fn around(node: &Collected<'_>, scope: &Names<'_>, problems: &mut Problems) -> Option<String> {
+    let text = Value::from(node.project.as_deref()?);
+    match expr::resolve(&text, scope, &node.pointer) {
+        Ok(project) => project.as_str().map(str::to_owned),
+        Err(found) => {
+            let help = "the workflow around it names its project in `context.projectId`";
+            problems.extend(found.into_iter().map(|problem| match problem.help {
+                Some(_) => problem,
+                None => problem.help(help),
+            }));
+            None
+        }
+    }
 }
 
 fn resource_kind(kind: &str, spec: &Value) -> Option<ResourceKind> {

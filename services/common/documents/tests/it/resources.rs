@@ -239,3 +239,27 @@ fn the_address_of_a_services_port_is_known_where_ports_are_given_out() {
     let problems = parse_declarations(&document).unwrap_err();
     assert_eq!(problems.iter().next().unwrap().pointer, "/1/spec/runtimeEnvironment/URL");
 }
+
+#[test]
+fn the_project_of_a_workflow_may_be_the_one_that_is_declared_before() {
+    let document = parse(
+        "shop.yaml",
+        "
+apiVersion: v1.2
+spec:
+  kind: Workflow
+  spec:
+    type: sequential
+    steps:
+      - { kind: Project, ref: project, spec: { name: Shop One } }
+      - kind: Workflow
+        spec:
+          type: sequential
+          context: { projectId: \"${refs.project.id}\" }
+          steps: [{ kind: Addon, spec: { name: shop-db, type: postgresql } }]
+",
+    )
+    .unwrap();
+    let found = parse_declarations(&document).unwrap();
+    assert_eq!(found.all[1].project.as_deref(), Some("shop-one"));
+}

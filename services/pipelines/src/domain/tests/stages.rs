@@ -66,7 +66,9 @@ fn stages_are_neither_left_out_nor_reordered() {
         .when(own(&["Test", "Hot"]))
         .refused(&[("/spec/stages", Why::StageLeftOut { name: "Live".into() })]);
     let order = |wanted: &str, now: &str| Why::StageOrder { wanted: wanted.into(), now: now.into() };
-    given(history()).when(own(&["Live", "Test"])).refused(&[("/spec/stages", order("Live, Test", "Test, Live"))]);
+    given(history())
+        .when(own(&["Live", "Test"]))
+        .refused(&[("/spec/stages", order("Live, Test", "Test, Live"))]);
     given([])
         .when(own(&["Staging", "Development"]))
         .refused(&[("/spec/stages", order("Staging, Development", "Development, Staging, Production"))]);

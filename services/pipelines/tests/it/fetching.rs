@@ -1,0 +1,288 @@
+//! Values of secrets: for an open attempt or a target's last release, and nowhere else.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use shipway_contracts::v1::{FetchSecretsRequest, FlowForRunReply};
+use shipway_eventing::log::{Expected, Item};
+use shipway_events::{
+    Actor, Cause, CommandId, EffectClass, ExecutorId, Fence, FlowId, Meta, ProjectId, RegistrationId,
+    ResourceId, RunId, StreamEvent, StreamName,
+    plan::{Artifact, Plan, PlanNode},
+    run::{
+        AttemptFailed, AttemptRequested, Effect, Event, NodeError, NodeFailed, NodeSucceeded, Origin, Started,
+    },
+};
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::support::{Lab, SHOP};
+
+const PASSWORD: &str = "addon/shop-db/password@1";
+const API_KEY: &str = "group/shop-env/API_KEY@1";
+
+/// A run with one release node, as the scheduler would write it.
+struct Run<'a> {
+    lab: &'a Lab,
+    id: RunId,
+}
+
+impl<'a> Run<'a> {
+    async fn start(lab: &'a Lab, flow: &FlowForRunReply) -> Self {
+        let node = |kind: &str, parent, pointer: &str| PlanNode {
+            reference: kind.to_lowercase(),
+            kind: kind.into(),
+            parent,
+            pointer: pointer.into(),
+            spec: json!({"type": "sequential"}),
+            condition: Some("running".into()),
+            interruptible: true,
+            ..PlanNode::default()
+        };
+        let nodes = vec![node("Workflow", None, "/spec"), node("Release", Some(0), "/spec/spec/steps/0")];
+        let run = Self { lab, id: RunId::new(Uuid::now_v7()) };
+        run.append(
+            Started {
+                run: run.id,
+                project: flow.project.parse().unwrap(),
+                pipeline: None,
+                flow: FlowId::new(Uuid::nil()),
+                path: flow.path.clone(),
+                flow_version: 1,
+                name: "test".into(),
+                description: String::new(),
+                origin: Origin::Manual,
+                plan: Plan { nodes, ..Plan::default() },
+            }
+            .into(),
+        )
+        .await;
+        run
+    }
+
+    async fn append(&self, event: Event) -> u64 {
+        let meta = Meta { actor: Actor::System("test".into()), cause: Cause::Request, trace: None };
+        let command = CommandId::new(Uuid::now_v7());
+        let stream = StreamName::run(self.id);
+        let item = Item::one(command, meta, stream, Expected::Any, vec![event.encode()]);
+        self.lab.log.append(item).await.unwrap().last
+    }
+
+    async fn request(&self, environment: Value) -> Fence {
+        let position = self
+            .append(
+                AttemptRequested {
+                    node: 1,
+                    attempt: 1,
+                    executor: ExecutorId::new(Uuid::nil()),
+                    registration: RegistrationId::new(Uuid::nil()),
+                    effect: EffectClass::Fenced,
+                    work: json!({"work": "release", "service": {"environment": environment}}),
+                    deadline: None,
+                    detached: false,
+                }
+                .into(),
+            )
+            .await;
+        Fence::new(self.lab.log.generation(), position)
+    }
+
+    async fn succeed(&self, fence: Fence, target: ResourceId) {
+        let artifact = Artifact {
+            digest: "sha256:00".into(),
+            build: "b".into(),
+            service: "shop-builder".into(),
+            commit: "0".repeat(40),
+            branch: "main".into(),
+        };
+        let effects = vec![Effect::Released { target, slug: "web-dev".into(), artifact }];
+        let done = NodeSucceeded { node: 1, fence: Some(fence), outputs: serde_json::Map::new(), effects };
+        self.append(done.into()).await;
+    }
+
+    async fn fail(&self, fence: Fence) {
+        let error = NodeError { code: "unhealthy".into(), message: "no".into(), transient: false };
+        self.append(AttemptFailed { node: 1, fence: Some(fence), error: error.clone() }.into()).await;
+        self.append(NodeFailed { node: 1, fence: Some(fence), error }.into()).await;
+    }
+
+    async fn fetch(&self, fence: Fence, names: &[&str]) -> Result<BTreeMap<String, String>, tonic::Status> {
+        fetch(self.lab, &project(self.lab).await, fence.raw(), &self.id.to_string(), names).await
+    }
+}
+
+async fn project(lab: &Lab) -> String {
+    lab.flow("shop/development").await.unwrap().project
+}
+
+async fn fetch(
+    lab: &Lab,
+    project: &str,
+    fence: u64,
+    run: &str,
+    names: &[&str],
+) -> Result<BTreeMap<String, String>, tonic::Status> {
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    let asked = FetchSecretsRequest { project: project.into(), fence, run: run.into(), names };
+    lab.home().fetch_secrets(asked).await.map(|reply| reply.into_inner().values.into_iter().collect())
+}
+
+fn environment() -> Value {
+    json!({"A": {"$text": ["x", {"$secret": PASSWORD}]}, "B": {"$secret": API_KEY}})
+}
+
+fn web_dev(flow: &FlowForRunReply) -> ResourceId {
+    let resource = flow.resources.iter().find(|resource| resource.slug == "web-dev").unwrap();
+    let pinned: Value = serde_json::from_str(&resource.json).unwrap();
+    pinned["id"].as_str().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn an_open_attempt_gets_what_its_work_names() {
+    let lab = Lab::new().await;
+    lab.applied(SHOP).await;
+    let flow = lab.flow("shop/development").await.unwrap();
+    let run = Run::start(&lab, &flow).await;
+    let fence = run.request(environment()).await;
+    let values = run.fetch(fence, &[PASSWORD, API_KEY]).await.unwrap();
+    assert_eq!(values[API_KEY], "canary-of-the-group");
+    assert_eq!(values[PASSWORD].len(), 43);
+    assert_eq!(run.fetch(fence, &[]).await.unwrap().len(), 0);
+    // The fence alone says which run it is.
+    assert_eq!(fetch(&lab, &flow.project, fence.raw(), "", &[PASSWORD]).await.unwrap().len(), 1);
+    let none = fetch(&lab, &flow.project, fence.raw() - 1, "", &[PASSWORD]).await.unwrap_err();
+    assert_eq!(none.code(), Code::PermissionDenied);
+    let future = Fence::new(fence.generation(), fence.position() + 1).raw();
+    let none = fetch(&lab, &flow.project, future, "", &[PASSWORD]).await.unwrap_err();
+    assert_eq!(none.code(), Code::PermissionDenied);
+
+    run.fail(fence).await;
+    let over = run.fetch(fence, &[PASSWORD]).await.unwrap_err();
+    assert_eq!(over.code(), Code::PermissionDenied);
+    assert!(over.message().contains("is over"), "{}", over.message());
+}
+
+#[tokio::test]
+async fn nobody_else_gets_anything() {
+    let lab = Lab::new().await;
+    lab.applied(SHOP).await;
+    lab.applied("kind: Project\nspec: { name: Blog }\n").await;
+    let flow = lab.flow("shop/development").await.unwrap();
+    let (run, other) = (Run::start(&lab, &flow).await, Run::start(&lab, &flow).await);
+    let fence = run.request(json!({"B": {"$secret": API_KEY}})).await;
+    let of_other = other.request(environment()).await;
+    let ok = flow.project.clone();
+    let blog = ProjectId::new(Uuid::from_u128(1)).to_string();
+    let (id, stranger) = (run.id.to_string(), RunId::new(Uuid::now_v7()).to_string());
+    let later = Fence::new(fence.generation() + 1, fence.position()).raw();
+    let cases: [(&str, u64, &str, &[&str]); 8] = [
+        (&blog, fence.raw(), &id, &[API_KEY]),
+        (&ok, fence.raw(), &id, &[PASSWORD]),
+        (&ok, fence.raw(), &id, &[API_KEY, "hook/x@1"]),
+        (&ok, of_other.raw(), &id, &[API_KEY]),
+        (&ok, fence.raw() - 1, &id, &[API_KEY]),
+        (&ok, later, &id, &[API_KEY]),
+        (&ok, fence.raw(), &other.id.to_string(), &[API_KEY]),
+        (&ok, fence.raw(), &stranger, &[API_KEY]),
+    ];
+    for (n, (project, fence, run, names)) in cases.into_iter().enumerate() {
+        let status = fetch(&lab, project, fence, run, names).await.unwrap_err();
+        assert_eq!(status.code(), Code::PermissionDenied, "case {n}: {}", status.message());
+    }
+    for (name, code) in
+        [("no version", Code::InvalidArgument), ("group/shop-env/API_KEY", Code::InvalidArgument)]
+    {
+        assert_eq!(run.fetch(fence, &[name]).await.unwrap_err().code(), code);
+    }
+    assert_eq!(run.fetch(fence, &[API_KEY]).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_new_request_for_the_node_ends_the_old_fence() {
+    let lab = Lab::new().await;
+    lab.applied(SHOP).await;
+    let run = Run::start(&lab, &lab.flow("shop/development").await.unwrap()).await;
+    let old = run.request(environment()).await;
+    let lost = shipway_events::run::AttemptLost {
+        node: 1,
+        fence: old,
+        reason: "its executor is gone".into(),
+        never_started: false,
+    };
+    run.append(lost.into()).await;
+    assert_eq!(run.fetch(old, &[API_KEY]).await.unwrap_err().code(), Code::PermissionDenied);
+    let new = run.request(environment()).await;
+    assert_eq!(run.fetch(old, &[API_KEY]).await.unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(run.fetch(new, &[API_KEY]).await.unwrap().len(), 1);
+}
+
+/// A keeper asks for its secrets again after the machine was restarted, long after its release.
+#[tokio::test]
+async fn a_targets_last_release_keeps_its_secrets_until_the_next_one() {
+    let lab = Lab::new().await;
+    lab.applied(SHOP).await;
+    let flow = lab.flow("shop/development").await.unwrap();
+    let target = web_dev(&flow);
+    let first = Run::start(&lab, &flow).await;
+    let first_fence = first.request(environment()).await;
+    first.succeed(first_fence, target).await;
+    let first_id = first.id;
+
+    let lab = lab.restarted().await;
+    let first = Run { lab: &lab, id: first_id };
+    assert_eq!(first.fetch(first_fence, &[PASSWORD]).await.unwrap().len(), 1);
+
+    // A release that fails changes nothing.
+    let failing = Run::start(&lab, &flow).await;
+    let fence = failing.request(environment()).await;
+    failing.fail(fence).await;
+    assert_eq!(first.fetch(first_fence, &[PASSWORD]).await.unwrap().len(), 1);
+    assert_eq!(failing.fetch(fence, &[PASSWORD]).await.unwrap_err().code(), Code::PermissionDenied);
+
+    let next = Run::start(&lab, &flow).await;
+    let fence = next.request(environment()).await;
+    next.succeed(fence, target).await;
+    assert_eq!(next.fetch(fence, &[PASSWORD]).await.unwrap().len(), 1);
+    let over = first.fetch(first_fence, &[PASSWORD]).await.unwrap_err();
+    assert_eq!(over.code(), Code::PermissionDenied);
+    assert!(over.message().contains("its target has another release"), "{}", over.message());
+}
+
+/// Every value that is secret, looked for in every event and in every byte of the data folder but the keys.
+#[tokio::test]
+async fn no_value_is_in_any_event_or_file() {
+    let lab = Lab::new().await;
+    let hooks = lab.applied(SHOP).await.hooks;
+    lab.set("shop/development", "GREETING", "canary-of-the-override", false).await.unwrap();
+    lab.applied(&SHOP.replace("canary-of-the-group", "canary-of-the-second")).await;
+    let flow = lab.flow("shop/development").await.unwrap();
+    let run = Run::start(&lab, &flow).await;
+    let fence = run.request(environment()).await;
+    let values = run.fetch(fence, &[PASSWORD, API_KEY]).await.unwrap();
+    run.succeed(fence, web_dev(&flow)).await;
+
+    let mut canaries: Vec<String> = values.into_values().collect();
+    canaries.extend(hooks.into_iter().map(|hook| hook.secret).filter(|secret| !secret.is_empty()));
+    canaries.extend(
+        ["canary-of-the-override", "canary-of-the-second", "canary-token-canary-token-canary-token"]
+            .map(str::to_owned),
+    );
+    assert_eq!(canaries.len(), 7);
+    for event in lab.events().await {
+        for canary in &canaries {
+            assert!(!event.data.contains(canary), "{} at {}", event.kind, event.position);
+        }
+    }
+    let listed = format!("{:?}", lab.flow("shop/development").await.unwrap());
+    assert!(canaries.iter().all(|canary| !listed.contains(canary)));
+    let mut files = 0;
+    for entry in std::fs::read_dir(lab.folder()).unwrap().map(Result::unwrap) {
+        let Ok(bytes) = std::fs::read(entry.path()) else { continue };
+        files += 1;
+        for canary in &canaries {
+            let found = bytes.windows(canary.len()).any(|part| part == canary.as_bytes());
+            assert!(!found, "{}", entry.path().display());
+        }
+    }
+    assert!(files >= 2);
+}

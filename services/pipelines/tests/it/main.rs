@@ -1,0 +1,12 @@
+//! The service as its callers see it: gRPC in process, over a real log in a folder of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+mod applying;
+mod fetching;
+mod flows;
+mod hooks;
+mod instances;
+mod members;
+mod overrides;
+mod support;
