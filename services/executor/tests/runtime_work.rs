@@ -16,16 +16,12 @@ use std::{
 use common::{Data, eventually, free_port, target, walk};
 use scheduler::{Scheduler, assignment, executor};
 use serde_json::{Map, json};
-use shipway_events::{
-    Fence,
-    plan::{Artifact, BackupPin},
-    run::Effect,
-};
+use shipway_events::{Fence, plan::Artifact, run::Effect};
 use shipway_nodes::{
     Outcome, Workload,
     workload::{
-        Addon, Await, Backup, Build, Channel, Command as Run, Exec, HealthCheck, Job, Message, Noop, Port,
-        Release, Restart, Restore, ServiceSpec, Target, Watch,
+        Await, Build, Channel, Command as Run, Exec, HealthCheck, Job, Message, Noop, Port, Release, Restart,
+        ServiceSpec, Target, Watch,
     },
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
