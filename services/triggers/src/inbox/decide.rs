@@ -103,6 +103,7 @@ struct Insert {
     state: &'static str,
     summary: String,
     verdicts: String,
+    trace: Option<String>,
 }
 
 impl Group {
@@ -269,6 +270,7 @@ impl Group {
                 Some(_) => "[]".to_owned(),
                 None => json!(incoming.verdicts).to_string(),
             },
+            trace: incoming.trace.clone(),
         });
         kept
     }
