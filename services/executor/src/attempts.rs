@@ -14,7 +14,7 @@ use std::{
 
 use futures::FutureExt;
 use serde_json::Map;
-use shipway_events::{Fence, ResourceId, run::NodeError};
+use shipway_events::{Fence, ResourceId, RunId, run::NodeError};
 use shipway_nodes::{Outcome, Workload};
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -82,6 +82,7 @@ struct State {
 struct Held {
     stop: CancellationToken,
     light: bool,
+    place: (RunId, u32),
 }
 
 impl Executor {
@@ -101,7 +102,8 @@ impl Executor {
         let folder = make.map_err(|source| OpenError::Folder { folder, source })?;
         let options = ProcessOptions { listen: config.listen, namespaces: config.namespaces };
         let runtime = ProcessRuntime::open(&config.data, &config.binary, options).await?;
-        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?;
+        let http =
+            reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?;
         let host = Host {
             logs: NodeLogs::new(folder.join("logs")),
             blobs: config.blobs.clone(),
@@ -144,6 +146,12 @@ impl Executor {
         let mut held: Vec<Fence> = self.0.lock().held.keys().copied().collect();
         held.sort();
         held
+    }
+
+    /// Whether an attempt of that node is being worked on here.
+    #[must_use]
+    pub fn works_on(&self, run: RunId, node: u32) -> bool {
+        self.0.lock().held.values().any(|held| held.place == (run, node))
     }
 
     /// Ends what an earlier Shipway started for attempts that are not current; keepers live on. To be called once
@@ -219,7 +227,7 @@ impl Inner {
         }
         let stop = CancellationToken::new();
         let light = matches!(assignment.work, Workload::Noop(_) | Workload::Message(_));
-        state.held.insert(assignment.fence, Held { stop: stop.clone(), light });
+        state.held.insert(assignment.fence, Held { stop: stop.clone(), light, place: (assignment.run, assignment.node) });
         Some((assignment, stop))
     }
 

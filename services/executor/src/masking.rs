@@ -198,7 +198,10 @@ mod tests {
             let mut expected = whole.push(&text);
             expected.extend(whole.finish());
             let shown = String::from_utf8_lossy(&expected).into_owned();
-            assert!(shown.contains(MASK) && shown.starts_with("before ") && shown.ends_with(" after\n"), "{shown}");
+            assert!(
+                shown.contains(MASK) && shown.starts_with("before ") && shown.ends_with(" after\n"),
+                "{shown}"
+            );
             assert!(shown.len() < "before  after\n".len() + MASK.len() + 6, "too much is left: {shown}");
             for cut in 0..=text.len() {
                 let mut masker = Masker::new([SECRET]);

@@ -60,7 +60,12 @@ impl NodeLogs {
 
     /// The log from `offset` on, and what is appended, for ever: who follows knows when the node has ended, and
     /// stops then.
-    pub fn follow(&self, run: RunId, node: u32, offset: u64) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
+    pub fn follow(
+        &self,
+        run: RunId,
+        node: u32,
+        offset: u64,
+    ) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
         let logs = self.clone();
         futures::stream::try_unfold(offset, move |mut offset| {
             let logs = logs.clone();

@@ -1,14 +1,21 @@
 //! For this crate's tests only: Shipway's small processes, and real programs for them to run.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env,
     ffi::OsString,
     io::Write as _,
     path::Path,
     process::{Command, ExitCode},
+    sync::Arc,
     time::Duration,
 };
+
+use serde_json::Value;
+use shipway_events::{Fence, ProjectId, RunId, SecretRef};
+use shipway_executor::{Assignment, Executor, ExecutorConfig, ReportError, Reports, Secrets, SecretsError};
+use shipway_nodes::Outcome;
+use zeroize::Zeroizing;
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -26,6 +33,11 @@ fn main() -> ExitCode {
         "serve" => {
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
             runtime.block_on(serve());
+            ExitCode::SUCCESS
+        }
+        "attempt" => {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(attempt(Path::new(&words[1]), &text(2)));
             ExitCode::SUCCESS
         }
         "tree" => tree(text(1).parse().unwrap_or(0), &text(2)),
@@ -47,6 +59,57 @@ fn main() -> ExitCode {
     }
 }
 
+/// An executor that does one piece of work and says what came of it, to be killed in between.
+async fn attempt(data: &Path, given: &str) {
+    let given: Value = serde_json::from_str(given).expect("JSON");
+    let blobs = shipway_eventing::Blobs::open(&data.join("blobs")).await.expect("blobs");
+    let own = env::current_exe().expect("a program");
+    let config = ExecutorConfig::new(data.to_owned(), own, blobs);
+    let executor = Executor::open(config, Arc::new(Printing), Arc::new(Printing)).await.expect("an executor");
+    println!("offered");
+    executor.offer(Assignment {
+        project: ProjectId::new(uuid::Uuid::nil()),
+        run: RunId::new(uuid::Uuid::nil()),
+        node: 1,
+        attempt: 1,
+        fence: Fence::from_raw(given["fence"].as_u64().expect("a fence")),
+        effect: serde_json::from_value(given["class"].clone()).expect("a class"),
+        effect_key: given["key"].as_str().expect("a key").to_owned(),
+        work: serde_json::from_value(given["work"].clone()).expect("work"),
+        deadline: None,
+        detached: false,
+    });
+    std::future::pending::<()>().await;
+}
+
+struct Printing;
+
+#[async_trait::async_trait]
+impl Reports for Printing {
+    async fn complete(
+        &self,
+        _fence: Fence,
+        _run: RunId,
+        _node: u32,
+        outcome: Outcome,
+    ) -> Result<Option<Vec<Assignment>>, ReportError> {
+        println!("outcome {outcome:?}");
+        Ok(None)
+    }
+}
+
+#[async_trait::async_trait]
+impl Secrets for Printing {
+    async fn fetch(
+        &self,
+        _project: ProjectId,
+        _fence: Fence,
+        _names: &BTreeSet<SecretRef>,
+    ) -> Result<BTreeMap<SecretRef, Zeroizing<String>>, SecretsError> {
+        Ok(BTreeMap::new())
+    }
+}
+
 /// Appends a line to a file, then stays for a while: an effect that can be counted.
 fn append(path: &str, line: &str, stay_ms: u64) -> ExitCode {
     let mut file = std::fs::File::options().create(true).append(true).open(path).expect("the file opens");
@@ -58,7 +121,8 @@ fn append(path: &str, line: &str, stay_ms: u64) -> ExitCode {
 
 /// A process with children, the last of which is a daemon in a session of its own; each writes its marker.
 fn tree(depth: u32, folder: &str) -> ExitCode {
-    std::fs::write(format!("{folder}/{}-{depth}", env::var("TREE").unwrap_or_default()), b"").expect("a marker");
+    std::fs::write(format!("{folder}/{}-{depth}", env::var("TREE").unwrap_or_default()), b"")
+        .expect("a marker");
     if depth > 0 {
         let own = env::current_exe().expect("a program");
         let mut command = Command::new(own);
@@ -173,7 +237,8 @@ async fn answer(head: &[String], client: &mut BufReader<TcpStream>) -> bool {
         }
         "/crash" => std::process::exit(3),
         "/chunked" => {
-            let text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n";
+            let text =
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4\r\ndefg\r\n0\r\n\r\n";
             return client.write_all(text.as_bytes()).await.is_ok();
         }
         "/early" => {

@@ -1,5 +1,7 @@
 //! A service under its keeper: roll-outs that nobody notices, refusals that change nothing.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
+
 mod common;
 
 use std::{
@@ -83,7 +85,8 @@ async fn an_unhealthy_rollout_changes_nothing_and_says_why() {
     let (data, target, port) = (Data::new(), target(), free_port());
     let runtime = data.runtime().await;
     runtime.apply(service(&data, &target, port, 10, "good")).await.unwrap();
-    let record = || std::fs::read(data.path().join(format!("host/keepers/{}/record.json", target.id))).unwrap();
+    let record =
+        || std::fs::read(data.path().join(format!("host/keepers/{}/record.json", target.id))).unwrap();
     let before = (record(), runtime.status(target.id).await.unwrap().unwrap());
 
     let mut ill = service(&data, &target, port, 11, "ill");
@@ -91,7 +94,9 @@ async fn an_unhealthy_rollout_changes_nothing_and_says_why() {
     ill.environment.insert("SECRET".into(), "plain".into());
     ill.secrets = map(&[("SECRET", "correct horse battery")]);
     ill.timeout = Duration::from_secs(2);
-    let Err(RuntimeError::Refused { code, message }) = runtime.apply(ill).await else { panic!("it was taken") };
+    let Err(RuntimeError::Refused { code, message }) = runtime.apply(ill).await else {
+        panic!("it was taken")
+    };
     assert_eq!(code, "unhealthy");
     assert!(message.contains("GET /health on its port `http` answered 500"), "{message}");
     assert!(message.contains("starting, line 30") && !message.contains("starting, line 11\n"), "{message}");
@@ -99,14 +104,18 @@ async fn an_unhealthy_rollout_changes_nothing_and_says_why() {
 
     let mut crashing = service(&data, &target, port, 12, "crashing");
     crashing.words = vec!["./program".into(), "fail".into()];
-    let Err(RuntimeError::Refused { message, .. }) = runtime.apply(crashing).await else { panic!("it was taken") };
+    let Err(RuntimeError::Refused { message, .. }) = runtime.apply(crashing).await else {
+        panic!("it was taken")
+    };
     assert!(message.contains("exited with code 7 before it was healthy"), "{message}");
     assert!(message.contains("line 11\n") && message.ends_with("line 30"), "{message}");
 
     let mut deaf = service(&data, &target, port, 13, "deaf");
     deaf.environment.insert("START_DELAY_MS".into(), "60000".into());
     deaf.timeout = Duration::from_secs(1);
-    let Err(RuntimeError::Refused { message, .. }) = runtime.apply(deaf).await else { panic!("it was taken") };
+    let Err(RuntimeError::Refused { message, .. }) = runtime.apply(deaf).await else {
+        panic!("it was taken")
+    };
     assert!(message.contains("refused the connection"), "{message}");
 
     let after = (record(), runtime.status(target.id).await.unwrap().unwrap());
@@ -134,7 +143,8 @@ async fn lower_fences_are_refused_and_the_same_effect_is_made_once() {
         async move { runtime.apply(slow).await }
     });
     eventually("the roll-out goes", async || runtime.status(target.id).await.unwrap().unwrap().rolling).await;
-    let second = runtime.apply(shipway_executor::runtime::Deployment { fence: Fence::from_raw(21), ..slow }).await;
+    let second =
+        runtime.apply(shipway_executor::runtime::Deployment { fence: Fence::from_raw(21), ..slow }).await;
     assert!(second.unwrap().already);
     assert!(!first.await.unwrap().unwrap().already);
     let status = runtime.status(target.id).await.unwrap().unwrap();
@@ -156,8 +166,11 @@ async fn a_killed_keeper_goes_on_from_its_record_once_it_has_its_secrets() {
         assert!(!String::from_utf8_lossy(&bytes).contains("horse"), "{:?} holds the secret", file.path());
     }
     for pid in common::processes(&format!("keeper {}", folder.display())) {
-        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL)
-            .unwrap();
+        rustix::process::kill_process(
+            rustix::process::Pid::from_raw(pid).unwrap(),
+            rustix::process::Signal::KILL,
+        )
+        .unwrap();
     }
     eventually("the keeper is dead", async || !runtime.status(target.id).await.unwrap().unwrap().kept).await;
     runtime.revive().await.unwrap();
@@ -178,7 +191,8 @@ async fn a_keeper_without_its_folder_ends_with_all_that_it_kept() {
     data.runtime().await.apply(service(&data, &target, port, 1, "one")).await.unwrap();
     drop(data);
     eventually("everything has ended", async || {
-        common::processes(path.to_str().unwrap()).is_empty() && TcpStream::connect(("127.0.0.1", port)).await.is_err()
+        common::processes(path.to_str().unwrap()).is_empty()
+            && TcpStream::connect(("127.0.0.1", port)).await.is_err()
     })
     .await;
 }
@@ -196,7 +210,10 @@ async fn the_proxy_speaks_http() {
     assert_eq!(text(port, "/chunked").await, "abcdefg");
     assert_eq!(text(port, "/early").await, "ok");
     let big = vec![b'x'; 20 << 20];
-    assert_eq!(http.post(url("/length")).body(big.clone()).send().await.unwrap().text().await.unwrap(), "20971520");
+    assert_eq!(
+        http.post(url("/length")).body(big.clone()).send().await.unwrap().text().await.unwrap(),
+        "20971520"
+    );
     let stream = futures::stream::iter((0..200).map(|_| Ok::<_, std::io::Error>(vec![b'y'; 10_000])));
     let chunked = http.post(url("/length")).body(reqwest::Body::wrap_stream(stream)).send().await.unwrap();
     assert_eq!(chunked.text().await.unwrap(), "2000000");
@@ -216,11 +233,15 @@ async fn the_proxy_speaks_http() {
     let mut answer = String::new();
     let mut buffer = [0; 1024];
     while !answer.ends_with("ping") {
-        let count = tokio::time::timeout(Duration::from_secs(10), raw.read(&mut buffer)).await.expect(&answer).unwrap();
+        let count = tokio::time::timeout(Duration::from_secs(10), raw.read(&mut buffer))
+            .await
+            .expect(&answer)
+            .unwrap();
         assert!(count > 0, "closed after {answer}");
         answer.push_str(&String::from_utf8_lossy(&buffer[..count]));
     }
-    let expected = ["\r\n\r\none", "GET / HTTP/1.1\r\n\r\nHTTP/1.1 100 Continue", "\r\n\r\nhi", "101 Switching"];
+    let expected =
+        ["\r\n\r\none", "GET / HTTP/1.1\r\n\r\nHTTP/1.1 100 Continue", "\r\n\r\nhi", "101 Switching"];
     let found: Vec<_> = expected.iter().map(|part| answer.find(part)).collect();
     assert!(found.iter().all(Option::is_some) && found.is_sorted(), "{found:?} in {answer}");
 

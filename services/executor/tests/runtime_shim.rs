@@ -1,5 +1,7 @@
 //! Commands under their shims: once, with an end, whatever happens to Shipway.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
+
 mod common;
 
 use std::{path::Path, time::Duration};
@@ -51,7 +53,10 @@ async fn a_failure_shows_its_last_lines_and_secrets_are_masked() {
     let failing = runtime.start(&task(&data, &target, "run/1", &["./program", "fail"])).await.unwrap();
     let end = runtime.wait(&failing).await.unwrap();
     let text = end.describe();
-    assert!(text.starts_with("exited with code 7. Its last lines:\nline 11\n") && text.ends_with("line 30"), "{text}");
+    assert!(
+        text.starts_with("exited with code 7. Its last lines:\nline 11\n") && text.ends_with("line 30"),
+        "{text}"
+    );
 
     let mut printing = task(&data, &target, "run/2", &["./program", "print", "SECRET"]);
     printing.secrets = map(&[("SECRET", "correct horse battery")]);
@@ -64,7 +69,10 @@ async fn a_failure_shows_its_last_lines_and_secrets_are_masked() {
     let missing = runtime.start(&task(&data, &target, "run/3", &["no-such-program"])).await.unwrap();
     let end = runtime.wait(&missing).await.unwrap();
     assert_eq!(end.code, Some(127));
-    assert!(end.describe().contains("executing `no-such-program` failed: No such file or directory"), "{end:?}");
+    assert!(
+        end.describe().contains("executing `no-such-program` failed: No such file or directory"),
+        "{end:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,7 +82,8 @@ async fn a_deadline_and_a_stop_end_the_whole_tree() {
     for (key, stop) in [("run/stop", true), ("run/deadline", false)] {
         let target = target();
         let folder = data.shared();
-        let marker = format!("{}-{key}", data.path().file_name().unwrap().to_str().unwrap()).replace('/', "-");
+        let marker =
+            format!("{}-{key}", data.path().file_name().unwrap().to_str().unwrap()).replace('/', "-");
         let mut tree = task(&data, &target, key, &["./program", "tree", "4", folder.to_str().unwrap()]);
         tree.environment = map(&[("TREE", &marker)]);
         if !stop {
@@ -104,7 +113,8 @@ fn alive(marker: &str) -> Vec<i32> {
         .filter(|pid| {
             let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
             let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            String::from_utf8_lossy(&environment).contains(&format!("TREE={marker}")) && !state.contains(") Z ")
+            String::from_utf8_lossy(&environment).contains(&format!("TREE={marker}"))
+                && !state.contains(") Z ")
         })
         .collect()
 }
@@ -119,14 +129,18 @@ async fn a_killed_shim_is_lost_and_said_so() {
     let handle = runtime.start(&long).await.unwrap();
     eventually("it works", async || lines(&effects) == 1).await;
     for pid in common::processes(&format!("shim {}", handle.0.display())) {
-        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL)
-            .unwrap();
+        rustix::process::kill_process(
+            rustix::process::Pid::from_raw(pid).unwrap(),
+            rustix::process::Signal::KILL,
+        )
+        .unwrap();
     }
     assert!(matches!(runtime.wait(&handle).await, Err(RuntimeError::Lost)));
     let again = runtime.start(&long).await.unwrap();
     assert!(matches!(runtime.wait(&again).await, Err(RuntimeError::Lost)));
     assert_eq!(lines(&effects), 1);
-    eventually("the command died with it", async || common::processes(effects.to_str().unwrap()).is_empty()).await;
+    eventually("the command died with it", async || common::processes(effects.to_str().unwrap()).is_empty())
+        .await;
 }
 
 /// E-7: an executor is killed with 50 process trees, double forks included; at its next start it learns which
@@ -145,7 +159,8 @@ async fn row_e_7_trees_of_attempts_that_are_not_current_die() {
             tree.environment = map(&[("TREE", &format!("{marker}-{number}-"))]);
             runtime.start(&tree).await.unwrap();
         }
-        eventually("all trees have grown", async || std::fs::read_dir(&folder).unwrap().count() == trees * 5).await;
+        eventually("all trees have grown", async || std::fs::read_dir(&folder).unwrap().count() == trees * 5)
+            .await;
         // Nothing of the executor is left but its folder: shims and keepers are nobody's children.
     }
     let before = alive(&marker).len();

@@ -1,20 +1,31 @@
 //! Work from assignment to outcome: real repositories, builds, services, databases, receivers.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
+
 mod common;
 #[path = "common/scheduler.rs"]
 mod scheduler;
 
-use std::{path::{Path, PathBuf}, process::Command, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    time::Duration,
+};
 
-use common::{Data, eventually, free_port, target};
+use common::{Data, eventually, free_port, target, walk};
 use scheduler::{Scheduler, assignment, executor};
 use serde_json::{Map, json};
-use shipway_events::{Fence, plan::{Artifact, BackupPin}, run::Effect};
+use shipway_events::{
+    Fence,
+    plan::{Artifact, BackupPin},
+    run::Effect,
+};
 use shipway_nodes::{
     Outcome, Workload,
     workload::{
-        Addon, Await, Backup, Build, Channel, Command as Run, Exec, HealthCheck, Job, Message, Noop, Port, Release,
-        Restart, Restore, ServiceSpec, Target, Watch,
+        Addon, Await, Backup, Build, Channel, Command as Run, Exec, HealthCheck, Job, Message, Noop, Port,
+        Release, Restart, Restore, ServiceSpec, Target, Watch,
     },
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -37,9 +48,21 @@ fn repository(data: &Data, version: &str) -> (PathBuf, String) {
         std::fs::create_dir_all(folder.join("src/bin")).unwrap();
         git(&folder, &["init", "-q", "-b", "main"]);
     }
-    std::fs::write(folder.join("Cargo.toml"), "[package]\nname = \"shop\"\nversion = \"0.1.0\"\nedition = \"2021\"\n").unwrap();
-    std::fs::write(folder.join("Cargo.lock"), "version = 4\n\n[[package]]\nname = \"shop\"\nversion = \"0.1.0\"\n").unwrap();
-    std::fs::write(folder.join("Procfile"), "web: ./bin/web --greeting \"hello $GREETED\"\nmigrate: ./bin/migrate\n").unwrap();
+    std::fs::write(
+        folder.join("Cargo.toml"),
+        "[package]\nname = \"shop\"\nversion = \"0.1.0\"\nedition = \"2021\"\n",
+    )
+    .unwrap();
+    std::fs::write(
+        folder.join("Cargo.lock"),
+        "version = 4\n\n[[package]]\nname = \"shop\"\nversion = \"0.1.0\"\n",
+    )
+    .unwrap();
+    std::fs::write(
+        folder.join("Procfile"),
+        "web: ./bin/web --greeting \"hello $GREETED\"\nmigrate: ./bin/migrate\n",
+    )
+    .unwrap();
     let web = r#"
 use std::io::{Read, Write};
 fn main() {
@@ -93,7 +116,17 @@ fn fence(raw: u64) -> Fence {
 }
 
 async fn text(url: &str) -> String {
-    reqwest::Client::builder().no_proxy().build().unwrap().get(url).send().await.unwrap().text().await.unwrap()
+    reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .unwrap()
+        .get(url)
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap()
 }
 
 /// The whole way: a commit is built, released, promoted, run as a job, executed in, restarted and waited for.
@@ -114,7 +147,11 @@ async fn from_a_commit_to_a_running_service() {
     executor.offer(assignment(2, "run/1", Workload::Build(build(&builder, &repository, "b-1", None))));
     assert_eq!(built(&scheduler.succeed(fence(2)).await.1), artifact);
     // The same commit built anew is the same archive; reused it is not built at all.
-    executor.offer(assignment(3, "run/3", Workload::Build(build(&builder, &repository, "b-2", Some(&commit)))));
+    executor.offer(assignment(
+        3,
+        "run/3",
+        Workload::Build(build(&builder, &repository, "b-2", Some(&commit))),
+    ));
     assert_eq!(built(&scheduler.succeed(fence(3)).await.1).digest, artifact.digest);
     let mut reuse = build(&builder, &repository, "b-3", Some(&commit));
     reuse.reuse = true;
@@ -131,12 +168,27 @@ async fn from_a_commit_to_a_running_service() {
         command: Run::Process("web".into()),
         environment: password.as_object().unwrap().clone(),
         ports: vec![Port { name: "http".into(), public: port, http: true }],
-        health: vec![HealthCheck { path: Some("/".into()), port: None, period_ms: 100, timeout_ms: 1000, successes: 2, failures: 3 }],
+        health: vec![HealthCheck {
+            path: Some("/".into()),
+            port: None,
+            period_ms: 100,
+            timeout_ms: 1000,
+            successes: 2,
+            failures: 3,
+        }],
         grace_seconds: 5,
     };
-    let release = Release { target: web.clone(), artifact: artifact.clone(), service: Some(spec), wait: true, timeout_seconds: 30 };
+    let release = Release {
+        target: web.clone(),
+        artifact: artifact.clone(),
+        service: Some(spec),
+        wait: true,
+        timeout_seconds: 30,
+    };
     executor.offer(assignment(10, "run/10", Workload::Release(release.clone())));
-    assert!(matches!(&scheduler.succeed(fence(10)).await.1[..], [Effect::Released { artifact: given, .. }] if *given == artifact));
+    assert!(
+        matches!(&scheduler.succeed(fence(10)).await.1[..], [Effect::Released { artifact: given, .. }] if *given == artifact)
+    );
     assert_eq!(text(&format!("http://127.0.0.1:{port}/")).await, format!("one hello you & me {commit}"));
     let log = std::fs::read_to_string(executor.service_log(web.id)).unwrap();
     assert!(log.contains("serving with ***") && !log.contains("horse"), "{log}");
@@ -156,7 +208,10 @@ async fn from_a_commit_to_a_running_service() {
     let log = String::from_utf8(log.bytes.to_vec()).unwrap();
     assert!(log.contains("migrated as ***") && !log.contains("horse"), "{log}");
     if rustix::process::geteuid().is_root() {
-        assert!(!log.contains("uid 0 ") && (log.contains("sees Err") || log.contains("sees Ok(0)")), "not isolated: {log}");
+        assert!(
+            !log.contains("uid 0 ") && (log.contains("sees Err") || log.contains("sees Ok(0)")),
+            "not isolated: {log}"
+        );
     }
 
     let exec = Exec {
@@ -173,9 +228,20 @@ async fn from_a_commit_to_a_running_service() {
     scheduler.succeed(fence(13)).await;
     for (number, watch) in [
         (14, Watch::Service { target: web.clone() }),
-        (15, Watch::Http { url: json!(format!("http://127.0.0.1:{port}/")), status: 200, body: Some("one".into()) }),
+        (
+            15,
+            Watch::Http {
+                url: json!(format!("http://127.0.0.1:{port}/")),
+                status: 200,
+                body: Some("one".into()),
+            },
+        ),
     ] {
-        executor.offer(assignment(number, &format!("run/{number}"), Workload::Await(Await { watch, timeout_seconds: 20 })));
+        executor.offer(assignment(
+            number,
+            &format!("run/{number}"),
+            Workload::Await(Await { watch, timeout_seconds: 20 }),
+        ));
         scheduler.succeed(fence(number)).await;
     }
     let missing = Exec { command: vec!["no-such-program".into()], ..exec };
@@ -186,7 +252,10 @@ async fn from_a_commit_to_a_running_service() {
     executor.offer(assignment(9, "run/9", Workload::Release(release)));
     assert!(matches!(scheduler.end(fence(9)).await, Outcome::Refused { .. }));
     let statuses = executor.statuses().await.unwrap();
-    assert_eq!(statuses.iter().map(|status| (status.target.id, status.healthy)).collect::<Vec<_>>(), [(web.id, true)]);
+    assert_eq!(
+        statuses.iter().map(|status| (status.target.id, status.healthy)).collect::<Vec<_>>(),
+        [(web.id, true)]
+    );
     executor.down().await.unwrap();
 }
 
@@ -202,8 +271,16 @@ async fn failing_builds_say_what_to_do_and_keep_nothing() {
     executor.offer(assignment(1, "run/1", Workload::Build(broken)));
     let failed = scheduler.fail(fence(1)).await;
     assert_eq!(failed.code, "build_failed");
-    assert!(failed.message.contains("exited with code 3") && failed.message.contains("output 11\n"), "{}", failed.message);
-    assert!(!failed.message.contains("output 10\n") && failed.message.ends_with("output 30"), "{}", failed.message);
+    assert!(
+        failed.message.contains("exited with code 3") && failed.message.contains("output 11\n"),
+        "{}",
+        failed.message
+    );
+    assert!(
+        !failed.message.contains("output 10\n") && failed.message.ends_with("output 30"),
+        "{}",
+        failed.message
+    );
 
     let mut elsewhere = build(&builder, &repository, "b-2", Some(&"a1".repeat(20)));
     executor.offer(assignment(2, "run/2", Workload::Build(elsewhere.clone())));
@@ -217,7 +294,8 @@ async fn failing_builds_say_what_to_do_and_keep_nothing() {
     executor.offer(assignment(4, "run/4", Workload::Build(elsewhere)));
     assert_eq!(scheduler.fail(fence(4)).await.code, "bad_repository");
     let base = data.path().join(format!("host/builds/{}", builder.id));
-    let left = std::fs::read_dir(base).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
+    let left =
+        std::fs::read_dir(base).unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
     let left: Vec<_> = left.filter(|name| name.starts_with("src-") || name.starts_with("tmp-")).collect();
     assert!(left.is_empty(), "{left:?}");
 }
@@ -241,107 +319,16 @@ async fn a_full_disk_is_named_and_nothing_half_done_stays() {
     executor.offer(assignment(1, "run/1", Workload::Build(big)));
     let failed = scheduler.fail(fence(1)).await;
     drop(executor);
-    let left: Vec<_> = walk(&host).into_iter().filter(|path| path.contains("big") || path.contains("artifact")).collect();
+    let left: Vec<_> =
+        walk(&host).into_iter().filter(|path| path.contains("big") || path.contains("artifact")).collect();
     Command::new("umount").arg("-l").arg(&host).status().unwrap();
     assert_eq!(failed.code, "disk_full", "{}", failed.message);
-    assert!(failed.message.contains("no room left on the disk of") && failed.message.contains("host/builds"), "{}", failed.message);
+    assert!(
+        failed.message.contains("no room left on the disk of") && failed.message.contains("host/builds"),
+        "{}",
+        failed.message
+    );
     assert!(left.is_empty(), "{left:?}");
-}
-
-fn walk(folder: &Path) -> Vec<String> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        all.push(entry.path().display().to_string());
-        if entry.path().is_dir() {
-            all.extend(walk(&entry.path()));
-        }
-    }
-    all
-}
-
-/// A real PostgreSQL: started, backed up, damaged, restored, restarted.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_comes_back_from_its_backup() {
-    let data = Data::new();
-    let scheduler = Arc::new(Scheduler::default());
-    scheduler.secrets.lock().unwrap().insert("addon/shop-db/password".into(), "correct-horse-battery".into());
-    let executor = executor(&data, &scheduler).await;
-    let port = free_port();
-    let database = Target { slug: "shop-db".into(), ..target() };
-    let addon = Addon {
-        addon: database.clone(),
-        engine: "postgresql".into(),
-        version: "latest".into(),
-        port,
-        credentials: [("password".to_owned(), json!({"$secret": "addon/shop-db/password@1"}))].into(),
-        timeout_seconds: 60,
-    };
-    executor.offer(assignment(1, "run/1", Workload::Addon(addon.clone())));
-    assert!(matches!(&scheduler.succeed(fence(1)).await.1[..], [Effect::AddonStarted { .. }]));
-    let uri = shipway_nodes::addons::postgresql::connection_uri("shop-db", port, "correct-horse-battery");
-    let sql = |statement: &str| {
-        let output = Command::new("psql").args(["-XAtq", "-v", "ON_ERROR_STOP=1", &uri, "-c", statement]).output().unwrap();
-        (output.status.success(), String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    assert!(sql("CREATE TABLE item AS SELECT n FROM generate_series(1, 1000) n").0);
-    let wrong = uri.replace("battery", "staple");
-    assert!(!Command::new("psql").args(["-XAtq", &wrong, "-c", "SELECT 1"]).output().unwrap().status.success());
-
-    let mut number = 2;
-    for compression in ["zstd", "gz", "none"] {
-        let backup = Backup { addon: addon.clone(), backup: format!("bk-{compression}"), backup_type: "snapshot".into(), compression: compression.into() };
-        executor.offer(assignment(number, &format!("run/{number}"), Workload::Backup(backup.clone())));
-        let (_, effects) = scheduler.succeed(fence(number)).await;
-        let [Effect::BackedUp { digest, bytes, .. }] = &effects[..] else { panic!("{effects:?}") };
-        assert!(*bytes > 0);
-        // Asked again, the same answer and no second dump.
-        executor.offer(assignment(number + 1, &format!("run/{number}"), Workload::Backup(backup)));
-        assert_eq!(scheduler.succeed(fence(number + 1)).await.1, effects);
-        assert!(sql("DROP TABLE item").0);
-        assert!(!sql("SELECT count(*) FROM item").0);
-        let pin = BackupPin { addon: "shop-db".into(), digest: digest.clone() };
-        let restore = Restore { addon: addon.clone(), backup: format!("bk-{compression}"), pin };
-        executor.offer(assignment(number + 2, &format!("run/{}", number + 2), Workload::Restore(restore.clone())));
-        scheduler.succeed(fence(number + 2)).await;
-        assert_eq!(sql("SELECT count(*), sum(n) FROM item"), (true, "1000|500500".to_owned()));
-        // A restore that was made is not made again: what came after it stays.
-        assert!(sql("DELETE FROM item WHERE n > 500").0);
-        executor.offer(assignment(number + 3, &format!("run/{}", number + 2), Workload::Restore(restore)));
-        scheduler.succeed(fence(number + 3)).await;
-        assert_eq!(sql("SELECT count(*) FROM item").1, "500");
-        assert!(sql("INSERT INTO item SELECT n FROM generate_series(501, 1000) n").0);
-        number += 10;
-    }
-    let broken = Restore {
-        addon: addon.clone(),
-        backup: "bk-none".into(),
-        pin: BackupPin { addon: "shop-db".into(), digest: shipway_eventing::Blobs::open(&data.path().join("blobs")).await.unwrap().put("no dump").await.unwrap().to_string() },
-    };
-    executor.offer(assignment(80, "run/80", Workload::Restore(broken)));
-    assert_eq!(scheduler.fail(fence(80)).await.code, "restore_failed");
-    assert_eq!(sql("SELECT count(*) FROM item").1, "1000");
-
-    executor.offer(assignment(90, "run/90", Workload::Restart(Restart { target: database.clone(), wait: true, timeout_seconds: 60 })));
-    scheduler.succeed(fence(90)).await;
-    assert_eq!(sql("SELECT count(*) FROM item").1, "1000");
-    let mut old = addon.clone();
-    old.version = "9.6".into();
-    executor.offer(assignment(91, "run/91", Workload::Addon(old)));
-    let failed = scheduler.fail(fence(91)).await;
-    assert_eq!(failed.code, "missing_binary");
-    assert!(failed.message.contains("apt-get install postgresql-9"), "{}", failed.message);
-
-    // A killed keeper takes the server with it; the next executor starts both, and the rows are there.
-    for pid in common::processes(&format!("host/keepers/{}", database.id)) {
-        let _ = rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL);
-    }
-    eventually("the database is back", async || sql("SELECT count(*) FROM item").1 == "1000").await;
-    for path in walk(&data.path().join("host")).into_iter().filter(|path| !path.contains("/data/")) {
-        let bytes = std::fs::read(&path).unwrap_or_default();
-        assert!(!String::from_utf8_lossy(&bytes).contains("horse"), "{path} holds the password");
-    }
-    executor.down().await.unwrap();
-    assert!(!sql("SELECT 1").0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -374,7 +361,10 @@ async fn a_message_carries_one_key_on_every_attempt() {
     };
     executor.offer(assignment(1, "run/1", message(Channel::RawWebhook, json!("released"))));
     let failed = scheduler.fail(fence(1)).await;
-    assert!(failed.transient && failed.message.contains("503") && !failed.message.contains("t0ken"), "{failed:?}");
+    assert!(
+        failed.transient && failed.message.contains("503") && !failed.message.contains("t0ken"),
+        "{failed:?}"
+    );
     executor.offer(assignment(2, "run/1", message(Channel::RawWebhook, json!("released"))));
     scheduler.succeed(fence(2)).await;
     executor.offer(assignment(3, "run/3", message(Channel::RawWebhook, json!("{\"a\": 1}"))));
@@ -403,18 +393,29 @@ async fn light_work_is_nearly_free_and_is_taken_once() {
     eventually("all are done", async || executor.held().is_empty()).await;
     let rate = count as f64 / begun.elapsed().as_secs_f64();
     println!("{rate:.0} Noops a second");
-    assert_eq!((1..=count).map(|number| scheduler.outcomes(fence(number)).len()).sum::<usize>() as u64, count);
+    assert_eq!(
+        (1..=count).map(|number| scheduler.outcomes(fence(number)).len()).sum::<usize>() as u64,
+        count
+    );
 
     executor.offer(assignment(count + 1, "run/2", Workload::Noop(Noop { fib: Some(25), ..Noop::default() })));
     assert_eq!(scheduler.succeed(fence(count + 1)).await.0["fib"], 75025);
-    executor.offer(assignment(count + 2, "run/3", Workload::Noop(Noop { sleep_ms: Some(600_000), ..Noop::default() })));
+    executor.offer(assignment(
+        count + 2,
+        "run/3",
+        Workload::Noop(Noop { sleep_ms: Some(600_000), ..Noop::default() }),
+    ));
     executor.stop(fence(count + 2));
     assert!(matches!(scheduler.end(fence(count + 2)).await, Outcome::Stopped));
-    let mut detached = assignment(count + 3, "run/4", Workload::Noop(Noop { sleep_ms: Some(50), ..Noop::default() }));
+    let mut detached =
+        assignment(count + 3, "run/4", Workload::Noop(Noop { sleep_ms: Some(50), ..Noop::default() }));
     detached.detached = true;
     executor.offer(detached);
     scheduler.succeed(fence(count + 3)).await;
-    assert!(matches!(&scheduler.outcomes(fence(count + 3))[..], [Outcome::Started { .. }, Outcome::Succeeded { .. }]));
+    assert!(matches!(
+        &scheduler.outcomes(fence(count + 3))[..],
+        [Outcome::Started { .. }, Outcome::Succeeded { .. }]
+    ));
     executor.drain().await;
     executor.offer(assignment(count + 4, "run/5", Workload::Noop(Noop::default())));
     assert!(executor.held().is_empty());

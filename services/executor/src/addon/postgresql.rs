@@ -97,7 +97,12 @@ impl Engine for Postgresql {
 }
 
 impl Postgresql {
-    async fn store(&self, attempt: &Attempt<'_>, dump: &Path, compress: bool) -> Result<(String, u64), Failure> {
+    async fn store(
+        &self,
+        attempt: &Attempt<'_>,
+        dump: &Path,
+        compress: bool,
+    ) -> Result<(String, u64), Failure> {
         let data = &attempt.host.config.data;
         let failed = |failure| build::blob_failure("storing the backup", &failure, data);
         if !compress {
@@ -130,11 +135,18 @@ impl Postgresql {
     }
 
     /// Loads the dump into a new database.
-    async fn load(&self, attempt: &Attempt<'_>, server: &Server<'_>, new: &str, dump: &Path) -> Result<(), Failure> {
+    async fn load(
+        &self,
+        attempt: &Attempt<'_>,
+        server: &Server<'_>,
+        new: &str,
+        dump: &Path,
+    ) -> Result<(), Failure> {
         server.query(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", identifier(new))).await?;
         server.query(&format!("CREATE DATABASE {} TEMPLATE template0", identifier(new))).await?;
         let mut task = server.task("restore", "pg_restore");
-        let options = ["--no-password", "--no-owner", "--exit-on-error", "--single-transaction", "--dbname", new];
+        let options =
+            ["--no-password", "--no-owner", "--exit-on-error", "--single-transaction", "--dbname", new];
         task.words.extend(options.map(str::to_owned));
         task.stdin = Some(dump.to_owned());
         // The database was made anew: an earlier load of this attempt is in none that still exists.
@@ -144,7 +156,10 @@ impl Postgresql {
             return Ok(());
         }
         let _ = server.query(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", identifier(new))).await;
-        Err(error("restore_failed", format!("loading the backup failed, and the content is as it was: pg_restore {}", end.describe())))
+        Err(error(
+            "restore_failed",
+            format!("loading the backup failed, and the content is as it was: pg_restore {}", end.describe()),
+        ))
     }
 }
 

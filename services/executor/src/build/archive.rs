@@ -39,7 +39,12 @@ impl Manifest {
 pub(crate) type Entries = BTreeMap<String, PathBuf>;
 
 /// Adds everything below `path` under `name`, except what `skip` says.
-pub(crate) fn collect(entries: &mut Entries, path: &Path, name: &str, skip: &dyn Fn(&str) -> bool) -> io::Result<()> {
+pub(crate) fn collect(
+    entries: &mut Entries,
+    path: &Path,
+    name: &str,
+    skip: &dyn Fn(&str) -> bool,
+) -> io::Result<()> {
     if skip(name) {
         return Ok(());
     }
@@ -191,7 +196,11 @@ fn extract(packed: &Path, partial: &Path, whole: &Path) -> io::Result<()> {
 }
 
 /// What a blob store's error means for a node.
-pub(crate) fn blob_failure(what: &str, failure: &shipway_eventing::blobs::BlobError, folder: &Path) -> Failure {
+pub(crate) fn blob_failure(
+    what: &str,
+    failure: &shipway_eventing::blobs::BlobError,
+    folder: &Path,
+) -> Failure {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(failure);
     while let Some(cause) = source {
         if cause.downcast_ref::<io::Error>().is_some_and(crate::os::files::is_disk_full) {

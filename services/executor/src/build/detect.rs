@@ -91,13 +91,16 @@ fn parse_procfile(text: &str) -> Result<BTreeMap<String, String>, Failure> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let named = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+        let named = |name: &str| {
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+        };
         match line.split_once(':') {
             Some((name, command)) if named(name.trim()) && !command.trim().is_empty() => {
                 processes.insert(name.trim().to_owned(), command.trim().to_owned());
             }
             _ => {
-                let message = format!("Procfile, line {}: expected `name: command`, found `{line}`", number + 1);
+                let message =
+                    format!("Procfile, line {}: expected `name: command`, found `{line}`", number + 1);
                 return Err(error("bad_procfile", message));
             }
         }

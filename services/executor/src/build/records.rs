@@ -65,6 +65,7 @@ impl Records {
 
     fn commit(&self, work: &Build, commit: &str) -> PathBuf {
         let how = serde_json::json!([work.command, work.include, work.work_dir, work.arguments]);
-        self.folder.join(format!("commit-{commit}-{}.json", &hex::encode(Sha256::digest(how.to_string()))[..16]))
+        self.folder
+            .join(format!("commit-{commit}-{}.json", &hex::encode(Sha256::digest(how.to_string()))[..16]))
     }
 }

@@ -1,7 +1,10 @@
 //! Where the commit comes from: addresses, refs and commits are checked, git gets words and never text to parse,
 //! and its configuration is ours alone.
 
-use std::{collections::BTreeMap, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use crate::work::{Failure, error};
 
@@ -119,13 +122,29 @@ mod tests {
     #[test]
     fn addresses_that_run_programs_or_read_elsewhere_are_refused() {
         for bad in [
-            "--upload-pack=touch /tmp/x", "ext::sh -c id", "-x", "relative/path", "https://", "ssh://-oProxyCommand=id/x",
-            "ssh://user@-oProxyCommand=id/x", "http://example.org/x", "git://example.org/x", "file://relative",
-            "https://example.org/a\nb", "/a/../b", "ftp://example.org/x", "user@host:path",
+            "--upload-pack=touch /tmp/x",
+            "ext::sh -c id",
+            "-x",
+            "relative/path",
+            "https://",
+            "ssh://-oProxyCommand=id/x",
+            "ssh://user@-oProxyCommand=id/x",
+            "http://example.org/x",
+            "git://example.org/x",
+            "file://relative",
+            "https://example.org/a\nb",
+            "/a/../b",
+            "ftp://example.org/x",
+            "user@host:path",
         ] {
             assert!(Source::parse(bad).is_err(), "{bad}");
         }
-        for good in ["https://example.org/a/b.git", "ssh://git@example.org:2222/a", "http://127.0.0.1:80/a", "/srv/a.git"] {
+        for good in [
+            "https://example.org/a/b.git",
+            "ssh://git@example.org:2222/a",
+            "http://127.0.0.1:80/a",
+            "/srv/a.git",
+        ] {
             assert!(Source::parse(good).is_ok(), "{good}");
         }
         assert_eq!(Source::parse("file:///srv/a").ok(), Some(Source::Local("/srv/a".into())));
@@ -133,7 +152,8 @@ mod tests {
 
     #[test]
     fn refs_and_commits_are_names_and_nothing_else() {
-        for bad in ["-x", "a..b", "a b", "a:b", "+a", "", "a.lock", "/a", "a/", "a/.b", "@{-1}", "a~1", "a*"] {
+        for bad in ["-x", "a..b", "a b", "a:b", "+a", "", "a.lock", "/a", "a/", "a/.b", "@{-1}", "a~1", "a*"]
+        {
             assert!(branch_ref(bad).is_err(), "{bad}");
         }
         assert!(branch_ref("feature/x-1.2").is_ok());

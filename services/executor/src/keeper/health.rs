@@ -58,7 +58,10 @@ fn http(address: SocketAddr, path: &str, timeout: Duration) -> Result<(), String
     let ask = || -> io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect_timeout(&address, timeout)?;
         stream.set_write_timeout(Some(timeout))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nuser-agent: shipway-health\r\nconnection: close\r\n\r\n")?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: {address}\r\nuser-agent: shipway-health\r\nconnection: close\r\n\r\n"
+        )?;
         let mut head = Vec::new();
         let mut buffer = [0; 1024];
         while head.len() < 4096 && !head.contains(&b'\n') {
@@ -88,7 +91,10 @@ fn program(words: &[String], place: &Place<'_>, timeout: Duration) -> Result<(),
     let pid = place.children.spawn(&mut command).map_err(|error| format!("`{}`: {error}", words[0]))?;
     let end = place.children.wait(pid, timeout).unwrap_or_else(|| {
         place.children.signal(pid, Signal::KILL);
-        place.children.wait(pid, Duration::from_secs(5)).unwrap_or(crate::os::children::Exit { code: None, signal: Some(9) })
+        place
+            .children
+            .wait(pid, Duration::from_secs(5))
+            .unwrap_or(crate::os::children::Exit { code: None, signal: Some(9) })
     });
     place.children.forget(pid);
     if end.is_success() { Ok(()) } else { Err(format!("`{}` {end}", words[0])) }

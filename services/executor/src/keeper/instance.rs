@@ -23,7 +23,10 @@ use super::{
 };
 use crate::{
     masking::Masker,
-    os::{children::{Children, Exit}, procfs, stage},
+    os::{
+        children::{Children, Exit},
+        procfs, stage,
+    },
 };
 
 /// The first pause before an ended instance is started again; it doubles up to the longest.
@@ -108,7 +111,11 @@ impl Slot {
     }
 
     /// The healthy instance; `Err` once it ended before it was ever healthy. `None` when `until` has come.
-    pub(super) fn await_healthy(&self, until: Instant, cancelled: &AtomicBool) -> Option<Result<Arc<Endpoint>, ()>> {
+    pub(super) fn await_healthy(
+        &self,
+        until: Instant,
+        cancelled: &AtomicBool,
+    ) -> Option<Result<Arc<Endpoint>, ()>> {
         let mut state = self.lock();
         loop {
             if state.failed {
@@ -224,7 +231,11 @@ impl Slot {
         }
     }
 
-    fn spawn(&self, plan: &Plan, shared: &Arc<Shared>) -> io::Result<(i32, Arc<Endpoint>, thread::JoinHandle<()>)> {
+    fn spawn(
+        &self,
+        plan: &Plan,
+        shared: &Arc<Shared>,
+    ) -> io::Result<(i32, Arc<Endpoint>, thread::JoinHandle<()>)> {
         let spec = &plan.spec;
         let mut ports = BTreeMap::new();
         for port in &spec.ports {
@@ -321,8 +332,10 @@ impl Slot {
         let marker = marker(&self.name);
         let own = rustix::process::getpid().as_raw_nonzero().get();
         for _ in 0..20 {
-            let left: Vec<i32> =
-                procfs::descendants(own).into_iter().filter(|pid| procfs::has_environment(*pid, &marker)).collect();
+            let left: Vec<i32> = procfs::descendants(own)
+                .into_iter()
+                .filter(|pid| procfs::has_environment(*pid, &marker))
+                .collect();
             if left.is_empty() {
                 break;
             }
@@ -342,8 +355,11 @@ fn environment(plan: &Plan, ports: &BTreeMap<String, u16>, name: &str) -> BTreeM
     all.extend(plan.secrets.iter().map(|(name, value)| (name.clone(), value.clone())));
     for (position, port) in plan.spec.ports.iter().enumerate() {
         let number = ports.get(&port.name).copied().unwrap_or(port.public).to_string();
-        let variable: String =
-            port.name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
+        let variable: String = port
+            .name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+            .collect();
         all.insert(format!("PORT_{variable}"), number.clone());
         if position == 0 {
             all.insert("PORT".to_owned(), number);

@@ -30,7 +30,12 @@ pub(super) struct Failure {
 
 impl Set {
     /// Starts all instances; none gets traffic yet.
-    pub(super) fn start(set: u64, spec: Spec, secrets: BTreeMap<String, String>, shared: &Arc<Shared>) -> Self {
+    pub(super) fn start(
+        set: u64,
+        spec: Spec,
+        secrets: BTreeMap<String, String>,
+        shared: &Arc<Shared>,
+    ) -> Self {
         let plan = Arc::new(Plan { set, spec, secrets });
         let slots = (1..=plan.spec.instances)
             .map(|number| Slot::start(number, Arc::clone(&plan), Arc::clone(shared)))
@@ -52,16 +57,18 @@ impl Set {
                 }
             }
             if cancelled.load(Ordering::SeqCst) {
-                let message = "the roll-out was given up: another one took its place, or it was stopped".to_owned();
+                let message =
+                    "the roll-out was given up: another one took its place, or it was stopped".to_owned();
                 return Err(Failure { code: "aborted", message });
             }
             if all {
                 return Ok(());
             }
             if Instant::now() >= until {
-                let ill = self.slots.iter().position(|slot| {
-                    !matches!(slot.await_healthy(Instant::now(), cancelled), Some(Ok(_)))
-                });
+                let ill = self
+                    .slots
+                    .iter()
+                    .position(|slot| !matches!(slot.await_healthy(Instant::now(), cancelled), Some(Ok(_))));
                 return ill.map_or(Ok(()), |index| Err(self.failure(index, Some(timeout))));
             }
         }
@@ -98,11 +105,8 @@ impl Set {
             Some(waited) => format!("was not healthy within {} s: {seen}", waited.as_secs_f64()),
             None => format!("{seen} before it was healthy"),
         };
-        let lines = if tail.is_empty() {
-            "It wrote nothing.".to_owned()
-        } else {
-            format!("Its last lines:\n{tail}")
-        };
+        let lines =
+            if tail.is_empty() { "It wrote nothing.".to_owned() } else { format!("Its last lines:\n{tail}") };
         let message = format!("instance {} of {} {what}. {lines}", index + 1, self.slots.len());
         Failure { code: "unhealthy", message }
     }

@@ -24,7 +24,10 @@ use super::{
     rollout::{Failure, Set},
     routes::Routes,
 };
-use crate::os::{children::{self, Children}, files};
+use crate::os::{
+    children::{self, Children},
+    files,
+};
 
 /// How long instances that start from the record have before the keeper says that they are not healthy; they are
 /// started again in any case.

@@ -60,8 +60,7 @@ struct Shared {
 impl Children {
     /// Starts the reaping thread. There must be one registry in a process, and nothing else that waits.
     pub(crate) fn start() -> Self {
-        let children =
-            Self(Arc::new(Shared { ends: Mutex::new(BTreeMap::new()), changed: Condvar::new() }));
+        let children = Self(Arc::new(Shared { ends: Mutex::new(BTreeMap::new()), changed: Condvar::new() }));
         let reaper = children.clone();
         thread::spawn(move || reaper.reap());
         children

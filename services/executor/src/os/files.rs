@@ -20,8 +20,7 @@ pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()>
 pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let temporary = path.with_extension(format!("new-{}", std::process::id()));
     let result = (|| {
-        let mut file =
-            File::options().create(true).write(true).truncate(true).mode(mode).open(&temporary)?;
+        let mut file = File::options().create(true).write(true).truncate(true).mode(mode).open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;

@@ -44,7 +44,10 @@ pub(crate) fn receive<T: DeserializeOwned>(mut from: impl Read) -> io::Result<T>
 }
 
 /// As [`send`], without blocking.
-pub(crate) async fn send_async<T: Serialize>(to: &mut (impl AsyncWrite + Unpin), message: &T) -> io::Result<()> {
+pub(crate) async fn send_async<T: Serialize>(
+    to: &mut (impl AsyncWrite + Unpin),
+    message: &T,
+) -> io::Result<()> {
     to.write_all(&encode(message)?).await?;
     to.flush().await
 }

@@ -48,7 +48,8 @@ pub fn main(words: &[OsString]) -> ExitCode {
 }
 
 fn enter(sandbox: &Sandbox) -> io::Result<()> {
-    let step = |what: &'static str| move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
+    let step =
+        |what: &'static str| move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
     let _ = rustix::process::setsid();
     rustix::process::umask(Mode::from_raw_mode(0o022));
     if let Some(view) = &sandbox.view {

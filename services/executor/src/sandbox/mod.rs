@@ -63,7 +63,11 @@ pub(crate) struct Bind {
 impl Sandbox {
     /// The command that runs `words` here, with exactly this environment. The child leads a session of its own.
     /// It dies with the thread that spawns it when that is not the root of a PID namespace.
-    pub(crate) fn command<S: AsRef<OsStr>>(&self, words: &[S], environment: &BTreeMap<String, String>) -> Command {
+    pub(crate) fn command<S: AsRef<OsStr>>(
+        &self,
+        words: &[S],
+        environment: &BTreeMap<String, String>,
+    ) -> Command {
         let spec = serde_json::to_string(self).expect("a sandbox has only string keys");
         let mut command = Command::new("/proc/self/exe");
         command.args(["sandbox", &spec, "--"]).args(words);

@@ -25,7 +25,9 @@ impl Isolation {
         let views = Sandbox { view: Some(View::default()), ..users.clone() };
         let found = Self { users: works(binary, &users).await, views: works(binary, &views).await };
         if !found.users {
-            tracing::warn!("builds, jobs, services and addons run as root: changing the user is not allowed here");
+            tracing::warn!(
+                "builds, jobs, services and addons run as root: changing the user is not allowed here"
+            );
         }
         if !found.views {
             tracing::warn!(

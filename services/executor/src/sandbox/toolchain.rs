@@ -42,8 +42,10 @@ impl Toolchain {
             .filter(|output| output.status.success())
             .map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
             .filter(|sysroot| sysroot.join("bin/cargo").exists());
-        let folders = env::var_os("PATH").iter().flat_map(env::split_paths).filter(|path| path.is_dir()).collect();
-        let network = NETWORK.iter().filter_map(|name| Some(((*name).to_owned(), env::var(name).ok()?))).collect();
+        let folders =
+            env::var_os("PATH").iter().flat_map(env::split_paths).filter(|path| path.is_dir()).collect();
+        let network =
+            NETWORK.iter().filter_map(|name| Some(((*name).to_owned(), env::var(name).ok()?))).collect();
         let home = env::var_os("CARGO_HOME").map(PathBuf::from);
         let home = home.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cargo")));
         let cargo_config = home.map(|home| home.join("config.toml")).filter(|config| config.is_file());

@@ -49,7 +49,8 @@ impl Shims {
         }
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         files::write_json(&folder.join(SPEC), spec)?;
-        let mut child = self.starter
+        let mut child = self
+            .starter
             .command("shim")
             .arg(&folder)
             .stdin(Stdio::piped())
@@ -66,7 +67,11 @@ impl Shims {
             return Ok(folder);
         }
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        Err(io::Error::other(if said.is_empty() { format!("the shim ended: {}", output.status) } else { said }))
+        Err(io::Error::other(if said.is_empty() {
+            format!("the shim ended: {}", output.status)
+        } else {
+            said
+        }))
     }
 
     /// Waits for its end.

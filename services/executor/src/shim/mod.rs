@@ -28,8 +28,8 @@ use rustix::process::Signal;
 
 pub(crate) use client::{Lost, Shims};
 use output::Output;
-pub(crate) use protocol::{Ended, Input, Spec};
 use protocol::{EXIT, Request, SOCKET, SPEC, STARTED};
+pub(crate) use protocol::{Ended, Input, Spec};
 
 use crate::os::{
     children::{self, Children, Exit},
@@ -165,7 +165,10 @@ impl Shim {
             Ok(ended) => ended,
             Err(error) => Ended {
                 exit: None,
-                error: Some(format!("starting `{}` failed: {error}", spec.words.first().map_or("", String::as_str))),
+                error: Some(format!(
+                    "starting `{}` failed: {error}",
+                    spec.words.first().map_or("", String::as_str)
+                )),
                 timed_out: false,
                 stopped: false,
                 tail: Vec::new(),

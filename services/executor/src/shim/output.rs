@@ -85,7 +85,8 @@ impl Output {
         let _ = self.log.write_all(bytes);
         self.size += bytes.len() as u64;
         if self.size > LIMIT {
-            let note = format!("\n[shipway] this log has reached {} MiB; what follows is not kept\n", LIMIT >> 20);
+            let note =
+                format!("\n[shipway] this log has reached {} MiB; what follows is not kept\n", LIMIT >> 20);
             let _ = self.log.write_all(note.as_bytes());
         }
     }

@@ -49,7 +49,8 @@ pub(super) async fn restore(attempt: &Attempt<'_>, work: &Restore) -> Result<Suc
     let id: BlobId = work.pin.digest.parse().map_err(|bad| error("bad_backup", format!("{bad}")))?;
     let token = attempt.given.fence.raw();
     remove_old(&folder);
-    let (stored, dump) = (folder.join(format!("restore-{token}.blob")), folder.join(format!("restore-{token}.dump")));
+    let (stored, dump) =
+        (folder.join(format!("restore-{token}.blob")), folder.join(format!("restore-{token}.dump")));
     let restored = async {
         let copied = attempt.host.blobs.copy_to(&id, &stored).await;
         copied.map_err(|failure| build::blob_failure(&what, &failure, &folder))?;

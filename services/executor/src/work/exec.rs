@@ -15,9 +15,10 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Exec) -> Result<Success, F
     let status = attempt.host.runtime.status(work.target.id).await.map_err(failed)?;
     let running = status.as_ref().and_then(|status| Some((status, status.artifact.as_ref()?)));
     let (digest, ports) = match running {
-        Some((status, artifact)) if status.healthy => {
-            (artifact.digest.clone(), status.instances.first().map(|first| first.ports.clone()).unwrap_or_default())
-        }
+        Some((status, artifact)) if status.healthy => (
+            artifact.digest.clone(),
+            status.instances.first().map(|first| first.ports.clone()).unwrap_or_default(),
+        ),
         Some(_) => {
             let message = format!("{} has no healthy instance to execute a command in", work.target.slug);
             return Err(super::transient("not_running", message));
@@ -58,7 +59,10 @@ fn newest(attempt: &Attempt<'_>, work: &Exec) -> Result<String, Failure> {
     let found: Option<String> = crate::os::files::read_json(&record)
         .map_err(|source| super::io_failure("reading what the job has", &source, &attempt.host.folder))?;
     found.ok_or_else(|| {
-        let message = format!("nothing was released to {} yet, so there is nothing to execute a command in", work.target.slug);
+        let message = format!(
+            "nothing was released to {} yet, so there is nothing to execute a command in",
+            work.target.slug
+        );
         error("not_running", message)
     })
 }

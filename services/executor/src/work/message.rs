@@ -17,9 +17,9 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Message) -> Result<Success
     let project = attempt.given.project;
     let (url, _) = attempt.finish(project, &work.url).await?;
     let (message, _) = attempt.finish(project, &work.message).await?;
-    let address: reqwest::Url = values::text(&url)
-        .parse()
-        .map_err(|_| error("bad_url", "the address of the webhook is not a URL like https://example.org/hook"))?;
+    let address: reqwest::Url = values::text(&url).parse().map_err(|_| {
+        error("bad_url", "the address of the webhook is not a URL like https://example.org/hook")
+    })?;
     let host = address.host_str().unwrap_or_default().to_owned();
     let client = checked_client(attempt, &address).await?;
     let body = match work.channel {
@@ -73,7 +73,10 @@ fn raw(message: Value) -> Value {
 }
 
 /// A client for this address: where private addresses are not allowed, one that connects only to what was checked.
-pub(super) async fn checked_client(attempt: &Attempt<'_>, address: &reqwest::Url) -> Result<reqwest::Client, Failure> {
+pub(super) async fn checked_client(
+    attempt: &Attempt<'_>,
+    address: &reqwest::Url,
+) -> Result<reqwest::Client, Failure> {
     if attempt.host.config.allow_private_addresses {
         return Ok(attempt.host.http.clone());
     }
@@ -83,7 +86,8 @@ pub(super) async fn checked_client(attempt: &Attempt<'_>, address: &reqwest::Url
     let found: Vec<SocketAddr> =
         found.map_err(|_| transient("message_failed", format!("there is no address of {host}")))?.collect();
     if found.is_empty() || found.iter().any(|found| !is_global(found.ip())) {
-        let why = format!("{host} is a loopback or private address, and this installation does not send there");
+        let why =
+            format!("{host} is a loopback or private address, and this installation does not send there");
         return Err(error("address_refused", why));
     }
     reqwest::Client::builder()
@@ -127,12 +131,27 @@ mod tests {
     #[test]
     fn what_is_not_out_there_is_not_global() {
         for text in [
-            "127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
-            "224.0.0.1", "::1", "::", "fe80::1", "fc00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::",
+            "127.0.0.1",
+            "10.1.2.3",
+            "192.168.0.1",
+            "172.16.0.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "fc00::1",
+            "::ffff:127.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
         ] {
             assert!(!is_global(text.parse().unwrap()), "{text}");
         }
-        assert!(is_global("93.184.216.34".parse().unwrap()) && is_global("2606:2800:220:1::1".parse().unwrap()));
+        assert!(
+            is_global("93.184.216.34".parse().unwrap()) && is_global("2606:2800:220:1::1".parse().unwrap())
+        );
     }
 
     #[test]

@@ -144,7 +144,9 @@ impl Attempt<'_> {
             self.started(Map::new());
             match self.await_end(&handle).await {
                 Err(RuntimeError::Lost) if again && self.given.effect == EffectClass::Keyed => {
-                    self.note("the process was lost with its shim; doing it again is harmless, so it is done again");
+                    self.note(
+                        "the process was lost with its shim; doing it again is harmless, so it is done again",
+                    );
                     runtime.forget(&handle).map_err(failed)?;
                 }
                 Err(RuntimeError::Lost) => {
@@ -202,7 +204,9 @@ pub(crate) fn disk_full(what: &str, folder: &std::path::Path) -> Failure {
     let folder = folder.display();
     error(
         "disk_full",
-        format!("{what} failed: there is no room left on the disk of {folder}; nothing was kept. Free some space (`df -h {folder}`), then retry"),
+        format!(
+            "{what} failed: there is no room left on the disk of {folder}; nothing was kept. Free some space (`df -h {folder}`), then retry"
+        ),
     )
 }
 

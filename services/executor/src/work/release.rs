@@ -27,7 +27,12 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Release) -> Result<Success
     Ok(Success { outputs: outputs(work), effects: vec![effect] })
 }
 
-async fn serve(attempt: &Attempt<'_>, work: &Release, spec: &ServiceSpec, folder: &Path) -> Result<(), Failure> {
+async fn serve(
+    attempt: &Attempt<'_>,
+    work: &Release,
+    spec: &ServiceSpec,
+    folder: &Path,
+) -> Result<(), Failure> {
     let environment = attempt.environment(work.target.project, &spec.environment).await?;
     let mut plain = environment.plain;
     plain.insert("SHIPWAY_COMMIT".to_owned(), work.artifact.commit.clone());
@@ -74,7 +79,8 @@ pub(crate) async fn roll(attempt: &Attempt<'_>, deployment: Deployment) -> Resul
     };
     applied.map(|_| ()).map_err(|failure| match failed(failure) {
         Failure::Error(mut error) => {
-            error.message = format!("releasing to {slug} failed, and what ran before still runs: {}", error.message);
+            error.message =
+                format!("releasing to {slug} failed, and what ran before still runs: {}", error.message);
             Failure::Error(error)
         }
         other => other,
@@ -82,7 +88,11 @@ pub(crate) async fn roll(attempt: &Attempt<'_>, deployment: Deployment) -> Resul
 }
 
 /// Where the processes of an artifact run.
-pub(super) fn app_place(attempt: &Attempt<'_>, target: &shipway_nodes::workload::Target, folder: &Path) -> Place {
+pub(super) fn app_place(
+    attempt: &Attempt<'_>,
+    target: &shipway_nodes::workload::Target,
+    folder: &Path,
+) -> Place {
     let home = attempt.home(target);
     Place {
         owner: target.id.to_string(),
@@ -98,12 +108,15 @@ pub(super) fn app_place(attempt: &Attempt<'_>, target: &shipway_nodes::workload:
 /// The words of a command. A process type's line is a shell's, as everywhere that Procfiles are known.
 pub(super) fn words(command: &Command, folder: &Path) -> Result<Vec<String>, Failure> {
     let name = match command {
-        Command::Words(words) if words.is_empty() => return Err(error("bad_command", "the command is empty")),
+        Command::Words(words) if words.is_empty() => {
+            return Err(error("bad_command", "the command is empty"));
+        }
         Command::Words(words) => return Ok(words.clone()),
         Command::Process(name) => name,
     };
-    let manifest = Manifest::read(folder)
-        .map_err(|failure| error("bad_artifact", format!("the artifact's manifest cannot be read: {failure}")))?;
+    let manifest = Manifest::read(folder).map_err(|failure| {
+        error("bad_artifact", format!("the artifact's manifest cannot be read: {failure}"))
+    })?;
     let Some(line) = manifest.processes.get(name) else {
         let known: Vec<&str> = manifest.processes.keys().map(String::as_str).collect();
         let message = format!(

@@ -12,7 +12,8 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Restart) -> Result<Success
     let given = attempt.given;
     attempt.started(serde_json::Map::new());
     let timeout = Duration::from_secs(work.timeout_seconds.into());
-    let mut restart = std::pin::pin!(runtime.restart(work.target.id, given.fence, &given.effect_key, timeout));
+    let mut restart =
+        std::pin::pin!(runtime.restart(work.target.id, given.fence, &given.effect_key, timeout));
     let restarted = tokio::select! {
         restarted = &mut restart => restarted,
         () = attempt.stop.cancelled() => {

@@ -39,7 +39,8 @@ impl Attempt<'_> {
         project: ProjectId,
         value: &Value,
     ) -> Result<(Value, Vec<String>), Failure> {
-        let fetched = fetch(self.host.secrets.as_ref(), project, self.given.fence, [value].into_iter()).await?;
+        let fetched =
+            fetch(self.host.secrets.as_ref(), project, self.given.fence, [value].into_iter()).await?;
         let finished = finish(value, &fetched)?;
         Ok((finished, fetched.values().map(|value| value.to_string()).collect()))
     }

@@ -47,7 +47,8 @@ async fn look(attempt: &Attempt<'_>, watch: &Watch, seen: &mut String) -> Result
             *seen = match status {
                 None => "nothing was released to it".to_owned(),
                 Some(status) => {
-                    let good = status.instances.iter().filter(|one| one.phase == crate::keeper::Phase::Healthy);
+                    let good =
+                        status.instances.iter().filter(|one| one.phase == crate::keeper::Phase::Healthy);
                     format!("{} of {} instances healthy", good.count(), status.wanted)
                 }
             };
@@ -55,9 +56,9 @@ async fn look(attempt: &Attempt<'_>, watch: &Watch, seen: &mut String) -> Result
         }
         Watch::Http { url, status, body } => {
             let (url, _) = attempt.finish(attempt.given.project, url).await?;
-            let url: reqwest::Url = values::text(&url)
-                .parse()
-                .map_err(|_| error("bad_url", "the address to wait for is not a URL like https://example.org/"))?;
+            let url: reqwest::Url = values::text(&url).parse().map_err(|_| {
+                error("bad_url", "the address to wait for is not a URL like https://example.org/")
+            })?;
             let client = message::checked_client(attempt, &url).await?;
             match client.get(url).timeout(PERIOD * 5).send().await {
                 Err(failure) if failure.is_connect() => "it could not be connected to".clone_into(seen),
@@ -70,7 +71,11 @@ async fn look(attempt: &Attempt<'_>, watch: &Watch, seen: &mut String) -> Result
                     if found == *status && right {
                         return Ok((true, PERIOD));
                     }
-                    *seen = if right { format!("it answered {found}") } else { format!("it answered {found} with another text") };
+                    *seen = if right {
+                        format!("it answered {found}")
+                    } else {
+                        format!("it answered {found} with another text")
+                    };
                 }
             }
             Ok((false, PERIOD))

@@ -11,7 +11,10 @@ use std::{
 };
 
 use shipway_events::{Fence, ProjectId, ResourceId};
-use shipway_executor::runtime::{Deployment, Keeping, Place, Task, TaskId, process::{ProcessOptions, ProcessRuntime}};
+use shipway_executor::runtime::{
+    Deployment, Keeping, Place, Task, TaskId,
+    process::{ProcessOptions, ProcessRuntime},
+};
 use shipway_nodes::workload::{HealthCheck, Port, Target};
 
 /// The program with the small processes and the servers.
@@ -32,7 +35,11 @@ impl Data {
     }
 
     pub async fn runtime(&self) -> ProcessRuntime {
-        ProcessRuntime::open(self.path(), Path::new(BINARY), ProcessOptions::default()).await.unwrap()
+        self.runtime_with(ProcessOptions::default()).await
+    }
+
+    pub async fn runtime_with(&self, options: ProcessOptions) -> ProcessRuntime {
+        ProcessRuntime::open(self.path(), Path::new(BINARY), options).await.unwrap()
     }
 
     /// A folder that any user's processes can write to and that no view hides.
@@ -58,7 +65,8 @@ impl Drop for Data {
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     loop {
-        let offset = (std::process::id() as u16).wrapping_mul(37).wrapping_add(NEXT.fetch_add(1, Ordering::SeqCst));
+        let offset =
+            (std::process::id() as u16).wrapping_mul(37).wrapping_add(NEXT.fetch_add(1, Ordering::SeqCst));
         let port = 11_000 + offset % 8_000;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return port;
@@ -85,7 +93,8 @@ pub fn place(data: &Data, target: &Target) -> Place {
         std::fs::create_dir_all(&app).unwrap();
         std::fs::copy(BINARY, app.join("program")).unwrap();
     }
-    let folders = vec![shipway_executor::runtime::Folder { path: app.clone(), name: "app".into(), writable: false }];
+    let folders =
+        vec![shipway_executor::runtime::Folder { path: app.clone(), name: "app".into(), writable: false }];
     Place { owner: target.id.to_string(), folders, directory: app, tools: false }
 }
 
@@ -141,6 +150,14 @@ pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
+/// Kills every process whose command line holds `text`.
+pub fn kill(text: &str) {
+    for pid in processes(text) {
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
 /// Every process whose command line holds `text`.
 pub fn processes(text: &str) -> Vec<i32> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
@@ -151,4 +168,16 @@ pub fn processes(text: &str) -> Vec<i32> {
                 .is_ok_and(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(text))
         })
         .collect()
+}
+
+/// Every path below a folder.
+pub fn walk(folder: &Path) -> Vec<String> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        all.push(entry.path().display().to_string());
+        if entry.path().is_dir() {
+            all.extend(walk(&entry.path()));
+        }
+    }
+    all
 }

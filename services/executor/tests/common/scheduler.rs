@@ -47,7 +47,9 @@ impl Secrets for Scheduler {
         names: &BTreeSet<SecretRef>,
     ) -> Result<BTreeMap<SecretRef, Zeroizing<String>>, SecretsError> {
         let known = self.secrets.lock().unwrap();
-        let found = names.iter().filter_map(|name| Some((name.clone(), Zeroizing::new(known.get(&name.name)?.clone()))));
+        let found = names
+            .iter()
+            .filter_map(|name| Some((name.clone(), Zeroizing::new(known.get(&name.name)?.clone()))));
         Ok(found.collect())
     }
 }
@@ -71,7 +73,10 @@ impl Scheduler {
         }
     }
 
-    pub async fn succeed(&self, fence: Fence) -> (serde_json::Map<String, serde_json::Value>, Vec<shipway_events::run::Effect>) {
+    pub async fn succeed(
+        &self,
+        fence: Fence,
+    ) -> (serde_json::Map<String, serde_json::Value>, Vec<shipway_events::run::Effect>) {
         match self.end(fence).await {
             Outcome::Succeeded { outputs, effects } => (outputs, effects),
             other => panic!("{other:#?}"),

@@ -11,7 +11,7 @@ use shipway_contracts::{
     },
 };
 use shipway_documents::secret;
-use shipway_events::{Fence, Position, ProjectId, plan, project::HookSource};
+use shipway_events::{Fence, Position, ProjectId, RunId, plan, project::HookSource};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -79,10 +79,23 @@ impl Shared {
         })
     }
 
+    /// The run whose attempt was requested at the fence's position.
+    async fn run_of(&self, fence: Fence) -> Result<RunId, Error> {
+        let before = fence.position().saturating_sub(1);
+        let events = self.log.read(before, 1).await.map_err(|error| away(&error))?;
+        let run = events.first().filter(|event| event.stream.kind() == "run").and_then(|event| event.stream.id());
+        run.and_then(|run| run.parse().ok()).ok_or_else(|| {
+            Error::new(Code::PermissionDenied, format!("fence {fence} is no attempt's"))
+        })
+    }
+
     async fn fetch(&self, request: &FetchSecretsRequest) -> Result<HashMap<String, String>, Error> {
         let project: ProjectId = shipway_contracts::id("project", &request.project)?;
-        let run = shipway_contracts::id("run", &request.run)?;
         let fence = Fence::from_raw(request.fence);
+        let run = match request.run.as_str() {
+            "" => self.run_of(fence).await?,
+            run => shipway_contracts::id("run", run)?,
+        };
         let names = fences::parse_names(&request.names)
             .map_err(|name| Error::bad_request(format!("field `names`: `{name}` is not `name@version`")))?;
         let open = fences::check(&*self.log, project, run, fence, &names).await.map_err(fence_error)?;

@@ -35,9 +35,13 @@ pub(super) struct Server<'a> {
 impl<'a> Server<'a> {
     /// Finds the binaries and fetches the password.
     pub(super) async fn of(attempt: &'a Attempt<'a>, addon: &'a Addon) -> Result<Self, Failure> {
-        let binaries = find(&attempt.host.runtime.search_path(), Path::new("/usr/lib/postgresql"), &addon.version)?;
+        let binaries =
+            find(&attempt.host.runtime.search_path(), Path::new("/usr/lib/postgresql"), &addon.version)?;
         let given = addon.credentials.get("password").ok_or_else(|| {
-            error("no_password", format!("the addon {} has no password among its credentials", addon.addon.slug))
+            error(
+                "no_password",
+                format!("the addon {} has no password among its credentials", addon.addon.slug),
+            )
         })?;
         let (password, _) = attempt.finish(addon.addon.project, given).await?;
         let folder = attempt.host.folder.join("addons").join(addon.addon.id.to_string());
@@ -75,9 +79,14 @@ impl<'a> Server<'a> {
     }
 
     fn client_environment(&self) -> BTreeMap<String, String> {
-        [("PGHOST", "127.0.0.1"), ("PGPORT", &self.addon.port.to_string()), ("PGUSER", USER), ("PGCONNECT_TIMEOUT", "10")]
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into()
+        [
+            ("PGHOST", "127.0.0.1"),
+            ("PGPORT", &self.addon.port.to_string()),
+            ("PGUSER", USER),
+            ("PGCONNECT_TIMEOUT", "10"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
     }
 
     /// Makes the data folder, once. The password goes through a file that only this step's processes can read and
@@ -87,7 +96,11 @@ impl<'a> Server<'a> {
         if made.join("PG_VERSION").exists() {
             return self.check_version(&made);
         }
-        self.attempt.note(&format!("making the data folder of {} with {}", self.slug(), self.program("initdb")));
+        self.attempt.note(&format!(
+            "making the data folder of {} with {}",
+            self.slug(),
+            self.program("initdb")
+        ));
         let runtime = &self.attempt.host.runtime;
         let place = self.place();
         let seen = |path: &Path| runtime.seen(&place, path).to_string_lossy().into_owned();
@@ -99,7 +112,8 @@ impl<'a> Server<'a> {
                       mv \"$target.new\" \"$target\"";
         let cluster = seen(&made);
         let initdb = self.program("initdb");
-        let words = ["/bin/sh", "-c", script, "initdb", &cluster, &initdb, "--username", USER, "--encoding=UTF8"];
+        let words =
+            ["/bin/sh", "-c", script, "initdb", &cluster, &initdb, "--username", USER, "--encoding=UTF8"];
         let mut task = self.attempt.task("initdb", words.map(str::to_owned).into());
         let options = ["--locale=C.UTF-8", "--data-checksums", "--auth=scram-sha-256", "--no-instructions"];
         task.words.extend(options.map(str::to_owned));
@@ -110,7 +124,10 @@ impl<'a> Server<'a> {
             return Err(if end.tail.iter().any(|line| line.contains("No space left on device")) {
                 crate::work::disk_full(&format!("making the data folder of {}", self.slug()), &data)
             } else {
-                error("addon_failed", format!("making the data folder of {}: initdb {}", self.slug(), end.describe()))
+                error(
+                    "addon_failed",
+                    format!("making the data folder of {}: initdb {}", self.slug(), end.describe()),
+                )
             });
         }
         Ok(())
@@ -142,16 +159,25 @@ impl<'a> Server<'a> {
         let postgres = self.program("postgres");
         let words = ["/bin/sh", "-c", script, "postgres", &cluster, &postgres, "-D", &cluster, "-p", &port];
         let mut words: Vec<String> = words.map(str::to_owned).into();
-        for option in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "log_destination=stderr", "logging_collector=off"] {
+        for option in [
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "log_destination=stderr",
+            "logging_collector=off",
+        ] {
             words.extend(["-c".to_owned(), option.to_owned()]);
         }
-        let ready = [self.program("pg_isready"), "-q".into(), "-h".into(), "127.0.0.1".into(), "-p".into(), port];
+        let ready =
+            [self.program("pg_isready"), "-q".into(), "-h".into(), "127.0.0.1".into(), "-p".into(), port];
         let given = self.attempt.given;
         let deployment = Deployment {
             target: self.addon.addon.clone(),
             fence: given.fence,
             effect_key: given.effect_key.clone(),
-            keeping: Keeping::Exclusive { stop_signal: rustix::process::Signal::INT.as_raw(), ready: ready.into() },
+            keeping: Keeping::Exclusive {
+                stop_signal: rustix::process::Signal::INT.as_raw(),
+                ready: ready.into(),
+            },
             artifact: None,
             place,
             instances: 1,
@@ -173,7 +199,15 @@ impl<'a> Server<'a> {
     pub(super) async fn query(&self, statement: &str) -> Result<Vec<String>, Failure> {
         let mut command = tokio::process::Command::new(self.program("psql"));
         command
-            .args(["--no-psqlrc", "--no-password", "--quiet", "--tuples-only", "--no-align", "-v", "ON_ERROR_STOP=1"])
+            .args([
+                "--no-psqlrc",
+                "--no-password",
+                "--quiet",
+                "--tuples-only",
+                "--no-align",
+                "-v",
+                "ON_ERROR_STOP=1",
+            ])
             .args(["--dbname", "postgres", "--command", statement])
             .env_clear()
             .envs(self.client_environment())
@@ -187,10 +221,15 @@ impl<'a> Server<'a> {
             .map_err(|_| transient("addon_failed", format!("{} failed: no answer within 60 s", what())))?
             .map_err(|source| io_failure(&what(), &source, &self.folder))?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).trim().replace(&self.password, crate::masking::MASK);
+            let said =
+                String::from_utf8_lossy(&output.stderr).trim().replace(&self.password, crate::masking::MASK);
             return Err(transient("addon_failed", format!("{} failed: {said}", what())));
         }
-        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).filter(|line| !line.is_empty()).collect())
+        Ok(String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(str::to_owned)
+            .filter(|line| !line.is_empty())
+            .collect())
     }
 
     /// Puts the database `new` in the place of `name`, which stays as `old`. Programs that connect meanwhile are
@@ -198,19 +237,27 @@ impl<'a> Server<'a> {
     pub(super) async fn swap(&self, name: &str, new: &str, old: &str) -> Result<(), Failure> {
         let (name_id, new_id, old_id) = (identifier(name), identifier(new), identifier(old));
         self.query(&format!("DROP DATABASE IF EXISTS {old_id} WITH (FORCE)")).await?;
-        if self.query(&format!("SELECT 1 FROM pg_database WHERE datname = {}", literal(name))).await?.is_empty() {
+        if self
+            .query(&format!("SELECT 1 FROM pg_database WHERE datname = {}", literal(name)))
+            .await?
+            .is_empty()
+        {
             self.query(&format!("ALTER DATABASE {new_id} RENAME TO {name_id}")).await?;
             return Ok(());
         }
         self.query(&format!("ALTER DATABASE {name_id} WITH ALLOW_CONNECTIONS false")).await?;
         let until = Instant::now() + SWAP;
         loop {
-            let terminate = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}", literal(name));
+            let terminate = format!(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}",
+                literal(name)
+            );
             self.query(&terminate).await?;
             match self.query(&format!("ALTER DATABASE {name_id} RENAME TO {old_id}")).await {
                 Ok(_) => break,
                 Err(failure) if Instant::now() >= until => {
-                    let _ = self.query(&format!("ALTER DATABASE {name_id} WITH ALLOW_CONNECTIONS true")).await;
+                    let _ =
+                        self.query(&format!("ALTER DATABASE {name_id} WITH ALLOW_CONNECTIONS true")).await;
                     return Err(failure);
                 }
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
@@ -223,7 +270,10 @@ impl<'a> Server<'a> {
 
 /// The folder of server binaries for the version asked for: the highest that fits.
 fn find(path: &str, installed: &Path, version: &str) -> Result<PathBuf, Failure> {
-    let wanted = version.split(['.', '-']).next().filter(|major| major.bytes().all(|c| c.is_ascii_digit()) && !major.is_empty());
+    let wanted = version
+        .split(['.', '-'])
+        .next()
+        .filter(|major| major.bytes().all(|c| c.is_ascii_digit()) && !major.is_empty());
     let mut found: Vec<(u32, PathBuf)> = fs::read_dir(installed)
         .into_iter()
         .flatten()
@@ -233,7 +283,9 @@ fn find(path: &str, installed: &Path, version: &str) -> Result<PathBuf, Failure>
         .collect();
     let on_path = build::find_program(path, "initdb").and_then(|program| program.canonicalize().ok());
     if let Some(folder) = on_path.as_deref().and_then(Path::parent)
-        && ["postgres", "pg_dump", "pg_restore", "psql", "pg_isready"].iter().all(|name| folder.join(name).exists())
+        && ["postgres", "pg_dump", "pg_restore", "psql", "pg_isready"]
+            .iter()
+            .all(|name| folder.join(name).exists())
         && let Some(major) = major(folder).and_then(|major| major.parse().ok())
         && !found.iter().any(|(_, known)| known == folder)
     {

@@ -120,7 +120,10 @@ fn line(from: &mut impl BufRead) -> Result<Vec<u8>, CopyError> {
         line.extend_from_slice(&bytes[..count]);
         from.consume(count);
         if line.len() > 8 << 10 {
-            return Err(CopyError::Read(io::Error::new(io::ErrorKind::InvalidData, "line over 8 KiB in chunks")));
+            return Err(CopyError::Read(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "line over 8 KiB in chunks",
+            )));
         }
         if end.is_some() {
             line.truncate(line.trim_ascii_end().len());

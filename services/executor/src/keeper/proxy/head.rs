@@ -217,7 +217,9 @@ impl ResponseHead {
             header(&mut out, name, value);
         }
         match (self.framing, length) {
-            (Framing::None, Some(length)) => header(&mut out, "Content-Length", length.to_string().as_bytes()),
+            (Framing::None, Some(length)) => {
+                header(&mut out, "Content-Length", length.to_string().as_bytes())
+            }
             (Framing::Length(0), _) => header(&mut out, "Content-Length", b"0"),
             (framing, _) => frame(&mut out, framing),
         }
@@ -272,7 +274,9 @@ impl Common {
                 "content-length" => {
                     let digits = text.trim();
                     let length = Some(digits)
-                        .filter(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+                        .filter(|digits| {
+                            !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+                        })
                         .and_then(|digits| digits.parse().ok())
                         .ok_or(Refusal::Status(400, "Content-Length is not a number"))?;
                     if common.length.is_some_and(|known| known != length) {

@@ -25,7 +25,8 @@ const TRIES: usize = 4;
 /// Serves one client until it goes or has to.
 pub(super) fn serve(client: TcpStream, peer: IpAddr, port: &str, routes: &Routes) {
     let Ok(read_side) = client.try_clone() else { return };
-    let mut exchange = Exchange { reader: BufReader::with_capacity(16 << 10, read_side), writer: client, peer };
+    let mut exchange =
+        Exchange { reader: BufReader::with_capacity(16 << 10, read_side), writer: client, peer };
     loop {
         let _ = exchange.writer.set_read_timeout(Some(IDLE));
         match exchange.next(port, routes) {
@@ -68,7 +69,10 @@ enum Try {
     Answered(Next),
     Upgraded(BufReader<TcpStream>),
     /// No byte of an answer came. `sent`: the instance may have acted on the request.
-    Failed { sent: bool, why: io::Error },
+    Failed {
+        sent: bool,
+        why: io::Error,
+    },
 }
 
 struct Exchange {
@@ -133,7 +137,7 @@ impl Exchange {
             };
             match connected {
                 Try::Answered(next) => return Ok(next),
-                    Try::Upgraded(upstream) => return Ok(Next::Tunnel(upstream, pick)),
+                Try::Upgraded(upstream) => return Ok(Next::Tunnel(upstream, pick)),
                 Try::Failed { sent, why } => {
                     last = Some(why);
                     if sent && !(request.is_idempotent() && held.is_some()) {
@@ -163,7 +167,8 @@ impl Exchange {
             if let Err(why) = upstream.get_ref().write_all(&first) {
                 return Ok(Try::Failed { sent: true, why });
             }
-            return respond(&self.writer, request, &mut upstream, None).map(|done| Self::settle(done, upstream, pick));
+            return respond(&self.writer, request, &mut upstream, None)
+                .map(|done| Self::settle(done, upstream, pick));
         }
         if let Err(why) = upstream.get_ref().write_all(&first) {
             return Ok(Try::Failed { sent: true, why });
@@ -287,7 +292,9 @@ fn pass_on(
     let length = (response.framing == Framing::None).then(|| head::declared_length(bytes)).flatten();
     client.write_all(&response.forward(keep, request.minor, length))?;
     match body::copy(upstream, &mut client, response.framing) {
-        Ok(()) => Ok(Done::Answered { client: keep, instance: response.keep_alive && response.minor == 1 && whole }),
+        Ok(()) => {
+            Ok(Done::Answered { client: keep, instance: response.keep_alive && response.minor == 1 && whole })
+        }
         Err(CopyError::Read(error) | CopyError::Write(error)) => Err(error),
     }
 }

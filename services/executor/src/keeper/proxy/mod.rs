@@ -36,7 +36,12 @@ struct Listener {
 
 impl Listeners {
     /// Opens those of `ports` that are not open yet. On an error none of them stays open.
-    pub(super) fn open(&self, listen: IpAddr, ports: &[Port], routes: &Arc<Routes>) -> Result<(), (u16, io::Error)> {
+    pub(super) fn open(
+        &self,
+        listen: IpAddr,
+        ports: &[Port],
+        routes: &Arc<Routes>,
+    ) -> Result<(), (u16, io::Error)> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fresh = Vec::new();
         for port in ports {
@@ -47,8 +52,11 @@ impl Listeners {
             }
             // The standard library sets SO_REUSEADDR: connections of an earlier keeper do not hold the port.
             let socket = TcpListener::bind(address).map_err(|error| (port.public, error))?;
-            let listener =
-                Arc::new(Listener { address, port: Mutex::new(port.clone()), closed: AtomicBool::new(false) });
+            let listener = Arc::new(Listener {
+                address,
+                port: Mutex::new(port.clone()),
+                closed: AtomicBool::new(false),
+            });
             fresh.push((listener, socket));
         }
         for (listener, socket) in fresh {

@@ -45,7 +45,9 @@ impl Keepers {
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let name = entry?.file_name();
-            all.extend(name.to_str().and_then(|name| name.parse().ok()).filter(|target| self.exists(*target)));
+            all.extend(
+                name.to_str().and_then(|name| name.parse().ok()).filter(|target| self.exists(*target)),
+            );
         }
         all.sort();
         Ok(all)
@@ -66,7 +68,10 @@ impl Keepers {
                 return Ok(());
             }
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            Err(io::Error::other(format!("{said} (its log is {})", folder.join(crate::keeper::LOG).display())))
+            Err(io::Error::other(format!(
+                "{said} (its log is {})",
+                folder.join(crate::keeper::LOG).display()
+            )))
         };
         start.await.map_err(RuntimeError::io("starting a keeper"))?;
         // One that found another at work has answered for it; that one may be about to end.

@@ -17,8 +17,8 @@ use super::{
     Applied, Deployment, Handle, Keeping, Place, Runtime, RuntimeError, TargetStatus, Task, TaskEnd, TaskId,
 };
 use crate::{
-    os::stage::Starter,
     keeper::protocol::{Apply, Check, Kind, Probe, Request, Spec},
+    os::stage::Starter,
     sandbox::{self, Bind, Isolation, Sandbox, Toolchain, Users, VIEW, View},
     shim::{self, Ended, Shims},
 };
@@ -65,7 +65,8 @@ impl ProcessRuntime {
             fs::create_dir_all(&host)?;
             Ok((data.canonicalize()?, host.canonicalize()?))
         };
-        let (data, host) = make().map_err(RuntimeError::io(format!("making the folder {}", data.display())))?;
+        let (data, host) =
+            make().map_err(RuntimeError::io(format!("making the folder {}", data.display())))?;
         let isolation = Isolation::probe(binary).await;
         let open = || -> io::Result<_> {
             Ok((
@@ -74,7 +75,8 @@ impl ProcessRuntime {
                 Keepers::new(host.join("keepers"), starter)?,
             ))
         };
-        let (users, shims, keepers) = open().map_err(RuntimeError::io(format!("opening {}", host.display())))?;
+        let (users, shims, keepers) =
+            open().map_err(RuntimeError::io(format!("opening {}", host.display())))?;
         let toolchain = tokio::task::spawn_blocking(Toolchain::find).await.unwrap_or_default();
         Ok(Self { data, isolation, users, toolchain, shims, keepers, listen })
     }
