@@ -97,7 +97,7 @@ impl Incoming {
             confirmed: None,
             summary: String::new(),
             verdicts: Vec::new(),
-            trace: shipway_service_kit::trace::current(),
+            trace: shipway_service_kit::current_trace(),
         }
     }
 
