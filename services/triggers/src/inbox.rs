@@ -150,6 +150,8 @@ pub(crate) struct Asked {
     pub at: Timestamp,
     /// The push that nobody told of, if it is one and a trigger matches it.
     pub found: Option<Incoming>,
+    /// The commits on the way to it.
+    pub way: Vec<String>,
 }
 
 /// A row whose event is to be appended.

@@ -20,12 +20,7 @@ use shipway_events::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
-    domain::{
-        heads::RefState,
-        push::Push,
-        repository::RepositoryKey,
-        rules::{FlowTrigger, judge_push},
-    },
+    domain::{heads::RefState, push::Push, repository::RepositoryKey, rules::judge_push},
     git::{self, AskError},
     hooks::{HookCache, Hooks},
     inbox::{Asked, Inbox, InboxError, Incoming, asked_body},
@@ -130,8 +125,9 @@ impl Reconciler {
             } else {
                 self.found(hooks, key, address, &reference, &commit, &state).await?
             };
+            let (found, way) = found.map_or((None, Vec::new()), |(found, way)| (Some(found), way));
             let (repository, revision) = (key.clone(), state.revision);
-            let asked = Asked { repository, reference, commit, revision, at: whole(at), found };
+            let asked = Asked { repository, reference, commit, revision, at: whole(at), found, way };
             // Too old: the next round sees what is true then.
             self.inbox.asked(asked).await?;
         }
@@ -141,7 +137,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// The delivery that nobody made, if a trigger matches the push.
+    /// The delivery that nobody made, if a trigger matches the push, and the commits on the way to it.
     async fn found(
         &self,
         hooks: &Hooks,
@@ -150,7 +146,7 @@ impl Reconciler {
         reference: &str,
         commit: &str,
         state: &RefState,
-    ) -> Result<Option<Incoming>, ReconcileError> {
+    ) -> Result<Option<(Incoming, Vec<String>)>, ReconcileError> {
         let mut push = Push {
             repositories: vec![address.to_owned()],
             reference: reference.to_owned(),
@@ -166,20 +162,19 @@ impl Reconciler {
         if matches(&push).is_none() {
             return Ok(None);
         }
-        if hooks.triggers().any(FlowTrigger::reads_messages) {
-            tokio::fs::create_dir_all(&self.scratch).await?;
-            let folder = self.scratch.join(uuid::Uuid::now_v7().to_string());
-            tokio::fs::create_dir(&folder).await?;
-            let before = push.before.as_deref();
-            let commits = git::pushed_commits(address, reference, before, commit, &folder, self.limit).await;
-            tokio::fs::remove_dir_all(&folder).await?;
-            push.commits = commits?;
-        }
+        tokio::fs::create_dir_all(&self.scratch).await?;
+        let folder = self.scratch.join(uuid::Uuid::now_v7().to_string());
+        tokio::fs::create_dir(&folder).await?;
+        let before = push.before.as_deref();
+        let commits = git::pushed_commits(address, reference, before, commit, &folder, self.limit).await;
+        tokio::fs::remove_dir_all(&folder).await?;
+        push.commits = commits?;
         let Some(verdicts) = matches(&push) else { return Ok(None) };
         let summary = format!("{}, found by asking {key}", push.summary());
         let body = asked_body(&git::without_password(address), &push);
         let incoming = Incoming::new(&self.sealer, None, None, "{}".to_owned(), &body);
-        Ok(Some(incoming.saying(&summary).judged(verdicts)))
+        let way = push.commits.into_iter().map(|brought| brought.id).filter(|id| id != commit).collect();
+        Ok(Some((incoming.saying(&summary).judged(verdicts), way)))
     }
 }
 

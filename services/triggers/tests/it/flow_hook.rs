@@ -78,6 +78,9 @@ async fn what_is_refused_is_not_stored_and_not_repeated() {
         .body(Body::from("foo=bar"))
         .unwrap();
     assert_eq!(send(&router, form).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    // A look at the address, as a chat's link preview takes, starts nothing.
+    let look = Request::head(format!("/hooks/flow/{FLOW_HOOK}")).body(Body::empty()).unwrap();
+    assert_eq!(send(&router, look).await.status, StatusCode::METHOD_NOT_ALLOWED);
     for path in [
         "/hooks/flow/nobody",
         "/hooks/flow/a-token-that-the-document-chose-0124",

@@ -82,13 +82,20 @@ async fn w15_a_push_whose_delivery_never_came_starts_its_flow_once(place: Place)
     world.end().await;
 
     // Down while two pushes come: the newest is found, once, also over another start.
-    git.push("While it was down");
+    let middle = git.push("While it was down");
     let last = git.push("Also while it was down");
     for _ in 0..2 {
         let world = World::start(&place, &home, asking()).await;
         let matched = world.matched_are(3).await;
         assert_eq!(matched[2].verdicts[0].values["sha"], last.as_str());
         known(&world, &last).await;
+        // Both deliveries come late: they are the push that was found, and the older one does not run after it.
+        for (old, new) in [(&told, &middle), (&middle, &last)] {
+            let answer =
+                send(&world.router(), delivery(&push_body(&git.address(), "main", old, new), new)).await;
+            assert_eq!(answer.json()["delivery"], matched[2].delivery.to_string());
+        }
+        world.matched_are(3).await;
         world.end().await;
     }
 }
