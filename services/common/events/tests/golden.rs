@@ -33,8 +33,10 @@ fn check<E: StreamEvent>(types: &[(&str, u16)]) -> usize {
             });
             assert_eq!(event.kind(), *kind);
             if schema == *newest {
-                let again: Value = serde_json::from_str(&event.encode().data).unwrap();
-                assert_eq!(again, serde_json::from_str::<Value>(&text).unwrap(), "{}", path.display());
+                let again: Value =
+                    serde_json::from_str(&event.encode().data).expect("an event is encoded as JSON");
+                let golden: Value = serde_json::from_str(&text).expect("what was decoded is JSON");
+                assert_eq!(again, golden, "{}", path.display());
             }
             read += 1;
         }
