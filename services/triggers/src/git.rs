@@ -200,7 +200,7 @@ async fn run(
         command.arg("-C").arg(folder).env("GIT_CEILING_DIRECTORIES", folder);
     }
     command.args(arguments).env_clear();
-    for kept in ["PATH", "SSH_AUTH_SOCK", "TMPDIR"] {
+    for kept in ["PATH", "SSH_AUTH_SOCK", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
         if let Some(value) = std::env::var_os(kept) {
             command.env(kept, value);
         }
@@ -232,7 +232,8 @@ async fn run(
         .map_err(AskError::Start)?;
     if !status.success() {
         let said = String::from_utf8_lossy(&said);
-        let said = said.trim().lines().last().unwrap_or("it said nothing").to_owned();
+        let fatal = said.lines().find_map(|line| line.strip_prefix("fatal: "));
+        let said = fatal.or(said.trim().lines().last()).unwrap_or("it said nothing").to_owned();
         return Err(AskError::Failed { what, address: address(), said });
     }
     Ok(String::from_utf8_lossy(&out).into_owned())

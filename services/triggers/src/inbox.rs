@@ -53,6 +53,7 @@ pub(crate) struct Incoming {
     confirmed: Option<bool>,
     summary: String,
     verdicts: Vec<Verdict>,
+    trace: Option<String>,
 }
 
 /// A push with the repository that it is counted for.
@@ -71,6 +72,18 @@ impl Incoming {
         headers: String,
         body: &[u8],
     ) -> Self {
+        Self::with_more(sealer, hook, key, headers, body, body)
+    }
+
+    /// The same where more than the body is kept: `whole`.
+    pub(crate) fn with_more(
+        sealer: &Sealer,
+        hook: Option<HookId>,
+        key: Option<String>,
+        headers: String,
+        body: &[u8],
+        whole: &[u8],
+    ) -> Self {
         let from = hook.map_or_else(|| "asked".to_owned(), |hook| hook.to_string());
         let key = key.unwrap_or_else(|| format!("({})", uuid::Uuid::now_v7()));
         let key = format!("{from}/{key}");
@@ -78,12 +91,13 @@ impl Incoming {
             hook,
             digest: hex::encode(Sha256::digest(body)),
             headers,
-            sealed: sealer.seal(key.as_bytes(), body),
+            sealed: sealer.seal(key.as_bytes(), whole),
             key,
             to: None,
             confirmed: None,
             summary: String::new(),
             verdicts: Vec::new(),
+            trace: shipway_service_kit::current_trace(),
         }
     }
 
@@ -136,6 +150,8 @@ pub(crate) struct Asked {
     pub at: Timestamp,
     /// The push that nobody told of, if it is one and a trigger matches it.
     pub found: Option<Incoming>,
+    /// The commits on the way to it.
+    pub way: Vec<String>,
 }
 
 /// A row whose event is to be appended.
@@ -145,6 +161,8 @@ pub(crate) struct Stored {
     pub digest: String,
     pub summary: String,
     pub verdicts: Vec<Verdict>,
+    /// The trace of the request that brought it.
+    pub trace: Option<String>,
 }
 
 impl Inbox {
@@ -215,21 +233,12 @@ impl Inbox {
 
     /// The oldest rows whose event is to be appended.
     pub(crate) async fn to_match(&self, limit: i64) -> Result<Vec<Stored>, InboxError> {
-        let rows: Vec<(String, Option<String>, String, String, String)> = sqlx::query_as(sql::TO_MATCH)
+        let rows: Vec<sql::ToMatch> = sqlx::query_as(sql::TO_MATCH)
             .bind(limit)
             .fetch_all(self.durable.pool())
             .await
             .map_err(failed("reading the deliveries to match"))?;
-        let stored = |(delivery, hook, digest, summary, verdicts): (String, Option<String>, _, _, String)| {
-            Some(Stored {
-                delivery: delivery.parse().ok()?,
-                hook: hook.and_then(|hook| hook.parse().ok()),
-                digest,
-                summary,
-                verdicts: sql::decoded(&verdicts),
-            })
-        };
-        Ok(rows.into_iter().filter_map(stored).collect())
+        Ok(rows.into_iter().filter_map(sql::ToMatch::stored).collect())
     }
 
     /// Deliveries, newest first, older than `after` (an id; empty: from the newest).
@@ -248,7 +257,7 @@ impl Inbox {
     pub(crate) async fn forget(&self, before: Timestamp) -> Result<u64, InboxError> {
         let mut tx = self.durable.begin().await?;
         let gone = sqlx::query(sql::FORGET)
-            .bind(before.micros())
+            .bind(first_id(before))
             .execute(&mut *tx)
             .await
             .map_err(failed("forgetting old deliveries"))?;
@@ -263,6 +272,12 @@ pub(crate) fn asked_body(address: &str, push: &Push) -> Vec<u8> {
     json!({ "repository": address, "ref": push.reference, "before": before, "after": after })
         .to_string()
         .into()
+}
+
+/// Below every id that was given at that time or later.
+fn first_id(at: Timestamp) -> String {
+    let millis = at.millis().max(0);
+    format!("{:08x}-{:04x}-", millis >> 16, millis & 0xffff)
 }
 
 fn failed(attempting: &'static str) -> impl Fn(sqlx::Error) -> InboxError {

@@ -87,12 +87,12 @@ async fn append_stored(inbox: &Inbox, log: &dyn Log) -> Result<usize, MatchError
 }
 
 fn item(row: Stored) -> Item {
-    let Stored { delivery, hook, digest, summary, verdicts } = row;
+    let Stored { delivery, hook, digest, summary, verdicts, trace } = row;
     let actor = match hook {
         Some(hook) => Actor::Hook(hook.to_string()),
         None => Actor::System("triggers".to_owned()),
     };
-    let meta = Meta { actor, cause: Cause::Delivery(delivery), trace: None };
+    let meta = Meta { actor, cause: Cause::Delivery(delivery), trace };
     let matched = Event::from(Matched { delivery, hook, body: digest, summary, verdicts });
     // The command's id makes it once; nobody else writes the stream.
     Item::one(

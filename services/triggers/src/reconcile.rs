@@ -17,20 +17,21 @@ use std::{
 
 use shipway_eventing::Log;
 use shipway_events::Timestamp;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
 use crate::{
-    domain::{
-        heads::RefState,
-        push::Push,
-        repository::RepositoryKey,
-        rules::{FlowTrigger, judge_push},
-    },
+    domain::{heads::RefState, push::Push, repository::RepositoryKey, rules::judge_push},
     git::{self, AskError},
     hooks::{HookCache, Hooks},
     inbox::{Asked, Inbox, InboxError, Incoming, asked_body},
     sealer::Sealer,
 };
+
+/// So many repositories are asked one right after the other; more are spread over the time between two rounds.
+const AT_ONCE: usize = 16;
+
+/// The longest pause between two questions.
+const LONGEST_GAP: Duration = Duration::from_secs(1);
 
 /// How soon after a change of the triggers repositories named for the first time are looked at.
 const SOON: Duration = Duration::from_millis(50);
@@ -60,38 +61,51 @@ enum ReconcileError {
 }
 
 impl Reconciler {
-    /// Runs until the service stops.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    /// Runs until it is dropped.
+    pub(crate) async fn run(self) {
         let mut known = self.hooks.watch();
         let mut asked: BTreeSet<RepositoryKey> = BTreeSet::new();
-        let mut round = tokio::time::Instant::now();
+        let mut away: BTreeSet<RepositoryKey> = BTreeSet::new();
+        let mut round = Instant::now();
         loop {
             let hooks = known.borrow_and_update().clone();
             if let Some(hooks) = hooks {
-                let all = tokio::time::Instant::now() >= round;
-                for (key, address) in hooks.repositories() {
-                    if stop.is_cancelled() {
-                        return;
-                    }
+                let all = Instant::now() >= round;
+                if all {
+                    round = Instant::now() + self.every;
+                }
+                let repositories = hooks.repositories();
+                let gap = self.gap(repositories.len());
+                for (key, address) in repositories {
                     if !all && asked.contains(&key) {
                         continue;
                     }
-                    if let Err(problem) = self.look(&hooks, &key, &address).await {
-                        let error = &problem as &dyn std::error::Error;
-                        tracing::warn!(repository = %key, error, "asking again with the next round");
+                    match self.look(&hooks, &key, &address).await {
+                        Ok(()) => drop(away.remove(&key)),
+                        // Said once: one that is away, or asks for a login, is so in every round.
+                        Err(problem) if away.insert(key.clone()) => {
+                            let error = &problem as &dyn std::error::Error;
+                            tracing::warn!(repository = %key, error, "asking it again in each round");
+                        }
+                        Err(_) => {}
                     }
                     asked.insert(key);
-                }
-                if all {
-                    round = tokio::time::Instant::now() + self.every;
+                    tokio::time::sleep(gap).await;
                 }
             }
             tokio::select! {
-                () = stop.cancelled() => return,
                 () = tokio::time::sleep_until(round), if known.borrow().is_some() => {}
                 more = known.changed() => if more.is_err() { return } else { tokio::time::sleep(SOON).await },
             }
         }
+    }
+
+    /// The pause between two questions of a round with so many.
+    fn gap(&self, questions: usize) -> Duration {
+        if questions <= AT_ONCE {
+            return Duration::ZERO;
+        }
+        (self.every / u32::try_from(questions).unwrap_or(u32::MAX)).min(LONGEST_GAP)
     }
 
     /// Asks one repository and records what it shows.
@@ -111,8 +125,9 @@ impl Reconciler {
             } else {
                 self.found(hooks, key, address, &reference, &commit, &state).await?
             };
+            let (found, way) = found.map_or((None, Vec::new()), |(found, way)| (Some(found), way));
             let (repository, revision) = (key.clone(), state.revision);
-            let asked = Asked { repository, reference, commit, revision, at: whole(at), found };
+            let asked = Asked { repository, reference, commit, revision, at: whole(at), found, way };
             // Too old: the next round sees what is true then.
             self.inbox.asked(asked).await?;
         }
@@ -122,7 +137,7 @@ impl Reconciler {
         Ok(())
     }
 
-    /// The delivery that nobody made, if a trigger matches the push.
+    /// The delivery that nobody made, if a trigger matches the push, and the commits on the way to it.
     async fn found(
         &self,
         hooks: &Hooks,
@@ -131,7 +146,7 @@ impl Reconciler {
         reference: &str,
         commit: &str,
         state: &RefState,
-    ) -> Result<Option<Incoming>, ReconcileError> {
+    ) -> Result<Option<(Incoming, Vec<String>)>, ReconcileError> {
         let mut push = Push {
             repositories: vec![address.to_owned()],
             reference: reference.to_owned(),
@@ -147,20 +162,19 @@ impl Reconciler {
         if matches(&push).is_none() {
             return Ok(None);
         }
-        if hooks.triggers().any(FlowTrigger::reads_messages) {
-            tokio::fs::create_dir_all(&self.scratch).await?;
-            let folder = self.scratch.join(uuid::Uuid::now_v7().to_string());
-            tokio::fs::create_dir(&folder).await?;
-            let before = push.before.as_deref();
-            let commits = git::pushed_commits(address, reference, before, commit, &folder, self.limit).await;
-            tokio::fs::remove_dir_all(&folder).await?;
-            push.commits = commits?;
-        }
+        tokio::fs::create_dir_all(&self.scratch).await?;
+        let folder = self.scratch.join(uuid::Uuid::now_v7().to_string());
+        tokio::fs::create_dir(&folder).await?;
+        let before = push.before.as_deref();
+        let commits = git::pushed_commits(address, reference, before, commit, &folder, self.limit).await;
+        tokio::fs::remove_dir_all(&folder).await?;
+        push.commits = commits?;
         let Some(verdicts) = matches(&push) else { return Ok(None) };
         let summary = format!("{}, found by asking {key}", push.summary());
         let body = asked_body(&git::without_password(address), &push);
         let incoming = Incoming::new(&self.sealer, None, None, "{}".to_owned(), &body);
-        Ok(Some(incoming.saying(&summary).judged(verdicts)))
+        let way = push.commits.into_iter().map(|brought| brought.id).filter(|id| id != commit).collect();
+        Ok(Some((incoming.saying(&summary).judged(verdicts), way)))
     }
 }
 

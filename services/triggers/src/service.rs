@@ -112,7 +112,7 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
             limit: config.ask_time,
             scratch,
         };
-        spawn(&tasks, &shutdown, reconciler.run(shutdown.clone()));
+        spawn(&tasks, &shutdown, reconciler.run());
     }
     tasks.close();
     let (max_body, ask_time) = (config.max_body, config.ask_time.min(Duration::from_secs(5)));

@@ -3,7 +3,9 @@
 //! Deliveries come late, twice, in the wrong order or not at all, and the repository itself is asked from
 //! time to time. Each push counts once, whichever way it is heard of:
 //!
-//! * A push that was **found by asking** is remembered; when its delivery comes after all, it is that push.
+//! * A push that was **found by asking** is remembered, with the commits it brought. When its delivery comes after
+//!   all, it is that push; so are deliveries of the pushes on the way to it, or an older commit would be deployed
+//!   after a newer one.
 //! * A delivery that is **older** than what is known (by the host's time of the push, else because a known push
 //!   starts where it ends) does not move the head.
 //! * Asking never counts a commit again that was counted for that ref.
@@ -61,9 +63,15 @@ struct Found {
     commit: String,
     delivery: DeliveryId,
     at: Timestamp,
-    /// The hooks that told of it later: each does once.
+    /// The head before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
+    /// The commits on the way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    told: Vec<HookId>,
+    way: Vec<String>,
+    /// The hooks that told of a commit of it later: each does once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    told: Vec<(HookId, String)>,
 }
 
 /// What a delivery is, seen from what is known of its ref.
@@ -105,7 +113,7 @@ impl RefState {
     pub fn record_again(&mut self, push: &Push, hook: Option<HookId>) {
         for found in &mut self.found {
             if found.awaits(push, hook) {
-                found.told.extend(hook);
+                found.told.extend(hook.zip(push.target().map(str::to_owned)));
                 self.revision += 1;
             }
         }
@@ -139,20 +147,24 @@ impl RefState {
         self.head.as_deref() != Some(commit) && self.counted.iter().all(|known| known.commit != commit)
     }
 
-    /// Records what the repository shows. With a delivery, it is a push that was found by asking; without, it was
-    /// known or is the first look at the repository.
-    pub fn record_asked(&mut self, commit: &str, delivery: Option<DeliveryId>, at: Timestamp) {
+    /// Records what the repository shows: known, or the first look at the repository.
+    pub fn record_asked(&mut self, commit: &str, at: Timestamp) {
         self.revision += 1;
         self.leave(|known| known != commit);
         self.found.retain(|known| at.since(known.at) < MEMORY);
-        if let Some(delivery) = delivery {
-            self.count(commit);
-            self.found.push(Found { commit: commit.to_owned(), delivery, at, told: Vec::new() });
-            keep_newest(&mut self.found);
-        }
         self.before = self.head.replace(commit.to_owned());
         self.pushed_at = Some(at.millis().div_euclid(1000));
         self.asked = true;
+    }
+
+    /// Records a push that was found by asking, with the commits on the way to it.
+    pub fn record_found(&mut self, commit: &str, way: Vec<String>, delivery: DeliveryId, at: Timestamp) {
+        let before = self.head.clone();
+        self.record_asked(commit, at);
+        self.count(commit);
+        let (commit, told) = (commit.to_owned(), Vec::new());
+        self.found.push(Found { commit, delivery, at, before, way, told });
+        keep_newest(&mut self.found);
     }
 
     fn count(&mut self, commit: &str) {
@@ -180,7 +192,11 @@ impl RefState {
 
 impl Found {
     fn awaits(&self, push: &Push, hook: Option<HookId>) -> bool {
-        Some(self.commit.as_str()) == push.target() && hook.is_some_and(|hook| !self.told.contains(&hook))
+        let (Some(hook), Some(target)) = (hook, push.target()) else { return false };
+        let on_the_way = |commit: &str| self.way.iter().any(|known| known == commit);
+        let from_the_way = push.before == self.before || push.before.as_deref().is_some_and(on_the_way);
+        let is_part = target == self.commit || (on_the_way(target) && from_the_way);
+        is_part && !self.told.iter().any(|(by, commit)| *by == hook && commit == target)
     }
 }
 
@@ -254,9 +270,9 @@ mod tests {
     #[test]
     fn what_was_found_by_asking_is_its_delivery_when_that_comes() {
         let mut state = RefState::default();
-        state.record_asked(&commit(0), None, Timestamp::from_micros(5_000_000));
+        state.record_asked(&commit(0), Timestamp::from_micros(5_000_000));
         assert!(!state.is_news(&commit(0)) && state.is_news(&commit(2)));
-        state.record_asked(&commit(2), Some(id(7)), Timestamp::from_micros(9_000_000));
+        state.record_found(&commit(2), Vec::new(), id(7), Timestamp::from_micros(9_000_000));
         // The delivery before it, late: counts, and does not hide what is newer.
         assert_eq!(state.seen(&push(Some(0), 1), HOOK, None, false), Seen::New);
         state.record(&push(Some(0), 1), false);
@@ -266,6 +282,23 @@ mod tests {
         assert_eq!(state.seen(&push(Some(2), 3), HOOK, None, false), Seen::New);
         state.record(&push(Some(2), 3), false);
         assert_eq!(state.head, Some(commit(3)));
+    }
+
+    #[test]
+    fn deliveries_on_the_way_to_what_was_found_are_that_push() {
+        let mut state = RefState::default();
+        state.record_asked(&commit(0), Timestamp::from_micros(1));
+        state.record_found(&commit(3), vec![commit(1), commit(2)], id(7), Timestamp::from_micros(2));
+        let another = Some(HookId::new(Uuid::from_u128(10)));
+        for hook in [HOOK, another] {
+            for late in [push(Some(0), 1), push(Some(1), 2), push(Some(2), 3)] {
+                assert_eq!(state.seen(&late, hook, None, false), Seen::Again(id(7)));
+                state.record_again(&late, hook);
+                assert_eq!(state.head, Some(commit(3)));
+            }
+        }
+        // Back to a commit of the way by force: a push of its own.
+        assert_eq!(state.seen(&push(Some(3), 1), HOOK, None, false), Seen::New);
     }
 
     /// One push after the other; deliveries come late, twice or never; the repository is asked in between.
@@ -314,7 +347,11 @@ mod tests {
                 }
                 if news || state.head.as_ref() != Some(&head) {
                     let at = Timestamp::from_micros((10 * (present as i64 - 1) + 5) * 1_000_000);
-                    state.record_asked(&head, news.then(|| id(ids)), at);
+                    if news {
+                        state.record_found(&head, Vec::new(), id(ids), at);
+                    } else {
+                        state.record_asked(&head, at);
+                    }
                 }
                 first_look = false;
             }

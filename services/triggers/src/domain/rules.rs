@@ -27,14 +27,6 @@ pub struct FlowTrigger {
     pub trigger: Trigger,
 }
 
-impl FlowTrigger {
-    /// Whether it asks for the messages of a push's commits.
-    #[must_use]
-    pub fn reads_messages(&self) -> bool {
-        matches!(&self.trigger.kind, Kind::Push(rule) if !rule.flags.is_empty())
-    }
-}
-
 /// What each trigger that names this repository makes of a push to it.
 pub fn judge_push<'a>(
     push: &Push,

@@ -27,6 +27,10 @@ pub(super) async fn receive(
     Path(token): Path<String>,
     request: Request<Body>,
 ) -> Result<Response, Refusal> {
+    if request.method() == Method::HEAD {
+        // Whoever only looks at an address starts nothing.
+        return Err(Refusal::method());
+    }
     let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
         .map_err(|_| Refusal::bad("the query string cannot be read"))?;
     let (headers, method) = (request.headers().clone(), request.method().clone());
@@ -48,7 +52,8 @@ pub(super) async fn receive(
         format!("request to {}", hook.path)
     };
     let whole = whole_request(&method, &raw_query, &body);
-    let incoming = Incoming::new(&ingress.sealer, Some(hook.id), key, kept_headers(&headers), &whole);
+    let kept = kept_headers(&headers);
+    let incoming = Incoming::with_more(&ingress.sealer, Some(hook.id), key, kept, &body, &whole);
     let incoming = incoming.saying(&summary).judged(verdicts);
     match ingress.inbox.accept(Arc::new(incoming)).await? {
         Outcome::Kept(kept) => Ok(accepted(&kept)),

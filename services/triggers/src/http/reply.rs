@@ -45,6 +45,10 @@ impl Refusal {
         )
     }
 
+    pub(super) fn method() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "only GET and POST start the flow")
+    }
+
     pub(super) fn bad(message: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
     }

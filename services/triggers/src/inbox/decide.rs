@@ -103,6 +103,7 @@ struct Insert {
     state: &'static str,
     summary: String,
     verdicts: String,
+    trace: Option<String>,
 }
 
 impl Group {
@@ -208,12 +209,12 @@ impl Group {
         }
         self.changed.insert(key.clone(), ());
         let Some(found) = asked.found.as_ref().filter(|_| state.is_news(&asked.commit)) else {
-            state.record_asked(&asked.commit, None, asked.at);
+            state.record_asked(&asked.commit, asked.at);
             return Done::Written;
         };
         let kept = self.insert(found, None);
         if let Some(state) = self.states.get_mut(&key) {
-            state.record_asked(&asked.commit, Some(kept.delivery), asked.at);
+            state.record_found(&asked.commit, asked.way.clone(), kept.delivery, asked.at);
         }
         Done::New(kept)
     }
@@ -269,6 +270,7 @@ impl Group {
                 Some(_) => "[]".to_owned(),
                 None => json!(incoming.verdicts).to_string(),
             },
+            trace: incoming.trace.clone(),
         });
         kept
     }

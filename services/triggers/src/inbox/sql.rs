@@ -5,6 +5,8 @@ use shipway_contracts::v1;
 use shipway_events::{DeliveryId, Timestamp, delivery::Verdict};
 use sqlx::FromRow;
 
+use super::Stored;
+
 /// `key` is the hook and its sender's id of the delivery; `body_key` the hook and the body's digest, on the first
 /// delivery of a push only. Ids grow with time, so `delivery` is the order of arrival.
 pub(super) const TABLES: &[&str] = &[
@@ -20,7 +22,8 @@ pub(super) const TABLES: &[&str] = &[
         original TEXT,
         state TEXT NOT NULL,
         summary TEXT NOT NULL,
-        verdicts TEXT NOT NULL
+        verdicts TEXT NOT NULL,
+        trace TEXT
     )",
     "CREATE INDEX IF NOT EXISTS inbox_body ON inbox (body_key) WHERE body_key IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS inbox_to_match ON inbox (delivery) WHERE state = 'stored'",
@@ -60,10 +63,10 @@ pub(super) const ONE: &str = "SELECT summary, verdicts FROM inbox WHERE delivery
 
 pub(super) const INSERT: &str = "
     INSERT INTO inbox (delivery, hook, key, body, body_key, received_at, headers, sealed, original, state,
-                       summary, verdicts)
+                       summary, verdicts, trace)
     SELECT value->>'delivery', value->>'hook', value->>'key', value->>'body', value->>'body_key',
            CAST(value->>'received_at' AS BIGINT), value->>'headers', unhex(value->>'sealed'),
-           value->>'original', value->>'state', value->>'summary', value->>'verdicts'
+           value->>'original', value->>'state', value->>'summary', value->>'verdicts', value->>'trace'
     FROM json_each($1)";
 
 pub(super) const PUT_STATES: &str = "
@@ -85,7 +88,7 @@ pub(super) const FIRST_LOOK: &str = "SELECT first_asked_at FROM asked_repositori
 pub(super) const REFS: &str = "SELECT reference, state FROM branch_heads WHERE repository = $1";
 
 pub(super) const TO_MATCH: &str = "
-    SELECT delivery, hook, body, summary, verdicts FROM inbox
+    SELECT delivery, hook, body, summary, verdicts, trace FROM inbox
     WHERE state = 'stored' ORDER BY delivery LIMIT $1";
 
 pub(super) const LIST: &str = "
@@ -94,7 +97,30 @@ pub(super) const LIST: &str = "
 
 pub(super) const FORGET: &str = "
     DELETE FROM inbox WHERE delivery IN (
-        SELECT delivery FROM inbox WHERE received_at < $1 AND state <> 'stored' ORDER BY delivery LIMIT 1000)";
+        SELECT delivery FROM inbox WHERE delivery < $1 AND state <> 'stored' ORDER BY delivery LIMIT 1000)";
+
+#[derive(FromRow)]
+pub(super) struct ToMatch {
+    delivery: String,
+    hook: Option<String>,
+    body: String,
+    summary: String,
+    verdicts: String,
+    trace: Option<String>,
+}
+
+impl ToMatch {
+    pub(super) fn stored(self) -> Option<Stored> {
+        Some(Stored {
+            delivery: self.delivery.parse().ok()?,
+            hook: self.hook.and_then(|hook| hook.parse().ok()),
+            digest: self.body,
+            summary: self.summary,
+            verdicts: decoded(&self.verdicts),
+            trace: self.trace,
+        })
+    }
+}
 
 #[derive(FromRow)]
 pub(super) struct Listed {

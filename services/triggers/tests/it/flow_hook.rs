@@ -9,7 +9,6 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use shipway_eventing::Log as _;
 use shipway_events::run::Origin;
 
 const TOKEN: &str = "a-token-that-the-document-chose-0123";
@@ -37,8 +36,8 @@ fn post(body: &str) -> Request<Body> {
 
 #[tokio::test]
 async fn a_request_starts_the_flow_with_what_it_says() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = World::start(folder.path(), &home(), config()).await;
+    let place = Place::sqlite();
+    let world = World::start(&place, &home(), config()).await;
     let router = world.router();
     let answer = send(&router, get("?main-push%2Ebranch=release%2F1&name=Nightly+build&foo=a%26b")).await;
     assert_eq!(answer.runs(), 1);
@@ -67,8 +66,8 @@ async fn a_request_starts_the_flow_with_what_it_says() {
 
 #[tokio::test]
 async fn what_is_refused_is_not_stored_and_not_repeated() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = World::start(folder.path(), &home(), config()).await;
+    let place = Place::sqlite();
+    let world = World::start(&place, &home(), config()).await;
     let router = world.router();
     let secret = send(&router, get("?password=hunter2")).await;
     assert_eq!(secret.status, StatusCode::BAD_REQUEST);
@@ -79,6 +78,9 @@ async fn what_is_refused_is_not_stored_and_not_repeated() {
         .body(Body::from("foo=bar"))
         .unwrap();
     assert_eq!(send(&router, form).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    // A look at the address, as a chat's link preview takes, starts nothing.
+    let look = Request::head(format!("/hooks/flow/{FLOW_HOOK}")).body(Body::empty()).unwrap();
+    assert_eq!(send(&router, look).await.status, StatusCode::METHOD_NOT_ALLOWED);
     for path in [
         "/hooks/flow/nobody",
         "/hooks/flow/a-token-that-the-document-chose-0124",
@@ -93,10 +95,10 @@ async fn what_is_refused_is_not_stored_and_not_repeated() {
 
 #[tokio::test]
 async fn a_paused_flow_says_so_with_202() {
-    let folder = tempfile::tempdir().unwrap();
+    let place = Place::sqlite();
     let home = home();
     home.change(|reply| reply.triggers.iter_mut().for_each(|trigger| trigger.paused = true));
-    let world = World::start(folder.path(), &home, config()).await;
+    let world = World::start(&place, &home, config()).await;
     let answer = send(&world.router(), get("?foo=1")).await;
     assert_eq!(answer.runs(), 0);
     assert!(
@@ -111,10 +113,10 @@ async fn a_paused_flow_says_so_with_202() {
 
 #[tokio::test]
 async fn a_signed_request_must_be_signed_rightly() {
-    let folder = tempfile::tempdir().unwrap();
+    let place = Place::sqlite();
     let home = home();
     home.change(|reply| reply.hooks[0].secrets = vec!["a shared secret".to_owned()]);
-    let world = World::start(folder.path(), &home, config()).await;
+    let world = World::start(&place, &home, config()).await;
     let router = world.router();
     let now = world.log.now().millis() / 1000;
     let signed = |id: &str, time: i64, key: &str, body: &str| {

@@ -12,10 +12,17 @@ use serde_json::{Value, json};
 use shipway_events::{DeliveryId, FlowId, delivery::run_id};
 use shipway_triggers::{Config, Rate, Sealer, signature::hub_signature};
 
+crate::on_both! {
+    w9_each_delivery_up_to_five_times_makes_one_run_set,
+    w9_a_branch_forced_back_and_forth_gives_b_twice_and_replays_give_nothing,
+    a_crash_between_the_202_and_the_event_loses_and_doubles_nothing,
+    deliveries_are_listed_newest_first_in_pages,
+}
+
 #[tokio::test]
 async fn a_push_is_on_disk_encrypted_before_its_202_and_starts_a_run_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = World::start(folder.path(), &Home::with_repository(REPOSITORY), config()).await;
+    let place = Place::sqlite();
+    let world = World::start(&place, &Home::with_repository(REPOSITORY), config()).await;
     let body = push_body("git@github.com:acme/shop.git", "main", &commit(0), &commit(1));
     let answer = send(&world.router(), delivery(&body, "d-1")).await;
     // The row is there at this moment, whatever the matcher does.
@@ -24,9 +31,9 @@ async fn a_push_is_on_disk_encrypted_before_its_202_and_starts_a_run_once() {
             .fetch_one(world.durable.pool())
             .await
             .unwrap();
-    let opened = Sealer::open(&folder.path().join("keys")).unwrap().unseal(key.as_bytes(), &sealed).unwrap();
+    let opened = Sealer::open(&place.path().join("keys")).unwrap().unseal(key.as_bytes(), &sealed).unwrap();
     assert_eq!(opened, body.as_bytes());
-    let log = std::fs::read(folder.path().join("log.db-wal")).unwrap();
+    let log = std::fs::read(place.path().join("log.db-wal")).unwrap();
     assert!(
         !log.windows(20).any(|part| part == b"\"sender\":{\"login\":\"ad"),
         "the body is readable on disk"
@@ -58,8 +65,8 @@ async fn a_push_is_on_disk_encrypted_before_its_202_and_starts_a_run_once() {
 
 #[tokio::test]
 async fn what_starts_nothing_is_stored_and_answered_all_the_same() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = World::start(folder.path(), &Home::with_repository(REPOSITORY), config()).await;
+    let place = Place::sqlite();
+    let world = World::start(&place, &Home::with_repository(REPOSITORY), config()).await;
     let router = world.router();
     let sign = |event: &str, id: &str, body: &str| {
         let mut request = delivery(body, id);
@@ -111,8 +118,8 @@ async fn what_starts_nothing_is_stored_and_answered_all_the_same() {
 
 #[tokio::test]
 async fn strangers_learn_nothing_and_store_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = World::start(folder.path(), &Home::with_repository(REPOSITORY), config()).await;
+    let place = Place::sqlite();
+    let world = World::start(&place, &Home::with_repository(REPOSITORY), config()).await;
     let router = world.router();
     let body = push_body(REPOSITORY, "main", ZERO, &commit(1));
     let right = hub_signature(SECRET.as_bytes(), body.as_bytes());
@@ -153,9 +160,9 @@ async fn strangers_learn_nothing_and_store_nothing() {
 
 #[tokio::test]
 async fn w5_sizes_and_types_are_refused_before_anything_is_stored() {
-    let folder = tempfile::tempdir().unwrap();
+    let place = Place::sqlite();
     let limit = Config { max_body: 10_000, ..config() };
-    let world = World::start(folder.path(), &Home::with_repository(REPOSITORY), limit).await;
+    let world = World::start(&place, &Home::with_repository(REPOSITORY), limit).await;
     let router = world.router();
     let exact = push_body(REPOSITORY, "main", ZERO, &commit(1));
     let padded = |length: usize| format!("{exact}{}", " ".repeat(length - exact.len()));
@@ -181,9 +188,9 @@ async fn w5_sizes_and_types_are_refused_before_anything_is_stored() {
 
 #[tokio::test]
 async fn a_noisy_hook_is_told_to_slow_down() {
-    let folder = tempfile::tempdir().unwrap();
+    let place = Place::sqlite();
     let slow = Config { rate: Some(Rate { per_second: 1, burst: 2 }), ..config() };
-    let world = World::start(folder.path(), &Home::with_repository(REPOSITORY), slow).await;
+    let world = World::start(&place, &Home::with_repository(REPOSITORY), slow).await;
     let router = world.router();
     let body = |n: u64| push_body(REPOSITORY, "main", &commit(n), &commit(n + 1));
     for n in 0..2 {
@@ -202,8 +209,8 @@ async fn a_noisy_hook_is_told_to_slow_down() {
 
 #[tokio::test]
 async fn without_its_database_the_ingress_says_so() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = World::start(folder.path(), &Home::with_repository(REPOSITORY), config()).await;
+    let place = Place::sqlite();
+    let world = World::start(&place, &Home::with_repository(REPOSITORY), config()).await;
     let body = push_body(REPOSITORY, "main", ZERO, &commit(1));
     world.durable.close().await;
     let answer = send(&world.router(), delivery(&body, "d-1")).await;
@@ -214,9 +221,9 @@ async fn without_its_database_the_ingress_says_so() {
 
 #[tokio::test]
 async fn a_hook_made_a_moment_ago_is_known() {
-    let folder = tempfile::tempdir().unwrap();
+    let place = Place::sqlite();
     let home = Home::default();
-    let world = World::start(folder.path(), &home, config()).await;
+    let world = World::start(&place, &home, config()).await;
     let router = world.router();
     for round in 0..20_u64 {
         let body = push_body(REPOSITORY, "main", &commit(round), &commit(round + 1));
@@ -234,11 +241,9 @@ async fn a_hook_made_a_moment_ago_is_known() {
 }
 
 /// Row W-9, the part without real force pushes: each delivery one to five times, at once.
-#[tokio::test]
-async fn w9_each_delivery_up_to_five_times_makes_one_run_set() {
+async fn w9_each_delivery_up_to_five_times_makes_one_run_set(place: Place) {
     const PUSHES: u64 = 60;
-    let folder = tempfile::tempdir().unwrap();
-    let world = World::start(folder.path(), &Home::with_repository(REPOSITORY), config()).await;
+    let world = World::start(&place, &Home::with_repository(REPOSITORY), config()).await;
     let router = world.router();
     let mut requests = Vec::new();
     for push in 0..PUSHES {
@@ -272,12 +277,10 @@ async fn w9_each_delivery_up_to_five_times_makes_one_run_set() {
 }
 
 /// Row W-9, the forced pushes: byte-equal bodies, A to B to A to B, and replays in between.
-#[tokio::test]
-async fn w9_a_branch_forced_back_and_forth_gives_b_twice_and_replays_give_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let git = Git::new(folder.path());
+async fn w9_a_branch_forced_back_and_forth_gives_b_twice_and_replays_give_nothing(place: Place) {
+    let git = Git::new(place.path());
     let address = git.address();
-    let world = World::start(folder.path(), &Home::with_repository(&address), config()).await;
+    let world = World::start(&place, &Home::with_repository(&address), config()).await;
     let router = world.router();
     let (a, b) = (git.push("A"), git.commit("B"));
     let force = |to: &str| git.git(&["push", "-q", "--force", "origin", &format!("{to}:main")]);
@@ -306,11 +309,27 @@ async fn w9_a_branch_forced_back_and_forth_gives_b_twice_and_replays_give_nothin
     world.end().await;
 }
 
+/// Row W-9, the clock: a captured body comes again when 29 days have passed.
 #[tokio::test]
-async fn a_crash_between_the_202_and_the_event_loses_and_doubles_nothing() {
-    let folder = tempfile::tempdir().unwrap();
+async fn w9_a_body_that_comes_again_after_29_days_is_a_replay() {
+    let place = Place::sqlite();
+    let world = World::start(&place, &Home::with_repository(REPOSITORY), config()).await;
+    let body = push_body(REPOSITORY, "main", ZERO, &commit(1));
+    let first = send(&world.router(), delivery(&body, "d-1")).await;
+    world.matched_are(1).await;
+    let mut tx = world.durable.begin().await.unwrap();
+    let days = 29 * 24 * 3600 * 1_000_000_i64;
+    let older = sqlx::query("UPDATE inbox SET received_at = received_at - $1").bind(days);
+    older.execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(send(&world.router(), delivery(&body, "d-2")).await.text, first.text);
+    world.matched_are(1).await;
+    world.end().await;
+}
+
+async fn a_crash_between_the_202_and_the_event_loses_and_doubles_nothing(place: Place) {
     let home = Home::with_repository(REPOSITORY);
-    let world = World::start(folder.path(), &home, config()).await;
+    let world = World::start(&place, &home, config()).await;
     let router = world.router();
     assert_eq!(
         send(&router, delivery(&push_body(REPOSITORY, "main", ZERO, &commit(1)), "d-0")).await.runs(),
@@ -328,7 +347,7 @@ async fn a_crash_between_the_202_and_the_event_loses_and_doubles_nothing() {
     assert_eq!((world.matched().await.len(), world.rows("WHERE state = 'stored'").await), (1, 29));
     world.end().await;
 
-    let world = World::start(folder.path(), &home, config()).await;
+    let world = World::start(&place, &home, config()).await;
     let matched = world.matched_are(30).await;
     let ids: Vec<_> = matched.iter().map(|m| m.delivery).collect();
     assert!(ids.is_sorted(), "in the order of arrival");
@@ -345,15 +364,13 @@ async fn a_crash_between_the_202_and_the_event_loses_and_doubles_nothing() {
     sqlx::query("UPDATE inbox SET state = 'stored' WHERE original IS NULL").execute(&mut *tx).await.unwrap();
     tx.commit().await.unwrap();
     world.end().await;
-    let world = World::start(folder.path(), &home, config()).await;
+    let world = World::start(&place, &home, config()).await;
     world.matched_are(30).await;
     world.end().await;
 }
 
-#[tokio::test]
-async fn deliveries_are_listed_newest_first_in_pages() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = World::start(folder.path(), &Home::with_repository(REPOSITORY), config()).await;
+async fn deliveries_are_listed_newest_first_in_pages(place: Place) {
+    let world = World::start(&place, &Home::with_repository(REPOSITORY), config()).await;
     let router = world.router();
     let body = |n: u64| push_body(REPOSITORY, "main", &commit(n), &commit(n + 1));
     for n in 0..7 {
@@ -390,8 +407,8 @@ async fn deliveries_are_listed_newest_first_in_pages() {
 
 #[tokio::test]
 async fn many_at_once_are_all_on_disk() {
-    let folder = tempfile::tempdir().unwrap();
-    let world = World::start(folder.path(), &Home::with_repository(REPOSITORY), config()).await;
+    let place = Place::sqlite();
+    let world = World::start(&place, &Home::with_repository(REPOSITORY), config()).await;
     let router = Arc::new(world.router());
     let start = std::time::Instant::now();
     let sent = stream::iter(0..2_000_u64).map(|n| {

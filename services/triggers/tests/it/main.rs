@@ -2,9 +2,32 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking too")]
 
+/// Runs tests, which take a `Place`, on each database.
+macro_rules! on_both {
+    ($($name:ident,)*) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::support::Place::sqlite()).await;
+            })*
+        }
+
+        mod postgresql {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::support::Place::postgresql()).await;
+            })*
+        }
+    };
+}
+use on_both;
+
 mod flow_hook;
 mod ingress;
 mod post_receive;
+#[path = "../../../../integration-tests/src/postgres.rs"]
+#[expect(dead_code, unreachable_pub, reason = "other tests use the rest of it")]
+mod postgres;
 mod reconcile;
 mod rules;
 mod support;

@@ -57,10 +57,10 @@ fn body(file: &Path) -> Value {
 
 #[tokio::test]
 async fn pushes_become_payloads_that_start_flows() {
-    let folder = tempfile::tempdir().unwrap();
-    let git = Git::new(folder.path());
-    let world = World::start(folder.path(), &Home::with_repository(&git.address()), config()).await;
-    let options = options(folder.path(), &git, serve(&world).await);
+    let place = Place::sqlite();
+    let git = Git::new(place.path());
+    let world = World::start(&place, &Home::with_repository(&git.address()), config()).await;
+    let options = options(place.path(), &git, serve(&world).await);
     let first = git.push("First");
     let lines = format!("{ZERO} {first} refs/heads/main\n");
     let report = post_receive(&options, lines.as_bytes()).await.unwrap();
@@ -84,10 +84,10 @@ async fn pushes_become_payloads_that_start_flows() {
 
 #[tokio::test]
 async fn what_cannot_be_delivered_is_kept_in_order_and_delivered_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let git = Git::new(folder.path());
+    let place = Place::sqlite();
+    let git = Git::new(place.path());
     let home = Home::with_repository(&git.address());
-    let mut options = options(folder.path(), &git, closed_port());
+    let mut options = options(place.path(), &git, closed_port());
     let first = git.push("First");
     let second = git.push("Second");
     for (old, new) in [(ZERO, first.as_str()), (&first, &second)] {
@@ -99,7 +99,7 @@ async fn what_cannot_be_delivered_is_kept_in_order_and_delivered_once() {
     assert_eq!(kept(&git).len(), 2);
     assert!(flush(&options, Duration::ZERO).await.unwrap().kept == 2);
 
-    let world = World::start(folder.path(), &home, config()).await;
+    let world = World::start(&place, &home, config()).await;
     let port = serve(&world).await;
     // It got its answer, but died before it could take the delivery out of the outbox.
     let copy = fs::read(&kept(&git)[0]).unwrap();
@@ -119,12 +119,12 @@ async fn what_cannot_be_delivered_is_kept_in_order_and_delivered_once() {
 
 #[tokio::test]
 async fn flushing_goes_on_for_a_while() {
-    let folder = tempfile::tempdir().unwrap();
-    let git = Git::new(folder.path());
-    let world = World::start(folder.path(), &Home::with_repository(&git.address()), config()).await;
+    let place = Place::sqlite();
+    let git = Git::new(place.path());
+    let world = World::start(&place, &Home::with_repository(&git.address()), config()).await;
     // The port is known but nobody listens on it yet.
     let port = closed_port();
-    let options = options(folder.path(), &git, port);
+    let options = options(place.path(), &git, port);
     let first = git.push("First");
     let lines = format!("{ZERO} {first} refs/heads/main\n");
     assert_eq!(post_receive(&options, lines.as_bytes()).await.unwrap().kept, 1);
@@ -142,9 +142,9 @@ async fn flushing_goes_on_for_a_while() {
 
 #[tokio::test]
 async fn a_payload_has_what_github_says() {
-    let folder = tempfile::tempdir().unwrap();
-    let git = Git::new(folder.path());
-    let options = options(folder.path(), &git, closed_port());
+    let place = Place::sqlite();
+    let git = Git::new(place.path());
+    let options = options(place.path(), &git, closed_port());
     let first = git.push("First");
     let second = git.push("Second\n\nWith a body");
     git.git(&["checkout", "-q", "-b", "topic"]);
@@ -181,11 +181,11 @@ async fn a_payload_has_what_github_says() {
 
 #[tokio::test]
 async fn a_wrong_secret_keeps_and_a_refused_delivery_goes_aside() {
-    let folder = tempfile::tempdir().unwrap();
-    let git = Git::new(folder.path());
+    let place = Place::sqlite();
+    let git = Git::new(place.path());
     let small = shipway_triggers::Config { max_body: 2_000, ..config() };
-    let world = World::start(folder.path(), &Home::with_repository(&git.address()), small).await;
-    let options = options(folder.path(), &git, serve(&world).await);
+    let world = World::start(&place, &Home::with_repository(&git.address()), small).await;
+    let options = options(place.path(), &git, serve(&world).await);
     let first = git.push("First");
     fs::write(&options.secret_file, "wrong\n").unwrap();
     let lines = format!("{ZERO} {first} refs/heads/main\n");

@@ -7,6 +7,10 @@ use shipway_triggers::Config;
 
 use crate::support::*;
 
+crate::on_both! {
+    w15_a_push_whose_delivery_never_came_starts_its_flow_once,
+}
+
 fn asking() -> Config {
     Config { reconcile_every: Some(Duration::from_millis(100)), ..config() }
 }
@@ -44,13 +48,11 @@ async fn rounds(world: &World, repository: &Git, branch: &str) {
     panic!("{branch} was never seen");
 }
 
-#[tokio::test]
-async fn w15_a_push_whose_delivery_never_came_starts_its_flow_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let git = Git::new(folder.path());
+async fn w15_a_push_whose_delivery_never_came_starts_its_flow_once(place: Place) {
+    let git = Git::new(place.path());
     let old = git.push("Before anybody listened");
     let home = Home::with_repository(&git.address());
-    let world = World::start(folder.path(), &home, asking()).await;
+    let world = World::start(&place, &home, asking()).await;
     known(&world, &old).await;
     assert!(world.matched().await.is_empty(), "the first look starts nothing");
 
@@ -80,24 +82,31 @@ async fn w15_a_push_whose_delivery_never_came_starts_its_flow_once() {
     world.end().await;
 
     // Down while two pushes come: the newest is found, once, also over another start.
-    git.push("While it was down");
+    let middle = git.push("While it was down");
     let last = git.push("Also while it was down");
     for _ in 0..2 {
-        let world = World::start(folder.path(), &home, asking()).await;
+        let world = World::start(&place, &home, asking()).await;
         let matched = world.matched_are(3).await;
         assert_eq!(matched[2].verdicts[0].values["sha"], last.as_str());
         known(&world, &last).await;
+        // Both deliveries come late: they are the push that was found, and the older one does not run after it.
+        for (old, new) in [(&told, &middle), (&middle, &last)] {
+            let answer =
+                send(&world.router(), delivery(&push_body(&git.address(), "main", old, new), new)).await;
+            assert_eq!(answer.json()["delivery"], matched[2].delivery.to_string());
+        }
+        world.matched_are(3).await;
         world.end().await;
     }
 }
 
 #[tokio::test]
 async fn w15_fifty_dropped_deliveries_are_one_run_each() {
-    let folder = tempfile::tempdir().unwrap();
-    let git = Git::new(folder.path());
+    let place = Place::sqlite();
+    let git = Git::new(place.path());
     let first = git.push("First");
     let home = Home::with_repository(&git.address());
-    let world = World::start(folder.path(), &home, asking()).await;
+    let world = World::start(&place, &home, asking()).await;
     known(&world, &first).await;
     let start = std::time::Instant::now();
     for number in 0..50 {
@@ -116,11 +125,11 @@ async fn w15_fifty_dropped_deliveries_are_one_run_each() {
 
 #[tokio::test]
 async fn what_is_found_is_judged_by_its_messages_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let git = Git::new(folder.path());
+    let place = Place::sqlite();
+    let git = Git::new(place.path());
     let first = git.push("First");
     let home = Home::with_repository(&git.address());
-    let world = World::start(folder.path(), &home, asking()).await;
+    let world = World::start(&place, &home, asking()).await;
     known(&world, &first).await;
     git.commit("Halfway\n\n[skip ci]");
     let flagged = git.push("The newest says nothing");
@@ -136,13 +145,13 @@ async fn what_is_found_is_judged_by_its_messages_too() {
 
 #[tokio::test]
 async fn a_repository_that_is_away_is_asked_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let git = Git::new(folder.path());
+    let place = Place::sqlite();
+    let git = Git::new(place.path());
     let first = git.push("First");
     let home = Home::with_repository(&git.address());
-    let world = World::start(folder.path(), &home, asking()).await;
+    let world = World::start(&place, &home, asking()).await;
     known(&world, &first).await;
-    let away = folder.path().join("away.git");
+    let away = place.path().join("away.git");
     std::fs::rename(&git.bare, &away).unwrap();
     run(&away, &["update-ref", "refs/heads/main", &first]);
     // The ingress does not care.

@@ -18,7 +18,9 @@ use shipway_contracts::{
     Channel,
     v1::{self, project_home_server::ProjectHome},
 };
-use shipway_eventing::{Durable, Expected, Feed, Item, Log, SqliteLog, SqliteOptions};
+use shipway_eventing::{
+    Durable, Expected, Feed, Item, Log, PostgresLog, PostgresOptions, SqliteLog, SqliteOptions,
+};
 use shipway_events::{
     Actor, Cause, CommandId, Meta, ProjectId, StreamEvent as _, StreamName,
     delivery::{Event, Matched},
@@ -29,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Response, Status};
 use tower::ServiceExt as _;
 use uuid::Uuid;
+
+use crate::postgres::{Postgres, Sync};
 
 /// The hook of the repository, its secret, and the hook of the flow.
 pub(crate) const HOOK: &str = "11111111-2222-4333-8444-555555555555";
@@ -126,8 +130,39 @@ impl ProjectHome for Home {
     }
 }
 
+/// Where a service keeps what it keeps: a folder, and a database server if it is not SQLite.
+pub(crate) struct Place {
+    folder: tempfile::TempDir,
+    server: Option<Postgres>,
+}
+
+impl Place {
+    pub(crate) fn sqlite() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), server: None }
+    }
+
+    pub(crate) fn postgresql() -> Self {
+        let server = tokio::task::block_in_place(|| Postgres::start(Sync::Off)).unwrap();
+        server.database("shipway").unwrap();
+        Self { folder: tempfile::tempdir().unwrap(), server: Some(server) }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    async fn log(&self) -> Arc<dyn Log> {
+        let Some(server) = &self.server else {
+            let file = self.path().join("log.db");
+            return Arc::new(SqliteLog::open(&file, SqliteOptions::default()).await.unwrap());
+        };
+        let options = PostgresOptions { allow_not_durable: true, ..PostgresOptions::default() };
+        Arc::new(PostgresLog::connect(&server.url("shipway"), options).await.unwrap())
+    }
+}
+
 pub(crate) struct World {
-    pub(crate) log: Arc<SqliteLog>,
+    pub(crate) log: Arc<dyn Log>,
     pub(crate) durable: Durable,
     pub(crate) service: Service,
     pub(crate) stop: CancellationToken,
@@ -138,8 +173,8 @@ pub(crate) fn config() -> Config {
 }
 
 impl World {
-    pub(crate) async fn start(folder: &Path, home: &Home, config: Config) -> Self {
-        let log = Arc::new(SqliteLog::open(&folder.join("log.db"), SqliteOptions::default()).await.unwrap());
+    pub(crate) async fn start(place: &Place, home: &Home, config: Config) -> Self {
+        let (folder, log) = (place.path(), place.log().await);
         let durable = log.durable().await.unwrap();
         let stop = CancellationToken::new();
         let deps = Deps {
