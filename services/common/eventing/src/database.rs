@@ -89,7 +89,7 @@ impl Database {
             return Err(sqlx::Error::Configuration(hint.into()));
         }
         let separator = if url.contains('?') { '&' } else { '?' };
-        let mut url = format!("{url}{separator}options[search_path]={schema}");
+        let mut url = format!("{url}{separator}options[search_path]={schema}&options[jit]=off");
         if promise == Promise::Lazy {
             url.push_str("&options[synchronous_commit]=off");
         }

@@ -144,7 +144,8 @@ fn parse(url: &str, schema: &str) -> Result<PgConnectOptions, OpenError> {
     }
     Ok(PgConnectOptions::from_str(url)
         .map_err(invalid)?
-        .options([("search_path", schema)])
+        // Compiling a plan costs a hundred times what running it does here.
+        .options([("search_path", schema), ("jit", "off")])
         .application_name("shipway")
         .disable_statement_logging())
 }
