@@ -228,6 +228,16 @@ fn read_failed(attempting: &'static str) -> impl FnOnce(sqlx::Error) -> ReadErro
     move |source| ReadError::Unavailable { attempting, source }
 }
 
+impl Drop for PostgresLog {
+    fn drop(&mut self) {
+        if let Ok(task) = self.look.get_mut()
+            && let Some(task) = task.take()
+        {
+            task.abort();
+        }
+    }
+}
+
 fn to_stored(rows: Vec<sqlx::postgres::PgRow>) -> Result<Vec<Stored>, sqlx::Error> {
     rows.iter().map(|row| Ok(stored!(row))).collect()
 }
