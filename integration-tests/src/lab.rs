@@ -151,6 +151,7 @@ spec:
                     deployment: {{docker: {{configType: customCommand, customCommand: "bin/app migrate ${{args.LEDGER}}"}}}}
                 - {{kind: Release, ref: promote, condition: running, spec: {{type: deployment, origin: {{id: lab-web-dev, type: service}}, target: {{id: lab-web-staging, type: service}}}}}}
                 - {{kind: Action, ref: exec, spec: {{kind: Service, spec: {{type: execute, data: {{serviceId: lab-web-staging, command: "bin/app say hello from staging"}}}}}}}}
+    - name: Production
 "#
         )
     }

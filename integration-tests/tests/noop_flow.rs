@@ -39,6 +39,8 @@ spec:
                     steps:
                       - {kind: Noop, ref: left, spec: {outputs: {of: "${refs.first.sha}"}}}
                       - {kind: Noop, ref: right, spec: {}}
+    - name: Staging
+    - name: Production
 "#;
 
 #[tokio::test]

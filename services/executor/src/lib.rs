@@ -1,1 +1,29 @@
 //! Runs node attempts, drives runtimes and keeps logs.
+//!
+//! [`Executor`] is what happens inside Shipway; [`keeper`], [`shim`] and [`sandbox`] are small processes of the
+//! same binary, which calls their `main` functions before it starts any thread.
+
+mod addon;
+mod api;
+mod assignment;
+mod attempts;
+mod build;
+mod config;
+pub mod keeper;
+mod link;
+pub mod masking;
+mod node_logs;
+mod os;
+pub mod runtime;
+pub mod sandbox;
+mod service;
+pub mod shim;
+mod work;
+
+pub use api::ExecutorsApi;
+pub use assignment::{Assignment, ReportError, Reports, Secrets, SecretsError};
+pub use attempts::{Executor, OpenError};
+pub use config::ExecutorConfig;
+pub use link::Link;
+pub use node_logs::{LogChunk, NodeLogs};
+pub use service::{Deps, Service, StartError, stop_all};

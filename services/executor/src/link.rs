@@ -16,7 +16,7 @@ use shipway_events::{
 use shipway_nodes::{Outcome, Workload};
 use zeroize::Zeroizing;
 
-use crate::attempts::{Assignment, ReportError, Reports, SecretError, Secrets};
+use crate::{Assignment, ReportError, Reports, Secrets, SecretsError};
 
 /// A started executor's way to the other services.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ impl Reports for Link {
         run: RunId,
         node: u32,
         outcome: Outcome,
-    ) -> Result<Vec<Assignment>, ReportError> {
+    ) -> Result<Option<Vec<Assignment>>, ReportError> {
         let request = CompleteRequest {
             run: run.to_string(),
             node,
@@ -106,10 +106,10 @@ impl Reports for Link {
             registration: self.registration.to_string(),
         };
         match self.work.clone().complete(request).await {
-            Ok(reply) => Ok(reply.into_inner().next.into_iter().filter_map(read).collect()),
+            Ok(reply) => Ok(Some(reply.into_inner().next.into_iter().filter_map(read).collect())),
             Err(status) => Err(match status.code() {
                 tonic::Code::Unavailable | tonic::Code::Cancelled | tonic::Code::DeadlineExceeded => {
-                    ReportError::Away(status.message().to_owned())
+                    ReportError::Unavailable(status.message().to_owned())
                 }
                 _ => ReportError::Refused(status.message().to_owned()),
             }),
@@ -122,25 +122,28 @@ impl Secrets for Link {
     async fn fetch(
         &self,
         project: ProjectId,
-        run: RunId,
         fence: Fence,
         names: &BTreeSet<SecretRef>,
-    ) -> Result<BTreeMap<SecretRef, Zeroizing<String>>, SecretError> {
+    ) -> Result<BTreeMap<SecretRef, Zeroizing<String>>, SecretsError> {
         if names.is_empty() {
             return Ok(BTreeMap::new());
         }
         let request = FetchSecretsRequest {
             project: project.to_string(),
             fence: fence.raw(),
-            run: run.to_string(),
             names: names.iter().map(ToString::to_string).collect(),
+            ..FetchSecretsRequest::default()
         };
-        let reply = self.home.clone().fetch_secrets(request).await;
-        let values = reply.map_err(|status| SecretError(status.message().to_owned()))?.into_inner().values;
+        let reply = self.home.clone().fetch_secrets(request).await.map_err(|status| match status.code() {
+            tonic::Code::Unavailable | tonic::Code::Cancelled | tonic::Code::DeadlineExceeded => {
+                SecretsError::Unavailable(status.message().to_owned())
+            }
+            _ => SecretsError::Refused(status.message().to_owned()),
+        })?;
+        let values = reply.into_inner().values.into_iter();
         values
-            .into_iter()
             .map(|(name, value)| {
-                let secret = name.parse().map_err(|error| SecretError(format!("an answer named {error}")))?;
+                let secret = name.parse().map_err(|_| SecretsError::Refused(format!("`{name}` is no secret's name")))?;
                 Ok((secret, Zeroizing::new(value)))
             })
             .collect()
@@ -148,7 +151,7 @@ impl Secrets for Link {
 }
 
 /// An assignment as it came. One that cannot be read is left to the beat, which says so again.
-pub fn read(assignment: v1::Assignment) -> Option<Assignment> {
+pub(crate) fn read(assignment: v1::Assignment) -> Option<Assignment> {
     let work: Workload = match serde_json::from_str(&assignment.work_json) {
         Ok(work) => work,
         Err(error) => {
@@ -157,6 +160,7 @@ pub fn read(assignment: v1::Assignment) -> Option<Assignment> {
         }
     };
     Some(Assignment {
+        project: assignment.project.parse().ok()?,
         run: assignment.run.parse().ok()?,
         node: assignment.node,
         attempt: assignment.attempt,

@@ -1,8 +1,11 @@
 //! The service: registers, takes what it is told, beats, and serves what only a host knows.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
 
-use shipway_contracts::{Channel, v1::executors_server::ExecutorsServer};
+use shipway_contracts::{
+    Channel,
+    v1::{self, executors_server::ExecutorsServer},
+};
 use shipway_events::{ExecutorId, Fence, RegistrationId};
 use shipway_service_kit::Lifecycle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -10,9 +13,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
+    Executor, ExecutorConfig, OpenError,
     api::ExecutorsApi,
-    attempts::{Assignment, Executor, ExecutorConfig, OpenError},
-    link::{Link, Room},
+    link::{Link, Room, read},
+    runtime::{
+        Runtime, RuntimeError,
+        process::{ProcessOptions, ProcessRuntime},
+    },
 };
 
 /// Work without a process of its own.
@@ -87,8 +94,10 @@ impl Service {
     }
 
     /// Here is work.
-    pub fn offer(&self, assignment: Assignment) {
-        self.executor.offer(assignment);
+    pub fn offer(&self, assignment: v1::Assignment) {
+        if let Some(assignment) = read(assignment) {
+            self.executor.offer(assignment);
+        }
     }
 
     /// An attempt is to be stopped.
@@ -98,7 +107,12 @@ impl Service {
 
     /// Stops every keeper of this host. Answers what was stopped.
     pub async fn down(&self) -> Vec<String> {
-        self.executor.down().await
+        stop_keepers(&self.executor).await
+    }
+
+    /// The services and addons that run on this host.
+    pub async fn running(&self) -> Vec<String> {
+        names(&self.executor).await
     }
 
     /// `shipway.v1.Executors`.
@@ -106,6 +120,19 @@ impl Service {
     pub fn executors_server(&self) -> ExecutorsServer<ExecutorsApi> {
         ExecutorsServer::new(ExecutorsApi { executor: self.executor.clone() })
     }
+}
+
+/// Stops every keeper of a data folder on which no Shipway runs; what ran.
+///
+/// # Errors
+/// If the keepers could not be listed or stopped.
+pub async fn stop_all(config: &ExecutorConfig) -> Result<Vec<String>, RuntimeError> {
+    let options = ProcessOptions { listen: config.listen, namespaces: config.namespaces };
+    let runtime = ProcessRuntime::open(&config.data, &config.binary, options).await?;
+    let running = runtime.statuses().await?;
+    runtime.sweep(|_| false).await?;
+    runtime.down().await?;
+    Ok(running.into_iter().filter(|status| status.kept).map(|status| status.target.slug).collect())
 }
 
 /// Registers, sweeps what is nobody's work any more, then beats until the end.
@@ -131,8 +158,12 @@ async fn beat(executor: &Arc<Executor>, link: &Link, room: Room, stopping: &Canc
         match link.beat(&executor.held()).await {
             Ok(beat) if beat.known => {
                 if !swept {
-                    let current = beat.hold.iter().map(|work| work.effect_key.clone()).collect();
-                    executor.sweep(&current).await;
+                    let current: BTreeSet<String> = beat.hold.iter().map(|work| work.effect_key.clone()).collect();
+                    match executor.sweep(&current).await {
+                        Ok(0) => {}
+                        Ok(ended) => tracing::info!(ended, "commands of attempts that are not current were ended"),
+                        Err(error) => tracing::error!(%error, "what is left of earlier attempts could not be listed"),
+                    }
                     swept = true;
                 }
                 beat.hold.into_iter().for_each(|work| executor.offer(work));
@@ -143,6 +174,26 @@ async fn beat(executor: &Arc<Executor>, link: &Link, room: Room, stopping: &Canc
                 beats.reset_immediately();
             }
             Err(status) => tracing::warn!(reason = status.message(), "a beat was not heard"),
+        }
+    }
+}
+
+/// Stops every keeper; what ran.
+pub(crate) async fn stop_keepers(executor: &Executor) -> Vec<String> {
+    let running = names(executor).await;
+    if let Err(error) = executor.down().await {
+        tracing::error!(%error, "not every keeper could be stopped");
+    }
+    running
+}
+
+/// The services and addons that run, by their id in documents.
+async fn names(executor: &Executor) -> Vec<String> {
+    match executor.statuses().await {
+        Ok(statuses) => statuses.into_iter().filter(|status| status.kept).map(|status| status.target.slug).collect(),
+        Err(error) => {
+            tracing::error!(%error, "the keepers of this host could not be listed");
+            Vec::new()
         }
     }
 }

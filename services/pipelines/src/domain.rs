@@ -19,11 +19,11 @@ use shipway_events::{
     project::{self, HookSource, ResourceKind},
 };
 
-pub(crate) use names::{did_you_mean, nearest, slug};
-pub(crate) use pipeline::DEFAULT_STAGES;
+pub(crate) use names::did_you_mean;
 pub(crate) use rejection::{Refusal, Rejection, Why};
-pub(crate) use removal::{MemberRemoval, deleted_pipeline, member_removal};
-pub(crate) use state::{Flow, FlowVersion, Membership, Override, Pipeline, ProjectState, Resource, evolve};
+use removal::deleted_pipeline;
+pub(crate) use removal::{MemberRemoval, member_removal};
+pub(crate) use state::{Flow, Override, Pipeline, ProjectState, Resource, evolve};
 
 /// What somebody wants of a project. What a decision needs and the stream does not hold (new ids, ports,
 /// where else a name exists) comes with the command.

@@ -1,9 +1,13 @@
-//! The environment that a service or job is pinned with: the secret groups that apply to it, then its own.
+//! The environment that a service or job is pinned with: the addresses of the project's services, the secret
+//! groups that apply to it, then its own.
 //!
 //! Pure. Values that hold a secret are marks (see `shipway_documents::secret`), never values.
 
 use serde_json::{Map, Value, json};
-use shipway_documents::secret;
+use shipway_documents::{
+    resources::{Protocol, ports},
+    secret,
+};
 use shipway_events::{SecretRef, project::ResourceKind};
 
 use crate::domain::{ProjectState, Resource};
@@ -23,10 +27,10 @@ pub(crate) fn password_name(addon: &str) -> String {
 }
 
 /// The environment of a resource: groups by rising priority (of equals, by name), then what it says itself. For
-/// an addon, the values of its keys.
+/// an addon, its server's credentials.
 pub(crate) fn environment(state: &ProjectState, resource: &Resource) -> Map<String, Value> {
     let own = match resource.kind {
-        ResourceKind::Addon => return addon_values(resource),
+        ResourceKind::Addon => return credentials(resource),
         ResourceKind::SecretGroup => return Map::new(),
         ResourceKind::BuildService => "/buildArguments",
         ResourceKind::DeploymentService
@@ -37,7 +41,8 @@ pub(crate) fn environment(state: &ProjectState, resource: &Resource) -> Map<Stri
     let mut groups: Vec<&Resource> =
         state.resources.values().filter(|group| applies(group, resource)).collect();
     groups.sort_by_key(|group| priority(group));
-    let mut environment = Map::new();
+    let mut environment =
+        if resource.kind == ResourceKind::BuildService { Map::new() } else { addresses(state) };
     for group in groups {
         environment.extend(group_values(state, group));
     }
@@ -45,6 +50,17 @@ pub(crate) fn environment(state: &ProjectState, resource: &Resource) -> Map<Stri
         environment.extend(own.clone());
     }
     environment
+}
+
+/// Where the project's services answer on this machine: `SHIPWAY_URL_SHOP_WEB` is the first HTTP port of `shop-web`.
+fn addresses(state: &ProjectState) -> Map<String, Value> {
+    let address = |service: &Resource| {
+        let first = ports(&service.spec).into_iter().find(|port| port.protocol == Protocol::Http)?;
+        let port = service.ports.get(&first.name)?;
+        let name = service.slug.to_uppercase().replace('-', "_");
+        Some((format!("SHIPWAY_URL_{name}"), format!("http://{HOST}:{port}").into()))
+    };
+    state.resources.values().filter_map(address).collect()
 }
 
 fn priority(group: &Resource) -> i64 {
@@ -129,6 +145,17 @@ fn addon_values(addon: &Resource) -> Map<String, Value> {
     values.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
+/// What an addon's server is set up with.
+fn credentials(addon: &Resource) -> Map<String, Value> {
+    let mut credentials = Map::new();
+    credentials.insert("username".to_owned(), USERNAME.into());
+    credentials.insert("database".to_owned(), database(&addon.slug).into());
+    if let Some(password) = addon_password(addon) {
+        credentials.insert("password".to_owned(), secret::mark(&password));
+    }
+    credentials
+}
+
 /// Where an addon's password is: its spec says so since its first apply.
 pub(crate) fn addon_password(addon: &Resource) -> Option<SecretRef> {
     addon.spec.pointer("/credentials/password/$secret")?.as_str()?.parse().ok()
@@ -182,6 +209,19 @@ mod tests {
             group("b-low", json!({"secrets": {"variables": {"A": 2, "B": "low", "D": "low"}}})),
         ];
         assert_eq!(of(&groups, &web), json!({"B": "high", "C": "high", "D": "low", "A": "own"}));
+    }
+
+    #[test]
+    fn services_and_jobs_know_where_the_services_of_their_project_answer() {
+        let http = json!({"ports": [
+            {"name": "raw", "internalPort": 1, "protocol": "TCP"}, {"name": "http", "internalPort": 2},
+        ]});
+        let mut shop = resource("shop-web", DeploymentService, http);
+        shop.ports = [("raw".to_owned(), 7501), ("http".to_owned(), 7502)].into();
+        let job = resource("smoke", ManualJob, json!({}));
+        let others = [shop, job.clone()];
+        assert_eq!(of(&others, &job), json!({"SHIPWAY_URL_SHOP_WEB": "http://127.0.0.1:7502"}));
+        assert_eq!(of(&others, &resource("build", BuildService, json!({}))), json!({}));
     }
 
     #[test]

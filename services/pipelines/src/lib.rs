@@ -1,4 +1,24 @@
 //! Projects, resources, pipelines, stages, flows and secrets.
+//!
+//! A command goes from [`api`] through `domain` (pure: what a project takes) to the log in `change`; `world` is
+//! the fold of all projects, which every question is answered from. Values of secrets are in `secrets` alone.
 
+pub mod api;
+mod apply;
+mod change;
+mod describe;
 mod domain;
+mod environment;
+mod fences;
+mod lookup;
+mod projections;
+mod queries;
 mod secrets;
+mod service;
+mod triggers;
+mod usable;
+mod world;
+
+pub use secrets::{KekError, OpenError, SecretError};
+pub use service::{Deps, Service, StartError, start};
+pub use world::WorldError;

@@ -6,17 +6,29 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
-use shipway_eventing::log::{Log, ReadError};
+use shipway_eventing::{
+    feed::Feed,
+    log::{Log, ReadError},
+};
 use shipway_events::{
     DecodeError, FlowId, Position, ProjectId, RawEvent, StreamEvent, StreamName, Version, org, project,
 };
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::{Flow, ProjectState, evolve};
 
 /// Events that are read at once.
 const PAGE: usize = 500;
+
+/// How long a failed reading of the feed rests.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a question waits for a position.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A project.
 #[derive(Clone, Debug)]
@@ -122,18 +134,64 @@ pub enum WorldError {
     },
 }
 
-/// The projects, kept current. Cheap to share.
+/// The projects, kept current.
 pub(crate) struct World {
     log: Arc<dyn Log>,
     now: RwLock<Arc<Projects>>,
+    /// Everything up to here is folded in.
+    seen: watch::Sender<Position>,
 }
 
 impl World {
     /// Reads all projects.
     pub(crate) async fn open(log: Arc<dyn Log>) -> Result<Self, WorldError> {
-        let world = Self { log, now: RwLock::default() };
+        let head = log.head().await?.position;
+        let world = Self { log, now: RwLock::default(), seen: watch::Sender::new(head) };
         world.refresh().await?;
         Ok(world)
+    }
+
+    /// Folds in what the feed brings, until the process stops.
+    pub(crate) async fn follow(&self, feed: Feed, stop: CancellationToken) {
+        let mut tail = feed.tail();
+        loop {
+            let (seen, end) = (*self.seen.borrow(), *tail.borrow_and_update());
+            if end <= seen {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    more = tail.changed() => if more.is_err() { return },
+                }
+                continue;
+            }
+            if let Err(error) = self.step(&feed, seen).await {
+                tracing::error!(%error, "the projects are not kept current; trying again");
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
+            }
+        }
+    }
+
+    async fn step(&self, feed: &Feed, seen: Position) -> Result<(), WorldError> {
+        let events = feed.read(seen, PAGE).await?;
+        let ours: Vec<_> =
+            events.iter().filter(|event| matches!(event.stream.kind(), "org" | "project")).collect();
+        self.apply(ours.into_iter().map(AsRef::as_ref))?;
+        if let Some(last) = events.last() {
+            self.seen.send_replace(last.position);
+        }
+        Ok(())
+    }
+
+    /// The projects, with everything up to a position folded in; none if that does not come in time.
+    pub(crate) async fn at_least(&self, position: Position) -> Option<Arc<Projects>> {
+        if self.now().position < position {
+            let mut seen = self.seen.subscribe();
+            let reached = seen.wait_for(|seen| *seen >= position);
+            tokio::time::timeout(PATIENCE, reached).await.ok()?.ok()?;
+        }
+        Some(self.now())
     }
 
     /// The projects at this moment.
@@ -172,8 +230,9 @@ impl World {
     }
 
     /// Folds events in; those that are known already change nothing.
-    pub(crate) fn apply(&self, events: &[RawEvent]) -> Result<(), WorldError> {
-        if events.is_empty() {
+    fn apply<'a>(&self, events: impl IntoIterator<Item = &'a RawEvent>) -> Result<(), WorldError> {
+        let mut events = events.into_iter().peekable();
+        if events.peek().is_none() {
             return Ok(());
         }
         let mut now = self.now.write().unwrap_or_else(PoisonError::into_inner);

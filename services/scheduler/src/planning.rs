@@ -1,6 +1,6 @@
 //! From a flow's document to a run's plan. No input or output: everything it needs is handed in.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::{Map, Value};
 use shipway_contracts::{
@@ -18,7 +18,7 @@ use shipway_events::{
     plan::{Artifact, BackupPin, PinnedResource, Plan, PlanNode},
     run::{Origin, Started},
 };
-use shipway_nodes::{PreviousStage, StageContext, validate_flow};
+use shipway_nodes::validate::{Known, Resource, StageContext, validate_flow_with};
 use uuid::Uuid;
 
 use crate::start::Asked;
@@ -72,7 +72,7 @@ pub(crate) fn plan(asked: &Asked, reply: &FlowForRunReply, world: World) -> Resu
     let flow = Flow::parse(&document).map_err(|problems| shown(&problems))?;
     let resources = resources(reply)?;
     if asked.origin != Origin::Resource {
-        let problems = validate_flow(&flow, &stage(reply, &resources, &overrides));
+        let problems = validate_flow_with(&flow, &stage(reply, &resources), &known(&overrides, asked));
         if problems.has_errors() {
             return Err(shown(&problems));
         }
@@ -253,37 +253,26 @@ fn resources(reply: &FlowForRunReply) -> Result<BTreeMap<String, PinnedResource>
 }
 
 /// What the flow's nodes may name, as the projects' home says it.
-fn stage(
-    reply: &FlowForRunReply,
-    resources: &BTreeMap<String, PinnedResource>,
-    overrides: &Map<String, Value>,
-) -> StageContext {
-    let mut context = StageContext {
-        stage: reply.stage.clone(),
-        previous: (!reply.previous_stage.is_empty())
-            .then(|| PreviousStage { stage: reply.previous_stage.clone(), members: BTreeMap::new() }),
-        ..StageContext::default()
-    };
-    for resource in &reply.resources {
-        let slug = resource.slug.clone();
-        let Some(kind) = resources.get(&slug).map(|pinned| pinned.kind) else {
-            context.others.insert(slug, resource.unusable.clone());
-            continue;
-        };
-        match &mut context.previous {
-            _ if !resource.unusable.is_empty() => drop(context.others.insert(slug, resource.unusable.clone())),
-            _ if resource.stage.is_empty() => drop(context.build_services.insert(slug)),
-            Some(previous) if resource.stage == previous.stage => drop(previous.members.insert(slug, kind)),
-            _ => drop(context.members.insert(slug, kind)),
-        }
+fn stage<'a>(reply: &'a FlowForRunReply, resources: &'a BTreeMap<String, PinnedResource>) -> StageContext<'a> {
+    let filled = |text: &'a str| (!text.is_empty()).then_some(Cow::Borrowed(text));
+    let known = reply.resources.iter().filter_map(|resource| {
+        let kind = resources.get(&resource.slug)?.kind;
+        let (stage, unusable) = (filled(&resource.stage), filled(&resource.unusable));
+        Some((Cow::Borrowed(resource.slug.as_str()), Resource { kind, stage, unusable }))
+    });
+    StageContext {
+        stage: Cow::Borrowed(&reply.stage),
+        previous: filled(&reply.previous_stage),
+        resources: known.collect(),
     }
-    for (argument, value) in overrides {
-        context.arguments.insert(argument.clone());
-        if secret::is_secret(value) {
-            context.secret_arguments.insert(argument.clone());
-        }
-    }
-    context
+}
+
+/// The arguments that overrides and the run give, and whether each is secret.
+fn known(overrides: &Map<String, Value>, asked: &Asked) -> Known {
+    let mut arguments: BTreeMap<String, bool> =
+        overrides.iter().map(|(name, value)| (name.clone(), secret::is_secret(value))).collect();
+    arguments.extend(asked.arguments.keys().map(|name| (name.clone(), false)));
+    Known { project: None, arguments }
 }
 
 fn broken(why: &str) -> Vec<Problem> {

@@ -80,7 +80,9 @@ impl Registry {
             light: seat.light,
             heavy: seat.heavy,
         }));
+        let before = room(&slots);
         let (result, waits) = decide(&mut slots);
+        let after = room(&slots);
         for left in slots.left() {
             if let Some(seat) = seats.executors.get_mut(&left.executor) {
                 (seat.light, seat.heavy) = (left.light, left.heavy);
@@ -89,7 +91,10 @@ impl Registry {
         if waits {
             seats.wait(run);
         }
-        (result, seats.wake(&slots, run))
+        // Only room that came free wakes others: runs that wait would else wake each other for ever.
+        let freed = after.0 > before.0 || after.1 > before.1;
+        let woken = if freed { seats.wake(after.0 + after.1, run) } else { Vec::new() };
+        (result, woken)
     }
 
     /// Corrects the room when what was decided was not committed: `was` is what the decision used, `is` what
@@ -141,11 +146,7 @@ impl Seats {
     }
 
     /// As many waiting runs as there is room for, but not the one that has just been decided.
-    fn wake(&mut self, slots: &Slots, just_decided: RunId) -> Vec<RunId> {
-        if self.waiting.is_empty() || !(slots.any(false) || slots.any(true)) {
-            return Vec::new();
-        }
-        let room: u32 = slots.left().iter().map(|free| free.light + free.heavy).sum();
+    fn wake(&mut self, room: u32, just_decided: RunId) -> Vec<RunId> {
         let mut woken = Vec::new();
         for _ in 0..self.waiting.len() {
             let Some(run) = self.waiting.pop_front() else { break };
@@ -158,6 +159,11 @@ impl Seats {
         }
         woken
     }
+}
+
+/// The room of all executors together: light, then heavy.
+fn room(slots: &Slots) -> (u32, u32) {
+    slots.left().iter().fold((0, 0), |(light, heavy), free| (light + free.light, heavy + free.heavy))
 }
 
 /// The slots that a run's open attempts use.

@@ -41,16 +41,8 @@ pub(crate) enum FlowChoice {
 impl Shared {
     /// Starts a run, or answers what it answered before.
     pub(crate) async fn start(&self, asked: Asked) -> Result<StartRunReply, Error> {
-        if let Ok(state) = self.book.look(asked.run).await
-            && let Some(started) = state.started()
-        {
-            return Ok(StartRunReply {
-                run: asked.run.to_string(),
-                status: state.status().to_string(),
-                path: started.path.clone(),
-                name: started.name.clone(),
-                ..StartRunReply::default()
-            });
+        if let Some(reply) = self.started_before(asked.run).await {
+            return Ok(reply);
         }
         let (flow, world) = match &asked.choice {
             FlowChoice::Document(text) => (planning::diagnostic(text)?, World::default()),
@@ -66,7 +58,13 @@ impl Shared {
             Err(problems) => return Ok(refused(&flow, problems)),
         };
         let (path, name) = (started.path.clone(), started.name.clone());
-        let reply = self.book.start(started, meta).await?;
+        let reply = match self.book.start(started, meta).await {
+            // The same command came twice at once.
+            Err(error) if error.code == Code::AlreadyExists => {
+                return self.started_before(asked.run).await.ok_or(error);
+            }
+            reply => reply?,
+        };
         Ok(StartRunReply {
             run: asked.run.to_string(),
             status: "running".to_owned(),
@@ -74,6 +72,19 @@ impl Shared {
             name,
             problems: Vec::new(),
             position: reply.position,
+        })
+    }
+
+    /// The answer for a run that is there already.
+    async fn started_before(&self, run: RunId) -> Option<StartRunReply> {
+        let state = self.book.look(run).await.ok()?;
+        let started = state.started()?;
+        Some(StartRunReply {
+            run: run.to_string(),
+            status: state.status().to_string(),
+            path: started.path.clone(),
+            name: started.name.clone(),
+            ..StartRunReply::default()
         })
     }
 

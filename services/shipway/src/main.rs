@@ -9,10 +9,11 @@ use std::{env, path::Path, process::ExitCode};
 
 fn main() -> ExitCode {
     // A keeper or shim is started often and must be there at once: no parser, no runtime.
-    let mut words = env::args_os().skip(1);
-    match (words.next(), words.next()) {
-        (Some(verb), Some(folder)) if verb == "keeper" => up::keeper(Path::new(&folder)),
-        (Some(verb), Some(folder)) if verb == "shim" => up::shim(Path::new(&folder)),
+    let words: Vec<_> = env::args_os().skip(1).collect();
+    match words.as_slice() {
+        [verb, folder] if verb == "keeper" => up::keeper(Path::new(folder)),
+        [verb, folder] if verb == "shim" => up::shim(Path::new(folder)),
+        [verb, rest @ ..] if verb == "sandbox" => up::sandbox(rest),
         _ => cli::main(),
     }
 }

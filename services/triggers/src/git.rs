@@ -184,7 +184,14 @@ async fn run(
     arguments: &[&str],
 ) -> Result<String, AskError> {
     let mut command = Command::new("git");
-    command.args(["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "core.symlinks=false"]);
+    command.args([
+        "-c",
+        "core.hooksPath=/dev/null",
+        "-c",
+        "core.fsmonitor=false",
+        "-c",
+        "core.symlinks=false",
+    ]);
     command.args(["-c", "transfer.fsckObjects=true", "-c", "credential.helper=", "-c", "gc.auto=0"]);
     command.args(["-c", "protocol.allow=never", "-c", "protocol.https.allow=always"]);
     command.args(["-c", "protocol.ssh.allow=always", "-c", "protocol.file.allow=always"]);

@@ -189,25 +189,22 @@ pub(crate) struct HookCache {
 }
 
 impl HookCache {
-    /// The hooks, with every change of a project that was heard of; none if their home has never answered.
-    pub(crate) async fn current(&self) -> Option<Arc<Hooks>> {
+    /// The hooks with every change up to a position of the log; none if their home has never answered. Where the
+    /// log cannot be followed in time, older ones are better than none: a delivery for a hook that they know is
+    /// not turned away.
+    pub(crate) async fn at(&self, position: Position) -> Option<Arc<Hooks>> {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        if self.heard.borrow().seen < position {
+            let mut heard = self.heard.clone();
+            drop(tokio::time::timeout_at(end, heard.wait_for(|heard| heard.seen >= position)).await);
+        }
         let wanted = self.heard.borrow().changed;
         let is_fresh = |hooks: &Option<Arc<Hooks>>| hooks.as_ref().is_some_and(|h| h.position >= wanted);
-        if is_fresh(&self.known.borrow()) {
-            return self.known.borrow().clone();
+        if !is_fresh(&self.known.borrow()) {
+            let mut known = self.known.clone();
+            drop(tokio::time::timeout_at(end, known.wait_for(is_fresh)).await);
         }
-        let mut known = self.known.clone();
-        drop(tokio::time::timeout(PATIENCE, known.wait_for(is_fresh)).await);
-        // Older ones are better than none: a delivery for a hook that they know is not turned away.
         self.known.borrow().clone()
-    }
-
-    /// The hooks with every change up to a position of the log.
-    pub(crate) async fn caught_up(&self, position: Position) -> Option<Arc<Hooks>> {
-        let mut heard = self.heard.clone();
-        let caught_up = heard.wait_for(|heard| heard.seen >= position);
-        drop(tokio::time::timeout(PATIENCE, caught_up).await);
-        self.current().await
     }
 
     /// What is known, for background work.
@@ -218,7 +215,10 @@ impl HookCache {
 
 /// Keeps a cache of the hooks: asked of their home now and after each change of a project. The futures run until
 /// they are dropped.
-pub(crate) fn keep(feed: Feed, home: Channel) -> (HookCache, impl Future<Output = ()>, impl Future<Output = ()>) {
+pub(crate) fn keep(
+    feed: Feed,
+    home: Channel,
+) -> (HookCache, impl Future<Output = ()>, impl Future<Output = ()>) {
     let start = *feed.tail().borrow();
     let (know, known) = watch::channel(None);
     // What happened before the start counts as one change.

@@ -22,7 +22,12 @@ use serde_json::{Map, Value};
 use shipway_eventing::Log;
 use shipway_events::HookId;
 
-use crate::{hooks::HookCache, inbox::Inbox, limits::Buckets, sealer::Sealer};
+use crate::{
+    hooks::{HookCache, Hooks},
+    inbox::Inbox,
+    limits::Buckets,
+    sealer::Sealer,
+};
 use reply::Refusal;
 
 /// How long a sender may take for its whole body.
@@ -62,7 +67,8 @@ impl Ingress {
         if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
             return Err(Refusal::media("send the body without Content-Encoding"));
         }
-        let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
         if announced.is_some_and(|length| length > self.max_body as u64) {
             return Err(Refusal::too_large(self.max_body));
         }
@@ -73,6 +79,12 @@ impl Ingress {
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::too_large(self.max_body)),
             Ok(Err(_)) => Err(Refusal::bad("the body ended before its time")),
         }
+    }
+
+    /// The hooks with everything that was in the log when the request came.
+    async fn hooks(&self) -> Result<Arc<Hooks>, Refusal> {
+        let end = *self.log.tail().borrow();
+        self.hooks.at(end).await.ok_or_else(|| Refusal::away("the home of the hooks"))
     }
 
     fn within_rate(&self, hook: HookId) -> Result<(), Refusal> {
@@ -95,7 +107,9 @@ fn delivery_key(headers: &HeaderMap, names: &[&str]) -> Result<Option<String>, R
     let key = single(headers, name).and_then(|value| std::str::from_utf8(value).ok());
     match key.filter(|key| !key.is_empty() && key.len() <= MAX_KEY) {
         Some(key) => Ok(Some(key.to_owned())),
-        None => Err(Refusal::bad(&format!("header `{name}` must be one text of at most {MAX_KEY} characters"))),
+        None => {
+            Err(Refusal::bad(&format!("header `{name}` must be one text of at most {MAX_KEY} characters")))
+        }
     }
 }
 
@@ -138,7 +152,8 @@ mod tests {
     #[test]
     fn credentials_in_headers_are_not_kept() {
         let mut headers = HeaderMap::new();
-        for name in ["authorization", "cookie", "x-hub-signature-256", "webhook-signature", "x-gitlab-token"] {
+        for name in ["authorization", "cookie", "x-hub-signature-256", "webhook-signature", "x-gitlab-token"]
+        {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("hunter2"));
         }
         headers.insert("x-github-event", HeaderValue::from_static("push"));

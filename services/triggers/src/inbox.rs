@@ -50,11 +50,9 @@ pub(crate) struct Incoming {
     /// The push that it tells of, if it does.
     pub to: Option<PushTo>,
     /// Whether the repository has the push's commit as its ref's head: none if it was not asked.
-    pub confirmed: Option<bool>,
-    /// What it was, in words.
-    pub summary: String,
-    /// What each trigger made of it.
-    pub verdicts: Vec<Verdict>,
+    confirmed: Option<bool>,
+    summary: String,
+    verdicts: Vec<Verdict>,
 }
 
 /// A push with the repository that it is counted for.
@@ -90,8 +88,23 @@ impl Incoming {
     }
 
     /// With what it was, in words; they may quote what its sender wrote.
-    pub(crate) fn saying(self, summary: String) -> Self {
+    pub(crate) fn saying(self, summary: &str) -> Self {
         Self { summary: summary.replace(char::is_control, " "), ..self }
+    }
+
+    /// With what each trigger made of it.
+    pub(crate) fn judged(self, verdicts: Vec<Verdict>) -> Self {
+        Self { verdicts, ..self }
+    }
+
+    /// With the push that it tells of.
+    pub(crate) fn about(self, to: Option<PushTo>) -> Self {
+        Self { to, ..self }
+    }
+
+    /// The same, after its repository was asked.
+    pub(crate) fn confirmed(&self, confirmed: bool) -> Self {
+        Self { confirmed: Some(confirmed), ..self.clone() }
     }
 }
 
@@ -187,7 +200,10 @@ impl Inbox {
     }
 
     /// What is known of a repository's refs.
-    pub(crate) async fn refs(&self, repository: &RepositoryKey) -> Result<Vec<(String, RefState)>, InboxError> {
+    pub(crate) async fn refs(
+        &self,
+        repository: &RepositoryKey,
+    ) -> Result<Vec<(String, RefState)>, InboxError> {
         let rows: Vec<(String, String)> = sqlx::query_as(sql::REFS)
             .bind(repository.as_str())
             .fetch_all(self.durable.pool())
@@ -244,7 +260,9 @@ impl Inbox {
 /// What is sealed of a push that was found by asking.
 pub(crate) fn asked_body(address: &str, push: &Push) -> Vec<u8> {
     let (before, after) = (&push.before, &push.after);
-    json!({ "repository": address, "ref": push.reference, "before": before, "after": after }).to_string().into()
+    json!({ "repository": address, "ref": push.reference, "before": before, "after": after })
+        .to_string()
+        .into()
 }
 
 fn failed(attempting: &'static str) -> impl Fn(sqlx::Error) -> InboxError {

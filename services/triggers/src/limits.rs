@@ -9,17 +9,17 @@ use std::{
 use shipway_events::HookId;
 
 /// How much a hook may send.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     /// Deliveries a second, in the long run; above 0.
-    pub per_second: f64,
-    /// Deliveries at once after a quiet time; at least 1.
-    pub burst: f64,
+    pub per_second: u32,
+    /// Deliveries at once after a quiet time; above 0.
+    pub burst: u32,
 }
 
 impl Default for Rate {
     fn default() -> Self {
-        Self { per_second: 20.0, burst: 100.0 }
+        Self { per_second: 20, burst: 100 }
     }
 }
 
@@ -48,16 +48,17 @@ impl Buckets {
     /// How long until there is one, if there is none now.
     pub(crate) fn take(&self, hook: HookId, now: Instant) -> Result<(), Duration> {
         let Some(rate) = self.rate else { return Ok(()) };
+        let (per_second, burst) = (f64::from(rate.per_second.max(1)), f64::from(rate.burst.max(1)));
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = buckets.entry(hook).or_insert(Bucket { tokens: rate.burst, at: now });
+        let bucket = buckets.entry(hook).or_insert(Bucket { tokens: burst, at: now });
         let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
-        bucket.tokens = passed.mul_add(rate.per_second, bucket.tokens).min(rate.burst);
+        bucket.tokens = passed.mul_add(per_second, bucket.tokens).min(burst);
         bucket.at = now;
         if bucket.tokens >= 1.0 {
             bucket.tokens -= 1.0;
             return Ok(());
         }
-        Err(Duration::from_secs_f64((1.0 - bucket.tokens) / rate.per_second))
+        Err(Duration::from_secs_f64((1.0 - bucket.tokens) / per_second))
     }
 
     /// Forgets the buckets of hooks that are no longer.
@@ -74,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_burst_then_the_rate_and_others_are_not_touched() {
-        let buckets = Buckets::new(Some(Rate { per_second: 10.0, burst: 3.0 }));
+        let buckets = Buckets::new(Some(Rate { per_second: 10, burst: 3 }));
         let (noisy, quiet) = (HookId::new(Uuid::from_u128(1)), HookId::new(Uuid::from_u128(2)));
         let start = Instant::now();
         for _ in 0..3 {

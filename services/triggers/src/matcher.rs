@@ -36,7 +36,10 @@ pub(crate) async fn run(inbox: Inbox, log: Arc<dyn Log>, stop: CancellationToken
             Err(problem) => Err(problem),
         };
         if let Err(problem) = next {
-            tracing::warn!(error = &problem as &dyn std::error::Error, "deliveries wait to be matched; trying again");
+            tracing::warn!(
+                error = &problem as &dyn std::error::Error,
+                "deliveries wait to be matched; trying again"
+            );
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSES.1),
@@ -92,5 +95,11 @@ fn item(row: Stored) -> Item {
     let meta = Meta { actor, cause: Cause::Delivery(delivery), trace: None };
     let matched = Event::from(Matched { delivery, hook, body: digest, summary, verdicts });
     // The command's id makes it once; nobody else writes the stream.
-    Item::one(match_command(delivery), meta, StreamName::delivery(delivery), Expected::Any, vec![matched.encode()])
+    Item::one(
+        match_command(delivery),
+        meta,
+        StreamName::delivery(delivery),
+        Expected::Any,
+        vec![matched.encode()],
+    )
 }

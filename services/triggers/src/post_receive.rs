@@ -138,7 +138,8 @@ pub fn in_background(program: &Path, arguments: &[String]) -> io::Result<()> {
 /// The text of `hooks/post-receive` that runs a command (the program and its arguments) and never fails the push.
 #[must_use]
 pub fn post_receive_script(command: &[String]) -> String {
-    let quoted: Vec<String> = command.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
+    let quoted: Vec<String> =
+        command.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
     format!(
         "#!/bin/sh\n\
          # Tells Shipway about each push. What cannot be delivered is kept in {OUTBOX}/ and retried.\n\
@@ -210,7 +211,8 @@ impl<'o> Sender<'o> {
     fn new(options: &'o Options) -> Result<Self, String> {
         let path = options.secret_file.display();
         let text = std::fs::read_to_string(&options.secret_file);
-        let text = Zeroizing::new(text.map_err(|e| format!("could not read the hook's secret from {path}: {e}"))?);
+        let text =
+            Zeroizing::new(text.map_err(|e| format!("could not read the hook's secret from {path}: {e}"))?);
         let secret = Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned());
         if secret.is_empty() {
             return Err(format!("the hook's secret file {path} is empty"));

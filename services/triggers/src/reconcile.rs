@@ -76,14 +76,11 @@ impl Reconciler {
                     if !all && asked.contains(&key) {
                         continue;
                     }
-                    match self.look(&hooks, &key, &address).await {
-                        Ok(()) => drop(asked.insert(key)),
-                        Err(problem) => {
-                            let error = &problem as &dyn std::error::Error;
-                            tracing::warn!(repository = %key, error, "asking again with the next round");
-                            drop(asked.insert(key));
-                        }
+                    if let Err(problem) = self.look(&hooks, &key, &address).await {
+                        let error = &problem as &dyn std::error::Error;
+                        tracing::warn!(repository = %key, error, "asking again with the next round");
                     }
+                    asked.insert(key);
                 }
                 if all {
                     round = tokio::time::Instant::now() + self.every;
@@ -163,7 +160,7 @@ impl Reconciler {
         let summary = format!("{}, found by asking {key}", push.summary());
         let body = asked_body(&git::without_password(address), &push);
         let incoming = Incoming::new(&self.sealer, None, None, "{}".to_owned(), &body);
-        Ok(Some(Incoming { verdicts, ..incoming.saying(summary) }))
+        Ok(Some(incoming.saying(&summary).judged(verdicts)))
     }
 }
 

@@ -122,7 +122,6 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
 
 impl Service {
     /// The ingress: `/hooks/…`.
-    #[must_use]
     pub fn router(&self) -> Router {
         http::router(Arc::clone(&self.ingress))
     }
@@ -140,7 +139,11 @@ impl Service {
 }
 
 /// Runs until it ends or the service stops, whichever is first.
-fn spawn(tasks: &TaskTracker, shutdown: &CancellationToken, task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+fn spawn(
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> JoinHandle<()> {
     let shutdown = shutdown.clone();
     tasks.spawn(async move {
         tokio::select! {

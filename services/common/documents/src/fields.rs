@@ -179,8 +179,8 @@ impl<'v, 'p> Fields<'v, 'p> {
         value.as_object()
     }
 
-    /// Warns of members that are probably misspelt: not among `known`, but near to one that is absent. All others are
-    /// kept as they are.
+    /// Warns of members that are probably misspelt: not among `known`, but near to one that is absent. All
+    /// others are kept as they are.
     pub fn known(&mut self, known: &[&str]) {
         let Some(members) = self.members else { return };
         for key in members.keys().filter(|key| !known.contains(&key.as_str())) {

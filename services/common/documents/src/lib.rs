@@ -21,4 +21,4 @@ pub use fields::{Fields, is_expression};
 pub use js::{json_text, number_text, plain_text, truthy, type_name};
 pub use problem::{Problem, Problems, Report, Severity};
 pub use source::{Document, MAX_BYTES, MAX_DEPTH, Position, Source, Span, parse};
-pub use suggest::{list, nearest};
+pub use suggest::{list, nearest, with_article};

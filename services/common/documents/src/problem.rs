@@ -175,9 +175,10 @@ impl Problems {
     /// In the order of the source: by line and column where known, else by pointer; the same thing once.
     pub fn sort(&mut self) {
         self.0.sort_by(|a, b| {
-            (a.line, a.column, a.severity)
-                .cmp(&(b.line, b.column, b.severity))
+            (a.line, a.column)
+                .cmp(&(b.line, b.column))
                 .then_with(|| natural(&a.pointer).cmp(&natural(&b.pointer)))
+                .then_with(|| a.severity.cmp(&b.severity))
         });
         self.0.dedup();
     }

@@ -92,7 +92,9 @@ impl RunState {
             let (first_open, scope_failed) = (scope.first_open, scope.failed);
             if failed && workflow.fail_fast {
                 for sibling in &workflow.first {
-                    self.cancel(*sibling, Cancel::FailFast, at, ops);
+                    if !self.runs_in_any_case(*sibling) {
+                        self.cancel(*sibling, Cancel::FailFast, at, ops);
+                    }
                 }
             }
             if first_open == 0 {

@@ -1,6 +1,6 @@
 //! What must hold of every run at every moment, by name: checked in tests and in the running service.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shipway_events::{Fence, NodeStatus, Recorded, plan::When, run::Event};
 
@@ -38,13 +38,15 @@ pub fn check(state: &RunState) -> Result<(), Broken> {
 }
 
 /// Checks what must hold of a run's events, oldest first: they start with the one start and have at most one end,
-/// fences grow, every outcome carries the fence that is current, and a node's own end comes at most once.
+/// fences grow, every outcome carries the fence that is current, only failures count as attempts, and a node's own
+/// end comes at most once.
 ///
 /// # Errors
 /// The first that is broken.
 pub fn check_history(events: &[Recorded<Event>], generation: u32) -> Result<(), Broken> {
     let broken = |name, what: String| Err(Broken { name, what });
-    let mut current = std::collections::BTreeMap::<u32, Fence>::new();
+    let mut current = BTreeMap::<u32, Fence>::new();
+    let mut next_attempt = BTreeMap::<u32, u32>::new();
     let mut ended_nodes = BTreeSet::new();
     let (mut ended, mut last) = (false, 0);
     for (at, recorded) in events.iter().enumerate() {
@@ -60,6 +62,13 @@ pub fn check_history(events: &[Recorded<Event>], generation: u32) -> Result<(), 
             Event::Ended(_) if ended => return broken("one_terminal_event", format!("again at {position}")),
             Event::Ended(_) => {
                 ended = true;
+                continue;
+            }
+            Event::AttemptRequested(e) if next_attempt.get(&e.node).copied().unwrap_or(1) != e.attempt => {
+                return broken("only_failures_count_as_attempts", format!("node {} at {position}", e.node));
+            }
+            Event::RetryScheduled(e) => {
+                next_attempt.insert(e.node, e.attempt);
                 continue;
             }
             Event::AttemptRequested(e) => {
@@ -149,6 +158,7 @@ fn the_open_attempt_has_the_highest_fence(state: &RunState) -> Result<(), String
 
 fn bookkeeping_agrees(state: &RunState) -> Result<(), String> {
     let mut counts = [0; NodeStatus::ALL.len()];
+    let waiting: BTreeSet<u32> = state.agenda.iter().chain(state.timers.iter().map(|(_, n, _)| *n)).collect();
     for (n, node) in (0_u32..).zip(state.nodes()) {
         if state.is_leaf(n) {
             counts[node.status as usize] += 1;
@@ -156,9 +166,7 @@ fn bookkeeping_agrees(state: &RunState) -> Result<(), String> {
         if node.attempt.is_some() != state.open.contains(&n) {
             return Err(format!("node {n} is open in one place and not in another"));
         }
-        let waits =
-            state.agenda.iter().any(|ready| ready == n) || state.timers.iter().any(|(_, on, _)| *on == n);
-        if node.closed && !node.trailing && waits {
+        if node.closed && !node.trailing && waiting.contains(&n) {
             return Err(format!("node {n} has ended and still waits for a slot or a time"));
         }
     }

@@ -151,6 +151,10 @@ impl Agenda {
         }
     }
 
+    pub(crate) fn contains(&self, node: u32) -> bool {
+        [&self.fresh, &self.light, &self.heavy, &self.pinned].iter().any(|set| set.contains(&node))
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         [&self.fresh, &self.light, &self.heavy, &self.pinned].into_iter().flatten().copied()
     }

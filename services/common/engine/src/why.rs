@@ -97,7 +97,7 @@ fn blocker(state: &RunState, n: u32, now: Timestamp) -> Option<Blocker> {
                     node.error.as_ref().map(|e| format!("; it failed: {}", e.message)).unwrap_or_default();
                 (Blocked::Time { until }, format!("`{name}` is tried again at {until}{error}"))
             }
-            None if state.ready().any(|ready| ready == n) || node.due.is_some() => slot(state, n, name),
+            None if state.agenda.contains(n) || node.due.is_some() => slot(state, n, name),
             None => return None,
         },
     };

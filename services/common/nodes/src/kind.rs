@@ -44,7 +44,12 @@ pub trait Kind: Sync {
     /// Whether what follows waits for its end; else it goes on as soon as it has started.
     fn awaited(&self, spec: &Value, condition: Option<&str>) -> bool {
         let _ = spec;
-        condition.is_some()
+        condition.is_some() || !self.may_be_detached()
+    }
+
+    /// Whether it can be left to itself at all: work that has an end worth recording after its start.
+    fn may_be_detached(&self) -> bool {
+        false
     }
 
     /// What it asks for, now that its `spec` is resolved.

@@ -2,6 +2,7 @@
 //!
 //! A kind performs nothing: [`workload`] is what it asks an executor for, the engine does the rest.
 
+pub mod addons;
 mod artifacts;
 mod kind;
 mod kinds;
@@ -11,7 +12,7 @@ mod removal;
 mod service;
 mod shape;
 mod step;
-mod validate;
+pub mod validate;
 mod words;
 pub mod workload;
 
@@ -22,6 +23,6 @@ pub use registry::{KINDS, find, supported};
 pub use removal::{Removal, remove_member};
 pub use shape::Shape;
 pub use step::{Step, StepContext, codes};
-pub use validate::{PreviousStage, StageContext, Validation, validate_flow};
+pub use validate::{StageContext, Validation, validate_flow};
 pub use words::split_words;
 pub use workload::{Outcome, Workload};

@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::workload::Workload;
 
-/// The outputs that are known as soon as the work starts: ids, and what was pinned. An executor sends them with
-/// `Started`, and again with what it found out when the work has ended.
+/// The outputs that are known as soon as the work starts: ids, and what was pinned. An executor sends them
+/// with `Started`, and again with what it found out when the work has ended.
 #[must_use]
 pub fn outputs_at_start(work: &Workload) -> Map<String, Value> {
     let value = match work {

@@ -23,8 +23,8 @@ pub struct Removal {
     pub reason: String,
 }
 
-/// The nodes that name the resource, then those that need an output of a node that goes, and the document without them
-/// all. Workflows stay, also empty ones.
+/// The nodes that name the resource, then those that need an output of a node that goes, and the document
+/// without them all. Workflows stay, also empty ones.
 #[must_use]
 pub fn remove_member(flow: &Flow, slug: &str) -> (Vec<Removal>, Value) {
     let mut gone: Vec<Removal> = Vec::new();

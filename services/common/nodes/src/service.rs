@@ -28,7 +28,7 @@ pub(crate) fn service_spec(slug: &str, resource: &PinnedResource) -> Result<Serv
     Ok(ServiceSpec {
         instances: number("instances").unwrap_or(1),
         command: command(slug, deployment)?.unwrap_or_else(|| Command::Process("web".into())),
-        environment: environment(&resource.environment, &serde_json::Map::new())?,
+        environment: environment([&resource.environment])?,
         ports: public_ports(slug, resource)?,
         health: health_checks(slug, &resource.spec)?,
         grace_seconds: number("gracePeriodSeconds").unwrap_or(GRACE_SECONDS),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use shipway_documents::{Problems, list, nearest, plain_text, pointer, secret, type_name};
+use shipway_documents::{Problems, list, nearest, plain_text, pointer, secret, type_name, with_article};
 use shipway_events::{
     ProjectId, RunId,
     plan::{Artifact, BackupPin, PinnedResource},
@@ -46,6 +46,7 @@ pub struct StepContext<'a> {
 
 /// What a node asks for.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "moved on at once, and nearly always the large one")]
 pub enum Step {
     /// An executor's work.
     Work(Workload),
@@ -155,7 +156,11 @@ impl<'a> StepContext<'a> {
             ));
         };
         if !kinds.contains(&resource.kind) {
-            let message = format!("`{slug}` is a {}, not a {}", resource.kind, wanted());
+            let message = format!(
+                "`{slug}` is {}, not {}",
+                with_article(&resource.kind.to_string()),
+                with_article(&wanted())
+            );
             return Err(fail(codes::WRONG_KIND, message));
         }
         let target = Target { project: resource.project, id: resource.id, slug: slug.to_owned() };
@@ -174,13 +179,13 @@ impl<'a> StepContext<'a> {
     }
 }
 
-/// An environment: numbers and booleans become text, secrets stay what they are.
-pub(crate) fn environment(
-    base: &Map<String, Value>,
-    over: &Map<String, Value>,
+/// An environment, later parts over earlier ones: numbers and booleans become text, secrets stay what they
+/// are.
+pub(crate) fn environment<'v>(
+    parts: impl IntoIterator<Item = &'v Map<String, Value>>,
 ) -> Result<Map<String, Value>, NodeError> {
     let mut all = Map::new();
-    for (name, value) in base.iter().chain(over) {
+    for (name, value) in parts.into_iter().flatten() {
         let value = match value {
             mark if secret::is_mark(mark) => mark.clone(),
             Value::Null => Value::from(""),

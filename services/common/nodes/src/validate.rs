@@ -3,7 +3,7 @@
 mod references;
 mod stage;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{borrow::Cow, collections::BTreeMap};
 
 use shipway_documents::{
     Problem, Problems,
@@ -15,41 +15,42 @@ use shipway_events::project::ResourceKind;
 
 use crate::{Kind, find, supported};
 
-/// What a flow may use.
+/// What a stage's flow may name.
 #[derive(Clone, Debug, Default)]
-pub struct StageContext {
+pub struct StageContext<'a> {
     /// The stage's name.
-    pub stage: String,
-    /// The project's id in documents; nodes may name it and no other. Not checked when none.
-    pub project: Option<String>,
-    /// The stage's members, by their id in documents.
-    pub members: BTreeMap<String, ResourceKind>,
-    /// The stage before, if there is one.
-    pub previous: Option<PreviousStage>,
-    /// Build and combined services of the project.
-    pub build_services: BTreeSet<String>,
-    /// Other resources that are known, and why the flow may not use them: `it is a member of stage Staging`.
-    pub others: BTreeMap<String, String>,
-    /// Arguments that only overrides give.
-    pub arguments: BTreeSet<String>,
-    /// Arguments whose override is secret.
-    pub secret_arguments: BTreeSet<String>,
+    pub stage: Cow<'a, str>,
+    /// The name of the stage before, if there is one: what is promoted comes from there.
+    pub previous: Option<Cow<'a, str>>,
+    /// Every resource of the project, by its id in documents.
+    pub resources: BTreeMap<Cow<'a, str>, Resource<'a>>,
 }
 
-/// The stage that a flow promotes from.
+/// A resource as a stage's flow sees it.
+#[derive(Clone, Debug)]
+pub struct Resource<'a> {
+    /// What it is.
+    pub kind: ResourceKind,
+    /// The stage of the flow's pipeline that it is a member of.
+    pub stage: Option<Cow<'a, str>>,
+    /// Why the flow may not use it, as the end of a sentence: `it is a member of shop/Production`.
+    pub unusable: Option<Cow<'a, str>>,
+}
+
+/// What else may be known when a flow is checked.
 #[derive(Clone, Debug, Default)]
-pub struct PreviousStage {
-    /// Its name.
-    pub stage: String,
-    /// Its members, by their id in documents.
-    pub members: BTreeMap<String, ResourceKind>,
+pub struct Known {
+    /// The project's id in documents; a node may name it and no other. Not checked when none.
+    pub project: Option<String>,
+    /// Arguments that overrides or the run give, and whether that is secret.
+    pub arguments: BTreeMap<String, bool>,
 }
 
 /// Where a kind notes what is wrong with a node.
 #[derive(Debug)]
 pub struct Validation<'a> {
     at: String,
-    stage: &'a StageContext,
+    known: &'a Known,
     problems: &'a mut Problems,
 }
 
@@ -66,7 +67,7 @@ impl Validation<'_> {
 
     /// Notes a project that is not the flow's own.
     pub fn check_project(&mut self, place: &str, project: Option<&str>) {
-        if let (Some(named), Some(own)) = (project, self.stage.project.as_deref())
+        if let (Some(named), Some(own)) = (project, self.known.project.as_deref())
             && named != own
         {
             let message = format!("`{named}` is another project; a flow works in its own, `{own}`");
@@ -75,24 +76,31 @@ impl Validation<'_> {
     }
 }
 
-/// All that is wrong with a flow in its stage, sorted by place: unknown kinds and resources, members of other stages,
-/// references that cannot be resolved, values of the wrong type, secrets where they would steer.
+/// All that is wrong with a flow in its stage, sorted by place: unknown kinds and resources, members of
+/// other stages, references that cannot be resolved, values of the wrong type, secrets where they would
+/// steer.
 #[must_use]
-pub fn validate_flow(flow: &Flow, stage: &StageContext) -> Problems {
+pub fn validate_flow(flow: &Flow, stage: &StageContext<'_>) -> Problems {
+    validate_flow_with(flow, stage, &Known::default())
+}
+
+/// The same, knowing more.
+#[must_use]
+pub fn validate_flow_with(flow: &Flow, stage: &StageContext<'_>, known: &Known) -> Problems {
     let mut problems = Problems::new();
     for placed in flow.nodes() {
         let node = placed.node;
         if let Some(kind) = known_kind(node, &mut problems) {
             envelope(kind, node, &mut problems);
             kind.shape().check(&node.spec, &node.spec_pointer(), &mut problems);
-            let mut validation = Validation { at: node.spec_pointer(), stage, problems: &mut problems };
+            let mut validation = Validation { at: node.spec_pointer(), known, problems: &mut problems };
             kind.validate(node, &mut validation);
             for used in kind.uses(node) {
                 problems.extend(stage::check(&used, stage));
             }
         }
     }
-    references::check(flow, stage, &mut problems);
+    references::check(flow, known, &mut problems);
     problems.extend(flow.warnings.clone());
     problems.sort();
     problems
@@ -113,11 +121,11 @@ fn known_kind(node: &Node, problems: &mut Problems) -> Option<&'static dyn Kind>
     };
     if !known.is_allowed_in(DocumentType::Flow) {
         let help = if known.is_allowed_in(DocumentType::Template) {
-            format!("declare the `{name}` beside the flow, with `shipway apply`")
+            format!("declare the {name} beside the flow, with `shipway apply`")
         } else {
             format!("a release flow may hold {}", supported().join(", "))
         };
-        problems.push(Problem::error(&at, format!("a release flow cannot hold a `{name}`")).help(help));
+        problems.push(Problem::error(&at, format!("a release flow cannot hold `{name}` nodes")).help(help));
         return None;
     }
     let found = find(name);
@@ -133,7 +141,8 @@ fn envelope(kind: &dyn Kind, node: &Node, problems: &mut Problems) {
         let allowed = kind.conditions();
         if !allowed.contains(&condition.as_str()) {
             let at = pointer::join(&node.pointer, "condition");
-            let problem = Problem::error(at, format!("a `{}` cannot wait for `{condition}`", kind.name()));
+            let problem =
+                Problem::error(at, format!("`{}` nodes cannot wait for `{condition}`", kind.name()));
             problems.push(match allowed {
                 [] => problem.help("take `condition` away: it is done when it has ended"),
                 [one] => problem.help(format!("write `condition: {one}`")),

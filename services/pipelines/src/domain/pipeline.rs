@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use shipway_documents::names;
 use shipway_events::{
     FlowId, PipelineId, ResourceId,
     project::{Event, FlowPublished, MemberAdded, PipelineApplied, ResourceKind, Stage},
 };
 
 use super::{
-    ApplyPipeline, MemberWish, ProjectState, Refusal, Rejection, StageWish, Why, names,
+    ApplyPipeline, MemberWish, ProjectState, Refusal, Rejection, StageWish, Why, names as own_names,
     state::{Pipeline, Resource},
 };
 
 /// The stages of a pipeline that names none of its own.
-pub(crate) const DEFAULT_STAGES: [&str; 3] = ["Development", "Staging", "Production"];
+const DEFAULT_STAGES: [&str; 3] = ["Development", "Staging", "Production"];
 
 /// Upsert by slug. Members and stages are only added, flows only published where their document changed.
 pub(super) fn apply(state: &ProjectState, wish: &ApplyPipeline) -> Result<Vec<Event>, Rejection> {
@@ -21,7 +22,7 @@ pub(super) fn apply(state: &ProjectState, wish: &ApplyPipeline) -> Result<Vec<Ev
     let id = known.map_or(wish.id, |pipeline| pipeline.id);
     let mut refusals = Vec::new();
     if known.is_none()
-        && let Err(why) = names::check_pipeline(&wish.slug)
+        && let Err(why) = own_names::check_pipeline(&wish.slug)
     {
         refusals.push(Refusal { pointer: "/spec/name".to_owned(), why });
     }
@@ -59,7 +60,7 @@ fn stages(known: Option<&Pipeline>, wish: &ApplyPipeline, refusals: &mut Vec<Ref
             refusals
                 .push(Refusal { pointer: pointer.clone(), why: Why::StageName { name: stage.name.clone() } });
         }
-        if !seen.insert(stage.name.to_lowercase()) {
+        if !seen.insert(names::slug(&stage.name)) {
             refusals.push(Refusal { pointer, why: Why::StageTwice { name: stage.name.clone() } });
         }
     }
@@ -99,9 +100,7 @@ fn stages(known: Option<&Pipeline>, wish: &ApplyPipeline, refusals: &mut Vec<Ref
 }
 
 fn fits(name: &str) -> bool {
-    (1..=20).contains(&name.len())
-        && name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    names::check(name, names::STAGE).is_ok()
 }
 
 /// Whether `some` (a part of `all`) stand in the order of `all`.
@@ -152,7 +151,7 @@ fn candidate<'a>(state: &'a ProjectState, member: &MemberWish) -> Result<&'a Res
     }
     let resource = state.resources.get(&member.id).ok_or_else(|| Why::NoSuchResource {
         id: member.id.clone(),
-        suggestion: names::did_you_mean(&member.id, state.resources.keys().map(String::as_str)),
+        suggestion: own_names::did_you_mean(&member.id, state.resources.keys().map(String::as_str)),
     })?;
     let slug = resource.slug.clone();
     match resource.kind {

@@ -100,6 +100,10 @@ pub(crate) enum Why {
     NoSuchPipeline { slug: String, suggestion: String },
     #[error("there is no flow `{flow}` in this project.")]
     NoSuchFlow { flow: String },
+    #[error("the flow {path} cannot be read: {problem}")]
+    FlowUnreadable { path: String, problem: String },
+    #[error("the argument `{argument}` decides what happens in {path}, so its value may not be secret: {problem}")]
+    SecretSteers { argument: String, path: String, problem: String },
     #[error("`{argument}` is not an argument's name.")]
     BadArgumentName { argument: String },
 }
@@ -145,7 +149,7 @@ impl Why {
             Self::StageCount { .. } => "Name Development, Staging and Production, or 2 to 20 other stages.".into(),
             Self::StageTwice { .. } => "Give each stage its own name.".into(),
             Self::StageName { .. } => {
-                "Use 1 to 20 letters, digits and dashes, beginning with a letter.".into()
+                "Use 3 to 20 letters, digits, and single hyphens or spaces between them.".into()
             }
             Self::StageLeftOut { name } => {
                 format!("List `{name}` too (its name is enough), or delete the pipeline first; its resources go on.")
@@ -155,6 +159,8 @@ impl Why {
             }
             Self::NoSuchPipeline { .. } => "`shipway status` shows the pipelines.".into(),
             Self::NoSuchFlow { .. } => "Name it `<pipeline>/<stage>`, as `shop/production`.".into(),
+            Self::FlowUnreadable { .. } => "Publish a new version of it first: `shipway apply`.".into(),
+            Self::SecretSteers { .. } => "Set it with `--plain`, or use it in variables and messages only.".into(),
             Self::BadArgumentName { .. } => "Use letters, digits, `_` and `-`, at most 100.".into(),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use shipway_documents::names::slug;
 use shipway_events::{
     FlowId, HookId, PipelineId, ResourceId, SecretRef,
     project::{Event, HookCreated, HookSource, ResourceKind, Stage},
@@ -114,7 +115,7 @@ impl Flow {
 
     /// The name that people use: `shop/production`.
     pub(crate) fn path(&self) -> String {
-        format!("{}/{}", self.pipeline, self.stage.to_lowercase())
+        format!("{}/{}", self.pipeline, slug(&self.stage))
     }
 }
 

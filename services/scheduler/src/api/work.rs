@@ -71,7 +71,11 @@ impl Shared {
     /// A host has started again: what its earlier start was given is asked for again, with a higher fence and
     /// the same effect keys. Its shims and keepers know what was done.
     async fn take_over(&self, executor: ExecutorId, registration: RegistrationId) -> Result<(), Error> {
-        for run in self.open_runs().await? {
+        // A run that is open here may not be in the read tables yet, one of the tables not open here yet.
+        self.caught_up().await?;
+        let mut open: std::collections::BTreeSet<RunId> = self.open_runs().await?.into_iter().collect();
+        open.extend(self.book.open_runs());
+        for run in open {
             let state = match self.book.look(run).await {
                 Ok(state) => state,
                 Err(error) => {

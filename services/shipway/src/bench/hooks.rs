@@ -56,7 +56,8 @@ async fn make_hooks(channel: &Channel) -> anyhow::Result<Vec<Hook>> {
     let text = json!([
         {"kind": "Project", "ref": "project", "spec": {"name": "bench", "region": "local"}},
         {"kind": "Pipeline", "spec": {"name": "bench", "projectId": "bench",
-            "stages": [{"name": "Development", "releaseFlow": {"kind": "ReleaseFlow", "spec": flow}}]}}
+            "stages": [{"name": "Development", "releaseFlow": {"kind": "ReleaseFlow", "spec": flow}},
+                {"name": "Staging"}, {"name": "Production"}]}}
     ]);
     let request = ApplyRequest {
         command: Uuid::now_v7().to_string(),

@@ -146,14 +146,18 @@ async fn post_receive(config_file: &Path) -> Outcome {
 async fn deliver(config_file: &Path) -> Outcome {
     let started = Instant::now();
     let mut pause = Duration::from_secs(1);
+    let spool = Spool::beside(config_file)?;
+    let Some(mut alone) = spool.only_one()? else { return Ok(Exit::Ok) };
     while started.elapsed() < PATIENCE && config_file.exists() {
-        let config = read(config_file)?;
-        let spool = Spool::beside(config_file)?;
-        let Some(_alone) = spool.only_one()? else { return Ok(Exit::Ok) };
-        if spool.flush(&config, Duration::from_secs(10)).await.is_ok() {
-            return Ok(Exit::Ok);
+        if spool.flush(&read(config_file)?, Duration::from_secs(10)).await.is_ok() {
+            drop(alone);
+            // Whoever came while this one held the lock has left its delivery here.
+            if spool.is_empty()? {
+                return Ok(Exit::Ok);
+            }
+            let Some(again) = spool.only_one()? else { return Ok(Exit::Ok) };
+            alone = again;
         }
-        drop(_alone);
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(30));
     }

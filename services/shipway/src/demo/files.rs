@@ -89,6 +89,8 @@ impl Round {
 mod tests {
     use std::{fs, path::Path};
 
+    use shipway_documents::resources::{Declared, parse_declarations};
+
     use super::*;
 
     #[test]
@@ -102,6 +104,24 @@ mod tests {
     fn the_project_names_the_repository() {
         let text = project("file:///tmp/a b/shop.git");
         assert!(text.contains("  REPOSITORY: \"file:///tmp/a b/shop.git\"\n"), "{text}");
+    }
+
+    #[test]
+    fn the_project_is_declared_as_documents_want_it() {
+        let text = project("file:///srv/shop.git");
+        let document = shipway_documents::parse("shop.yaml", &text).unwrap();
+        let declared = parse_declarations(&document).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        assert!(!declared.warnings.has_errors() && declared.warnings.is_empty(), "{:#?}", declared.warnings);
+        for one in declared.all.iter().filter(|one| !matches!(one.declared, Declared::Project)) {
+            assert_eq!(one.project.as_deref(), Some("shop"), "{}", one.slug);
+        }
+        let flows = declared.all.iter().filter_map(|one| match &one.declared {
+            Declared::Pipeline(pipeline) => {
+                Some(pipeline.stages.iter().filter(|stage| stage.flow.is_some()).count())
+            }
+            Declared::Project | Declared::Resource(_) => None,
+        });
+        assert_eq!(flows.collect::<Vec<_>>(), [3]);
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub(crate) fn down(args: DownArgs) -> anyhow::Result<ExitCode> {
     let stopped = runtime.block_on(async {
         let blobs = Blobs::open(&folder.blobs()).await.context("opening the blobs")?;
         let config = ExecutorConfig::new(folder.root().to_owned(), std::env::current_exe()?, blobs);
-        Ok::<_, anyhow::Error>(shipway_executor::stop_all(config).await)
+        shipway_executor::stop_all(&config).await.context("stopping what runs on this host")
     })?;
     drop(lock);
     for name in &stopped {

@@ -7,7 +7,7 @@ mod port;
 mod restore;
 mod wire;
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{ffi::OsString, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use shipway_service_kit::{Lifecycle, Telemetry};
@@ -29,6 +29,11 @@ pub(crate) fn keeper(folder: &Path) -> ExitCode {
 /// Runs one build, job or command, outliving Shipway.
 pub(crate) fn shim(folder: &Path) -> ExitCode {
     shipway_executor::shim::main(folder)
+}
+
+/// Starts a program as another user in a view of its own.
+pub(crate) fn sandbox(words: &[OsString]) -> ExitCode {
+    shipway_executor::sandbox::main(words)
 }
 
 /// One service of a distributed Shipway.

@@ -17,6 +17,9 @@ pub(crate) struct Shipway {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) executor: shipway_executor::Service,
     triggers: shipway_triggers::Service,
+    /// Their read tables and reactions end with them.
+    _scheduler: shipway_scheduler::Service,
+    _pipelines: shipway_pipelines::Service,
     server: Option<Server>,
     _lock: DataLock,
 }
@@ -99,7 +102,15 @@ impl Shipway {
             .grpc(scheduler.runs_server())
             .grpc(scheduler.events_server())
             .grpc(executor.executors_server());
-        Ok(Self { log, executor, triggers, server: Some(server), _lock: lock })
+        Ok(Self {
+            log,
+            executor,
+            triggers,
+            _scheduler: scheduler,
+            _pipelines: pipelines,
+            server: Some(server),
+            _lock: lock,
+        })
     }
 
     /// What the port serves; once.
@@ -138,14 +149,18 @@ async fn start_executor(
     let (bell, mut heard) = mpsc::unbounded_channel();
     scheduler.attach(executor.id(), bell);
     let told = executor.clone();
+    let stopping = lifecycle.stopping();
     lifecycle.spawn("bell", async move {
-        while let Some(bell) = heard.recv().await {
-            match bell {
-                Bell::Assign(assignment) => told.offer(assignment),
-                Bell::Stop(fence) => told.stop(fence),
+        loop {
+            tokio::select! {
+                bell = heard.recv() => match bell {
+                    Some(Bell::Assign(assignment)) => told.offer(assignment),
+                    Some(Bell::Stop(fence)) => told.stop(fence),
+                    None => return Ok::<(), std::convert::Infallible>(()),
+                },
+                () = stopping.cancelled() => return Ok(()),
             }
         }
-        Ok::<(), std::convert::Infallible>(())
     });
     Ok(executor)
 }

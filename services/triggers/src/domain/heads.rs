@@ -228,7 +228,11 @@ mod tests {
         assert_eq!(state.seen(&to_b, HOOK, Some(id(1)), false), Seen::Again(id(1)), "still the head");
         state.record(&to_a, false);
         assert_eq!(state.head, Some(commit(0)));
-        assert_eq!(state.seen(&to_b, HOOK, Some(id(1)), false), Seen::AskFirst(id(1)), "the branch moved since");
+        assert_eq!(
+            state.seen(&to_b, HOOK, Some(id(1)), false),
+            Seen::AskFirst(id(1)),
+            "the branch moved since"
+        );
         assert_eq!(state.seen(&to_b, HOOK, Some(id(1)), true), Seen::New, "the repository confirms it");
         state.record(&to_b, true);
         assert_eq!(state.head, Some(commit(1)));
@@ -254,12 +258,12 @@ mod tests {
         assert!(!state.is_news(&commit(0)) && state.is_news(&commit(2)));
         state.record_asked(&commit(2), Some(id(7)), Timestamp::from_micros(9_000_000));
         // The delivery before it, late: counts, and does not hide what is newer.
-        assert_eq!(state.seen(&push(Some(0), 1), None, false), Seen::New);
+        assert_eq!(state.seen(&push(Some(0), 1), HOOK, None, false), Seen::New);
         state.record(&push(Some(0), 1), false);
         assert!(!state.is_news(&commit(2)) && !state.is_news(&commit(1)));
-        assert_eq!(state.seen(&push(Some(1), HOOK, 2), None, false), Seen::Again(id(7)));
+        assert_eq!(state.seen(&push(Some(1), 2), HOOK, None, false), Seen::Again(id(7)));
         state.record_again(&push(Some(1), 2), HOOK);
-        assert_eq!(state.seen(&push(Some(2), HOOK, 3), None, false), Seen::New);
+        assert_eq!(state.seen(&push(Some(2), 3), HOOK, None, false), Seen::New);
         state.record(&push(Some(2), 3), false);
         assert_eq!(state.head, Some(commit(3)));
     }

@@ -71,7 +71,12 @@ impl Trigger {
             None | Some("git") => Kind::Push(git.rule()),
             Some("vcs-push") => Kind::Push(spec.rule()),
             Some("webhook") => Kind::Webhook {
-                token: spec.token.as_ref().and_then(Value::as_str).filter(|t| t.len() >= 32).map(str::to_owned),
+                token: spec
+                    .token
+                    .as_ref()
+                    .and_then(Value::as_str)
+                    .filter(|t| t.len() >= 32)
+                    .map(str::to_owned),
             },
             Some(other) => Kind::Other(other.to_owned()),
         };
@@ -99,8 +104,8 @@ struct Written {
 #[serde(rename_all = "camelCase", default)]
 struct Git {
     repo_url: String,
-    branch_restrictions: Vec<String>,
-    path_ignore_rules: Vec<String>,
+    branch_restrictions: Option<Vec<String>>,
+    path_ignore_rules: Option<Vec<String>>,
     ci_ignore_flags_enabled: bool,
     ci_ignore_flags: Option<Vec<String>>,
 }
@@ -109,7 +114,7 @@ struct Git {
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
     vcs: Vcs,
-    branch_name_patterns: Vec<String>,
+    branch_name_patterns: Option<Vec<String>>,
     commit_message_flags: Flags,
     file_paths: Option<FilePaths>,
     manual_only: bool,
@@ -141,9 +146,9 @@ impl Git {
         PushRule {
             key: RepositoryKey::of(&self.repo_url),
             repository: self.repo_url,
-            branches: self.branch_restrictions,
+            branches: self.branch_restrictions.unwrap_or_default(),
             flags: flags(self.ci_ignore_flags_enabled, self.ci_ignore_flags),
-            by_path: !self.path_ignore_rules.is_empty(),
+            by_path: self.path_ignore_rules.is_some_and(|rules| !rules.is_empty()),
         }
     }
 }
@@ -153,7 +158,7 @@ impl Spec {
         PushRule {
             key: RepositoryKey::of(&self.vcs.repo_url),
             repository: self.vcs.repo_url,
-            branches: self.branch_name_patterns,
+            branches: self.branch_name_patterns.unwrap_or_default(),
             flags: flags(self.commit_message_flags.enabled, self.commit_message_flags.flags),
             by_path: self.file_paths.is_some_and(|f| f.enabled.unwrap_or(true) && !f.paths.is_empty()),
         }

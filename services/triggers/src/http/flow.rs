@@ -35,7 +35,7 @@ pub(super) async fn receive(
     if !body.is_empty() && !is_json(&headers) {
         return Err(Refusal::media("a body must be JSON, with content type application/json"));
     }
-    let hook = find(&ingress, &token).await?.ok_or_else(Refusal::unauthorized)?;
+    let hook = ingress.hooks().await?.flow(&token).ok_or_else(Refusal::unauthorized)?;
     if !signature_fits(&ingress, &hook, &headers, &body) {
         return Err(Refusal::unauthorized());
     }
@@ -49,21 +49,11 @@ pub(super) async fn receive(
     };
     let whole = whole_request(&method, &raw_query, &body);
     let incoming = Incoming::new(&ingress.sealer, Some(hook.id), key, kept_headers(&headers), &whole);
-    let incoming = Incoming { verdicts, ..incoming.saying(summary) };
+    let incoming = incoming.saying(&summary).judged(verdicts);
     match ingress.inbox.accept(Arc::new(incoming)).await? {
         Outcome::Kept(kept) => Ok(accepted(&kept)),
         Outcome::AskFirst => Err(Refusal::away("the inbox")),
     }
-}
-
-async fn find(ingress: &Ingress, token: &str) -> Result<Option<Arc<FlowHook>>, Refusal> {
-    let away = || Refusal::away("the home of the hooks");
-    let hooks = ingress.hooks.current().await.ok_or_else(away)?;
-    if let Some(hook) = hooks.flow(token) {
-        return Ok(Some(hook));
-    }
-    let hooks = ingress.hooks.caught_up(*ingress.log.tail().borrow()).await.ok_or_else(away)?;
-    Ok(hooks.flow(token))
 }
 
 /// A request without a signature has the address; one with a signature must have the right one.

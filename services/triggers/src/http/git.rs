@@ -41,7 +41,7 @@ pub(super) async fn receive(
     let signature = single(&headers, source.signature_header);
     let Some(hook) = find(&ingress, &hook).await? else {
         // As long as for a hook that exists.
-        Secrets::default().verify_hub(signature, &body);
+        let _ = Secrets::default().verify_hub(signature, &body);
         return Err(Refusal::unauthorized());
     };
     if !hook.secrets.verify_hub(signature, &body) {
@@ -58,14 +58,7 @@ pub(super) async fn receive(
 
 async fn find(ingress: &Ingress, hook: &str) -> Result<Option<Arc<GitHook>>, Refusal> {
     let Ok(id) = HookId::from_str(hook) else { return Ok(None) };
-    let away = || Refusal::away("the home of the hooks");
-    let hooks = ingress.hooks.current().await.ok_or_else(away)?;
-    if let Some(hook) = hooks.git(id) {
-        return Ok(Some(hook));
-    }
-    // It may have been made a moment ago.
-    let hooks = ingress.hooks.caught_up(*ingress.log.tail().borrow()).await.ok_or_else(away)?;
-    Ok(hooks.git(id))
+    Ok(ingress.hooks().await?.git(id))
 }
 
 /// What it says, or in words why nobody can tell: a body with the right signature is stored in any case.
@@ -78,9 +71,9 @@ fn read(source: &Source, event: &str, body: &[u8]) -> Result<Delivered, String> 
 
 fn judged(incoming: Incoming, delivered: Result<Delivered, String>, hook: &GitHook) -> Incoming {
     match delivered {
-        Err(problem) => incoming.saying(problem),
-        Ok(Delivered::Ping) => incoming.saying("ping: the hook works".to_owned()),
-        Ok(Delivered::Other(event)) => incoming.saying(format!("`{event}` event: nothing listens to it")),
+        Err(problem) => incoming.saying(&problem),
+        Ok(Delivered::Ping) => incoming.saying("ping: the hook works"),
+        Ok(Delivered::Other(event)) => incoming.saying(&format!("`{event}` event: nothing listens to it")),
         Ok(Delivered::Push(push)) => {
             let verdicts = judge_push(&push, &hook.key, hook.triggers.iter().map(AsRef::as_ref));
             let summary = push.summary();
@@ -91,7 +84,7 @@ fn judged(incoming: Incoming, delivered: Result<Delivered, String>, hook: &GitHo
                 (true, false) => format!("{summary}: the hook is for {}", hook.key),
             };
             let to = about.then(|| PushTo { repository: hook.key.clone(), push });
-            Incoming { to, verdicts, ..incoming.saying(summary) }
+            incoming.saying(&summary).judged(verdicts).about(to)
         }
     }
 }
@@ -105,7 +98,7 @@ async fn keep(ingress: &Ingress, hook: &GitHook, incoming: Incoming) -> Result<R
         Some(to) => is_head(ingress, hook, &to.push).await,
         None => false,
     };
-    let again = Incoming { confirmed: Some(confirmed), ..Incoming::clone(&incoming) };
+    let again = incoming.confirmed(confirmed);
     match ingress.inbox.accept(Arc::new(again)).await? {
         Outcome::Kept(kept) => Ok(accepted(&kept)),
         Outcome::AskFirst => Err(Refusal::away("the repository")),
@@ -118,7 +111,10 @@ async fn is_head(ingress: &Ingress, hook: &GitHook, push: &Push) -> bool {
     match git::branches(&hook.address, ingress.ask_time).await {
         Ok(branches) => branches.get(&push.reference).map(String::as_str) == push.target(),
         Err(problem) => {
-            tracing::warn!(error = &problem as &dyn std::error::Error, "a body that came before is not confirmed");
+            tracing::warn!(
+                error = &problem as &dyn std::error::Error,
+                "a body that came before is not confirmed"
+            );
             false
         }
     }

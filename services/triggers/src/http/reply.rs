@@ -39,7 +39,10 @@ impl Refusal {
     }
 
     pub(super) fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "no hooks of that kind; addresses are /hooks/github/… and /hooks/flow/…")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no hooks of that kind; addresses are /hooks/github/… and /hooks/flow/…",
+        )
     }
 
     pub(super) fn bad(message: &str) -> Self {

@@ -225,8 +225,10 @@ impl Group {
         }
         let row: Option<(String, String)> =
             sqlx::query_as(sql::ONE).bind(delivery.to_string()).fetch_optional(tx).await?;
-        let kept = |(summary, verdicts): (String, String)| {
-            Kept { delivery, summary, verdicts: Arc::new(sql::decoded(&verdicts)) }
+        let kept = |(summary, verdicts): (String, String)| Kept {
+            delivery,
+            summary,
+            verdicts: Arc::new(sql::decoded(&verdicts)),
         };
         Ok(row.map(kept))
     }

@@ -83,7 +83,7 @@ async fn listed(
         Some(before) => log(repository, &["-n", &limit], &[target, &format!("^{before}")]).await?,
         None => {
             let options = ["-n", &limit];
-            let others = ["--not", &exclude, "--branches"];
+            let others = ["--not", &exclude, "--all"];
             log_with(repository, &options, &[target], &others).await?
         }
     };
@@ -96,7 +96,11 @@ async fn listed(
     Ok(commits)
 }
 
-async fn log(repository: &Path, options: &[&str], revisions: &[&str]) -> Result<Vec<Value>, PostReceiveError> {
+async fn log(
+    repository: &Path,
+    options: &[&str],
+    revisions: &[&str],
+) -> Result<Vec<Value>, PostReceiveError> {
     log_with(repository, options, revisions, &[]).await
 }
 

@@ -101,11 +101,10 @@ fn look_up(
             return Err(Stop::Unresolved(trouble.suggest(name, &known)));
         }
         Lookup::Skipped(why) => {
-            let trouble =
-                Trouble::new(&expr.span, format!("the node `{name}` was skipped and has no outputs: {why}"));
-            return Err(Stop::Unresolved(
-                trouble.help("skip this node as well, or give another value with fn.if"),
-            ));
+            let why = if why.is_empty() || why == name { String::new() } else { format!(": {why}") };
+            let message = format!("the node `{name}` was skipped and has no outputs{why}");
+            let help = "skip this node as well, or give another value with fn.if";
+            return Err(Stop::Unresolved(Trouble::new(&expr.span, message).help(help)));
         }
     };
     // What came from outside may look like a mark; it is data, and no way to somebody's secrets.

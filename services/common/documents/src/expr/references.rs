@@ -40,8 +40,8 @@ pub struct Reference {
     pub optional: bool,
 }
 
-/// Every name that the expressions in `value`, which stands at `at`, refer to. What cannot be parsed has none;
-/// see [`check`].
+/// Every name that the expressions in `value`, which stands at `at`, refer to. What cannot be parsed has
+/// none; see [`check`].
 #[must_use]
 pub fn references(value: &Value, at: &str) -> Vec<Reference> {
     let mut found = Vec::new();

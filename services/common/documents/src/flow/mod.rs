@@ -106,8 +106,8 @@ const MEMBERS: &[&str] = &[
 ];
 
 impl Flow {
-    /// Reads `{apiVersion, arguments, options, triggers, spec}`. Pointers are those of `value` itself; for a flow that
-    /// stands inside another document see [`Problems::under`].
+    /// Reads `{apiVersion, arguments, options, triggers, spec}`. Pointers are those of `value` itself; for a
+    /// flow that stands inside another document see [`Problems::under`].
     ///
     /// # Errors
     /// All that is wrong with its shape; what its nodes say is for the node kinds to check.
@@ -162,8 +162,8 @@ impl Flow {
         })
     }
 
-    /// The nodes in the order of a plan: the root first, parents before their children. The place in this list is
-    /// a node's index.
+    /// The nodes in the order of a plan: the root first, parents before their children. The place in this
+    /// list is a node's index.
     #[must_use]
     pub fn nodes(&self) -> Vec<Placed<'_>> {
         fn visit<'a>(node: &'a Node, parent: Option<u32>, all: &mut Vec<Placed<'a>>) {
@@ -178,8 +178,8 @@ impl Flow {
         all
     }
 
-    /// The arguments of a run: what the document says, below overrides, below what the run was given. Values for
-    /// typed arguments that came as text are read as their type.
+    /// The arguments of a run: what the document says, below overrides, below what the run was given. Values
+    /// for typed arguments that came as text are read as their type.
     ///
     /// # Errors
     /// Required arguments without a value, and values of the wrong type; pointers are `/arguments/<name>`.

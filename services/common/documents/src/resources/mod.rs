@@ -16,7 +16,7 @@ use shipway_events::project::ResourceKind;
 use crate::{
     Document, Problem, Problems,
     expr::{self, Lookup, Scope},
-    names, pointer,
+    names, pointer, with_article,
 };
 use collect::Collected;
 
@@ -35,7 +35,8 @@ pub struct Declaration {
     pub pointer: String,
     /// The slug of the project that it belongs to, if the document says so; none for projects.
     pub project: Option<String>,
-    /// The node's `spec`, resolved, unknown members kept; a pipeline's flows are resolved for `${template.…}` only.
+    /// The node's `spec`, resolved, unknown members kept; a pipeline's flows are resolved for
+    /// `${template.…}` only.
     pub spec: Value,
 }
 
@@ -71,12 +72,13 @@ pub struct Declarations {
     pub warnings: Problems,
 }
 
-/// Reads what a document declares: one node, a list of nodes (several YAML documents are one), or a team template whose
-/// steps are resource nodes. References between declared nodes and to the template's arguments are resolved.
+/// Reads what a document declares: one node, a list of nodes (several YAML documents are one), or a team
+/// template whose steps are resource nodes. References between declared nodes and to the template's
+/// arguments are resolved.
 ///
 /// # Errors
-/// All that is wrong, located and sorted. A duplicate, a name that is too long, a reference to nothing: nothing of the document
-/// should be applied.
+/// All that is wrong, located and sorted. A duplicate, a name that is too long, a reference to nothing:
+/// nothing of the document should be applied.
 pub fn parse_declarations(document: &Document) -> Result<Declarations, Problems> {
     parse_declarations_with(document, &Map::new())
 }
@@ -89,10 +91,25 @@ pub fn parse_declarations_with(
     document: &Document,
     overrides: &Map<String, Value>,
 ) -> Result<Declarations, Problems> {
+    parse_declarations_at(document, overrides, &|_, _| None)
+}
+
+/// Where a service's port is reached, by the service's id and the port's name: `127.0.0.1:7501`.
+pub type Addresses<'a> = &'a dyn Fn(&str, &str) -> Option<String>;
+
+/// The same where ports are given out: `${refs.<service>.ports.N.dns}` is the address of the service's port.
+///
+/// # Errors
+/// As for [`parse_declarations`].
+pub fn parse_declarations_at(
+    document: &Document,
+    overrides: &Map<String, Value>,
+    addresses: Addresses<'_>,
+) -> Result<Declarations, Problems> {
     let mut problems = Problems::new();
     crate::flow::refuse_marks(&document.value, "", &mut problems);
     let nodes = collect::collect(&document.value, overrides, &mut problems);
-    let outputs = outputs(&nodes, &mut problems);
+    let outputs = outputs(&nodes, addresses, &mut problems);
     let mut all: Vec<Declaration> = Vec::with_capacity(nodes.len());
     let mut project = None;
     for node in &nodes {
@@ -112,8 +129,12 @@ pub fn parse_declarations_with(
     Ok(Declarations { all, warnings: problems })
 }
 
-/// `id` and `name` of every named node; they are known before anything is applied.
-fn outputs(nodes: &[Collected<'_>], problems: &mut Problems) -> BTreeMap<String, Value> {
+/// `id` and `name` of every named node, and of services the `ports`; they are known before anything is applied.
+fn outputs(
+    nodes: &[Collected<'_>],
+    addresses: Addresses<'_>,
+    problems: &mut Problems,
+) -> BTreeMap<String, Value> {
     let mut outputs = BTreeMap::new();
     for node in nodes {
         let scope = Names { args: &node.args, outputs: &outputs };
@@ -122,7 +143,11 @@ fn outputs(nodes: &[Collected<'_>], problems: &mut Problems) -> BTreeMap<String,
         // What is wrong with the name is said when the whole spec is resolved.
         let Ok(Value::String(name)) = expr::resolve(name, &scope, "") else { continue };
         let id = names::slug(&name);
-        if outputs.insert(reference.clone(), json!({"id": id, "name": name})).is_some() {
+        let mut output = json!({"id": id, "name": name});
+        if let Some(ports) = port_outputs(node, &id, &scope, addresses) {
+            output["ports"] = ports;
+        }
+        if outputs.insert(reference.clone(), output).is_some() {
             let at = pointer::join(&node.pointer, "ref");
             problems.push(
                 Problem::error(at, format!("two nodes are called `{reference}`"))
@@ -133,6 +158,27 @@ fn outputs(nodes: &[Collected<'_>], problems: &mut Problems) -> BTreeMap<String,
     outputs
 }
 
+/// What a service's ports tell others; none for what has none.
+fn port_outputs(
+    node: &Collected<'_>,
+    id: &str,
+    scope: &Names<'_>,
+    addresses: Addresses<'_>,
+) -> Option<Value> {
+    if !matches!(node.kind, "DeploymentService" | "CombinedService") {
+        return None;
+    }
+    let declared = expr::resolve(node.value.pointer("/spec/ports")?, scope, "").ok()?;
+    let shown = ports(&json!({ "ports": declared })).into_iter().map(|port| {
+        let mut shown = json!({"name": port.name, "internalPort": port.internal, "public": port.public});
+        if let Some(address) = addresses(id, &port.name) {
+            shown["dns"] = address.into();
+        }
+        shown
+    });
+    Some(shown.collect())
+}
+
 fn declare(
     node: &Collected<'_>,
     outputs: &BTreeMap<String, Value>,
@@ -141,27 +187,41 @@ fn declare(
 ) -> Option<Declaration> {
     let scope = Names { args: &node.args, outputs };
     let at = pointer::join(&node.pointer, "spec");
-    let spec = match pipeline::resolve_spec(node, &scope, &at) {
-        Ok(spec) => spec,
-        Err(found) => {
-            problems.extend(found);
-            return None;
-        }
+    // What does not resolve is checked as far as it goes, so that everything is said at once.
+    let (spec, unresolved) = match pipeline::resolve_spec(node, &scope, &at) {
+        Ok(spec) => (spec, Vec::new()),
+        Err(found) => (node.value.get("spec").cloned().unwrap_or_default(), found),
     };
+    let mut shape = Problems::new();
+    let declaration = read(node, spec, &at, project, &mut shape);
+    // One place, one problem: what did not resolve has no right shape either.
+    let known = |problem: &Problem| unresolved.iter().any(|other| other.pointer == problem.pointer);
+    problems.extend(shape.into_iter().filter(|problem| !known(problem)));
+    problems.extend(unresolved);
+    declaration
+}
+
+fn read(
+    node: &Collected<'_>,
+    spec: Value,
+    at: &str,
+    project: Option<&str>,
+    problems: &mut Problems,
+) -> Option<Declaration> {
     let kind = resource_kind(node.kind, &spec);
     let length = match (node.kind, kind) {
         ("Project", _) => names::PROJECT,
         (_, Some(kind)) => names::length_of(kind),
         _ => names::PIPELINE,
     };
-    let name = shape::name(&spec, &at, length, problems)?;
+    let name = shape::name(&spec, at, length, problems)?;
     let declared = match (node.kind, kind) {
         ("Project", _) => Declared::Project,
         (_, Some(kind)) => {
-            shape::resource(kind, &spec, &at, problems);
+            shape::resource(kind, &spec, at, problems);
             Declared::Resource(kind)
         }
-        _ => Declared::Pipeline(PipelineDeclaration::read(&spec, &at, problems)),
+        _ => Declared::Pipeline(PipelineDeclaration::read(&spec, at, problems)),
     };
     let own = spec.get("projectId").and_then(Value::as_str).or(node.project.as_deref());
     let project = own.or(project).filter(|_| !matches!(declared, Declared::Project));
@@ -198,8 +258,11 @@ fn refuse_duplicate(all: &[Declaration], new: &Declaration, problems: &mut Probl
             && std::mem::discriminant(&other.declared) == std::mem::discriminant(&new.declared)
     };
     if let Some(other) = all.iter().find(same) {
-        let message =
-            format!("`{}` is declared twice; the other is a {}", new.slug, other.declared.describe());
+        let message = format!(
+            "`{}` is declared twice; the other is {}",
+            new.slug,
+            with_article(&other.declared.describe())
+        );
         let at = format!("{}/spec/name", new.pointer);
         problems.push(Problem::error(at, message).help("give each its own name: ids are the slugs of names"));
     }

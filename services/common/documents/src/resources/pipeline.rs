@@ -4,7 +4,7 @@ use serde_json::Value;
 use shipway_events::project::ResourceKind;
 
 use super::{Declaration, Declared, Names, collect::Collected};
-use crate::{Fields, Problem, Problems, expr, flow::Flow, names, pointer};
+use crate::{Fields, Problem, Problems, expr, flow::Flow, names, pointer, with_article};
 
 /// A pipeline.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +67,7 @@ pub(super) fn resolve_spec(node: &Collected<'_>, scope: &Names<'_>, at: &str) ->
     let mut problems = Vec::new();
     let mut spec = expr::resolve(&outer, scope, at).unwrap_or_else(|found| {
         problems.extend(found);
-        Value::Null
+        outer
     });
     for (place, value) in inner {
         match expr::resolve_template(&value, scope, &format!("{at}{place}")) {
@@ -247,8 +247,12 @@ fn refusal(kind: ResourceKind, member: &Member) -> Option<Problem> {
             Some(error(format!("`{slug}` is a secret group and cannot be a member of a stage")))
         }
         _ if kind.member_type() != member.member_type => Some(
-            error(format!("`{slug}` is a {kind}, not a {}", member.member_type))
-                .help(format!("write `type: {}`", kind.member_type())),
+            error(format!(
+                "`{slug}` is {}, not {}",
+                with_article(&kind.to_string()),
+                with_article(&member.member_type)
+            ))
+            .help(format!("write `type: {}`", kind.member_type())),
         ),
         _ => None,
     }

@@ -3,11 +3,14 @@
 use serde_json::Value;
 use shipway_events::project::ResourceKind;
 
-use crate::{Fields, Problem, Problems, names, pointer};
+use crate::{Fields, Problem, Problems, is_expression, names, pointer};
 
 pub(super) fn name(spec: &Value, at: &str, length: names::Length, problems: &mut Problems) -> Option<String> {
     let mut fields = Fields::new(spec, at, "`spec`", problems);
     let name = fields.required_text("name", "name it; its id is the slug of its name")?;
+    if is_expression(&Value::from(name)) {
+        return None;
+    }
     if let Err(reason) = names::check(name, length) {
         fields.note(Problem::error(fields.at("name"), format!("the name `{name}` {reason}")));
         return None;

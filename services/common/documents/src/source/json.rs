@@ -26,7 +26,8 @@ fn fault(text: &str, error: &serde_json::Error) -> Fault {
     };
     let message = error.to_string();
     let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-    let fault = Fault::new(at, format!("this is not JSON: {message}"));
+    let shown = message.replace("EOF while parsing", "the text ends inside");
+    let fault = Fault::new(at, format!("this is not JSON: {shown}"));
     match message {
         _ if text.trim().is_empty() => Fault::new(at, "the file is empty"),
         "trailing comma" => fault.help("take the comma away"),

@@ -1,9 +1,13 @@
 //! The engine's tests: rules one by one, whole stories, and a simulation of everything around the engine.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod attempts;
 mod language;
 mod plan;
 mod rows;
 mod rules;
+mod scale;
 mod scenarios;
 mod sim;
 mod story;

@@ -2,14 +2,14 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use shipway_documents::flow::Node;
 use shipway_events::{project::ResourceKind, run::NodeError};
 
 use super::{addon, job_run, literal, named};
 use crate::{
     Kind, Outputs, Role, Shape, Step, StepContext, Use, UseKind, Validation,
-    shape::{Config, is_on},
+    shape::Config,
     step::{codes, environment, fail, read},
     words::split_words,
     workload,
@@ -204,15 +204,8 @@ impl Kind for Action {
         }
     }
 
-    fn awaited(&self, spec: &Value, condition: Option<&str>) -> bool {
-        match spec.pointer("/spec/type").and_then(Value::as_str) {
-            Some("execute") => !is_on(spec.pointer("/spec/data/options/dispatchOnly")),
-            _ => condition.is_some() || spec.pointer("/spec/condition").is_some_and(Value::is_string),
-        }
-    }
-
     fn step(&self, spec: &Value, ctx: &StepContext<'_>) -> Result<Step, NodeError> {
-        let awaited = self.awaited(spec, ctx.condition);
+        let wait = ctx.condition.is_some() || spec.pointer("/spec/condition").is_some_and(Value::is_string);
         let config = read(self, &CONFIG, spec)?;
         let data = &config.spec.data;
         if let Some(name) = [(&data.shell, "shell"), (&data.user, "user"), (&data.group, "group")]
@@ -229,11 +222,11 @@ impl Kind for Action {
             (Subject::Service, Type::Restart) => restart(
                 &required(data.service_id.as_ref(), "serviceId")?,
                 ResourceKind::DeploymentService,
-                awaited,
+                wait,
                 ctx,
             )?,
             (Subject::Addon, Type::Restart) => {
-                restart(&required(data.addon_id.as_ref(), "addonId")?, ResourceKind::Addon, awaited, ctx)?
+                restart(&required(data.addon_id.as_ref(), "addonId")?, ResourceKind::Addon, wait, ctx)?
             }
             (Subject::Job, Type::Execute) => execute_job(data, ctx)?,
             (Subject::AddonBackup, Type::Restore) => restore(data, ctx)?,
@@ -276,7 +269,7 @@ fn execute(data: &Data, ctx: &StepContext<'_>) -> Result<Workload, NodeError> {
     Ok(Workload::Exec(workload::Exec {
         target,
         command: command_words(data)?,
-        environment: environment(&resource.environment, &Map::new())?,
+        environment: environment([&resource.environment])?,
         dispatch_only: data.options.dispatch_only.unwrap_or_default(),
         timeout_seconds: ctx.timeout_seconds.unwrap_or(TIMEOUT_SECONDS),
     }))
@@ -291,7 +284,7 @@ fn execute_job(data: &Data, ctx: &StepContext<'_>) -> Result<Workload, NodeError
         job_run: ctx.made("jr"),
         artifact: job_run::job_artifact(&slug, resource, ctx)?.clone(),
         command: Command::Words(command_words(data)?),
-        environment: environment(&resource.environment, &Map::new())?,
+        environment: environment([&resource.environment])?,
         deadline_seconds: Some(job_run::deadline(resource, ctx).unwrap_or(TIMEOUT_SECONDS)),
     }))
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use shipway_documents::{flow::Node, names::slug, plain_text};
-use shipway_events::{project::ResourceKind, run::NodeError};
+use shipway_events::{plan::PinnedResource, project::ResourceKind, run::NodeError};
 
 use super::named;
 use crate::{
@@ -49,10 +49,6 @@ impl Kind for Addon {
         Outputs::of(&["id"], &["status"])
     }
 
-    fn awaited(&self, _spec: &Value, _condition: Option<&str>) -> bool {
-        true
-    }
-
     fn step(&self, spec: &Value, ctx: &StepContext<'_>) -> Result<Step, NodeError> {
         let config = read(self, &CONFIG, spec)?;
         let id = config
@@ -83,11 +79,22 @@ pub(super) fn pinned(slug: &str, ctx: &StepContext<'_>) -> Result<workload::Addo
         engine,
         version: text("version").filter(|version| !version.is_empty()).unwrap_or_else(|| "latest".into()),
         port,
-        credentials: resource
-            .environment
-            .iter()
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect::<BTreeMap<_, _>>(),
+        credentials: credentials(resource),
         timeout_seconds: ctx.timeout_seconds.unwrap_or(TIMEOUT_SECONDS),
     })
+}
+
+/// The pinned environment of an addon is what it tells others (`PASSWORD`, `USERNAME`, `DATABASE`, …); its
+/// server needs the parts by their plain names. What the `spec` has under `credentials` goes before.
+fn credentials(resource: &PinnedResource) -> BTreeMap<String, Value> {
+    let mut all: BTreeMap<String, Value> = BTreeMap::new();
+    for (key, value) in &resource.environment {
+        let key = key.to_ascii_lowercase();
+        if !matches!(key.as_str(), "host" | "port" | "postgres_uri") {
+            all.insert(key, value.clone());
+        }
+    }
+    let own = resource.spec.get("credentials").and_then(Value::as_object).into_iter().flatten();
+    all.extend(own.map(|(key, value)| (key.clone(), value.clone())));
+    all
 }

@@ -86,6 +86,10 @@ impl Kind for AddonBackup {
         Outputs::of(&["id", "name", "addonId"], &["status", "digest", "config.size", "config.addonVersion"])
     }
 
+    fn may_be_detached(&self) -> bool {
+        true
+    }
+
     fn step(&self, spec: &Value, ctx: &StepContext<'_>) -> Result<Step, NodeError> {
         let config = read(self, &CONFIG, spec)?;
         Ok(Step::Work(workload::Workload::Backup(workload::Backup {

@@ -154,6 +154,10 @@ impl Kind for Build {
         outputs
     }
 
+    fn may_be_detached(&self) -> bool {
+        true
+    }
+
     fn step(&self, spec: &Value, ctx: &StepContext<'_>) -> Result<Step, NodeError> {
         let config = read(self, &CONFIG, spec)?;
         if config.r#type == Some(Type::Job)
@@ -198,7 +202,7 @@ impl Kind for Build {
             command: settings.command,
             include: settings.include,
             work_dir: settings.work_dir,
-            arguments: environment(declared, &overrides.build_arguments)?,
+            arguments: environment([declared, &resource.environment, &overrides.build_arguments])?,
             service,
         })))
     }

@@ -147,10 +147,6 @@ impl Kind for Condition {
         Outputs::of(&[], &["status"])
     }
 
-    fn awaited(&self, _spec: &Value, _condition: Option<&str>) -> bool {
-        true
-    }
-
     fn step(&self, spec: &Value, ctx: &StepContext<'_>) -> Result<Step, NodeError> {
         let config = read(self, &CONFIG, spec)?;
         let data = config.spec.data;

@@ -124,6 +124,10 @@ impl Kind for JobRun {
         Outputs::of(&["id", "runName", "jobId"], &["status", "concluded", "exitCode"])
     }
 
+    fn may_be_detached(&self) -> bool {
+        true
+    }
+
     fn step(&self, spec: &Value, ctx: &StepContext<'_>) -> Result<Step, NodeError> {
         let config = read(self, &CONFIG, spec)?;
         if !config.runtime_files.is_empty() || !config.docker_secret_mounts.is_empty() {
@@ -147,7 +151,7 @@ impl Kind for JobRun {
             job_run: ctx.made("jr"),
             artifact: artifact(&config, resource, ctx)?.clone(),
             command: own.map_or_else(|| declared_command(slug, resource), Ok)?,
-            environment: environment(&resource.environment, &config.runtime_environment)?,
+            environment: environment([&resource.environment, &config.runtime_environment])?,
             deadline_seconds: deadline(resource, ctx),
         })))
     }

@@ -97,10 +97,6 @@ impl Kind for Message {
         Outputs::of(&[], &["status"])
     }
 
-    fn awaited(&self, _spec: &Value, _condition: Option<&str>) -> bool {
-        true
-    }
-
     fn step(&self, spec: &Value, _ctx: &StepContext<'_>) -> Result<Step, NodeError> {
         let config = read(self, &CONFIG, spec)?;
         let channel = match config.kind {

@@ -45,10 +45,6 @@ impl Kind for Noop {
         Outputs { always: Vec::new(), finished }
     }
 
-    fn awaited(&self, _spec: &Value, _condition: Option<&str>) -> bool {
-        true
-    }
-
     fn step(&self, spec: &Value, _ctx: &StepContext<'_>) -> Result<Step, NodeError> {
         let Spec { fib, sleep_ms, fail, outputs } = read(self, &CONFIG, spec)?;
         Ok(Step::Work(workload::Workload::Noop(workload::Noop { fib, sleep_ms, fail, outputs })))

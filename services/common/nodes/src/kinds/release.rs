@@ -127,6 +127,10 @@ impl Kind for Release {
         Outputs::of(&["id", "digest", "build", "commit", "branch", "service"], &["status"])
     }
 
+    fn may_be_detached(&self) -> bool {
+        true
+    }
+
     fn step(&self, spec: &Value, ctx: &StepContext<'_>) -> Result<Step, NodeError> {
         let config = read(self, &CONFIG, spec)?;
         let slug = &config.target.id;

@@ -92,10 +92,6 @@ impl Kind for Workflow {
         ctx.check_project("/context/projectId", project);
     }
 
-    fn awaited(&self, _spec: &Value, _condition: Option<&str>) -> bool {
-        true
-    }
-
     fn step(&self, _spec: &Value, _ctx: &StepContext<'_>) -> Result<Step, NodeError> {
         Ok(Step::Done { outputs: Map::new() })
     }

@@ -6,25 +6,26 @@ use shipway_documents::{
     Problem, Problems,
     expr::{self, Reference, Root},
     flow::{Flow, Node, TriggerSource},
-    pointer,
+    nearest, pointer, with_article,
 };
 
-use super::StageContext;
+use super::Known;
 use crate::{
     Outputs, find,
     kind::PathFit,
     kinds::workflow::{Order, order},
 };
 
-pub(super) fn check(flow: &Flow, stage: &StageContext, problems: &mut Problems) {
-    let declared = flow.arguments.iter().map(|argument| argument.name.as_str());
-    let secret =
-        flow.arguments.iter().filter(|argument| argument.secret).map(|argument| argument.name.as_str());
+pub(super) fn check(flow: &Flow, known: &Known, problems: &mut Problems) {
+    let declared = flow.arguments.iter().map(|argument| (argument.name.as_str(), argument.secret));
+    let mut arguments: BTreeMap<&str, bool> = declared.collect();
+    for (name, secret) in &known.arguments {
+        *arguments.entry(name).or_default() |= secret;
+    }
     let mut checker = Checker {
         all: flow.nodes().iter().map(|placed| (placed.node.reference.as_str(), placed.node)).collect(),
         triggers: triggers(flow),
-        arguments: declared.chain(stage.arguments.iter().map(String::as_str)).collect(),
-        secrets: secret.chain(stage.secret_arguments.iter().map(String::as_str)).collect(),
+        arguments,
         problems,
     };
     checker.visit(&flow.root, &mut BTreeSet::new());
@@ -50,8 +51,8 @@ fn triggers(flow: &Flow) -> BTreeMap<&str, Outputs> {
 struct Checker<'a, 'p> {
     all: BTreeMap<&'a str, &'a Node>,
     triggers: BTreeMap<&'a str, Outputs>,
-    arguments: BTreeSet<&'a str>,
-    secrets: BTreeSet<&'a str>,
+    /// Whether each is secret.
+    arguments: BTreeMap<&'a str, bool>,
     problems: &'p mut Problems,
 }
 
@@ -99,26 +100,36 @@ impl<'a> Checker<'a, '_> {
 
     fn argument(&mut self, reference: &Reference, steers: bool) {
         let name = reference.name.as_str();
-        if !self.arguments.contains(name) {
-            let message = format!("no argument is called `{name}`");
-            let known = self.arguments.iter().copied().collect::<Vec<_>>();
-            let problem = if reference.optional {
-                warning(reference, format!("{message}; it counts as false"))
-            } else {
-                error(reference, message)
-            };
-            let problem = problem.suggest(name, known);
-            let help = problem.help.clone();
-            self.problems.push(match help {
-                Some(help) if help.starts_with("did you") => problem,
-                _ => problem.help(format!("declare it: `arguments: {{{name}: …}}`")),
-            });
+        match self.arguments.get(name) {
+            Some(true) if steers => self.problems.push(
+                error(reference, format!("the argument `{name}` is secret and cannot decide what happens"))
+                    .help("secrets may be in variables, build arguments, messages and addresses of messages only"),
+            ),
+            Some(_) => {}
+            None => {
+                let problem = self.unknown_argument(reference);
+                self.problems.push(problem);
+            }
         }
-        if steers && self.secrets.contains(name) {
-            let message = format!("the argument `{name}` is secret and cannot decide what happens");
-            self.problems.push(error(reference, message).help(
-                "secrets may be in variables, build arguments, messages and addresses of messages only",
-            ));
+    }
+
+    /// Overrides and runs may give arguments that the document does not declare: an error only for what
+    /// looks like a typing error.
+    fn unknown_argument(&self, reference: &Reference) -> Problem {
+        let name = reference.name.as_str();
+        let near = nearest(name, self.arguments.keys().copied()).filter(|_| name.len() > 3);
+        match near {
+            Some(near) if !reference.optional => error(reference, format!("no argument is called `{name}`"))
+                .help(format!("did you mean `{near}`?")),
+            _ => {
+                let else_ =
+                    if reference.optional { "counts as false" } else { "keeps the run from starting" };
+                warning(
+                    reference,
+                    format!("the argument `{name}` is not declared; without a value it {else_}"),
+                )
+                .help(format!("declare it: `arguments: {{{name}: …}}`"))
+            }
         }
     }
 
@@ -175,10 +186,11 @@ impl<'a> Checker<'a, '_> {
 
 fn unknown_output(reference: &Reference, source: &Node, outputs: &Outputs) -> Problem {
     let (name, path, kind) = (&reference.name, reference.path.join("."), &source.kind);
-    let problem = error(reference, format!("`{name}` is a {kind}, which has no output `{path}`"));
+    let problem =
+        error(reference, format!("`{name}` is {}, which has no output `{path}`", with_article(kind)));
     let names = outputs.names();
     if names.is_empty() {
-        problem.help(format!("a {kind} has no outputs"))
+        problem.help(format!("{} has no outputs", with_article(kind)))
     } else {
         problem.suggest(&path, names)
     }

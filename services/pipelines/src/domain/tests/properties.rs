@@ -25,8 +25,13 @@ fn anything() -> impl Strategy<Value = Command> {
         4 => (pipelines(), stages(), slugs(), slugs()).prop_map(|(pipeline, name, first, second)| {
             let mut wish = stage(0, name, &[(first, ""), (second, "")]);
             wish.flow = Some(document(json!([
-                {"kind": "Release", "ref": "r", "spec": {"target": {"id": first}, "origin": {"id": second}}},
-                {"kind": "Workflow", "spec": {"steps": [{"kind": "JobRun", "spec": {"jobId": second}}]}},
+                {"kind": "Release", "ref": "r", "spec": {
+                    "type": "deployment", "target": {"id": first, "type": "service"},
+                    "origin": {"id": second, "type": "service"}}},
+                {"kind": "Workflow", "spec": {"type": "parallel", "steps": [
+                    {"kind": "JobRun", "spec": {"jobId": second}},
+                    {"kind": "AddonBackup", "spec": {"addonId": first}},
+                ]}},
             ])));
             let Command::ApplyPipeline(mut apply) = declare(pipeline, vec![wish]) else { unreachable!() };
             let offset = if pipeline == "shop" { 0 } else { 100 };

@@ -8,7 +8,7 @@ use shipway_events::{
 use uuid::Uuid;
 
 use super::{fixtures::*, given};
-use crate::domain::{Command, Why, member_removal};
+use crate::domain::{Command, Why, member_removal, removal::describe};
 
 fn remove(slug: &str) -> Command {
     Command::RemoveMember { resource: slug.into() }
@@ -56,54 +56,50 @@ fn the_resource_itself_stays() {
 }
 
 #[test]
-fn every_node_that_names_it_goes_with_it_in_all_flows_and_at_every_depth() {
+fn every_node_that_refers_to_it_goes_with_it_in_all_flows_and_at_every_depth() {
     let given = given(shop().into_iter().chain(flows()));
-    let removal = member_removal(&given.0, "web-dev").unwrap();
-    let went: Vec<_> = removal
-        .flows
-        .iter()
-        .flat_map(|flow| flow.nodes.iter().map(move |node| (flow.path.as_str(), node.describe())))
-        .collect();
+    let went = |slug: &str| -> Vec<String> {
+        let removal = member_removal(&given.0, slug).unwrap();
+        let nodes = removal.flows.iter().flat_map(|flow| flow.nodes.iter().map(move |node| (flow, node)));
+        nodes.map(|(flow, node)| format!("{} {}: {}", flow.path, describe(node), node.reason)).collect()
+    };
+    let deep = "/spec/spec/steps/1/spec/steps/0/spec/steps";
     assert_eq!(
-        went,
+        went("web-dev"),
         [
-            ("shop/development", "Release /spec/spec/steps/1 (ref deploy)".to_owned()),
-            ("shop/staging", "Release /spec/spec/steps/1/spec/steps/0/spec/steps/0 (ref promote)".to_owned()),
+            "shop/development Release /spec/spec/steps/1 (ref deploy): it names `web-dev`".to_owned(),
+            "shop/development Message /spec/spec/steps/2 (ref tell): it needs an output of `deploy`, which goes"
+                .to_owned(),
+            format!("shop/staging Release {deep}/0 (ref promote): it names `web-dev`"),
+            format!("shop/staging Action {deep}/1 (ref warm): it needs an output of `promote`, which goes"),
         ]
     );
+    assert_eq!(
+        went("migrate"),
+        ["shop/staging JobRun /spec/spec/steps/1/spec/steps/1 (ref migrate): it names `migrate`"]
+    );
+}
 
-    let development = document(json!([
-        {"kind": "Build", "ref": "b", "spec": {"id": "shop-builder"}},
-        {"kind": "Message", "ref": "tell", "spec": {"message": "${refs.deploy.id} of ${refs.b.sha}"}}
-    ]));
+#[test]
+fn the_flows_get_new_versions_that_say_why() {
+    let given = given(shop().into_iter().chain(flows()));
     let events = given.when(remove("web-dev")).result.unwrap();
     assert_eq!(events[0], removed("Development", id::WEB_DEV));
-    let Event::FlowPublished(FlowPublished { version: 2, document, reason, .. }) = &events[1] else {
+    let Event::FlowPublished(FlowPublished { version: 2, document: left, reason, .. }) = &events[1] else {
         panic!("{:?}", events[1]);
     };
-    assert_eq!(*document, development);
-    assert_eq!(reason, "web-dev left its stage; taken out: Release /spec/spec/steps/1 (ref deploy)");
+    assert_eq!(*left, document(json!([{"kind": "Build", "ref": "b", "spec": {"id": "shop-builder"}}])));
+    assert_eq!(
+        reason,
+        "web-dev left its stage; taken out: Release /spec/spec/steps/1 (ref deploy), Message /spec/spec/steps/2 \
+         (ref tell)"
+    );
     let Event::FlowPublished(FlowPublished { version: 5, document, .. }) = &events[2] else {
         panic!("{:?}", events[2]);
     };
     let deepest = document.pointer("/spec/spec/steps/1/spec/steps/0/spec/steps").unwrap();
-    assert_eq!(deepest.as_array().unwrap().len(), 1);
-}
-
-#[test]
-fn references_to_what_goes_are_told() {
-    let given = given(shop().into_iter().chain(flows()));
-    let told = |slug: &str| -> Vec<(String, String)> {
-        let removal = member_removal(&given.0, slug).unwrap();
-        let dangling = removal.flows.into_iter().flat_map(|flow| flow.dangling);
-        dangling.map(|dangling| (dangling.pointer, dangling.reference)).collect()
-    };
-    let deep = "/spec/spec/steps/1/spec/steps/0/spec/steps/1/spec/spec/data/command".to_owned();
-    assert_eq!(
-        told("web-dev"),
-        [("/spec/spec/steps/2/spec/message".to_owned(), "deploy".to_owned()), (deep, "promote".to_owned())]
-    );
-    assert_eq!(told("web-staging"), [], "what goes as well does not dangle");
+    assert_eq!(*deepest, json!([]), "workflows stay, also empty ones");
+    assert_eq!(document.pointer("/spec/spec/steps").unwrap().as_array().unwrap().len(), 2);
 }
 
 #[test]

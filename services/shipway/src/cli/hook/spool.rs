@@ -82,6 +82,11 @@ impl Spool {
         Ok(flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(file))
     }
 
+    /// Whether nothing is kept.
+    pub(crate) fn is_empty(&self) -> Result<bool, Failure> {
+        Ok(self.kept()?.is_empty())
+    }
+
     fn kept(&self) -> std::io::Result<Vec<PathBuf>> {
         let mut files: Vec<_> = fs::read_dir(&self.0)?
             .filter_map(|entry| entry.ok().map(|entry| entry.path()))

@@ -102,7 +102,10 @@ impl Payload {
         let Repository { html_url, url, clone_url, ssh_url, git_url, pushed_at } = self.repository;
         let mut repositories: Vec<String> = Vec::new();
         for address in [clone_url, html_url, ssh_url, git_url, url].into_iter().flatten() {
-            if !address.is_empty() && !address.chars().any(char::is_control) && !repositories.contains(&address) {
+            if !address.is_empty()
+                && !address.chars().any(char::is_control)
+                && !repositories.contains(&address)
+            {
                 repositories.push(address);
             }
         }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use serde_json::json;
-use shop::{Error, client::ask, migrations, required};
+use shop::{Error, client::ask, migrations};
 
 fn main() -> ExitCode {
     match run() {
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<(), Error> {
-    let base = required("SHOP_URL")?;
+    let base = address()?;
     let (status, _) = ask(&base, "GET", "/healthz", None)?;
     expect("GET /healthz", 200, status)?;
 
@@ -41,6 +41,16 @@ fn run() -> Result<(), Error> {
     expect("GET /items", 200, status)?;
     let back = items.as_array().into_iter().flatten().any(|item| item["id"] == made["id"]);
     if back { Ok(()) } else { Err(format!("row {} was written and does not come back", made["id"]).into()) }
+}
+
+/// `SHOP_URL`, or where Shipway says that the service `SHOP_SERVICE` answers.
+fn address() -> Result<String, Error> {
+    if let Ok(url) = std::env::var("SHOP_URL") {
+        return Ok(url);
+    }
+    let service = std::env::var("SHOP_SERVICE").map_err(|_| "neither SHOP_URL nor SHOP_SERVICE is set")?;
+    let name = format!("SHIPWAY_URL_{}", service.to_uppercase().replace('-', "_"));
+    std::env::var(&name).map_err(|_| format!("{name} is not set: has `{service}` an HTTP port?").into())
 }
 
 fn expect(what: &str, wanted: u16, got: u16) -> Result<(), Error> {

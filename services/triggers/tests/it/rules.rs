@@ -27,7 +27,7 @@ fn push_of(body: &[u8]) -> Push {
 }
 
 fn fixture(name: &str) -> Vec<u8> {
-    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(format!("{name}.json")))
+    fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures").join(format!("{name}.json")))
         .unwrap()
 }
 
@@ -157,7 +157,8 @@ fn a_match_carries_the_pushed_commit() {
 fn what_keeps_a_matching_branch_from_running() {
     let every = |change: &dyn Fn(&mut Value)| {
         let mut trigger = json!({"kind": "vcs-push", "ref": "t", "spec": {
-            "vcs": {"repoUrl": "https://github.com/acme/shop.git"}, "branchNamePatterns": ["*"]}});
+            "vcs": {"repoUrl": "https://github.com/acme/shop.git"}, "branchNamePatterns": ["*"],
+            "commitMessageFlags": {"enabled": true}}});
         change(&mut trigger);
         flow("shop/development", trigger)
     };
@@ -179,11 +180,27 @@ fn what_keeps_a_matching_branch_from_running() {
         (json!({"enabled": true}), false),
         (json!({"enabled": true, "flags": ["Keep"]}), false),
         (json!({"enabled": true, "flags": ["[SKIP CI]"]}), true),
-        (json!({"flags": ["Try some"]}), false),
+        (json!({"flags": ["Try some"]}), true),
+        (json!({"enabled": true, "flags": []}), true),
+        (json!({}), true),
     ] {
         let trigger = every(&|t| t["spec"]["commitMessageFlags"] = flags.clone());
         assert_eq!(verdict(&two, &trigger).matched, matches, "{flags}");
     }
+    let legacy = |change: &dyn Fn(&mut Value)| {
+        let mut trigger = json!({"ref": "t", "type": "git", "repoUrl": "https://github.com/acme/shop",
+            "branchRestrictions": ["feature/*"]});
+        change(&mut trigger);
+        flow("shop/development", trigger)
+    };
+    assert!(verdict(&two, &legacy(&|_| {})).matched);
+    let flagged = legacy(&|t| t["ciIgnoreFlagsEnabled"] = json!(true));
+    assert_eq!(verdict(&two, &flagged).reason, "commit bbbbbbb says `[skip ci]`");
+    assert!(!verdict(&two, &legacy(&|t| t["branchRestrictions"] = json!(["main"]))).matched);
+    assert!(verdict(&two, &legacy(&|t| t["manualOnly"] = json!(true))).reason.contains("by hand"));
+    assert!(
+        verdict(&two, &legacy(&|t| t["pathIgnoreRules"] = json!(["docs/**"]))).reason.contains("path rules")
+    );
     let head_only =
         every(&|t| t["spec"]["commitMessageFlags"] = json!({"enabled": true, "flags": ["visits"]}));
     assert!(

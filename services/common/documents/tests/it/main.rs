@@ -1,0 +1,11 @@
+//! The crate as its users see it.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails it like the test itself")]
+
+mod expressions;
+mod flows;
+mod golden;
+mod phases;
+mod properties;
+mod resources;
+mod sources;

@@ -1,0 +1,109 @@
+//! The judge of simulated runs: what must be true while they go, and of every run that is over.
+
+use shipway_engine::invariants;
+use shipway_events::{
+    EffectClass, NodeStatus, RunStatus,
+    plan::{PlanNode, When},
+    run::Event,
+};
+
+use super::{World, fold, plans::Ends};
+
+impl World {
+    /// When the run has ended as aborted, nothing of it that is not clean-up can change the world any more, save
+    /// through the targets' own guards, and what the run calls unknown.
+    pub(super) fn judge_abort(&mut self) {
+        for node in 0..self.behaviours.len() as u32 {
+            let unknown = self.observer.node(node).is_some_and(|it| it.status == NodeStatus::Unknown);
+            if self.is_at_work(node) && !self.is_clean_up(node) && !unknown {
+                self.broken(format!("the run is aborted and node {node} still runs"));
+            }
+        }
+    }
+
+    pub(super) fn note_stopped(&mut self) {
+        let runs = self.executors.iter().flat_map(|executor| executor.held.values().map(|held| held.node));
+        if runs.clone().all(|node| self.is_clean_up(node)) {
+            let aborting = self.log.iter().find(|recorded| matches!(recorded.event, Event::Aborting(_)));
+            let since = aborting.map_or(self.time(), |recorded| recorded.at);
+            self.stopped_after = Some(self.time().since(since).as_millis() as u64);
+        }
+    }
+
+    /// What must be true of every run that is over.
+    pub(super) fn judge(&self) -> Result<(), String> {
+        invariants::check_history(&self.log, 0).map_err(|broken| broken.to_string())?;
+        let folded = fold(&self.log);
+        let state = &self.observer;
+        if folded.nodes() != state.nodes() || folded.status() != state.status() {
+            return Err("the fold of the log is another state".to_owned());
+        }
+        for (n, node) in (0_u32..).zip(state.nodes()) {
+            let plan = &self.started.plan.nodes[n as usize];
+            if plan.kind == "Workflow" {
+                continue;
+            }
+            let class = plan.effect.unwrap_or(EffectClass::Keyed);
+            let times = self.target.times(n);
+            let given = node.attempts > 0;
+            let well = match &node.later {
+                Some(later) => later.error.is_none() && node.status == NodeStatus::Success,
+                None => node.status == NodeStatus::Success && given,
+            };
+            if times > 1 || (well && times != 1) {
+                return Err(format!(
+                    "the {class} effect of node {n} ({}) happened {times} times",
+                    node.status
+                ));
+            }
+            let entered =
+                plan.parent.is_none_or(|parent| state.nodes()[parent as usize].started_at.is_some());
+            let own_skip = node.reason.as_deref().is_some_and(|reason| reason.starts_with("skipNode"));
+            let ran = matches!(node.status, NodeStatus::Success | NodeStatus::Failure | NodeStatus::Unknown);
+            if plan.when == When::Always && entered && !own_skip && !ran {
+                return Err(format!("clean-up node {n} is {}", node.status));
+            }
+        }
+        self.judge_sequences()?;
+        let fine = self.behaviours.iter().all(|it| matches!(it.ends, Ends::Well));
+        let hurdles = |plan: &PlanNode| {
+            plan.timeout_seconds.is_some() || plan.skip.is_some() || plan.spec.get("broken").is_some()
+        };
+        let fine = fine && !self.given_up && !self.started.plan.nodes.iter().any(hurdles);
+        if fine && !matches!(state.status(), RunStatus::Success | RunStatus::Aborted) {
+            return Err(format!("nothing fails in it and it ended as {}", state.status()));
+        }
+        Ok(())
+    }
+
+    /// After a failure, only steps for failures and clean-up have run.
+    fn judge_sequences(&self) -> Result<(), String> {
+        let (nodes, states) = (&self.started.plan.nodes, self.observer.nodes());
+        for (w, _) in (0_u32..).zip(nodes).filter(|(_, node)| node.spec["type"] == "sequential") {
+            let steps =
+                (0_u32..).zip(nodes).filter(|(_, node)| node.parent == Some(w)).map(|(n, _)| n as usize);
+            let mut failed = false;
+            for step in steps {
+                let ran = states[step].started_at.is_some() && nodes[step].when == When::Success;
+                if failed && ran {
+                    return Err(format!("node {step} ran although a step before it had failed"));
+                }
+                failed |= states[step].status == NodeStatus::Failure;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_clean_up(&self, mut node: u32) -> bool {
+        let nodes = &self.started.plan.nodes;
+        loop {
+            if nodes[node as usize].when == When::Always {
+                return true;
+            }
+            match nodes[node as usize].parent {
+                Some(parent) => node = parent,
+                None => return false,
+            }
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! What is said about a flow before anything runs: kinds, shapes, conditions, references.
+
+use serde_json::{Value, json};
+use shipway_documents::flow::Flow;
+use shipway_nodes::validate::{Known, validate_flow_with};
+
+use crate::world::{check, document, said, staging};
+
+/// All lines, shortened to the step.
+fn lines(steps: Value) -> Vec<String> {
+    check(steps).iter().map(|problem| problem.to_string().replace("/spec/spec/steps", "")).collect()
+}
+
+fn build() -> Value {
+    json!({"kind": "Build", "ref": "build", "spec": {"id": "builder", "type": "service", "branch": "${triggers.app.branch}", "sha": "${refs.app.sha}"}, "condition": "success"})
+}
+
+#[test]
+fn a_whole_flow_without_a_fault() {
+    let found = lines(json!([
+        build(),
+        {"kind": "AddonBackup", "ref": "backup", "spec": {"addonId": "db"}, "condition": "success"},
+        {"kind": "Workflow", "spec": {"type": "parallel", "steps": [
+            {"kind": "Release", "ref": "job", "spec": {"type": "build", "origin": {"id": "${refs.build.nfObjectId}", "branch": "${refs.build.branch}", "build": "${refs.build.id}"}, "target": {"id": "migrate", "type": "job"}}},
+            {"kind": "Release", "ref": "web", "spec": {"type": "deployment", "origin": {"id": "web-dev", "type": "service"}, "target": {"id": "web-stage", "type": "service"}}, "condition": "running", "timeoutDuration": 60},
+        ]}},
+        {"kind": "JobRun", "ref": "migrate-run", "spec": {"jobId": "migrate", "runtimeEnvironment": {"T": "${args.TOKEN}", "D": "${refs.web.digest}"}}, "condition": "success"},
+        {"kind": "Action", "spec": {"kind": "Service", "spec": {"type": "execute", "data": {"serviceId": "web-stage", "command": "bin/smoke"}}}},
+        {"kind": "Action", "spec": {"kind": "AddonBackup", "spec": {"type": "restore", "data": {"addonId": "db", "backupId": "${refs.backup.id}"}, "condition": "success"}}, "skipNodeExecution": "true"},
+        {"kind": "Condition", "spec": {"kind": "Service", "spec": {"type": "running", "data": {"serviceId": "web-dev"}}}},
+        {"kind": "Message", "spec": {"kind": "RAW_WEBHOOK", "spec": {"webhookUrl": "https://x/${args.TOKEN}", "message": "Ran ${refs.migrate-run.id} ${triggers.hook.body.note}"}}},
+        {"kind": "Noop", "ref": "noop", "spec": {"outputs": {"a": {"b": 1}}}},
+        {"kind": "Noop", "spec": {"sleepMs": "${refs.noop.a.b}"}},
+    ]));
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn kinds() {
+    for (node, expected) in [
+        (
+            json!({"kind": "Relase", "spec": {}}),
+            "error: /kind: no node is of kind `Relase`; did you mean `Release`?",
+        ),
+        (
+            json!({"kind": "Approval", "spec": {"amount": 2}}),
+            "unsupported: /kind: `Approval` nodes are not supported yet; supported are Workflow, Build, Release, JobRun, AddonBackup, Action, Condition, Message, Noop",
+        ),
+        (
+            json!({"kind": "DeploymentService", "spec": {}}),
+            "error: /kind: a release flow cannot hold `DeploymentService` nodes; declare the DeploymentService beside the flow, with `shipway apply`",
+        ),
+        (
+            json!({"kind": "Addon", "spec": {}}),
+            "error: /kind: a release flow cannot hold `Addon` nodes; declare the Addon beside the flow, with `shipway apply`",
+        ),
+        (
+            json!({"kind": "OpenTofuDestroy", "spec": {}}),
+            "error: /kind: a release flow cannot hold `OpenTofuDestroy` nodes; a release flow may hold Workflow, Build, Release, JobRun, AddonBackup, Action, Condition, Message, Noop",
+        ),
+        (
+            json!({"kind": "RunJob", "spec": {"jobId": "migrate"}}),
+            "warning: /kind: `RunJob` is another name of `JobRun`; write `kind: JobRun`",
+        ),
+    ] {
+        assert_eq!(said(node), [expected]);
+    }
+}
+
+#[test]
+fn conditions() {
+    for (node, expected) in [
+        (
+            json!({"kind": "JobRun", "spec": {"jobId": "migrate"}, "condition": "running"}),
+            "error: /condition: `JobRun` nodes cannot wait for `running`; write `condition: success`",
+        ),
+        (
+            json!({"kind": "Message", "spec": {"kind": "RAW_WEBHOOK", "spec": {"webhookUrl": "http://x", "message": ""}}, "condition": "success"}),
+            "error: /condition: `Message` nodes cannot wait for `success`; take `condition` away: it is done when it has ended",
+        ),
+    ] {
+        assert_eq!(said(node), [expected]);
+    }
+}
+
+#[test]
+fn shapes_are_checked_around_expressions() {
+    let found = said(
+        json!({"kind": "Release", "spec": {"type": "biuld", "origin": {"id": ["x"], "branche": "main"}, "target": {"type": "service"}}}),
+    );
+    assert_eq!(
+        found,
+        [
+            "warning: /spec/origin/branche: `branche` is not known here and has no effect; did you mean `branch`?",
+            "error: /spec/origin/id: `id` must be text, not a list",
+            "error: /spec/target: `id` is missing; `id`: the member of this stage, by its id",
+            "error: /spec/type: `type` cannot be `biuld`; did you mean `build`?",
+        ]
+    );
+    let found =
+        said(json!({"kind": "Noop", "spec": {"fib": "${args.BRANCH}", "sleepMs": "soon", "outputs": []}}));
+    assert_eq!(
+        found,
+        [
+            "error: /spec/outputs: `outputs` must be an object, not a list",
+            "error: /spec/sleepMs: `sleepMs` must be a whole number, not text"
+        ]
+    );
+}
+
+#[test]
+fn each_kind_says_what_it_needs() {
+    for (node, expected) in [
+        (
+            json!({"kind": "Workflow", "spec": {"type": "graph", "steps": []}}),
+            "unsupported: /spec/type: workflows of type `graph` are not supported yet; nest `sequential` and `parallel` workflows",
+        ),
+        (
+            json!({"kind": "Workflow", "spec": {"steps": []}}),
+            "error: /spec: `type` is missing; `type`: `sequential` or `parallel`",
+        ),
+        (
+            json!({"kind": "Workflow", "spec": {"type": "parallel", "failFast": true, "steps": []}}),
+            "unsupported: /spec/failFast: `failFast` is not supported yet; running siblings go on to their end",
+        ),
+        (
+            json!({"kind": "Build", "spec": {"id": "builder"}}),
+            "error: /spec: `branch` is missing; say what to build: `branch: ${triggers.<ref>.branch}`",
+        ),
+        (
+            json!({"kind": "Build", "spec": {"id": "builder", "branch": "a", "pullRequestId": 1}}),
+            "error: /spec/pullRequestId: a build is of a branch or of a pull request, not of both; take one of them away",
+        ),
+        (
+            json!({"kind": "Build", "spec": {"id": "builder", "branch": "a", "sha": "HEAD"}}),
+            "error: /spec/sha: `HEAD` is no commit; give 40 hex digits, or leave `sha` out for the newest",
+        ),
+        (
+            json!({"kind": "Build", "spec": {"id": "builder", "branch": "a", "buildRules": {}}}),
+            "unsupported: /spec/buildRules: `buildRules` are not supported yet; put path rules on the flow's trigger: `pathIgnoreRules`",
+        ),
+        (
+            json!({"kind": "Release", "spec": {"type": "build", "origin": {}, "target": {"id": "web-stage", "type": "service"}}}),
+            "error: /spec/origin: `id` is missing; name the build service by its id",
+        ),
+        (
+            json!({"kind": "Release", "spec": {"type": "registry", "origin": {"imagePath": "x"}, "target": {"id": "web-stage", "type": "service"}}}),
+            "unsupported: /spec/type: releasing an image from a registry needs a container runtime, which this version has not; release a build: `type: build`",
+        ),
+        (
+            json!({"kind": "JobRun", "spec": {"jobId": "migrate", "runtimeFiles": {"/a": {}}}}),
+            "unsupported: /spec/runtimeFiles: `runtimeFiles` is not supported yet; use `runtimeEnvironment`",
+        ),
+        (
+            json!({"kind": "AddonBackup", "spec": {"addonId": "db", "customDestinationId": "s3"}}),
+            "unsupported: /spec/customDestinationId: `customDestinationId` is not supported yet; backups are kept in the data folder",
+        ),
+        (
+            json!({"kind": "Action", "spec": {"kind": "Service", "spec": {"type": "execute", "data": {"serviceId": "web-stage"}}}}),
+            "error: /spec/spec/data: `command` is missing; `Service` `execute` needs it",
+        ),
+        (
+            json!({"kind": "Action", "spec": {"kind": "Job", "spec": {"type": "restart", "data": {"jobId": "migrate"}}}}),
+            "error: /spec/spec/type: `Job` has no action `restart`; it has `execute`",
+        ),
+        (
+            json!({"kind": "Action", "spec": {"kind": "Service", "spec": {"type": "execute", "data": {"serviceId": "web-stage", "command": "a", "shell": "bash"}}}}),
+            "unsupported: /spec/spec/data/shell: `shell` is not supported yet; wrap the command: `sh -c \"…\"`",
+        ),
+        (
+            json!({"kind": "Action", "spec": {"kind": "VCS", "spec": {"type": "createRepoFromSource", "data": {}}}}),
+            "unsupported: /spec/kind: making a repository is not supported yet; supported are Service execute, Service restart, Job execute, Addon restart, AddonBackup restore",
+        ),
+        (
+            json!({"kind": "Condition", "spec": {"kind": "Build", "spec": {"type": "success", "data": {}}}}),
+            "unsupported: /spec/kind: waiting for a `Build` is not supported yet; give the `Build` node itself `condition: success`; supported are `Service`, `Addon` and `Http`",
+        ),
+        (
+            json!({"kind": "Condition", "spec": {"kind": "Http", "spec": {"type": "success", "data": {"url": "x"}}}}),
+            "error: /spec/spec/data/url: `x` is no address; start it with `http://` or `https://`",
+        ),
+        (
+            json!({"kind": "Condition", "spec": {"kind": "Addon", "spec": {"type": "success", "data": {"addonId": "db"}}}}),
+            "error: /spec/spec/type: a condition on `Addon` cannot wait for `success`; write `running`",
+        ),
+        (
+            json!({"kind": "Message", "spec": {"kind": "SLACK", "spec": {"message": "x"}}}),
+            "error: /spec/spec: `webhookUrl` is missing; say where the message goes",
+        ),
+        (
+            json!({"kind": "Message", "spec": {"kind": "VCS", "spec": {"message": "x"}}}),
+            "unsupported: /spec/kind: comments on pull requests are not supported yet; supported are `RAW_WEBHOOK` and `SLACK` with a `webhookUrl`",
+        ),
+        (
+            json!({"kind": "Noop", "spec": {}, "dependsOn": ["x"]}),
+            "unsupported: /dependsOn: `dependsOn` is not supported yet; nest `sequential` and `parallel` workflows",
+        ),
+    ] {
+        assert_eq!(said(node.clone()), [expected], "{node}");
+    }
+}
+
+#[test]
+fn references_must_be_known_by_then() {
+    let noop = |text: &str| json!({"kind": "Noop", "ref": "n", "spec": {"outputs": {"x": text}}});
+    for (steps, expected) in [
+        (
+            json!([noop("${refs.buidl.id}"), build()]),
+            "error: /0/spec/outputs/x: no node or trigger is called `buidl`; did you mean `build`?",
+        ),
+        (
+            json!([noop("${refs.build.id}"), build()]),
+            "error: /0/spec/outputs/x: the node `build` has not run when this is needed; put this node after it, in a `sequential` workflow",
+        ),
+        (
+            json!([noop("${refs.n.x}")]),
+            "error: /0/spec/outputs/x: `n` is this node itself; name a node that runs before it",
+        ),
+        (
+            json!([noop("${refs.workflow.x}")]),
+            "error: /0/spec/outputs/x: the node `workflow` has not run when this is needed; put this node after it, in a `sequential` workflow",
+        ),
+        (
+            json!([build(), noop("${refs.build.brnach}")]),
+            "error: /1/spec/outputs/x: `build` is a Build, which has no output `brnach`; did you mean `branch`?",
+        ),
+        (
+            json!([build(), noop("${refs.build.id.x}")]),
+            "error: /1/spec/outputs/x: `build` is a Build, which has no output `id.x`; did you mean `id`?",
+        ),
+        (
+            json!([noop("${triggers.ap.branch}")]),
+            "error: /0/spec/outputs/x: no trigger is called `ap`; did you mean `app`?",
+        ),
+        (
+            json!([noop("${triggers.app.brnch}")]),
+            "error: /0/spec/outputs/x: the trigger `app` has no `brnch`; did you mean `branch`?",
+        ),
+        (
+            json!([noop("${refs.hook.bdy.x}")]),
+            "error: /0/spec/outputs/x: the trigger `hook` has no `bdy.x`; there is `body`",
+        ),
+        (
+            json!([noop("${args.BRANHC}")]),
+            "error: /0/spec/outputs/x: no argument is called `BRANHC`; did you mean `BRANCH`?",
+        ),
+        (
+            json!([noop("${args.elsewhere}")]),
+            "warning: /0/spec/outputs/x: the argument `elsewhere` is not declared; without a value it keeps the run from starting; declare it: `arguments: {elsewhere: …}`",
+        ),
+        (
+            json!([noop("${fn.not(args.BRANHC)}")]),
+            "warning: /0/spec/outputs/x: the argument `BRANHC` is not declared; without a value it counts as false; declare it: `arguments: {BRANHC: …}`",
+        ),
+    ] {
+        assert_eq!(lines(steps.clone()), [expected], "{steps}");
+    }
+}
+
+#[test]
+fn steps_side_by_side_do_not_see_each_other() {
+    let mut started = build();
+    started.as_object_mut().unwrap().remove("condition");
+    let noop = |text: &str| json!({"kind": "Noop", "spec": {"outputs": {"x": text}}});
+    let found = lines(json!([
+        {"kind": "Workflow", "spec": {"type": "parallel", "steps": [started, noop("${refs.build.id}")]}},
+        noop("${refs.build.id} ${refs.build.sha}"),
+        noop("${refs.build.digest}"),
+    ]));
+    assert_eq!(
+        found,
+        [
+            "error: /0/1/spec/outputs/x: the node `build` has not run when this is needed; put this node after it, in a `sequential` workflow".replace("/0/1/", "/0/spec/steps/1/"),
+            "error: /2/spec/outputs/x: `digest` of `build` is only known when it has ended; give `build` a `condition: success`".to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn secrets_do_not_steer() {
+    for (node, place) in [
+        (
+            json!({"kind": "Noop", "spec": {}, "skipNodeExecution": "${fn.eq(args.TOKEN, 'x')}"}),
+            "/skipNodeExecution",
+        ),
+        (json!({"kind": "Noop", "spec": {}, "timeoutDuration": "${args.TOKEN}"}), "/timeoutDuration"),
+        (json!({"kind": "JobRun", "spec": {"jobId": "${args.TOKEN}"}}), "/spec/jobId"),
+        (
+            json!({"kind": "Action", "spec": {"kind": "Service", "spec": {"type": "execute", "data": {"serviceId": "web-stage", "command": "x ${args.TOKEN}"}}}}),
+            "/spec/spec/data/command",
+        ),
+    ] {
+        let found = said(node);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(
+            found[0],
+            format!(
+                "error: {place}: the argument `TOKEN` is secret and cannot decide what happens; secrets may be in variables, build arguments, messages and addresses of messages only"
+            )
+        );
+    }
+}
+
+#[test]
+fn overrides_and_the_project_can_be_known() {
+    let flow = Flow::parse(&document(json!([
+        {"kind": "Noop", "spec": {"outputs": {"x": "${args.OVER}"}}},
+        {"kind": "JobRun", "spec": {"jobId": "migrate", "projectId": "other"}},
+        {"kind": "JobRun", "spec": {"jobId": "migrate", "projectId": "shop", "runtimeEnvironment": {"K": "${args.OVER}"}}},
+    ])))
+    .unwrap();
+    let known = Known { project: Some("shop".into()), arguments: [("OVER".to_owned(), true)].into() };
+    let found: Vec<_> =
+        validate_flow_with(&flow, &staging(), &known).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        found,
+        [
+            "error: /spec/spec/steps/0/spec/outputs/x: the argument `OVER` is secret and cannot decide what happens; secrets may be in variables, build arguments, messages and addresses of messages only",
+            "error: /spec/spec/steps/1/spec/projectId: `other` is another project; a flow works in its own, `shop`; take it away",
+        ]
+    );
+}

@@ -1,0 +1,11 @@
+//! The crate as its users see it.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails it like the test itself")]
+
+mod actions;
+mod checks;
+mod removal;
+mod schemas;
+mod stage_rules;
+mod steps;
+mod world;

@@ -1,0 +1,37 @@
+//! Addon engines: the machine's own database servers, run under keepers. One file each, and one line in
+//! [`engine`].
+
+mod postgresql;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use shipway_events::run::Effect;
+use shipway_nodes::workload::{Addon, Backup, Restore};
+
+use crate::work::{Attempt, Failure, error};
+
+/// What every engine does.
+#[async_trait]
+pub(crate) trait Engine: Send + Sync {
+    /// Makes the data folder, if it is not there, and starts the server; done when it takes connections.
+    async fn start(&self, attempt: &Attempt<'_>, addon: &Addon) -> Result<(), Failure>;
+
+    /// Dumps the content into the file `dump` and that into a blob. The caller removes the file once the result is
+    /// recorded, so that an attempt that is taken up again finds it.
+    async fn backup(&self, attempt: &Attempt<'_>, work: &Backup, dump: &Path) -> Result<Effect, Failure>;
+
+    /// Replaces the content by a dump's; what was there stays until the dump is in.
+    async fn restore(&self, attempt: &Attempt<'_>, work: &Restore, dump: &Path) -> Result<(), Failure>;
+}
+
+/// The engine of that name.
+pub(crate) fn engine(name: &str) -> Result<Box<dyn Engine>, Failure> {
+    match name {
+        "postgresql" | "postgres" => Ok(Box::new(postgresql::Postgresql)),
+        other => Err(error(
+            "unknown_engine",
+            format!("there is no addon engine `{other}` in this runtime; it has: postgresql"),
+        )),
+    }
+}

@@ -1,0 +1,46 @@
+//! How an executor is set up.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use shipway_eventing::Blobs;
+
+/// How an executor is set up.
+#[derive(Clone, Debug)]
+pub struct ExecutorConfig {
+    /// The data folder. What the executor keeps is in its `host` folder.
+    pub data: PathBuf,
+    /// Shipway's own binary, for keepers, shims and the sandbox: it has to call [`crate::keeper::main`],
+    /// [`crate::shim::main`] and [`crate::sandbox::main`] for the words `keeper`, `shim` and `sandbox`.
+    pub binary: PathBuf,
+    /// Where artifacts and backups are.
+    pub blobs: Blobs,
+    /// The address that services' public ports are opened on.
+    pub listen: IpAddr,
+    /// Whether keepers and shims try to be the root of a PID namespace. Off, they are subreapers.
+    pub namespaces: bool,
+    /// Whether messages and waits may go to loopback and private addresses. On by default: on one machine
+    /// everything is local.
+    pub allow_private_addresses: bool,
+    /// The time that stopped commands have between SIGTERM and SIGKILL.
+    pub stop_grace: Duration,
+}
+
+impl ExecutorConfig {
+    /// The defaults: ports on 127.0.0.1, private addresses allowed, 10 s of grace.
+    #[must_use]
+    pub fn new(data: PathBuf, binary: PathBuf, blobs: Blobs) -> Self {
+        Self {
+            data,
+            binary,
+            blobs,
+            listen: Ipv4Addr::LOCALHOST.into(),
+            namespaces: true,
+            allow_private_addresses: true,
+            stop_grace: Duration::from_secs(10),
+        }
+    }
+}

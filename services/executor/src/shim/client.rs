@@ -1,0 +1,156 @@
+//! How the executor starts shims, waits for them and finds them again.
+
+use std::{
+    fs, io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+
+use super::protocol::{EXIT, Ended, Input, Request, SOCKET, SPEC, STARTED, Spec};
+use crate::os::{files, stage::Starter, wire};
+
+/// Ended shims' folders are kept so long, for whoever asks again.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// All shims of an executor.
+#[derive(Clone, Debug)]
+pub(crate) struct Shims {
+    folder: PathBuf,
+    starter: Starter,
+}
+
+/// The shim died with its command (or the machine did): started, end unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the process was started, and its shim died before it had recorded an end")]
+pub(crate) struct Lost;
+
+impl Shims {
+    pub(crate) fn new(folder: PathBuf, starter: Starter) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        Ok(Self { folder, starter })
+    }
+
+    /// The folder of this step of this attempt: the same every time it is asked for.
+    fn of(&self, spec: &Spec) -> PathBuf {
+        let name = format!("{}\0{}\0{}", spec.effect_key, spec.attempt, spec.step);
+        self.folder.join(&hex::encode(Sha256::digest(name))[..32])
+    }
+
+    /// Starts it, unless it was started before. After this it runs, has ended, or is lost.
+    pub(crate) async fn start(&self, spec: &Spec, input: &Input) -> io::Result<PathBuf> {
+        let folder = self.of(spec);
+        if folder.join(STARTED).exists() {
+            return Ok(folder);
+        }
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        files::write_json(&folder.join(SPEC), spec)?;
+        let mut child = self
+            .starter
+            .command("shim")
+            .arg(&folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            let bytes = serde_json::to_vec(input).map_err(io::Error::other)?;
+            // A shim that could not start does not read; its own error says why.
+            let _ = stdin.write_all(&bytes).await;
+        }
+        let output = child.wait_with_output().await?;
+        if output.status.success() {
+            return Ok(folder);
+        }
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(io::Error::other(if said.is_empty() {
+            format!("the shim ended: {}", output.status)
+        } else {
+            said
+        }))
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn wait(&self, folder: &Path) -> io::Result<Result<Ended, Lost>> {
+        self.ask(folder, Request::Wait).await
+    }
+
+    /// Ends it and waits for its end.
+    pub(crate) async fn stop(&self, folder: &Path, grace: Duration) -> io::Result<Result<Ended, Lost>> {
+        let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
+        self.ask(folder, Request::Stop { grace_ms }).await
+    }
+
+    async fn ask(&self, folder: &Path, request: Request) -> io::Result<Result<Ended, Lost>> {
+        if let Ok(mut socket) = wire::connect(folder, SOCKET).await
+            && wire::send_async(&mut socket, &request).await.is_ok()
+        {
+            // An error when it dies without an end; the folder knows more then.
+            if let Ok(Some(ended)) = wire::receive_async::<Option<Ended>>(&mut socket).await {
+                return Ok(Ok(ended));
+            }
+        }
+        if let Some(ended) = files::read_json::<Ended>(&folder.join(EXIT))? {
+            return Ok(Ok(ended));
+        }
+        // Dead without a record; or so young that its socket was not there yet, but then it holds the lock.
+        for _ in 0..200 {
+            if files::try_lock(&folder.join("lock"))?.is_some() {
+                return Ok(files::read_json::<Ended>(&folder.join(EXIT))?.ok_or(Lost));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if let Some(ended) = files::read_json::<Ended>(&folder.join(EXIT))? {
+                return Ok(Ok(ended));
+            }
+        }
+        Ok(Err(Lost))
+    }
+
+    /// Forgets a shim that was lost, where doing the work again is harmless.
+    pub(crate) fn forget(&self, folder: &Path) -> io::Result<()> {
+        fs::remove_dir_all(folder)
+    }
+
+    /// Every shim with what it does and how it ended.
+    pub(crate) fn all(&self) -> io::Result<Vec<(PathBuf, Spec, Option<Ended>)>> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let folder = entry?.path();
+            if let Ok(Some(spec)) = files::read_json(&folder.join(SPEC)) {
+                let ended = files::read_json(&folder.join(EXIT)).ok().flatten();
+                all.push((folder, spec, ended));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Ends the shims that `keep` does not name; removes old folders. Gives back how many it ended.
+    pub(crate) async fn sweep(&self, keep: impl Fn(&Spec) -> bool) -> io::Result<usize> {
+        let mut ended = Vec::new();
+        for (folder, spec, end) in self.all()? {
+            if keep(&spec) {
+                continue;
+            }
+            if end.is_some() {
+                let age = fs::metadata(folder.join(EXIT))?.modified()?.elapsed().unwrap_or_default();
+                if age > KEPT {
+                    self.forget(&folder)?;
+                }
+                continue;
+            }
+            let shims = self.clone();
+            ended.push(tokio::spawn(async move { shims.stop(&folder, Duration::from_secs(1)).await }));
+        }
+        let count = ended.len();
+        for stopped in ended {
+            if let Ok(Err(error)) = stopped.await {
+                tracing::warn!(%error, "a process of an earlier attempt could not be ended");
+            }
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,231 @@
+//! What is done for each kind of work: one file each.
+
+mod addon;
+mod backup;
+mod build;
+mod exec;
+mod job;
+mod message;
+mod noop;
+mod release;
+mod restart;
+mod values;
+mod watch;
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use serde_json::{Map, Value};
+use shipway_eventing::Blobs;
+use shipway_events::{
+    EffectClass, Timestamp,
+    run::{Effect, NodeError},
+};
+use shipway_nodes::{Outcome, Workload, workload::Target};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use release::roll;
+pub(crate) use values::{resolve_environment, text};
+
+use crate::{
+    assignment::{Assignment, Secrets},
+    config::ExecutorConfig,
+    node_logs::NodeLogs,
+    os::files,
+    runtime::{Handle, Runtime, RuntimeError, Task, TaskEnd, TaskId, process::ProcessRuntime},
+};
+
+/// What all work shares.
+pub(crate) struct Host {
+    pub(crate) config: ExecutorConfig,
+    /// The executor's folder in the data folder.
+    pub(crate) folder: PathBuf,
+    pub(crate) runtime: Arc<ProcessRuntime>,
+    pub(crate) blobs: Blobs,
+    pub(crate) secrets: Arc<dyn Secrets>,
+    pub(crate) logs: NodeLogs,
+    pub(crate) http: reqwest::Client,
+}
+
+/// One attempt while it is worked on.
+pub(crate) struct Attempt<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) given: &'a Assignment,
+    /// Set when the scheduler wants it stopped.
+    pub(crate) stop: &'a CancellationToken,
+    /// Told once, when the effect has begun.
+    pub(crate) started: std::sync::Mutex<Option<oneshot::Sender<Map<String, Value>>>>,
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Success {
+    pub(crate) outputs: Map<String, Value>,
+    pub(crate) effects: Vec<Effect>,
+}
+
+/// Why nothing good came of it.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It went badly.
+    Error(NodeError),
+    /// It was stopped as asked.
+    Stopped,
+    /// Never started, and never will be.
+    Refused(String),
+    /// Nobody can know.
+    Unknown(String),
+}
+
+/// Does it.
+pub(crate) async fn run(attempt: &Attempt<'_>) -> Outcome {
+    let done = match &attempt.given.work {
+        Workload::Noop(work) => noop::run(attempt, work).await,
+        Workload::Build(work) => build::run(attempt, work).await,
+        Workload::Release(work) => release::run(attempt, work).await,
+        Workload::Job(work) => job::run(attempt, work).await,
+        Workload::Addon(work) => addon::run(attempt, work).await,
+        Workload::Backup(work) => backup::run(attempt, work).await,
+        Workload::Restore(work) => backup::restore(attempt, work).await,
+        Workload::Exec(work) => exec::run(attempt, work).await,
+        Workload::Restart(work) => restart::run(attempt, work).await,
+        Workload::Await(work) => watch::run(attempt, work).await,
+        Workload::Message(work) => message::run(attempt, work).await,
+    };
+    match done {
+        Ok(Success { outputs, effects }) => Outcome::Succeeded { outputs, effects },
+        Err(Failure::Error(error)) => Outcome::Failed { error },
+        Err(Failure::Stopped) => Outcome::Stopped,
+        Err(Failure::Refused(reason)) => Outcome::Refused { reason },
+        Err(Failure::Unknown(reason)) => Outcome::Unknown { reason },
+    }
+}
+
+impl Attempt<'_> {
+    /// The effect has begun: who does not wait for its end goes on.
+    pub(crate) fn started(&self, outputs: Map<String, Value>) {
+        let sender = self.started.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(sender) = sender {
+            let _ = sender.send(outputs);
+        }
+    }
+
+    /// A line in the node's log.
+    pub(crate) fn note(&self, line: &str) {
+        self.host.logs.note(self.given.run, self.given.node, line);
+    }
+
+    /// A command of this attempt; the caller fills in what it needs.
+    pub(crate) fn task(&self, step: &str, words: Vec<String>) -> Task {
+        Task {
+            id: TaskId {
+                effect_key: self.given.effect_key.clone(),
+                attempt: self.given.attempt,
+                step: step.to_owned(),
+            },
+            place: crate::runtime::Place::default(),
+            words,
+            environment: std::collections::BTreeMap::new(),
+            secrets: std::collections::BTreeMap::new(),
+            mask: Vec::new(),
+            log: self.host.logs.path(self.given.run, self.given.node),
+            stdin: None,
+            stdout: None,
+            deadline: self.given.deadline,
+            grace: self.host.config.stop_grace,
+        }
+    }
+
+    /// Runs a command to its end, or to the end that the scheduler wants.
+    pub(crate) async fn execute(&self, task: &Task) -> Result<TaskEnd, Failure> {
+        let runtime = &self.host.runtime;
+        for again in [true, false] {
+            let handle = runtime.start(task).await.map_err(failed)?;
+            self.started(Map::new());
+            match self.await_end(&handle).await {
+                Err(RuntimeError::Lost) if again && self.given.effect == EffectClass::Keyed => {
+                    self.note(
+                        "the process was lost with its shim; doing it again is harmless, so it is done again",
+                    );
+                    runtime.forget(&handle).map_err(failed)?;
+                }
+                Err(RuntimeError::Lost) => {
+                    let reason = format!("{}; what it did is not known", RuntimeError::Lost);
+                    return Err(Failure::Unknown(reason));
+                }
+                Err(error) => return Err(failed(error)),
+                Ok(end) if end.stopped && !end.is_success() => return Err(Failure::Stopped),
+                Ok(end) => return Ok(end),
+            }
+        }
+        Err(Failure::Unknown(RuntimeError::Lost.to_string()))
+    }
+
+    async fn await_end(&self, handle: &Handle) -> Result<TaskEnd, RuntimeError> {
+        let runtime = &self.host.runtime;
+        tokio::select! {
+            end = runtime.wait(handle) => end,
+            () = self.stop.cancelled() => runtime.stop(handle, self.host.config.stop_grace).await,
+        }
+    }
+
+    /// Unpacks an artifact for a target, once.
+    pub(crate) async fn unpacked(&self, target: &Target, digest: &str) -> Result<PathBuf, Failure> {
+        let folder = self.host.folder.join("targets").join(target.id.to_string()).join("artifacts");
+        crate::build::unpack(&self.host.blobs, digest, &folder).await
+    }
+
+    /// The folder that a resource's processes call home.
+    pub(crate) fn home(&self, target: &Target) -> PathBuf {
+        self.host.folder.join("targets").join(target.id.to_string()).join("home")
+    }
+}
+
+/// An error of a node.
+pub(crate) fn error(code: &str, message: impl Into<String>) -> Failure {
+    Failure::Error(NodeError { code: code.to_owned(), message: message.into(), transient: false })
+}
+
+/// An error that may be gone at the next attempt.
+pub(crate) fn transient(code: &str, message: impl Into<String>) -> Failure {
+    Failure::Error(NodeError { code: code.to_owned(), message: message.into(), transient: true })
+}
+
+/// An error of the machine's.
+pub(crate) fn io_failure(what: &str, source: &io::Error, folder: &std::path::Path) -> Failure {
+    if files::is_disk_full(source) {
+        return disk_full(what, folder);
+    }
+    error("io", format!("{what} failed: {source}"))
+}
+
+/// No room.
+pub(crate) fn disk_full(what: &str, folder: &std::path::Path) -> Failure {
+    let folder = folder.display();
+    error(
+        "disk_full",
+        format!(
+            "{what} failed: there is no room left on the disk of {folder}; nothing was kept. Free some space (`df -h {folder}`), then retry"
+        ),
+    )
+}
+
+/// What a runtime's error means for a node.
+pub(crate) fn failed(failure: RuntimeError) -> Failure {
+    match failure {
+        RuntimeError::Refused { code, .. } if code == "aborted" => Failure::Stopped,
+        RuntimeError::Refused { code, message } => error(&code, message),
+        RuntimeError::Stale { .. } => Failure::Refused(failure.to_string()),
+        RuntimeError::Io { ref source, .. } | RuntimeError::Start { ref source, .. }
+            if files::is_disk_full(source) =>
+        {
+            error("disk_full", format!("{failure}: there is no room left on the disk of the data folder"))
+        }
+        other => error("runtime", other.to_string()),
+    }
+}
+
+/// Now, by the machine's clock.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_micros(jiff::Timestamp::now().as_microsecond())
+}

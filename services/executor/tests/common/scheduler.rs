@@ -1,0 +1,113 @@
+//! The other side of an executor, for tests: takes outcomes, knows secrets.
+
+#![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test file uses its part")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use shipway_eventing::Blobs;
+use shipway_events::{Fence, ProjectId, RunId, SecretRef, run::NodeError};
+use shipway_executor::{Assignment, Executor, ExecutorConfig, ReportError, Reports, Secrets, SecretsError};
+use shipway_nodes::{Outcome, Workload};
+use zeroize::Zeroizing;
+
+use crate::common::{BINARY, Data};
+
+#[derive(Default)]
+pub struct Scheduler {
+    outcomes: Mutex<Vec<(Fence, Outcome)>>,
+    pub secrets: Mutex<BTreeMap<String, String>>,
+}
+
+#[async_trait]
+impl Reports for Scheduler {
+    async fn complete(
+        &self,
+        fence: Fence,
+        _run: RunId,
+        _node: u32,
+        outcome: Outcome,
+    ) -> Result<Option<Vec<Assignment>>, ReportError> {
+        self.outcomes.lock().unwrap().push((fence, outcome));
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl Secrets for Scheduler {
+    async fn fetch(
+        &self,
+        _project: ProjectId,
+        _fence: Fence,
+        names: &BTreeSet<SecretRef>,
+    ) -> Result<BTreeMap<SecretRef, Zeroizing<String>>, SecretsError> {
+        let known = self.secrets.lock().unwrap();
+        let found = names
+            .iter()
+            .filter_map(|name| Some((name.clone(), Zeroizing::new(known.get(&name.name)?.clone()))));
+        Ok(found.collect())
+    }
+}
+
+impl Scheduler {
+    pub fn outcomes(&self, fence: Fence) -> Vec<Outcome> {
+        let all = self.outcomes.lock().unwrap();
+        all.iter().filter(|(known, _)| *known == fence).map(|(_, outcome)| outcome.clone()).collect()
+    }
+
+    /// The end of that attempt.
+    pub async fn end(&self, fence: Fence) -> Outcome {
+        let until = std::time::Instant::now() + Duration::from_secs(240);
+        loop {
+            let ended = |outcome: &Outcome| !matches!(outcome, Outcome::Started { .. });
+            if let Some(end) = self.outcomes(fence).into_iter().find(ended) {
+                return end;
+            }
+            assert!(std::time::Instant::now() < until, "no end within 240 s");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub async fn succeed(
+        &self,
+        fence: Fence,
+    ) -> (serde_json::Map<String, serde_json::Value>, Vec<shipway_events::run::Effect>) {
+        match self.end(fence).await {
+            Outcome::Succeeded { outputs, effects } => (outputs, effects),
+            other => panic!("{other:#?}"),
+        }
+    }
+
+    pub async fn fail(&self, fence: Fence) -> NodeError {
+        match self.end(fence).await {
+            Outcome::Failed { error } => error,
+            other => panic!("{other:#?}"),
+        }
+    }
+}
+
+pub async fn executor(data: &Data, scheduler: &Arc<Scheduler>) -> Executor {
+    let blobs = Blobs::open(&data.path().join("blobs")).await.unwrap();
+    let config = ExecutorConfig::new(data.path().to_owned(), Path::new(BINARY).to_owned(), blobs);
+    Executor::open(config, scheduler.clone(), scheduler.clone()).await.unwrap()
+}
+
+pub fn assignment(fence: u64, key: &str, work: Workload) -> Assignment {
+    Assignment {
+        project: ProjectId::new(uuid::Uuid::now_v7()),
+        run: RunId::new(uuid::Uuid::now_v7()),
+        node: 1,
+        attempt: 1,
+        fence: Fence::from_raw(fence),
+        effect: work.effect(),
+        effect_key: key.to_owned(),
+        work,
+        deadline: None,
+        detached: false,
+    }
+}

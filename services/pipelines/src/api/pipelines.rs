@@ -1,0 +1,149 @@
+//! `shipway.v1.Pipelines`.
+
+use std::sync::Arc;
+
+use shipway_contracts::{
+    Error,
+    v1::{
+        DeletePipelineReply, DeletePipelineRequest, GetFlowReply, GetFlowRequest, ListPipelinesReply,
+        ListPipelinesRequest, Member, Pipeline, RemoveMemberReply, RemoveMemberRequest, Stage,
+        pipelines_server::Pipelines,
+    },
+};
+use shipway_events::Meta;
+use tonic::{Request, Response, Status};
+
+use super::{meta, page};
+use crate::{
+    change::{Done, Shared, decide_one},
+    describe::changes,
+    domain::{self, Command},
+    lookup::{self, Found},
+    world::Project,
+};
+
+/// `shipway.v1.Pipelines`.
+#[derive(Clone)]
+pub struct PipelinesApi {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[tonic::async_trait]
+impl Pipelines for PipelinesApi {
+    async fn list_pipelines(
+        &self,
+        request: Request<ListPipelinesRequest>,
+    ) -> Result<Response<ListPipelinesReply>, Status> {
+        let projects = self.shared.world.now();
+        let named = &request.get_ref().project;
+        let wanted = if named.is_empty() { None } else { Some(lookup::project(&projects, named)?.id) };
+        let all = projects
+            .by_slug
+            .values()
+            .filter(|project| wanted.is_none_or(|id| id == project.id))
+            .flat_map(|project| project.state.pipelines.values().map(move |pipeline| (project, pipeline)))
+            .map(|(project, pipeline)| {
+                (format!("{}/{}", project.slug, pipeline.slug), shown(project, pipeline))
+            });
+        let (pipelines, next) = page(all, request.get_ref().page.as_ref());
+        Ok(Response::new(ListPipelinesReply { pipelines, next }))
+    }
+
+    async fn get_flow(&self, request: Request<GetFlowRequest>) -> Result<Response<GetFlowReply>, Status> {
+        let request = request.get_ref();
+        let projects = self.shared.world.now();
+        let Found::Stage(_, _, flow) = lookup::flow(&projects, &request.project, &request.flow)? else {
+            return Err(Error::bad_request("field `flow`: an addon's flow has no document of its own").into());
+        };
+        let found = match request.version {
+            0 => flow.newest(),
+            wanted => flow.versions.iter().find(|known| known.version == wanted),
+        };
+        let newest = flow.newest().map_or(0, |newest| newest.version);
+        let version = found.ok_or_else(|| match (request.version, newest) {
+            (_, 0) => lookup::unpublished(flow),
+            (wanted, newest) => {
+                Error::not_found(format!("{} has no version {wanted}; its newest is {newest}", flow.path()))
+            }
+        })?;
+        Ok(Response::new(GetFlowReply {
+            flow: flow.id.to_string(),
+            path: flow.path(),
+            version: version.version,
+            document_json: version.document.to_string(),
+            reason: version.reason.clone(),
+        }))
+    }
+
+    async fn remove_member(
+        &self,
+        request: Request<RemoveMemberRequest>,
+    ) -> Result<Response<RemoveMemberReply>, Status> {
+        let meta = meta(request.metadata());
+        let RemoveMemberRequest { command, project, resource, dry_run } = request.into_inner();
+        let done = self.shared.carry_out(&command, &project, &Command::RemoveMember { resource }, dry_run, meta).await?;
+        Ok(Response::new(RemoveMemberReply { changes: all_changes(&done), position: done.position }))
+    }
+
+    async fn delete_pipeline(
+        &self,
+        request: Request<DeletePipelineRequest>,
+    ) -> Result<Response<DeletePipelineReply>, Status> {
+        let meta = meta(request.metadata());
+        let DeletePipelineRequest { command, project, pipeline, dry_run } = request.into_inner();
+        let wish = Command::DeletePipeline { pipeline };
+        let done = self.shared.carry_out(&command, &project, &wish, dry_run, meta).await?;
+        Ok(Response::new(DeletePipelineReply { changes: all_changes(&done), position: done.position }))
+    }
+}
+
+fn all_changes(done: &Done) -> Vec<shipway_contracts::v1::Change> {
+    done.parts.iter().flat_map(|part| changes(&part.before, &part.events)).collect()
+}
+
+impl Shared {
+    async fn carry_out(
+        &self,
+        command: &str,
+        project: &str,
+        wish: &Command,
+        dry_run: bool,
+        meta: Meta,
+    ) -> Result<Done, Error> {
+        let projects = self.world.now();
+        let project = lookup::project(&projects, project)?.id;
+        if dry_run {
+            return decide_one(&projects, project, wish);
+        }
+        self.change(shipway_contracts::id("command", command)?, meta, project, wish, &[]).await
+    }
+}
+
+fn shown(project: &Project, pipeline: &domain::Pipeline) -> Pipeline {
+    let stages = pipeline
+        .stages
+        .iter()
+        .map(|stage| Stage {
+            name: stage.name.clone(),
+            flow: stage.flow.to_string(),
+            flow_version: project
+                .state
+                .flows
+                .get(&stage.flow)
+                .and_then(|flow| flow.newest())
+                .map_or(0, |newest| newest.version),
+            members: project
+                .state
+                .members_of(pipeline.id, &stage.name)
+                .map(|member| Member { slug: member.slug.clone(), kind: member.kind.to_string() })
+                .collect(),
+        })
+        .collect();
+    Pipeline {
+        id: pipeline.id.to_string(),
+        slug: pipeline.slug.clone(),
+        name: pipeline.name.clone(),
+        project: project.slug.clone(),
+        stages,
+    }
+}

@@ -1,0 +1,105 @@
+//! Flow documents: what is published, and whether the rules of nodes and stages allow it.
+
+use serde_json::Value;
+use shipway_documents::{
+    Problem, Problems, Severity,
+    flow::Flow,
+    resources::{Declaration, PipelineDeclaration, StageDeclaration},
+};
+
+use crate::{
+    domain::Pipeline,
+    usable::{self, overridden},
+    world::Project,
+};
+
+/// The document as it is published: tokens of webhooks are credentials and stay out of it.
+pub(super) fn document(value: &Value) -> Value {
+    let mut document = value.clone();
+    each_token(&mut document, |_, _| {});
+    document
+}
+
+/// The token that the document chooses for its webhook, if it does.
+pub(super) fn token(value: &Value) -> Option<String> {
+    let mut found = None;
+    each_token(&mut value.clone(), |_, token| found = found.take().or(Some(token)));
+    found
+}
+
+/// Takes every token out of a document.
+fn each_token(document: &mut Value, mut taken: impl FnMut(&str, String)) {
+    let mut take = |holder: Option<&mut Value>, pointer: &str| {
+        if let Some(Value::String(token)) = holder.and_then(Value::as_object_mut).and_then(|f| f.remove("token")) {
+            taken(pointer, token);
+        }
+    };
+    take(document.get_mut("webhook"), "/webhook/token");
+    for trigger in document.get_mut("triggers").and_then(Value::as_array_mut).into_iter().flatten() {
+        if trigger.get("kind").and_then(Value::as_str) == Some("webhook") {
+            take(trigger.get_mut("spec"), "/triggers");
+        }
+    }
+}
+
+/// What a stage's flow may not say, whatever its stage.
+pub(super) fn refused_members(stage: &StageDeclaration) -> Vec<Problem> {
+    let Some(declared) = &stage.flow else { return Vec::new() };
+    let has_overrides = declared
+        .flow
+        .value
+        .get("argumentOverrides")
+        .is_some_and(|overrides| overrides.as_object().is_none_or(|overrides| !overrides.is_empty()));
+    if !has_overrides {
+        return Vec::new();
+    }
+    let at = format!("{}/argumentOverrides", declared.pointer);
+    let problem = Problem::error(at, "overrides are not part of a flow's document: their values would be in its history");
+    vec![problem.help("take them away, and set each with `shipway override`").at_key()]
+}
+
+/// What is wrong with the pipeline's flows now: with those that the document declares, and, if its stages were
+/// changed, with the others.
+pub(super) fn problems(
+    project: &Project,
+    declared: &Declaration,
+    pipeline: &PipelineDeclaration,
+    moved: bool,
+) -> Vec<Problem> {
+    let Some(known) = project.state.pipelines.get(&declared.slug) else { return Vec::new() };
+    let mut problems: Vec<Problem> = Vec::new();
+    for stage in &known.stages {
+        let document = pipeline.stages.iter().find(|other| other.name == stage.name);
+        if let Some(flow) = document.and_then(|document| document.flow.as_ref()) {
+            let found = validate(project, known, &stage.name, &flow.flow);
+            let warnings = &flow.flow.warnings;
+            let new = found.into_iter().filter(|problem| !warnings.iter().any(|known| known == problem));
+            problems.extend(Problems::from(new.collect::<Vec<_>>()).under(&flow.pointer));
+        } else if moved {
+            problems.extend(undeclared(project, known, &stage.name, &declared.pointer));
+        }
+    }
+    problems
+}
+
+/// What would be wrong with a flow that the document does not show.
+fn undeclared(project: &Project, pipeline: &Pipeline, stage: &str, at: &str) -> Vec<Problem> {
+    let flow = project.state.flows.values().find(|flow| flow.pipeline == pipeline.slug && flow.stage == stage);
+    let Some((flow, newest)) = flow.and_then(|flow| Some((flow, flow.newest()?))) else { return Vec::new() };
+    let Ok(parsed) = Flow::parse(&newest.document) else { return Vec::new() };
+    validate(project, pipeline, stage, &parsed)
+        .into_iter()
+        .filter(|problem| problem.severity != Severity::Warning)
+        .map(|problem| {
+            let path = flow.path();
+            let message = format!("the flow {path} would be wrong at {}: {}", problem.pointer, problem.message);
+            Problem::error(format!("{at}/spec/stages"), message).help(format!("give {path} a new `releaseFlow` too"))
+        })
+        .collect()
+}
+
+fn validate(project: &Project, pipeline: &Pipeline, stage: &str, flow: &Flow) -> Problems {
+    let id = pipeline.stages.iter().find(|known| known.name == stage).map(|known| known.flow);
+    let Some(id) = id else { return Problems::new() };
+    usable::validate(project, pipeline, stage, flow, overridden(project, id))
+}

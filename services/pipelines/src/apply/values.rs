@@ -1,0 +1,49 @@
+//! Values that do not belong into events: they go to the secrets' home, and their names take their places.
+
+use serde_json::{Value, json};
+use shipway_contracts::Error;
+use shipway_documents::{plain_text, secret};
+use shipway_events::{ProjectId, project::ResourceKind};
+use zeroize::Zeroizing;
+
+use crate::{
+    change::secret_error,
+    environment::password_name,
+    secrets::{Pending, Secrets},
+};
+
+/// The spec as it goes into the event, and what is to be kept before.
+pub(super) async fn take_out(
+    secrets: &Secrets,
+    project: ProjectId,
+    kind: ResourceKind,
+    slug: &str,
+    spec: &Value,
+) -> Result<(Value, Vec<Pending>), Error> {
+    let (mut spec, mut pending) = (spec.clone(), Vec::new());
+    match kind {
+        ResourceKind::Addon => {
+            let password = secrets.plan_random(project, &password_name(slug)).await.map_err(secret_error)?;
+            if let Some(fields) = spec.as_object_mut() {
+                fields.insert("credentials".into(), json!({"password": secret::mark(&password.secret)}));
+            }
+            pending.push(password);
+        }
+        ResourceKind::SecretGroup => {
+            let variables = spec.pointer_mut("/secrets/variables").and_then(Value::as_object_mut);
+            for (key, value) in variables.into_iter().flatten() {
+                let text = Zeroizing::new(plain_text(value).unwrap_or_default());
+                let name = format!("group/{slug}/{key}");
+                let planned = secrets.plan(project, &name, text).await.map_err(secret_error)?;
+                *value = secret::mark(&planned.secret);
+                pending.push(planned);
+            }
+        }
+        ResourceKind::BuildService
+        | ResourceKind::DeploymentService
+        | ResourceKind::CombinedService
+        | ResourceKind::ManualJob
+        | ResourceKind::CronJob => {}
+    }
+    Ok((spec, pending))
+}

@@ -1,0 +1,105 @@
+//! The service: what it needs, what it serves, what runs beside it.
+
+use std::{ops::RangeInclusive, path::PathBuf, sync::Arc};
+
+use shipway_contracts::v1::{
+    pipelines_server::PipelinesServer, project_home_server::ProjectHomeServer, projects_server::ProjectsServer,
+};
+use shipway_eventing::{
+    durable::Durable,
+    feed::{Consumer, Feed},
+    log::Log,
+    views::{Views, ViewsError},
+};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{HomeApi, PipelinesApi, ProjectsApi},
+    change::Shared,
+    projections,
+    secrets::{OpenError, Secrets},
+    world::{World, WorldError},
+};
+
+/// Messages with a whole document or many resources in them.
+const LARGE: usize = 64 << 20;
+
+/// What the service needs.
+pub struct Deps {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// Its feed.
+    pub feed: Feed,
+    /// The durable tables beside the log: secrets are kept there.
+    pub durable: Durable,
+    /// The read tables.
+    pub views: Views,
+    /// The folder of keys: `<data>/keys`.
+    pub keys: PathBuf,
+    /// Ports of this machine that services and addons are given, each once: 7500 to 7999 unless the operator says
+    /// otherwise.
+    pub ports: RangeInclusive<u16>,
+}
+
+/// Why the service could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The secrets' home could not be opened.
+    #[error("opening the secrets' home")]
+    Secrets(#[from] OpenError),
+    /// The projects could not be read.
+    #[error("reading the projects")]
+    World(#[from] WorldError),
+    /// The read tables could not be made.
+    #[error("making the read tables of the pipelines service")]
+    Views(#[from] ViewsError),
+}
+
+/// The running service. Clones are the same.
+#[derive(Clone)]
+pub struct Service {
+    shared: Arc<Shared>,
+    /// End with the last clone.
+    _consumers: Arc<Vec<Consumer>>,
+}
+
+/// Starts the service: opens the secrets' home, reads the projects and follows the feed until `stopping`.
+///
+/// # Errors
+/// If the key of the secrets cannot be used, or the log or a table cannot be read.
+pub async fn start(deps: Deps, stopping: CancellationToken) -> Result<Service, StartError> {
+    let Deps { log, feed, durable, views, keys, ports } = deps;
+    let secrets = Secrets::open(durable, &keys).await?;
+    let world = Arc::new(World::open(log.clone()).await?);
+    let mut consumers = Vec::new();
+    for projection in projections::all() {
+        consumers.push(feed.project(&views, projection).await?);
+    }
+    let following = world.clone();
+    tokio::spawn(async move { following.follow(feed, stopping).await });
+    let shared = Arc::new(Shared { log, views, world, secrets, ports, turn: Mutex::new(()) });
+    Ok(Service { shared, _consumers: Arc::new(consumers) })
+}
+
+impl Service {
+    /// `shipway.v1.Projects`.
+    #[must_use]
+    pub fn projects_server(&self) -> ProjectsServer<ProjectsApi> {
+        ProjectsServer::new(ProjectsApi { shared: self.shared.clone() })
+            .max_decoding_message_size(LARGE)
+            .max_encoding_message_size(LARGE)
+    }
+
+    /// `shipway.v1.Pipelines`.
+    #[must_use]
+    pub fn pipelines_server(&self) -> PipelinesServer<PipelinesApi> {
+        PipelinesServer::new(PipelinesApi { shared: self.shared.clone() }).max_encoding_message_size(LARGE)
+    }
+
+    /// `shipway.v1.ProjectHome`. For Shipway's own services only: it answers values of secrets.
+    #[must_use]
+    pub fn project_home_server(&self) -> ProjectHomeServer<HomeApi> {
+        ProjectHomeServer::new(HomeApi { shared: self.shared.clone() }).max_encoding_message_size(LARGE)
+    }
+}

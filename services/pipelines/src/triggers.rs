@@ -1,0 +1,93 @@
+//! The triggers of flows in the typed form, for the service that receives deliveries. Pure.
+
+use serde_json::{Map, Value, json};
+use shipway_contracts::v1::{HookRecord, TriggerRecord};
+use shipway_documents::flow::{Flow as Document, GitTrigger, TriggerSource};
+
+use crate::{
+    domain::{Flow, Override},
+    world::Project,
+};
+
+/// Every trigger of the project's flows, in their newest versions. Tokens that documents chose come from the hooks.
+pub(crate) fn records(project: &Project, hooks: &[HookRecord]) -> Vec<TriggerRecord> {
+    let mut records = Vec::new();
+    for flow in project.state.flows.values() {
+        let Some(newest) = flow.newest() else { continue };
+        let Ok(document) = Document::parse(&newest.document) else {
+            tracing::error!(flow = %flow.id, path = flow.path(), "a flow's stored document cannot be read; nothing starts it");
+            continue;
+        };
+        let id = flow.id.to_string();
+        let token = hooks.iter().find(|hook| hook.flow == id).and_then(|hook| hook.secrets.first());
+        for trigger in typed(&document, token.map(String::as_str)) {
+            records.push(TriggerRecord {
+                project: project.id.to_string(),
+                flow: id.clone(),
+                path: flow.path(),
+                flow_version: newest.version,
+                trigger_json: trigger.to_string(),
+                paused: is_paused(&newest.document),
+                secret_arguments: secret_arguments(project, flow, &document),
+            });
+        }
+    }
+    records
+}
+
+/// Whether the document's triggers are switched off.
+pub(crate) fn is_paused(document: &Value) -> bool {
+    document.pointer("/options/paused").is_some_and(|paused| *paused == true || *paused == "true")
+}
+
+fn typed(document: &Document, token: Option<&str>) -> Vec<Value> {
+    let webhook = |reference: &str| {
+        let mut spec = Map::new();
+        if let Some(token) = token {
+            spec.insert("token".to_owned(), token.into());
+        }
+        json!({"kind": "webhook", "ref": reference, "spec": spec})
+    };
+    let mut all: Vec<Value> = document
+        .triggers
+        .iter()
+        .map(|trigger| match &trigger.source {
+            TriggerSource::Git(git) => push(&trigger.reference, git),
+            TriggerSource::Webhook(_) => webhook(&trigger.reference),
+        })
+        .collect();
+    if document.webhook.as_ref().is_some_and(|own| own.enabled) {
+        all.push(webhook("webhook"));
+    }
+    all
+}
+
+fn push(reference: &str, git: &GitTrigger) -> Value {
+    json!({
+        "kind": "vcs-push",
+        "ref": reference,
+        "manualOnly": git.manual_only,
+        "spec": {
+            "vcs": {
+                "vcsService": git.vcs_service, "accountLogin": git.account_login, "repoUrl": git.repo_url,
+            },
+            "branchNamePatterns": git.branch_restrictions,
+            "commitMessageFlags": {"enabled": !git.ci_ignore_flags.is_empty(), "flags": git.ci_ignore_flags},
+            "filePaths": {
+                "enabled": !git.path_ignore_rules.is_empty(),
+                "allowList": git.is_allow_list,
+                "paths": git.path_ignore_rules,
+            },
+        },
+    })
+}
+
+fn secret_arguments(project: &Project, flow: &Flow, document: &Document) -> Vec<String> {
+    let declared = document.arguments.iter().filter(|argument| argument.secret).map(|argument| &argument.name);
+    let overridden = project.state.overrides.get(&flow.id).into_iter().flatten();
+    let overridden = overridden.filter(|(_, value)| matches!(value, Override::Secret(_))).map(|(name, _)| name);
+    let mut all: Vec<String> = declared.chain(overridden).cloned().collect();
+    all.sort();
+    all.dedup();
+    all
+}

@@ -1,0 +1,140 @@
+//! A flow's own address.
+
+use crate::support::*;
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use shipway_eventing::Log as _;
+use shipway_events::run::Origin;
+
+const TOKEN: &str = "a-token-that-the-document-chose-0123";
+
+fn home() -> Home {
+    let home = Home::default();
+    home.change(|reply| {
+        reply.hooks.push(flow_hook());
+        reply.triggers.push(trigger(&json!({"kind": "webhook", "ref": "hook", "spec": {"token": TOKEN}})));
+        reply.triggers.push(on_push("main-push", REPOSITORY, &["main"], false));
+    });
+    home
+}
+
+fn get(query: &str) -> Request<Body> {
+    Request::get(format!("/hooks/flow/{FLOW_HOOK}{query}")).body(Body::empty()).unwrap()
+}
+
+fn post(body: &str) -> Request<Body> {
+    Request::post(format!("/hooks/flow/{FLOW_HOOK}"))
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_owned()))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_request_starts_the_flow_with_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), &home(), config()).await;
+    let router = world.router();
+    let answer = send(&router, get("?main-push%2Ebranch=release%2F1&name=Nightly+build&foo=a%26b")).await;
+    assert_eq!(answer.runs(), 1);
+    assert_eq!(answer.json()["runs"][0]["name"], "Nightly build");
+    let matched = world.matched_are(1).await.remove(0);
+    let verdict = &matched.verdicts[0];
+    assert_eq!((verdict.trigger.as_str(), verdict.origin), ("hook", Origin::Webhook));
+    assert_eq!(Value::Object(verdict.triggers.clone()), json!({"main-push": {"branch": "release/1"}}));
+    assert_eq!(Value::Object(verdict.arguments.clone()), json!({"foo": "a&b"}));
+
+    assert_eq!(send(&router, post(r#"{"version": 7}"#)).await.runs(), 1);
+    let body = &world.matched_are(2).await[1].verdicts[0].values["body"];
+    assert_eq!(*body, json!({"version": 7}));
+    // The same request again is another request.
+    assert_eq!(send(&router, get("?foo=1")).await.runs(), 1);
+    assert_eq!(send(&router, get("?foo=1")).await.runs(), 1);
+    world.matched_are(4).await;
+    // With an id of its sender it is the same one.
+    let with_id = || Request::post(format!("/hooks/flow/{TOKEN}")).header("idempotency-key", "k");
+    let first = send(&router, with_id().body(Body::empty()).unwrap()).await;
+    assert_eq!(first.runs(), 1);
+    assert_eq!(send(&router, with_id().body(Body::empty()).unwrap()).await.text, first.text);
+    world.matched_are(5).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_is_refused_is_not_stored_and_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::start(folder.path(), &home(), config()).await;
+    let router = world.router();
+    let secret = send(&router, get("?password=hunter2")).await;
+    assert_eq!(secret.status, StatusCode::BAD_REQUEST);
+    assert!(secret.text.contains("password") && !secret.text.contains("hunter2"), "{}", secret.text);
+    assert_eq!(send(&router, get("?main-push.sha=HEAD")).await.status, StatusCode::BAD_REQUEST);
+    let form = Request::post(format!("/hooks/flow/{FLOW_HOOK}"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from("foo=bar"))
+        .unwrap();
+    assert_eq!(send(&router, form).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    for path in [
+        "/hooks/flow/nobody",
+        "/hooks/flow/a-token-that-the-document-chose-0124",
+        &format!("/hooks/flow/{HOOK}"),
+    ] {
+        let answer = send(&router, Request::get(path).body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
+    }
+    assert_eq!(world.rows("").await, 0);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_paused_flow_says_so_with_202() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = home();
+    home.change(|reply| reply.triggers.iter_mut().for_each(|trigger| trigger.paused = true));
+    let world = World::start(folder.path(), &home, config()).await;
+    let answer = send(&world.router(), get("?foo=1")).await;
+    assert_eq!(answer.runs(), 0);
+    assert!(
+        answer.json()["message"]
+            .as_str()
+            .unwrap()
+            .ends_with("the flow shop/development is paused: nothing runs")
+    );
+    assert_eq!(world.rows("WHERE state = 'unmatched'").await, 1);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_signed_request_must_be_signed_rightly() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = home();
+    home.change(|reply| reply.hooks[0].secrets = vec!["a shared secret".to_owned()]);
+    let world = World::start(folder.path(), &home, config()).await;
+    let router = world.router();
+    let now = world.log.now().millis() / 1000;
+    let signed = |id: &str, time: i64, key: &str, body: &str| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
+        mac.update(format!("{id}.{time}.{body}").as_bytes());
+        let mut request = post(body);
+        let headers = request.headers_mut();
+        headers.insert("webhook-id", id.parse().unwrap());
+        headers.insert("webhook-timestamp", time.to_string().parse().unwrap());
+        let signature = format!("v1,{}", BASE64.encode(mac.finalize().into_bytes()));
+        headers.insert("webhook-signature", signature.parse().unwrap());
+        request
+    };
+    let first = send(&router, signed("msg_1", now, "a shared secret", "{}")).await;
+    assert_eq!(first.runs(), 1);
+    assert_eq!(send(&router, signed("msg_1", now, "a shared secret", "{}")).await.text, first.text);
+    for (time, key) in [(now - 310, "a shared secret"), (now + 310, "a shared secret"), (now, "another")] {
+        let answer = send(&router, signed("msg_2", time, key, "{}")).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(world.rows("").await, 1);
+    world.end().await;
+}
