@@ -1,6 +1,6 @@
 //! L-4: for any sequence of calls, the log answers what a list in memory would.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{cell::Cell, collections::BTreeMap, sync::Arc, time::Instant};
 
 use proptest::{
     prelude::*,
@@ -76,14 +76,13 @@ pub(crate) async fn the_log_is_what_a_list_would_be(given: &Given) {
             tokio::task::spawn_blocking(move || {
                 let config =
                     Config { cases: CASES / WORKERS, failure_persistence: None, ..Config::default() };
-                let mut case = 0;
-                let mut made = 0;
+                let (case, made) = (Cell::new(0), Cell::new(0));
                 let result = TestRunner::new(config).run(&calls(), |calls| {
-                    case += 1;
-                    made += calls.len();
-                    runtime.block_on(run(&*log, format!("run-{worker}-{case}"), calls))
+                    case.set(case.get() + 1);
+                    made.set(made.get() + calls.len());
+                    runtime.block_on(run(&*log, format!("run-{worker}-{}", case.get()), calls))
                 });
-                (case, made, result)
+                (case.get(), made.get(), result)
             })
         })
         .collect();

@@ -1,59 +1,61 @@
-//! Measures appends to an embedded log in a folder (argument 1, or the current one): one caller after the other,
-//! then 16 at once. Prints medians and rates; `cargo run --release` for figures that mean something.
+//! Measures appends: one caller after the other, then 16 at once, then many handed over together; and rows accepted
+//! by a group writer from 50 callers. Argument 1 is a folder for an embedded log, or the URL of a PostgreSQL database.
+//! Prints medians, rates and bytes; `cargo run --release` for times that mean something.
 
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
-use shipway_eventing::{Expected, Item, Log, SqliteLog, SqliteOptions};
+use async_trait::async_trait;
+use shipway_eventing::{
+    Expected, GroupWrite, GroupWriter, Item, Log, PostgresLog, PostgresOptions, SqliteLog, SqliteOptions,
+};
 use shipway_events::{Actor, Cause, CommandId, Meta, NewEvent, StreamName};
+use sqlx::AnyConnection;
 
-fn item(stream: &StreamName, version: u64, events: usize) -> Item {
-    let meta = Meta { actor: Actor::System("bench".into()), cause: Cause::Event(version), trace: None };
-    let event = NewEvent {
-        kind: "run.node_succeeded",
-        schema: 1,
-        data: format!("{{\"node\":{version},\"fill\":\"{}\"}}", "x".repeat(150)),
-    };
-    Item::one(
-        CommandId::new(uuid::Uuid::now_v7()),
-        meta,
-        stream.clone(),
-        Expected::Version(version),
-        vec![event; events],
-    )
+/// What a node in a sequence costs: the end of one, the request of the next.
+fn node(stream: &StreamName, version: u64) -> Item {
+    let meta = Meta { actor: Actor::System("scheduler".into()), cause: Cause::Event(version), trace: None };
+    let id = uuid::Uuid::now_v7();
+    let requested = format!(
+        r#"{{"node":{version},"attempt":1,"executor":"{id}","registration":"{id}","effect":"keyed","work":{{"work":"noop"}}}}"#
+    );
+    let succeeded = format!(r#"{{"node":{version},"fence":17592186044416}}"#);
+    let event = |kind, data| NewEvent { kind, schema: 1, data };
+    let events = vec![event("run.node_succeeded", succeeded), event("run.attempt_requested", requested)];
+    Item::one(CommandId::new(id), meta, stream.clone(), Expected::Version(version), events)
 }
 
 #[tokio::main]
 async fn main() {
-    let folder = std::env::args().nth(1).map_or_else(|| PathBuf::from("."), PathBuf::from);
-    let folder = tempfile::tempdir_in(folder).expect("a folder to write in");
-    let log = Arc::new(
-        SqliteLog::open(&folder.path().join("log.db"), SqliteOptions::default()).await.expect("a log"),
-    );
+    let place = std::env::args().nth(1).unwrap_or_else(|| ".".to_owned());
+    let folder =
+        tempfile::tempdir_in(if place.contains("://") { PathBuf::from(".") } else { place.clone().into() })
+            .expect("a folder to write in");
+    let log: Arc<dyn Log> = if place.contains("://") {
+        Arc::new(PostgresLog::connect(&place, PostgresOptions::default()).await.expect("a log"))
+    } else {
+        let file = folder.path().join("log.db");
+        Arc::new(SqliteLog::open(&file, SqliteOptions::default()).await.expect("a log"))
+    };
     let mut sync = floor(folder.path());
-    let stream = StreamName::parse("run-one").expect("a name");
+    println!("fdatasync of 20 KiB: p50 {:.3} ms", median(&mut sync));
+    let run = format!("run-{}", uuid::Uuid::now_v7());
+    let stream = StreamName::parse(&run).expect("a name");
     let mut one = Vec::new();
     for n in 0..3_000 {
         let begun = Instant::now();
-        log.append(item(&stream, n * 2, 2)).await.expect("appended");
+        log.append(node(&stream, n * 2)).await.expect("appended");
         one.push(begun.elapsed().as_secs_f64() * 1e3);
     }
-    sync.sort_by(f64::total_cmp);
-    one.sort_by(f64::total_cmp);
-    println!(
-        "fdatasync of 20 KiB: p50 {:.3} ms; one append: p50 {:.3} p99 {:.3} ms",
-        sync[sync.len() / 2],
-        one[1500],
-        one[2970]
-    );
+    println!("one after the other: p50 {:.3} ms", median(&mut one));
     let before = log.stats();
     let begun = Instant::now();
     let writers: Vec<_> = (0..16)
-        .map(|w| {
-            let log = Arc::clone(&log);
+        .map(|writer| {
+            let (log, stream) =
+                (Arc::clone(&log), StreamName::parse(&format!("{run}-{writer}")).expect("a name"));
             tokio::spawn(async move {
-                let stream = StreamName::parse(&format!("run-{w}")).expect("a name");
                 for n in 0..2_000 {
-                    log.append(item(&stream, n * 2, 2)).await.expect("appended");
+                    log.append(node(&stream, n * 2)).await.expect("appended");
                 }
             })
         })
@@ -62,24 +64,80 @@ async fn main() {
         writer.await.expect("no panic");
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let after = log.stats();
-    println!(
-        "16 writers: {:.0} appends/s in {:.0} commits/s",
-        32_000.0 / seconds,
-        (after.commits - before.commits) as f64 / seconds
-    );
+    let commits = (log.stats().commits - before.commits) as f64;
+    println!("16 callers: {:.0} appends/s in {:.0} commits/s", 32_000.0 / seconds, commits / seconds);
     let begun = Instant::now();
-    let items = (0..20_000)
-        .map(|n| item(&StreamName::parse(&format!("batch-{}", n % 100)).expect("a name"), n / 100, 1))
-        .collect();
+    let name = |n: u64| StreamName::parse(&format!("{run}-batch-{}", n % 100)).expect("a name");
+    let items = (0..20_000).map(|n| node(&name(n), n / 100 * 2)).collect();
     let failed = log.append_all(items).await.iter().filter(|answer| answer.is_err()).count();
     println!(
-        "20,000 handed over together: {:.0} appends/s, {failed} failed",
+        "handed over together: {:.0} appends/s, {failed} failed",
         20_000.0 / begun.elapsed().as_secs_f64()
     );
+    accept(&*log).await;
+    let events = log.stats().events;
     log.close().await;
-    let size = std::fs::metadata(folder.path().join("log.db")).expect("a file").len();
-    println!("{} bytes an event", size / (log.stats().events));
+    if let Ok(file) = std::fs::metadata(folder.path().join("log.db")) {
+        println!("stored: {} bytes for two events, accepted rows included", 2 * file.len() / events);
+    }
+}
+
+async fn accept(log: &dyn Log) {
+    let durable = log.durable().await.expect("durable tables");
+    let table = "CREATE TABLE IF NOT EXISTS example_inbox (id TEXT PRIMARY KEY, body BLOB NOT NULL)";
+    durable.create(&[table]).await.expect("a table");
+    let writer = GroupWriter::spawn(durable, Inbox);
+    let begun = Instant::now();
+    let callers: Vec<_> = (0..50)
+        .map(|_| {
+            let writer = writer.clone();
+            tokio::spawn(async move {
+                let mut times = Vec::new();
+                for _ in 0..400 {
+                    let begun = Instant::now();
+                    writer.submit(uuid::Uuid::now_v7()).await.expect("accepted");
+                    times.push(begun.elapsed().as_secs_f64() * 1e3);
+                }
+                times
+            })
+        })
+        .collect();
+    let mut times = Vec::new();
+    for caller in callers {
+        times.extend(caller.await.expect("no panic"));
+    }
+    let rate = times.len() as f64 / begun.elapsed().as_secs_f64();
+    times.sort_by(f64::total_cmp);
+    println!(
+        "50 callers: {rate:.0} rows of 300 bytes accepted/s, p99 {:.2} ms",
+        times[times.len() * 99 / 100]
+    );
+}
+
+struct Inbox;
+
+#[async_trait]
+impl GroupWrite for Inbox {
+    type Row = uuid::Uuid;
+    type Outcome = ();
+
+    async fn write(&self, tx: &mut AnyConnection, rows: &[uuid::Uuid]) -> Result<Vec<()>, sqlx::Error> {
+        let body = hex::encode([7; 300]);
+        let set: Vec<_> = rows.iter().map(|id| serde_json::json!({ "id": id, "body": body })).collect();
+        sqlx::query(
+            "INSERT INTO example_inbox (id, body)
+             SELECT value->>'id', unhex(value->>'body') FROM json_each($1) WHERE true ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(serde_json::Value::from(set).to_string())
+        .execute(tx)
+        .await?;
+        Ok(rows.iter().map(|_| ()).collect())
+    }
+}
+
+fn median(times: &mut [f64]) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
 }
 
 fn floor(folder: &std::path::Path) -> Vec<f64> {

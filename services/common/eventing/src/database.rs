@@ -70,7 +70,8 @@ impl Database {
             (Promise::Lazy, false) => "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL",
         };
         let writers = pool(1, set_up).connect_with(options(&url)?).await?;
-        let readers = pool(readers, "PRAGMA query_only = on").connect_lazy_with(options(&url)?);
+        let readers = pool(readers, "PRAGMA query_only = on; PRAGMA cache_size = -1000")
+            .connect_lazy_with(options(&url)?);
         let file = Some(shared.unwrap_or_default());
         Ok(Self { readers, writers, file, postgres: false })
     }
@@ -89,7 +90,7 @@ impl Database {
             return Err(sqlx::Error::Configuration(hint.into()));
         }
         let separator = if url.contains('?') { '&' } else { '?' };
-        let mut url = format!("{url}{separator}options[search_path]={schema}");
+        let mut url = format!("{url}{separator}options[search_path]={schema}&options[jit]=off");
         if promise == Promise::Lazy {
             url.push_str("&options[synchronous_commit]=off");
         }

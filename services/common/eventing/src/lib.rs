@@ -1,6 +1,16 @@
 //! The log, its feed, checkpoints, projections and blobs.
 //!
-//! Start at [`log`]: it tells how one append goes from call to commit.
+//! * [`log`]: what happened, in commit order. Start here: it tells how one append goes from call to commit.
+//! * [`verify`](mod@verify): proves it whole.
+//! * [`feed`]: hands events to projections and reactions; [`views`]: the read tables that projections write.
+//! * [`durable`]: tables as durable as the log that hold no events (inbox, secrets), with group commit.
+//! * [`blobs`]: bytes by their digest. [`backup`], [`lock`]: the embedded data folder.
+//!
+//! # SQL for both databases
+//! Static text with `$1`, TEXT, BIGINT (times in microseconds), `ON CONFLICT` and `RETURNING`; no booleans. Sets come as
+//! one JSON argument: `… FROM json_each($1)` with `value->>'field'` (a text: cast numbers), bytes in them as hex through
+//! `unhex`. On PostgreSQL both functions are made beside the tables, and the column type `BLOB` becomes its `BYTEA`.
+//! An `INSERT … SELECT … ON CONFLICT` needs a `WHERE true`, or SQLite takes `ON` for a join's.
 
 pub mod backup;
 pub mod blobs;

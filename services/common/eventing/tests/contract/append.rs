@@ -234,3 +234,40 @@ pub(crate) async fn the_time_of_events_never_falls(given: &Fixture) {
         last = now;
     }
 }
+
+pub(crate) async fn cut_connections_lose_and_double_nothing(given: &Fixture) {
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let log = Arc::clone(&given.log);
+            tokio::spawn(async move {
+                for version in 0..60 {
+                    let item = item(&format!("run-{writer}"), Expected::Version(version), 1);
+                    let mut tries = 0;
+                    while let Err(error) = log.append(item.clone()).await {
+                        assert!(error.is_transient() && tries < 50, "{error}");
+                        tries += 1;
+                    }
+                }
+            })
+        })
+        .collect();
+    let url = given.url().unwrap();
+    let mut cutter = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
+        sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = 'shipway'")
+            .execute(&mut cutter)
+            .await
+            .unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let report = loop {
+        // The readers' connections were cut too.
+        if let Ok(report) = verify(&*given.log).await {
+            break report;
+        }
+    };
+    assert_eq!((report.events, report.streams, report.bad), (480, 8, None));
+}

@@ -11,6 +11,25 @@ mod postgres;
 mod read;
 mod tamper;
 
+/// PostgreSQL only: every connection is cut while appends go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_connections_are_made_again_and_nothing_is_applied_twice() {
+    let fixture = fixture::Fixture::postgres().await;
+    append::cut_connections_lose_and_double_nothing(&fixture).await;
+    fixture.end().await;
+}
+
+/// PostgreSQL only: a server that acknowledges what is not on disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_sync_is_refused() {
+    let fixture = fixture::Fixture::postgres().await;
+    let options = shipway_eventing::PostgresOptions::default();
+    let refused = shipway_eventing::PostgresLog::connect(&fixture.url().unwrap(), options).await;
+    let message = refused.err().unwrap().to_string();
+    assert!(message.contains("fsync = off"), "{message}");
+    fixture.end().await;
+}
+
 /// A module per database with one test per function.
 macro_rules! contract {
     ($($module:ident::$name:ident,)*) => {

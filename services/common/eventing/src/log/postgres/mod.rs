@@ -144,7 +144,8 @@ fn parse(url: &str, schema: &str) -> Result<PgConnectOptions, OpenError> {
     }
     Ok(PgConnectOptions::from_str(url)
         .map_err(invalid)?
-        .options([("search_path", schema)])
+        // Compiling a plan costs a hundred times what running it does here.
+        .options([("search_path", schema), ("jit", "off")])
         .application_name("shipway")
         .disable_statement_logging())
 }
@@ -225,6 +226,16 @@ fn announce(tail: &watch::Sender<Position>, position: Position) {
 
 fn read_failed(attempting: &'static str) -> impl FnOnce(sqlx::Error) -> ReadError {
     move |source| ReadError::Unavailable { attempting, source }
+}
+
+impl Drop for PostgresLog {
+    fn drop(&mut self) {
+        if let Ok(task) = self.look.get_mut()
+            && let Some(task) = task.take()
+        {
+            task.abort();
+        }
+    }
 }
 
 fn to_stored(rows: Vec<sqlx::postgres::PgRow>) -> Result<Vec<Stored>, sqlx::Error> {

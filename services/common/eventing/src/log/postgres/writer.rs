@@ -62,7 +62,7 @@ impl Writer for PostgresWriter {
         let rows = match self.call(&batch).await {
             // The connection is gone, and nobody knows whether the batch was committed: the command ids make it
             // harmless to hand it over again.
-            Err(error) if error.as_database_error().is_none() => self.call(&batch).await?,
+            Err(error) if is_lost(&error) => self.call(&batch).await?,
             answer => answer?,
         };
         let outcomes: Vec<_> =
@@ -91,12 +91,18 @@ impl PostgresWriter {
             None => PgConnection::connect_with(&self.options).await?,
         };
         let rows = sqlx::query(sql::APPEND).bind(batch).fetch_all(&mut connection).await;
-        // After an error of the database itself (a lock timeout) the connection is good; else it is dropped.
-        if rows.as_ref().err().is_none_or(|error| error.as_database_error().is_some()) {
+        if !rows.as_ref().err().is_some_and(is_lost) {
             self.connection = Some(connection);
         }
         rows
     }
+}
+
+/// Whether the connection is gone with this error. After one like a lock timeout it is good.
+fn is_lost(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().map(sqlx::error::DatabaseError::code);
+    // Class 08: connection exceptions; 57P: the server ends the connection.
+    code.is_none_or(|code| code.is_some_and(|code| code.starts_with("08") || code.starts_with("57P")))
 }
 
 fn batch(items: &[Prepared]) -> Batch<'_> {

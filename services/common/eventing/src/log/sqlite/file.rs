@@ -64,7 +64,7 @@ impl SqliteFile {
     }
 
     pub(crate) fn reading(&self) -> SqliteConnectOptions {
-        self.options().read_only(true).row_buffer_size(512)
+        self.options().read_only(true).row_buffer_size(512).pragma("cache_size", "-1000")
     }
 
     pub(crate) fn place(&self) -> String {

@@ -97,6 +97,7 @@ impl SqliteLog {
             tail: announce,
             head,
             last_stream,
+            doubtful: false,
             streams: HashMap::new(),
         });
         Ok(Self {
@@ -278,6 +279,16 @@ impl Log for SqliteLog {
             drop(task.await);
         }
         self.readers.close().await;
+    }
+}
+
+impl Drop for SqliteLog {
+    fn drop(&mut self) {
+        if let Ok(task) = self.checkpointer.get_mut()
+            && let Some(task) = task.take()
+        {
+            task.abort();
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) struct SqliteWriter {
     pub tail: watch::Sender<Position>,
     pub head: Head,
     pub last_stream: i64,
+    /// Whether the last transaction failed, so that what is known here may be wrong.
+    pub doubtful: bool,
     pub streams: HashMap<StreamName, Known>,
 }
 
@@ -57,7 +59,11 @@ struct Decided<'a> {
 #[async_trait]
 impl Writer for SqliteWriter {
     async fn commit(&mut self, items: &[Prepared]) -> Result<Vec<Outcome>, sqlx::Error> {
-        let _turn = self.file.gate.enter().await;
+        let gate = self.file.gate.clone();
+        let _turn = gate.enter().await;
+        if self.doubtful {
+            self.forget().await?;
+        }
         let writes = || items.iter().flat_map(|item| &item.writes);
         let mut answers = match writes().any(|write| self.must_look_up(write)) {
             true => Some(self.look_up(items).await?),
@@ -77,6 +83,7 @@ impl Writer for SqliteWriter {
             match self.insert(&decided, head).await {
                 Ok(()) => return Ok(self.committed(decided, head)),
                 Err(error) => {
+                    self.doubtful = true;
                     self.forget().await?;
                     let unknown = error.as_database_error().is_some_and(|error| error.is_unique_violation());
                     if answers.is_some() || !unknown {
@@ -246,6 +253,7 @@ impl SqliteWriter {
         self.streams.clear();
         self.last_stream = sqlx::query_scalar(schema::LAST_STREAM).fetch_one(&mut self.connection).await?;
         self.head = read_head(&mut self.connection).await?;
+        self.doubtful = false;
         Ok(())
     }
 }
