@@ -128,7 +128,9 @@ pub(super) fn words(command: &Command, folder: &Path) -> Result<Vec<String>, Fai
     let plain = line.chars().all(|c| c.is_ascii_alphanumeric() || " ./_-:=,@+".contains(c));
     let first = line.split_whitespace().next().unwrap_or_default();
     if plain && !first.contains('=') {
-        return Ok(line.split_whitespace().map(str::to_owned).collect());
+        // Without a shell there is nothing that `exec` would replace.
+        let words = line.split_whitespace().skip(usize::from(first == "exec"));
+        return Ok(words.map(str::to_owned).collect());
     }
     Ok(["/bin/sh", "-c", line].map(str::to_owned).into())
 }
