@@ -51,14 +51,19 @@ async fn home(State(deps): State<Arc<Deps>>) -> Response {
     let mut runs = RunsClient::new(deps.runs.clone());
     let state = runs.get_state(GetStateRequest::default()).await;
     let list = runs
-        .list_runs(ListRunsRequest { page: Some(Page { limit: 20, ..Page::default() }), ..ListRunsRequest::default() })
+        .list_runs(ListRunsRequest {
+            page: Some(Page { limit: 20, ..Page::default() }),
+            ..ListRunsRequest::default()
+        })
         .await;
     match (state, list) {
         (Ok(state), Ok(list)) => {
-            Html(page::render(deps.version, &state.into_inner().deployed, &list.into_inner().runs)).into_response()
+            Html(page::render(deps.version, &state.into_inner().deployed, &list.into_inner().runs))
+                .into_response()
         }
         (Err(status), _) | (_, Err(status)) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("Shipway is starting: {}\n", status.message())).into_response()
+            (StatusCode::SERVICE_UNAVAILABLE, format!("Shipway is starting: {}\n", status.message()))
+                .into_response()
         }
     }
 }

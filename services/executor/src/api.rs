@@ -30,7 +30,10 @@ pub struct ExecutorsApi {
 impl Executors for ExecutorsApi {
     type NodeLogStream = Pin<Box<dyn Stream<Item = Result<LogChunk, Status>> + Send>>;
 
-    async fn node_log(&self, request: Request<NodeLogRequest>) -> Result<Response<Self::NodeLogStream>, Status> {
+    async fn node_log(
+        &self,
+        request: Request<NodeLogRequest>,
+    ) -> Result<Response<Self::NodeLogStream>, Status> {
         let request = request.into_inner();
         let run: RunId = id("run", &request.run)?;
         let (executor, follow) = (self.executor.clone(), request.follow);
@@ -66,7 +69,8 @@ async fn next_chunk(
     loop {
         // Asked before the log is read: what is written until the work ends is not missed.
         let goes_on = follow && executor.works_on(run, node);
-        let chunk = executor.logs().read(run, node, offset, CHUNK).map_err(|error| Error::internal(&error))?;
+        let chunk =
+            executor.logs().read(run, node, offset, CHUNK).map_err(|error| Error::internal(&error))?;
         if !chunk.bytes.is_empty() {
             return Ok(Some((LogChunk { offset, data: chunk.bytes.to_vec() }, chunk.next)));
         }
@@ -91,7 +95,11 @@ fn shown(status: runtime::TargetStatus) -> TargetStatus {
         "unhealthy"
     };
     let address = |port: &shipway_nodes::workload::Port| {
-        if port.http { format!("http://127.0.0.1:{}", port.public) } else { format!("127.0.0.1:{}", port.public) }
+        if port.http {
+            format!("http://127.0.0.1:{}", port.public)
+        } else {
+            format!("127.0.0.1:{}", port.public)
+        }
     };
     TargetStatus {
         resource: status.target.id.to_string(),

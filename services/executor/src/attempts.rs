@@ -227,7 +227,10 @@ impl Inner {
         }
         let stop = CancellationToken::new();
         let light = matches!(assignment.work, Workload::Noop(_) | Workload::Message(_));
-        state.held.insert(assignment.fence, Held { stop: stop.clone(), light, place: (assignment.run, assignment.node) });
+        state.held.insert(
+            assignment.fence,
+            Held { stop: stop.clone(), light, place: (assignment.run, assignment.node) },
+        );
         Some((assignment, stop))
     }
 

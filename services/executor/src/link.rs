@@ -101,7 +101,8 @@ impl Reports for Link {
             run: run.to_string(),
             node,
             fence: fence.raw(),
-            outcome_json: serde_json::to_string(&outcome).map_err(|error| ReportError::Refused(error.to_string()))?,
+            outcome_json: serde_json::to_string(&outcome)
+                .map_err(|error| ReportError::Refused(error.to_string()))?,
             executor: self.executor.to_string(),
             registration: self.registration.to_string(),
         };
@@ -143,7 +144,9 @@ impl Secrets for Link {
         let values = reply.into_inner().values.into_iter();
         values
             .map(|(name, value)| {
-                let secret = name.parse().map_err(|_| SecretsError::Refused(format!("`{name}` is no secret's name")))?;
+                let secret = name
+                    .parse()
+                    .map_err(|_| SecretsError::Refused(format!("`{name}` is no secret's name")))?;
                 Ok((secret, Zeroizing::new(value)))
             })
             .collect()

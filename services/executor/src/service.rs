@@ -76,7 +76,8 @@ impl Service {
         let id = own_id(&deps.config.data)?;
         let registration = RegistrationId::new(Uuid::now_v7());
         let link = Link::new(id, registration, deps.work, deps.home);
-        let executor = Arc::new(Executor::open(deps.config, Arc::new(link.clone()), Arc::new(link.clone())).await?);
+        let executor =
+            Arc::new(Executor::open(deps.config, Arc::new(link.clone()), Arc::new(link.clone())).await?);
         let room = Room { light: LIGHT_SLOTS, heavy: deps.heavy_slots.max(1) };
         let (beating, stopping) = (executor.clone(), deps.lifecycle.stopping());
         deps.lifecycle.spawn("executor beats", async move {
@@ -158,11 +159,16 @@ async fn beat(executor: &Arc<Executor>, link: &Link, room: Room, stopping: &Canc
         match link.beat(&executor.held()).await {
             Ok(beat) if beat.known => {
                 if !swept {
-                    let current: BTreeSet<String> = beat.hold.iter().map(|work| work.effect_key.clone()).collect();
+                    let current: BTreeSet<String> =
+                        beat.hold.iter().map(|work| work.effect_key.clone()).collect();
                     match executor.sweep(&current).await {
                         Ok(0) => {}
-                        Ok(ended) => tracing::info!(ended, "commands of attempts that are not current were ended"),
-                        Err(error) => tracing::error!(%error, "what is left of earlier attempts could not be listed"),
+                        Ok(ended) => {
+                            tracing::info!(ended, "commands of attempts that are not current were ended")
+                        }
+                        Err(error) => {
+                            tracing::error!(%error, "what is left of earlier attempts could not be listed")
+                        }
                     }
                     swept = true;
                 }
@@ -190,7 +196,9 @@ pub(crate) async fn stop_keepers(executor: &Executor) -> Vec<String> {
 /// The services and addons that run, by their id in documents.
 async fn names(executor: &Executor) -> Vec<String> {
     match executor.statuses().await {
-        Ok(statuses) => statuses.into_iter().filter(|status| status.kept).map(|status| status.target.slug).collect(),
+        Ok(statuses) => {
+            statuses.into_iter().filter(|status| status.kept).map(|status| status.target.slug).collect()
+        }
         Err(error) => {
             tracing::error!(%error, "the keepers of this host could not be listed");
             Vec::new()

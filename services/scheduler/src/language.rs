@@ -20,12 +20,15 @@ impl Language for Documents {
     fn step(&self, state: &RunState, node: u32) -> Result<Step, NodeError> {
         let (plan, planned) = state.plan().zip(state.plan_node(node)).ok_or_else(|| gone(node))?;
         let scope = Outputs { state, plan };
-        let spec = resolve(&planned.spec, &scope, &format!("{}/spec", planned.pointer)).map_err(unresolved)?;
+        let spec =
+            resolve(&planned.spec, &scope, &format!("{}/spec", planned.pointer)).map_err(unresolved)?;
         let kind = find(&planned.kind).ok_or_else(|| gone(node))?;
         let started = state.started().ok_or_else(|| gone(node))?;
         let mut builds = Cow::Borrowed(&plan.builds);
         if !state.builds().is_empty() {
-            builds.to_mut().extend(state.builds().iter().map(|(id, artifact)| (id.clone(), artifact.clone())));
+            builds
+                .to_mut()
+                .extend(state.builds().iter().map(|(id, artifact)| (id.clone(), artifact.clone())));
         }
         let mut backups = Cow::Borrowed(&plan.backups);
         if !state.backups().is_empty() {
@@ -64,7 +67,9 @@ impl Language for Documents {
         if secret::is_secret(&value) {
             return Err(NodeError {
                 code: "secret_steers".to_owned(),
-                message: format!("{pointer}: what is skipped may not depend on a secret; use a plain argument"),
+                message: format!(
+                    "{pointer}: what is skipped may not depend on a secret; use a plain argument"
+                ),
                 transient: false,
             });
         }
@@ -97,7 +102,9 @@ impl Scope for Outputs<'_> {
     }
 
     fn trigger(&self, reference: &str) -> Lookup<'_> {
-        Lookup::from_option(self.plan.triggers.get(reference), || self.plan.triggers.keys().cloned().collect())
+        Lookup::from_option(self.plan.triggers.get(reference), || {
+            self.plan.triggers.keys().cloned().collect()
+        })
     }
 }
 

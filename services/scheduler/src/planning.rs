@@ -34,8 +34,8 @@ pub(crate) struct World {
 
 /// The answer of the projects' home for a document that belongs to no project: diagnostic nodes only.
 pub(crate) fn diagnostic(text: &str) -> Result<FlowForRunReply, Error> {
-    let document: Value =
-        serde_json::from_str(text).map_err(|error| Error::bad_request(format!("field `document_json`: {error}")))?;
+    let document: Value = serde_json::from_str(text)
+        .map_err(|error| Error::bad_request(format!("field `document_json`: {error}")))?;
     if let Some(kind) = foreign_kind(document.get("spec").unwrap_or(&Value::Null)) {
         return Err(Error::bad_request(format!(
             "field `document_json`: a document without a pipeline may hold `Workflow` and `Noop`, not `{kind}`; \
@@ -64,7 +64,8 @@ fn foreign_kind(node: &Value) -> Option<&str> {
 /// Pins a run: its arguments, its triggers' values, its nodes with everything resolved that can be, the
 /// resources that they may name and what those have now.
 pub(crate) fn plan(asked: &Asked, reply: &FlowForRunReply, world: World) -> Result<Started, Vec<Problem>> {
-    let document: Value = serde_json::from_str(&reply.document_json).map_err(|error| broken(&error.to_string()))?;
+    let document: Value =
+        serde_json::from_str(&reply.document_json).map_err(|error| broken(&error.to_string()))?;
     let overrides: Map<String, Value> = match reply.overrides_json.as_str() {
         "" => Map::new(),
         text => serde_json::from_str(text).map_err(|error| broken(&error.to_string()))?,
@@ -156,9 +157,10 @@ fn nodes(flow: &Flow, scope: &Start<'_>) -> Result<Vec<PlanNode>, Vec<Problem>> 
     let mut nodes = Vec::with_capacity(placed.len());
     for Placed { node, parent } in &placed {
         let spec = resolved(&node.spec, scope, &format!("{}/spec", node.pointer), &mut problems);
-        let skip = node.skip.as_ref().map(|skip| {
-            resolved(skip, scope, &format!("{}/skipNodeExecution", node.pointer), &mut problems)
-        });
+        let skip = node
+            .skip
+            .as_ref()
+            .map(|skip| resolved(skip, scope, &format!("{}/skipNodeExecution", node.pointer), &mut problems));
         let timeout = node.timeout.as_ref().map(|timeout| {
             resolved(timeout, scope, &format!("{}/timeoutDuration", node.pointer), &mut problems)
         });
@@ -215,7 +217,9 @@ fn pin(
 ) -> Plan {
     let text: String = nodes.iter().map(|node| node.spec.to_string()).collect::<Vec<_>>().join("\n");
     // An id that comes from another node's outputs is not known yet: then every resource may be meant.
-    let open = nodes.iter().any(|node| node.kind != "Workflow" && node.kind != "Noop" && node.spec.to_string().contains("${"));
+    let open = nodes
+        .iter()
+        .any(|node| node.kind != "Workflow" && node.kind != "Noop" && node.spec.to_string().contains("${"));
     let named = |id: &str| open || text.contains(&format!("\"{id}\""));
     let latest = text.contains("\"latest\"");
     let resources: BTreeMap<_, _> = resources.into_iter().filter(|(slug, _)| named(slug)).collect();
@@ -225,7 +229,11 @@ fn pin(
     Plan {
         deployed: world.deployed.into_iter().filter(|(slug, _)| resources.contains_key(slug)).collect(),
         builds,
-        backups: world.backups.into_iter().filter(|(id, pin)| named(id) || resources.contains_key(&pin.addon)).collect(),
+        backups: world
+            .backups
+            .into_iter()
+            .filter(|(id, pin)| named(id) || resources.contains_key(&pin.addon))
+            .collect(),
         nodes,
         args,
         triggers,
@@ -253,7 +261,10 @@ fn resources(reply: &FlowForRunReply) -> Result<BTreeMap<String, PinnedResource>
 }
 
 /// What the flow's nodes may name, as the projects' home says it.
-fn stage<'a>(reply: &'a FlowForRunReply, resources: &'a BTreeMap<String, PinnedResource>) -> StageContext<'a> {
+fn stage<'a>(
+    reply: &'a FlowForRunReply,
+    resources: &'a BTreeMap<String, PinnedResource>,
+) -> StageContext<'a> {
     let filled = |text: &'a str| (!text.is_empty()).then_some(Cow::Borrowed(text));
     let known = reply.resources.iter().filter_map(|resource| {
         let kind = resources.get(&resource.slug)?.kind;

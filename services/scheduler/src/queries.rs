@@ -24,7 +24,6 @@ pub(crate) struct Placed {
     pub(crate) artifact: Artifact,
 }
 
-
 /// How long a question waits for the read tables to hold what is in the log.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -35,14 +34,16 @@ const LIST: &str = "SELECT run, project, flow, path, name, description, flow_ver
     position, triggers FROM runs_1
     WHERE position < $1 AND ($2 = '' OR path = $2) AND ($3 = '' OR status = $3) AND ($4 = '' OR project = $4)
     ORDER BY position DESC LIMIT $5";
-const DEPLOYED: &str = "SELECT d.project, d.slug, d.run, d.at, d.digest, d.build, d.service, d.commit_sha, d.branch
+const DEPLOYED: &str =
+    "SELECT d.project, d.slug, d.run, d.at, d.digest, d.build, d.service, d.commit_sha, d.branch
     FROM deployed_1 d
     WHERE ($1 = '' OR d.project = $1) AND d.at <= $2
       AND d.position = (SELECT max(e.position) FROM deployed_1 e WHERE e.resource = d.resource AND e.at <= $2)
     ORDER BY d.project, d.slug";
 const BUILDS: &str = "SELECT build, service, digest, commit_sha, branch FROM builds_1
     WHERE project = $1 ORDER BY position DESC LIMIT 200";
-const BACKUPS: &str = "SELECT backup, addon, digest FROM backups_1 WHERE project = $1 ORDER BY position DESC LIMIT 200";
+const BACKUPS: &str =
+    "SELECT backup, addon, digest FROM backups_1 WHERE project = $1 ORDER BY position DESC LIMIT 200";
 
 impl Shared {
     /// Runs that are not over, oldest first.
@@ -74,7 +75,9 @@ impl Shared {
         match found.as_slice() {
             [run] => run.parse().map_err(|_| Error::not_found(format!("there is no run `{text}`"))),
             [] => Err(Error::not_found(format!("there is no run `{text}`; `shipway runs` lists them"))),
-            _ => Err(Error::bad_request(format!("more than one run begins with `{text}`; give more of its id"))),
+            _ => Err(Error::bad_request(format!(
+                "more than one run begins with `{text}`; give more of its id"
+            ))),
         }
     }
 
@@ -88,7 +91,9 @@ impl Shared {
         };
         let before: i64 = match page.after.as_str() {
             "" => i64::MAX,
-            after => after.parse().map_err(|_| Error::bad_request("field `page.after`: not the `next` of an answer"))?,
+            after => after
+                .parse()
+                .map_err(|_| Error::bad_request("field `page.after`: not the `next` of an answer"))?,
         };
         let rows = sqlx::query(LIST)
             .bind(before)
@@ -115,20 +120,29 @@ impl Shared {
 
     /// What every resource had at a time.
     pub(crate) async fn placed(&self, project: &str, at: Timestamp) -> Result<Vec<Placed>, Error> {
-        let rows =
-            sqlx::query(DEPLOYED).bind(project).bind(at.micros()).fetch_all(self.tables()).await.map_err(away)?;
+        let rows = sqlx::query(DEPLOYED)
+            .bind(project)
+            .bind(at.micros())
+            .fetch_all(self.tables())
+            .await
+            .map_err(away)?;
         rows.iter().map(placed).collect::<Result<_, _>>().map_err(away)
     }
 
     /// A project's newest builds, by id.
     pub(crate) async fn builds(&self, project: ProjectId) -> Result<BTreeMap<String, Artifact>, Error> {
-        let rows = sqlx::query(BUILDS).bind(project.to_string()).fetch_all(self.tables()).await.map_err(away)?;
-        rows.iter().map(|row| Ok((row.try_get("build")?, artifact(row)?))).collect::<Result<_, _>>().map_err(away)
+        let rows =
+            sqlx::query(BUILDS).bind(project.to_string()).fetch_all(self.tables()).await.map_err(away)?;
+        rows.iter()
+            .map(|row| Ok((row.try_get("build")?, artifact(row)?)))
+            .collect::<Result<_, _>>()
+            .map_err(away)
     }
 
     /// A project's newest backups, by id.
     pub(crate) async fn backups(&self, project: ProjectId) -> Result<BTreeMap<String, BackupPin>, Error> {
-        let rows = sqlx::query(BACKUPS).bind(project.to_string()).fetch_all(self.tables()).await.map_err(away)?;
+        let rows =
+            sqlx::query(BACKUPS).bind(project.to_string()).fetch_all(self.tables()).await.map_err(away)?;
         rows.iter()
             .map(|row| {
                 let pin = BackupPin { addon: row.try_get("addon")?, digest: row.try_get("digest")? };
@@ -158,7 +172,9 @@ fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
         path: row.try_get("path")?,
         project: row.try_get("project")?,
         flow: row.try_get("flow")?,
-        flow_version: row.try_get::<i64, _>("flow_version").map(|version| u32::try_from(version).unwrap_or(0))?,
+        flow_version: row
+            .try_get::<i64, _>("flow_version")
+            .map(|version| u32::try_from(version).unwrap_or(0))?,
         name: row.try_get("name")?,
         description: row.try_get("description")?,
         status: row.try_get("status")?,

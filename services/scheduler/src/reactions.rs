@@ -90,7 +90,9 @@ impl Reaction for Resources {
         if event.kind != "project.resource_applied" {
             return Ok(());
         }
-        let project::Event::ResourceApplied(applied) = project::Event::from_raw(event)?.event else { return Ok(()) };
+        let project::Event::ResourceApplied(applied) = project::Event::from_raw(event)?.event else {
+            return Ok(());
+        };
         if applied.kind != ResourceKind::Addon {
             return Ok(());
         }
@@ -119,11 +121,19 @@ fn derived(event: &RawEvent) -> RunId {
 }
 
 /// What can be mended by waiting is tried again; a refusal is said and left, because asking again would not help.
-fn settle(started: Result<shipway_contracts::v1::StartRunReply, Error>, path: &str) -> Result<(), HandleError> {
+fn settle(
+    started: Result<shipway_contracts::v1::StartRunReply, Error>,
+    path: &str,
+) -> Result<(), HandleError> {
     match started {
         Ok(reply) => {
             for problem in &reply.problems {
-                tracing::error!(path, pointer = problem.pointer, problem = problem.message, "a run was not started");
+                tracing::error!(
+                    path,
+                    pointer = problem.pointer,
+                    problem = problem.message,
+                    "a run was not started"
+                );
             }
             Ok(())
         }

@@ -55,7 +55,13 @@ impl Registry {
     }
 
     /// An executor has started, with all its room free. Tells whether this start was not known.
-    pub(crate) fn register(&self, executor: ExecutorId, registration: RegistrationId, light: u32, heavy: u32) -> bool {
+    pub(crate) fn register(
+        &self,
+        executor: ExecutorId,
+        registration: RegistrationId,
+        light: u32,
+        heavy: u32,
+    ) -> bool {
         let mut seats = self.lock();
         let seat = seats.executors.entry(executor).or_insert_with(Seat::absent);
         if seat.registration == registration {
@@ -72,7 +78,11 @@ impl Registry {
 
     /// Lets a decision take and give back slots. Afterwards `waits` says whether the run still waits for room;
     /// the answer names runs that may have got some.
-    pub(crate) fn decide<R>(&self, run: RunId, decide: impl FnOnce(&mut Slots) -> (R, bool)) -> (R, Vec<RunId>) {
+    pub(crate) fn decide<R>(
+        &self,
+        run: RunId,
+        decide: impl FnOnce(&mut Slots) -> (R, bool),
+    ) -> (R, Vec<RunId>) {
         let mut seats = self.lock();
         let mut slots = Slots::new(seats.executors.iter().map(|(executor, seat)| Free {
             executor: *executor,

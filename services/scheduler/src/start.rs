@@ -3,7 +3,9 @@
 use serde_json::{Map, Value};
 use shipway_contracts::{
     Code, Error,
-    v1::{FlowForRunReply, FlowForRunRequest, Problem, StartRunReply, project_home_client::ProjectHomeClient},
+    v1::{
+        FlowForRunReply, FlowForRunRequest, Problem, StartRunReply, project_home_client::ProjectHomeClient,
+    },
 };
 use shipway_events::{Meta, Position, ProjectId, RunId, run::Origin};
 
@@ -88,7 +90,12 @@ impl Shared {
         })
     }
 
-    async fn flow_for_run(&self, project: &str, flow: &str, at_least: Position) -> Result<FlowForRunReply, Error> {
+    async fn flow_for_run(
+        &self,
+        project: &str,
+        flow: &str,
+        at_least: Position,
+    ) -> Result<FlowForRunReply, Error> {
         let flow = if project.is_empty() || flow.matches('/').count() > 1 {
             flow.to_owned()
         } else {

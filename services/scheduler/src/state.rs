@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use shipway_contracts::{
     Error,
     v1::{
-        Artifact, Deployed, GetStateReply, ListProjectsRequest, ListResourcesRequest, Page, Resource, TargetStatus,
-        TargetStatusesRequest, executors_client::ExecutorsClient, projects_client::ProjectsClient,
+        Artifact, Deployed, GetStateReply, ListProjectsRequest, ListResourcesRequest, Page, Resource,
+        TargetStatus, TargetStatusesRequest, executors_client::ExecutorsClient,
+        projects_client::ProjectsClient,
     },
 };
 use shipway_events::Timestamp;
@@ -34,8 +35,13 @@ impl Shared {
 
     async fn statuses(&self) -> Result<HashMap<(String, String), TargetStatus>, Error> {
         let mut executors = ExecutorsClient::new(self.executors.clone());
-        let reply = executors.target_statuses(TargetStatusesRequest {}).await.map_err(from_status)?.into_inner();
-        Ok(reply.targets.into_iter().map(|target| ((target.project.clone(), target.slug.clone()), target)).collect())
+        let reply =
+            executors.target_statuses(TargetStatusesRequest {}).await.map_err(from_status)?.into_inner();
+        Ok(reply
+            .targets
+            .into_iter()
+            .map(|target| ((target.project.clone(), target.slug.clone()), target))
+            .collect())
     }
 
     async fn project_names(&self, wanted: &str) -> Result<Vec<(String, String)>, Error> {
@@ -44,7 +50,8 @@ impl Shared {
         let mut after = String::new();
         loop {
             let page = Some(Page { after, limit: 500 });
-            let reply = client.list_projects(ListProjectsRequest { page }).await.map_err(from_status)?.into_inner();
+            let reply =
+                client.list_projects(ListProjectsRequest { page }).await.map_err(from_status)?.into_inner();
             let fits = |slug: &str| wanted.is_empty() || wanted == slug;
             found.extend(reply.projects.into_iter().filter(|p| fits(&p.slug)).map(|p| (p.id, p.slug)));
             if reply.next.is_empty() {

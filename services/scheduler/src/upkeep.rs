@@ -19,7 +19,9 @@ use crate::service::Shared;
 const CHUNK: usize = 1 << 20;
 
 /// Reads the whole log and checks it.
-pub(crate) fn verify(shared: Arc<Shared>) -> impl Stream<Item = Result<VerifyProgress, Status>> + Send + 'static {
+pub(crate) fn verify(
+    shared: Arc<Shared>,
+) -> impl Stream<Item = Result<VerifyProgress, Status>> + Send + 'static {
     futures::stream::once(async move {
         let head = shared.log.head().await.map_err(|error| Error::internal(&error))?;
         let report = verify::verify(&*shared.log).await.map_err(|error| Error::internal(&error))?;

@@ -8,8 +8,8 @@ use std::{
 use shipway_contracts::{
     Channel,
     v1::{
-        AbortRunRequest, BeatRequest, CompleteRequest, ListRunsRequest, RegisterRequest, Run, StartRunRequest,
-        WatchRunRequest, runs_client::RunsClient, work_client::WorkClient,
+        AbortRunRequest, BeatRequest, CompleteRequest, ListRunsRequest, RegisterRequest, Run,
+        StartRunRequest, WatchRunRequest, runs_client::RunsClient, work_client::WorkClient,
     },
 };
 use shipway_eventing::{Feed, Log, SqliteLog, SqliteOptions, Views};
@@ -175,7 +175,8 @@ async fn work_of_an_earlier_start_is_asked_for_again() {
 async fn a_run_without_room_waits_and_can_be_stopped() {
     let world = world().await;
     let run = world.start("sequential", 1).await;
-    let request = AbortRunRequest { run: run.clone(), reason: "not today".to_owned(), ..AbortRunRequest::default() };
+    let request =
+        AbortRunRequest { run: run.clone(), reason: "not today".to_owned(), ..AbortRunRequest::default() };
     world.runs.clone().abort_run(request).await.unwrap();
     let run = ended(world.runs.clone(), &run).await;
     assert_eq!((run.status.as_str(), run.reason.as_str()), ("aborted", "not today"));

@@ -2,8 +2,7 @@
 //!
 //! A delivery's way: `http` (size, signature, rate) → `domain` (what it says, what each trigger makes of it; pure)
 //! → `inbox` (known or new; one commit for many; then 202) → `matcher` (one `Matched` event, which starts the runs).
-//! `reconcile` finds the pushes that nobody told of, `hooks` keeps hooks and triggers at hand, and `post_receive`
-//! is the other side: it makes a plain Git repository a sender.
+//! `reconcile` finds the pushes that nobody told of, `hooks` keeps hooks and triggers at hand.
 
 mod api;
 pub mod domain;
@@ -13,7 +12,7 @@ mod http;
 mod inbox;
 mod limits;
 mod matcher;
-pub mod post_receive;
+
 mod reconcile;
 mod sealer;
 mod service;

@@ -10,7 +10,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -80,6 +80,8 @@ pub struct Views {
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// Transactions of projections that this process committed.
+    commits: AtomicU64,
     /// Checkpoints of the read models that this process writes.
     written: Mutex<BTreeMap<String, watch::Sender<Position>>>,
     waiting: AtomicUsize,
@@ -276,6 +278,17 @@ impl Views {
             tx.commit().await
         };
         take_over.await.map_err(failed("dropping an old read model"))
+    }
+
+    /// How many transactions of projections this process has committed.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.shared.commits.load(Ordering::Relaxed)
+    }
+
+    /// Counts a projection's commit.
+    pub(crate) fn committed(&self) {
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Tells those who wait where a read model is.

@@ -78,7 +78,11 @@ impl Server {
     ///
     /// # Errors
     /// If the descriptors are broken or accepting fails.
-    pub async fn serve(mut self, listener: TcpListener, stopping: CancellationToken) -> Result<(), ServeError> {
+    pub async fn serve(
+        mut self,
+        listener: TcpListener,
+        stopping: CancellationToken,
+    ) -> Result<(), ServeError> {
         let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(shipway_contracts::DESCRIPTORS)

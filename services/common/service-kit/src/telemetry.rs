@@ -42,7 +42,9 @@ impl Telemetry {
     ) -> Result<Self, TelemetryError> {
         let provider = otlp.map(|endpoint| provider(service, endpoint)).transpose()?;
         let traces = provider.as_ref().map(|provider| {
-            tracing_opentelemetry::layer().with_tracer(provider.tracer(service)).with_filter(EnvFilter::new("info"))
+            tracing_opentelemetry::layer()
+                .with_tracer(provider.tracer(service))
+                .with_filter(EnvFilter::new("info"))
         });
         let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
         let lines = if json { lines.json().boxed() } else { lines.compact().boxed() };

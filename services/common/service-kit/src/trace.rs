@@ -10,7 +10,8 @@ pub fn current() -> Option<String> {
     let context = Span::current().context();
     let span = context.span();
     let span = span.span_context();
-    span.is_valid().then(|| format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8()))
+    span.is_valid()
+        .then(|| format!("00-{}-{}-{:02x}", span.trace_id(), span.span_id(), span.trace_flags().to_u8()))
 }
 
 /// Links the current span to the one that a `traceparent` names: what is handled later, possibly by
@@ -47,7 +48,9 @@ mod tests {
 
     #[test]
     fn what_is_no_traceparent_is_ignored() {
-        for text in ["", "00", "00-0-0-0", "00-00000000000000000000000000000000-0000000000000000-01", "x-y-z-ä"] {
+        for text in
+            ["", "00", "00-0-0-0", "00-00000000000000000000000000000000-0000000000000000-01", "x-y-z-ä"]
+        {
             assert!(parse(text).is_none(), "{text}");
         }
     }

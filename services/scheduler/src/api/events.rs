@@ -42,7 +42,10 @@ impl Events for EventsApi {
         let request = request.into_inner();
         let stream = match request.stream.as_str() {
             "" => None,
-            name => Some(StreamName::parse(name).map_err(|error| Error::bad_request(format!("field `stream`: {error}")))?),
+            name => Some(
+                StreamName::parse(name)
+                    .map_err(|error| Error::bad_request(format!("field `stream`: {error}")))?,
+            ),
         };
         let (sender, receiver) = mpsc::channel(64);
         let shared = self.shared.clone();
@@ -76,7 +79,7 @@ impl Events for EventsApi {
             hash: head.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
             generation: self.shared.log.generation(),
             commits: stats.commits,
-            transactions: stats.commits,
+            transactions: stats.commits + self.shared.views.commits(),
             events: stats.events,
         }))
     }

@@ -73,7 +73,10 @@ impl Runs for RunsApi {
         Ok(Response::new(self.shared.list_runs(request.into_inner()).await?))
     }
 
-    async fn watch_run(&self, request: Request<WatchRunRequest>) -> Result<Response<Self::WatchRunStream>, Status> {
+    async fn watch_run(
+        &self,
+        request: Request<WatchRunRequest>,
+    ) -> Result<Response<Self::WatchRunStream>, Status> {
         let run = self.shared.find_run(&request.into_inner().run).await?;
         let (sender, receiver) = mpsc::channel(4);
         let shared = self.shared.clone();

@@ -93,7 +93,11 @@ impl Shared {
                 continue;
             }
             let meta = Meta { actor: crate::run::book::system(), cause: Cause::Run(run), trace: None };
-            let command = Command::AttemptsLost { fences, reason: "its executor started again".to_owned(), never_started: false };
+            let command = Command::AttemptsLost {
+                fences,
+                reason: "its executor started again".to_owned(),
+                never_started: false,
+            };
             if let Err(error) = self.book.command(run, command, meta).await {
                 tracing::error!(%run, %error, "the work of an earlier start could not be asked for again");
             }

@@ -30,7 +30,8 @@ const SCHEMA: &[&str] = &[
 
 const PROJECT: &str = "INSERT INTO run_projects_1 (run, project) VALUES ($1, $2)";
 const PROJECT_OF: &str = "SELECT project FROM run_projects_1 WHERE run = $1";
-const RELEASED: &str = "INSERT INTO deployed_1 (resource, position, project, slug, at, run, digest, build, service,
+const RELEASED: &str =
+    "INSERT INTO deployed_1 (resource, position, project, slug, at, run, digest, build, service,
         commit_sha, branch)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
     ON CONFLICT (resource, position) DO NOTHING";
@@ -74,14 +75,19 @@ impl Projection for Deployed {
             let run = raw.stream.id().unwrap_or_default();
             let effects = match run::Event::from_raw(raw)?.event {
                 run::Event::Started(started) => {
-                    sqlx::query(PROJECT).bind(run).bind(started.project.to_string()).execute(&mut *tables).await?;
+                    sqlx::query(PROJECT)
+                        .bind(run)
+                        .bind(started.project.to_string())
+                        .execute(&mut *tables)
+                        .await?;
                     continue;
                 }
                 run::Event::NodeSucceeded(done) => done.effects,
                 run::Event::NodeEndedLater(done) => done.effects,
                 _ => continue,
             };
-            let project: Option<String> = sqlx::query_scalar(PROJECT_OF).bind(run).fetch_optional(&mut *tables).await?;
+            let project: Option<String> =
+                sqlx::query_scalar(PROJECT_OF).bind(run).fetch_optional(&mut *tables).await?;
             let Some(project) = project else { continue };
             for effect in effects {
                 record(tables, raw, run, &project, effect).await?;

@@ -21,7 +21,8 @@ const SCHEMA: &[&str] = &[
     "CREATE INDEX runs_1_open ON runs_1 (position) WHERE ended = 0 OR trailing > 0",
 ];
 
-const START: &str = "INSERT INTO runs_1 (run, project, flow, path, name, description, flow_version, origin, status,
+const START: &str =
+    "INSERT INTO runs_1 (run, project, flow, path, name, description, flow_version, origin, status,
         reason, created, ended, trailing, position, triggers)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', '', $9, 0, 0, $10, $11)";
 const TRAIL: &str = "UPDATE runs_1 SET trailing = trailing + $2 WHERE run = $1";
@@ -52,7 +53,10 @@ impl Projection for Runs {
     async fn apply(&self, tables: &mut AnyConnection, events: &[RawEvent]) -> Result<(), HandleError> {
         for raw in events {
             // Most events of a run leave its row as it is.
-            if !matches!(raw.kind.as_str(), "run.started" | "run.ended" | "run.node_started" | "run.node_ended_later") {
+            if !matches!(
+                raw.kind.as_str(),
+                "run.started" | "run.ended" | "run.node_started" | "run.node_ended_later"
+            ) {
                 continue;
             }
             let run = raw.stream.id().unwrap_or_default();

@@ -7,7 +7,8 @@ use shipway_contracts::{Error, v1};
 use shipway_engine::{Command, OpenAttempt, RunState, decide_and_evolve};
 use shipway_eventing::log::{AppendError, Expected, Item, Write};
 use shipway_events::{
-    CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, RunId, StreamEvent, StreamName, Version, lane, run,
+    CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, RunId, StreamEvent, StreamName, Version,
+    lane, run,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
@@ -91,7 +92,10 @@ impl Actor {
         }
     }
 
-    fn answer_looks(&self, messages: Vec<Message>) -> Vec<(Command, Meta, oneshot::Sender<Result<Reply, Error>>)> {
+    fn answer_looks(
+        &self,
+        messages: Vec<Message>,
+    ) -> Vec<(Command, Meta, oneshot::Sender<Result<Reply, Error>>)> {
         let mut commands = Vec::with_capacity(messages.len());
         for message in messages {
             match message {
@@ -166,7 +170,9 @@ impl Actor {
         let mut steps = Vec::new();
         for event in events {
             match event {
-                run::Event::Started(_) => steps.push(lane::Event::from(lane::Admitted { run: self.run }).encode()),
+                run::Event::Started(_) => {
+                    steps.push(lane::Event::from(lane::Admitted { run: self.run }).encode())
+                }
                 run::Event::Ended(_) => steps.push(lane::Event::from(lane::Left { run: self.run }).encode()),
                 _ => {}
             }
@@ -198,7 +204,9 @@ impl Actor {
                     let key = (request.executor, request.registration);
                     assigned.push((key, assignment(&self.state, self.run, request, fence)));
                 }
-                run::Event::NodeTimedOut(_) | run::Event::Aborting(_) | run::Event::NodeFailed(_) => stops = true,
+                run::Event::NodeTimedOut(_) | run::Event::Aborting(_) | run::Event::NodeFailed(_) => {
+                    stops = true
+                }
                 _ => {}
             }
         }
@@ -264,7 +272,12 @@ fn asker(state: &RunState, command: &Command) -> Option<(ExecutorId, Registratio
 }
 
 /// An attempt as its executor is told of it.
-pub(crate) fn assignment(state: &RunState, run: RunId, request: &run::AttemptRequested, fence: Fence) -> v1::Assignment {
+pub(crate) fn assignment(
+    state: &RunState,
+    run: RunId,
+    request: &run::AttemptRequested,
+    fence: Fence,
+) -> v1::Assignment {
     v1::Assignment {
         run: run.to_string(),
         node: request.node,
@@ -305,4 +318,3 @@ fn project(state: &RunState) -> String {
 pub(crate) fn effect_key(run: RunId, node: u32) -> String {
     format!("{run}/{node}")
 }
-

@@ -200,7 +200,8 @@ pub(crate) async fn load(log: &dyn Log, run: RunId) -> Result<(RunState, Version
     let mut state = RunState::new();
     let mut after = 0;
     loop {
-        let page = log.read_stream(&stream, after, PAGE).await.map_err(|source| LoadError::Read { run, source })?;
+        let page =
+            log.read_stream(&stream, after, PAGE).await.map_err(|source| LoadError::Read { run, source })?;
         for raw in &page {
             let recorded = run::Event::from_raw(raw).map_err(|source| LoadError::Decode { run, source })?;
             state.evolve(&recorded, log.generation());

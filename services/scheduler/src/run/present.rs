@@ -8,7 +8,8 @@ use shipway_events::{Position, Timestamp, plan::PlanNode};
 /// The whole run, with its nodes.
 pub(crate) fn run(state: &RunState, position: Position) -> v1::Run {
     let Some(started) = state.started() else { return v1::Run::default() };
-    let reason = state.ended().and_then(|ended| ended.reason.clone()).or_else(|| state.aborting().map(str::to_owned));
+    let reason =
+        state.ended().and_then(|ended| ended.reason.clone()).or_else(|| state.aborting().map(str::to_owned));
     let nodes = started.plan.nodes.iter().zip(0..).map(|(plan, index)| node(state, plan, index)).collect();
     v1::Run {
         id: started.run.to_string(),
@@ -64,7 +65,8 @@ fn node(state: &RunState, plan: &PlanNode, index: u32) -> v1::Node {
 
 /// What a node is about, in a few words: `shop-web-dev`, `shop-web-dev → shop-web-staging`.
 fn summary(plan: &PlanNode) -> String {
-    let at = |pointer: &str| plan.spec.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let at =
+        |pointer: &str| plan.spec.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     match plan.kind.as_str() {
         "Build" => at("/id"),
         "Release" => format!("{} → {}", at("/origin/id"), at("/target/id")),
@@ -73,7 +75,11 @@ fn summary(plan: &PlanNode) -> String {
         "Addon" => at("/name"),
         "Workflow" => at("/type"),
         "Message" => at("/kind"),
-        "Action" => ["/spec/data/command", "/spec/type"].map(at).into_iter().find(|text| !text.is_empty()).unwrap_or_default(),
+        "Action" => ["/spec/data/command", "/spec/type"]
+            .map(at)
+            .into_iter()
+            .find(|text| !text.is_empty())
+            .unwrap_or_default(),
         "Condition" => at("/kind"),
         _ => String::new(),
     }

@@ -39,7 +39,12 @@ pub(crate) async fn flood(url: &str, channel: &Channel, seconds: u64, report: &R
     for sender in senders {
         samples.extend(sender.await??);
     }
-    report.figure("W5.accepts_per_s", "mean", samples.len() as f64 / start.elapsed().as_secs_f64(), "accepts/s");
+    report.figure(
+        "W5.accepts_per_s",
+        "mean",
+        samples.len() as f64 / start.elapsed().as_secs_f64(),
+        "accepts/s",
+    );
     report.time("W5.p99", "p99", percentile(&mut samples, 0.99));
     Ok(())
 }
@@ -127,7 +132,9 @@ async fn read_answer(socket: &mut TcpStream, answer: &mut Vec<u8>) -> anyhow::Re
         let Some(head) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
         let length = String::from_utf8_lossy(&answer[..head])
             .lines()
-            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(|text| text.trim().to_owned()))
+            .find_map(|line| {
+                line.to_ascii_lowercase().strip_prefix("content-length:").map(|text| text.trim().to_owned())
+            })
             .and_then(|text| text.parse::<usize>().ok())
             .context("an answer without content-length")?;
         while answer.len() < head + 4 + length {

@@ -44,7 +44,8 @@ pub(crate) fn main(args: BenchArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn measure(args: BenchArgs) -> anyhow::Result<()> {
-    let wanted = |name: &str| args.only.is_empty() || args.only.iter().any(|only| only.eq_ignore_ascii_case(name));
+    let wanted =
+        |name: &str| args.only.is_empty() || args.only.iter().any(|only| only.eq_ignore_ascii_case(name));
     let report = Report::new("embedded");
     let folder = args.folder.clone().unwrap_or_else(std::env::temp_dir);
     let folder = folder.join(format!("shipway-bench-{}", std::process::id()));
@@ -53,14 +54,22 @@ async fn measure(args: BenchArgs) -> anyhow::Result<()> {
 
     let mut server = process::Server::start(&folder.join("data")).await?;
     report.time("W6.ready", "one", server.ready);
-    let channel = Endpoint::from_shared(server.url.clone())?.connect().await.context("connecting to the measured Shipway")?;
+    let channel = Endpoint::from_shared(server.url.clone())?
+        .connect()
+        .await
+        .context("connecting to the measured Shipway")?;
     report.figure("W6.rss_idle", "one", server.rss_mb()?, "MB");
 
     if wanted("W1") {
         let before = log(&channel).await?;
         let nodes = runs::sequential(&channel, args.repetitions, &report).await?;
         let after = log(&channel).await?;
-        report.figure("C1.commits_per_node", "mean", (after.commits - before.commits) as f64 / nodes as f64, "commits");
+        report.figure(
+            "C1.commits_per_node",
+            "mean",
+            (after.commits - before.commits) as f64 / nodes as f64,
+            "commits",
+        );
         report.figure("C4.js_messages_per_node", "mean", 0.0, "messages");
         report.figure("C4.hops_per_node", "mean", 0.0, "hops");
     }
@@ -69,8 +78,18 @@ async fn measure(args: BenchArgs) -> anyhow::Result<()> {
         let nodes = runs::many(&channel, args.runs, 100, &report).await?;
         let after = log(&channel).await?;
         let per_node = |total: f64| total / nodes as f64;
-        report.figure("W2.cpu_ms_per_node", "mean", per_node((server.cpu()? - cpu).as_secs_f64() * 1000.0), "ms");
-        report.figure("C2.tx_per_node", "mean", per_node((after.transactions - before.transactions) as f64), "transactions");
+        report.figure(
+            "W2.cpu_ms_per_node",
+            "mean",
+            per_node((server.cpu()? - cpu).as_secs_f64() * 1000.0),
+            "ms",
+        );
+        report.figure(
+            "C2.tx_per_node",
+            "mean",
+            per_node((after.transactions - before.transactions) as f64),
+            "transactions",
+        );
         report.figure("C3.wal_bytes_per_node", "mean", per_node((server.written()? - wal) as f64), "bytes");
         report.figure("W6.rss_after_w2", "one", server.rss_mb()?, "MB");
     }
@@ -90,5 +109,9 @@ async fn measure(args: BenchArgs) -> anyhow::Result<()> {
 }
 
 async fn log(channel: &tonic::transport::Channel) -> anyhow::Result<shipway_contracts::v1::GetLogReply> {
-    Ok(EventsClient::new(channel.clone()).get_log(GetLogRequest {}).await.context("reading the log's counters")?.into_inner())
+    Ok(EventsClient::new(channel.clone())
+        .get_log(GetLogRequest {})
+        .await
+        .context("reading the log's counters")?
+        .into_inner())
 }

@@ -60,7 +60,8 @@ impl Server {
     /// Resident memory in MB.
     pub(crate) fn rss_mb(&self) -> anyhow::Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc")?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc")?;
         let kilobytes: f64 = line.trim().trim_end_matches(" kB").trim().parse()?;
         Ok(kilobytes / 1024.0)
     }
@@ -82,7 +83,8 @@ impl Server {
 
     /// Stops it and what it started.
     pub(crate) async fn stop(&mut self) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw).context("no process id")?;
+        let pid =
+            i32::try_from(self.pid).ok().and_then(rustix::process::Pid::from_raw).context("no process id")?;
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
         self.child.wait().await?;
         Ok(())

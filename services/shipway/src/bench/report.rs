@@ -18,7 +18,10 @@ impl Report {
     /// A figure in its unit.
     pub(crate) fn figure(&self, metric: &str, stat: &str, value: f64, unit: &str) {
         let value = (value * 1000.0).round() / 1000.0;
-        println!("{}", json!({"metric": metric, "stat": stat, "value": value, "unit": unit, "mode": self.mode}));
+        println!(
+            "{}",
+            json!({"metric": metric, "stat": stat, "value": value, "unit": unit, "mode": self.mode})
+        );
     }
 
     /// A duration in milliseconds.

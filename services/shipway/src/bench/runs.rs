@@ -12,7 +12,11 @@ use uuid::Uuid;
 use super::report::{Report, percentile};
 
 /// W1: one run at a time of 10 nodes in sequence. Tells how many nodes there were.
-pub(crate) async fn sequential(channel: &Channel, repetitions: usize, report: &Report) -> anyhow::Result<usize> {
+pub(crate) async fn sequential(
+    channel: &Channel,
+    repetitions: usize,
+    report: &Report,
+) -> anyhow::Result<usize> {
     let document = flow("sequential", 10, &json!({}));
     for _ in 0..10 {
         run(channel, &document).await?;
@@ -28,7 +32,12 @@ pub(crate) async fn sequential(channel: &Channel, repetitions: usize, report: &R
 }
 
 /// W2: many runs of 10 nodes, so many at once. Tells how many nodes there were.
-pub(crate) async fn many(channel: &Channel, runs: usize, at_once: usize, report: &Report) -> anyhow::Result<usize> {
+pub(crate) async fn many(
+    channel: &Channel,
+    runs: usize,
+    at_once: usize,
+    report: &Report,
+) -> anyhow::Result<usize> {
     let document = flow("sequential", 10, &json!({}));
     let start = Instant::now();
     let mut ended = stream::iter(0..runs).map(|_| run(channel, &document)).buffer_unordered(at_once);
@@ -40,7 +49,12 @@ pub(crate) async fn many(channel: &Channel, runs: usize, at_once: usize, report:
 }
 
 /// W3: one run of so many nodes side by side.
-pub(crate) async fn fan_out(channel: &Channel, nodes: usize, metric: &str, report: &Report) -> anyhow::Result<()> {
+pub(crate) async fn fan_out(
+    channel: &Channel,
+    nodes: usize,
+    metric: &str,
+    report: &Report,
+) -> anyhow::Result<()> {
     let document = flow("parallel", nodes, &json!({}));
     let mut samples = Vec::new();
     for _ in 0..7 {
@@ -61,7 +75,12 @@ pub(crate) async fn computing(channel: &Channel, report: &Report) -> anyhow::Res
     let bare = start.elapsed();
     let long = run(channel, &flow("sequential", 10, &json!({"fib": 33}))).await?;
     report.time("W4.long", "one", long);
-    report.figure("W4.long_overhead", "share", long.saturating_sub(bare).as_secs_f64() / bare.as_secs_f64(), "");
+    report.figure(
+        "W4.long_overhead",
+        "share",
+        long.saturating_sub(bare).as_secs_f64() / bare.as_secs_f64(),
+        "",
+    );
     Ok(())
 }
 
@@ -70,8 +89,10 @@ fn fib(n: u32) -> u64 {
 }
 
 fn flow(kind: &str, nodes: usize, spec: &Value) -> String {
-    let steps: Vec<Value> = (0..nodes).map(|n| json!({"kind": "Noop", "ref": format!("n{n}"), "spec": spec})).collect();
-    json!({"apiVersion": "v1.2", "spec": {"kind": "Workflow", "spec": {"type": kind, "steps": steps}}}).to_string()
+    let steps: Vec<Value> =
+        (0..nodes).map(|n| json!({"kind": "Noop", "ref": format!("n{n}"), "spec": spec})).collect();
+    json!({"apiVersion": "v1.2", "spec": {"kind": "Workflow", "spec": {"type": kind, "steps": steps}}})
+        .to_string()
 }
 
 async fn run(channel: &Channel, document: &str) -> anyhow::Result<Duration> {

@@ -35,7 +35,8 @@ impl Folder {
             .mode(0o711)
             .create(root)
             .with_context(|| format!("making the data folder {}", root.display()))?;
-        let root = root.canonicalize().with_context(|| format!("opening the data folder {}", root.display()))?;
+        let root =
+            root.canonicalize().with_context(|| format!("opening the data folder {}", root.display()))?;
         let folder = Self { root };
         for private in [folder.keys(), folder.blobs()] {
             fs::DirBuilder::new()
@@ -44,7 +45,8 @@ impl Folder {
                 .create(&private)
                 .with_context(|| format!("making {}", private.display()))?;
         }
-        fs::set_permissions(folder.keys(), fs::Permissions::from_mode(0o700)).context("closing the folder of keys")?;
+        fs::set_permissions(folder.keys(), fs::Permissions::from_mode(0o700))
+            .context("closing the folder of keys")?;
         Ok(folder)
     }
 
@@ -71,7 +73,8 @@ impl Folder {
     /// Says where this Shipway answers.
     pub(crate) fn announce(&self, note: &Note) -> anyhow::Result<()> {
         let (path, whole) = (self.root.join("server.json"), self.root.join("server.json.new"));
-        fs::write(&whole, serde_json::to_vec_pretty(note)?).with_context(|| format!("writing {}", whole.display()))?;
+        fs::write(&whole, serde_json::to_vec_pretty(note)?)
+            .with_context(|| format!("writing {}", whole.display()))?;
         fs::rename(&whole, &path).with_context(|| format!("writing {}", path.display()))
     }
 

@@ -47,7 +47,8 @@ pub(crate) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
 /// Everything in one process, until it is asked to stop.
 pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
     shipway_service_kit::install_crypto();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let code = runtime.block_on(run(args))?;
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(code)
@@ -148,6 +149,9 @@ fn farewell(running: &[String], folder: &Folder) {
         eprintln!("Shipway stops. Nothing that it deployed is running.");
     } else {
         eprintln!("Shipway stops. These go on running: {}.", running.join(", "));
-        eprintln!("`shipway down --data {}` stops them; `up` again goes on where it was.", folder.root().display());
+        eprintln!(
+            "`shipway down --data {}` stops them; `up` again goes on where it was.",
+            folder.root().display()
+        );
     }
 }

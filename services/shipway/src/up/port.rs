@@ -18,7 +18,10 @@ pub(crate) async fn listen(address: IpAddr, port: u16) -> anyhow::Result<(TcpLis
             Err(error) => return Err(error).with_context(|| format!("listening on {address}:{candidate}")),
         }
     }
-    bail!("no free port on {address} from {port} to {}; name another with --port", port.saturating_add(TRIES - 1))
+    bail!(
+        "no free port on {address} from {port} to {}; name another with --port",
+        port.saturating_add(TRIES - 1)
+    )
 }
 
 #[cfg(test)]

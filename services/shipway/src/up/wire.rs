@@ -80,8 +80,10 @@ impl Shipway {
                 keys: folder.keys(),
                 scratch: folder.root().join("scratch"),
                 config: shipway_triggers::Config {
-                    rate: (args.hook_rate > 0)
-                        .then(|| shipway_triggers::Rate { per_second: args.hook_rate, burst: args.hook_rate * 5 }),
+                    rate: (args.hook_rate > 0).then(|| shipway_triggers::Rate {
+                        per_second: args.hook_rate,
+                        burst: args.hook_rate * 5,
+                    }),
                     ..shipway_triggers::Config::default()
                 },
             },
@@ -136,7 +138,8 @@ async fn start_executor(
     let binary: PathBuf = std::env::current_exe().context("finding this program's own file")?;
     let mut config = ExecutorConfig::new(folder.root().to_owned(), binary, blobs);
     config.listen = args.listen;
-    let cores = std::thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(2));
+    let cores =
+        std::thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(2));
     let executor = shipway_executor::Service::start(shipway_executor::Deps {
         config,
         heavy_slots: args.heavy_slots.unwrap_or(cores),
@@ -164,4 +167,3 @@ async fn start_executor(
     });
     Ok(executor)
 }
-

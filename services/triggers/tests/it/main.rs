@@ -24,7 +24,6 @@ use on_both;
 
 mod flow_hook;
 mod ingress;
-mod post_receive;
 #[path = "../../../../integration-tests/src/postgres.rs"]
 #[expect(dead_code, unreachable_pub, reason = "other tests use the rest of it")]
 mod postgres;

@@ -94,5 +94,6 @@ async fn step(
         projection.apply(&mut tx, &wanted).await?;
     }
     tx.commit().await?;
+    views.committed();
     Ok(Some(next))
 }

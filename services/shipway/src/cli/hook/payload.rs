@@ -14,8 +14,11 @@ pub(crate) struct Push {
     reference: String,
 }
 
-/// Commits that one payload lists at most, as Git hosts limit it.
-const MOST: &str = "--max-count=200";
+/// Commits that one payload lists at most: with the limits below it stays under the 1 MiB that a hook takes.
+const MOST: &str = "--max-count=100";
+/// Characters of a commit's message, and files of a commit, that are told.
+const LONGEST: usize = 2_000;
+const FILES: usize = 50;
 
 impl Push {
     /// Reads `<old> <new> <ref>`.
@@ -98,15 +101,19 @@ fn commit(id: &str) -> Result<Value, Failure> {
             _ => modified.push(path.to_owned()),
         }
     }
-    Ok(json!({
+    let mut shown = json!({
         "id": id,
-        "message": message,
+        "message": message.chars().take(LONGEST).collect::<String>(),
         "timestamp": at,
         "author": {"name": name, "email": email},
-        "added": added,
-        "removed": removed,
-        "modified": modified,
-    }))
+    });
+    // Hosts leave long lists out as well; who needs them asks the repository.
+    if added.len() + removed.len() + modified.len() <= FILES {
+        shown["added"] = added.into();
+        shown["removed"] = removed.into();
+        shown["modified"] = modified.into();
+    }
+    Ok(shown)
 }
 
 fn zero(id: &str) -> bool {
