@@ -243,6 +243,7 @@ async fn the_proxy_speaks_http() {
     let expected =
         ["\r\n\r\none", "GET / HTTP/1.1\r\n\r\nHTTP/1.1 100 Continue", "\r\n\r\nhi", "101 Switching"];
     let found: Vec<_> = expected.iter().map(|part| answer.find(part)).collect();
+    drop(raw);
     assert!(found.iter().all(Option::is_some) && found.is_sorted(), "{found:?} in {answer}");
 
     for bad in [
