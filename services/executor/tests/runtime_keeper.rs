@@ -285,3 +285,18 @@ async fn what_an_instance_is_working_on_is_finished_before_it_ends() {
     }
     runtime.down().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_is_not_http_carries_plain_bytes() {
+    let (data, target, port) = (Data::new(), target(), free_port());
+    let runtime = data.runtime().await;
+    let mut plain = service(&data, &target, port, 1, "one");
+    plain.ports[0].http = false;
+    runtime.apply(plain).await.unwrap();
+    let headers = text(port, "/headers").await;
+    assert!(headers.starts_with("GET /headers") && !headers.contains("X-Forwarded-For"), "{headers}");
+    // The port stays the same and speaks HTTP after the next roll-out.
+    runtime.apply(service(&data, &target, port, 2, "two")).await.unwrap();
+    assert!(text(port, "/headers").await.contains("X-Forwarded-For: 127.0.0.1"));
+    runtime.down().await.unwrap();
+}
