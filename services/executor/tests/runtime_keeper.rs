@@ -243,6 +243,7 @@ async fn the_proxy_speaks_http() {
     let expected =
         ["\r\n\r\none", "GET / HTTP/1.1\r\n\r\nHTTP/1.1 100 Continue", "\r\n\r\nhi", "101 Switching"];
     let found: Vec<_> = expected.iter().map(|part| answer.find(part)).collect();
+    drop(raw);
     assert!(found.iter().all(Option::is_some) && found.is_sorted(), "{found:?} in {answer}");
 
     for bad in [
@@ -282,5 +283,20 @@ async fn what_an_instance_is_working_on_is_finished_before_it_ends() {
     for answer in slow {
         assert_eq!(answer.await.unwrap(), "one");
     }
+    runtime.down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_is_not_http_carries_plain_bytes() {
+    let (data, target, port) = (Data::new(), target(), free_port());
+    let runtime = data.runtime().await;
+    let mut plain = service(&data, &target, port, 1, "one");
+    plain.ports[0].http = false;
+    runtime.apply(plain).await.unwrap();
+    let headers = text(port, "/headers").await;
+    assert!(headers.starts_with("GET /headers") && !headers.contains("X-Forwarded-For"), "{headers}");
+    // The port stays the same and speaks HTTP after the next roll-out.
+    runtime.apply(service(&data, &target, port, 2, "two")).await.unwrap();
+    assert!(text(port, "/headers").await.contains("X-Forwarded-For: 127.0.0.1"));
     runtime.down().await.unwrap();
 }

@@ -125,6 +125,15 @@ async fn text(url: &str) -> String {
         .unwrap()
 }
 
+/// A mount that goes with the test, however that ends.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
 /// The whole way: a commit is built, released, promoted, run as a job, executed in, restarted and waited for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_a_commit_to_a_running_service() {
@@ -306,6 +315,7 @@ async fn a_full_disk_is_named_and_nothing_half_done_stays() {
         println!("skipped: mounting a small file system needs root");
         return;
     }
+    let _mounted = Mounted(host.clone());
     let scheduler = Arc::new(Scheduler::default());
     let executor = executor(&data, &scheduler).await;
     let (repository, commit) = repository(&data, "one");
@@ -317,7 +327,6 @@ async fn a_full_disk_is_named_and_nothing_half_done_stays() {
     drop(executor);
     let left: Vec<_> =
         walk(&host).into_iter().filter(|path| path.contains("big") || path.contains("artifact")).collect();
-    Command::new("umount").arg("-l").arg(&host).status().unwrap();
     assert_eq!(failed.code, "disk_full", "{}", failed.message);
     assert!(
         failed.message.contains("no room left on the disk of") && failed.message.contains("host/builds"),

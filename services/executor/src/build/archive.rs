@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Read, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::MetadataExt,
     path::{Component, Path, PathBuf},
 };
 
@@ -15,7 +15,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use shipway_eventing::{BlobId, Blobs};
 
-use crate::work::{Failure, error, io_failure};
+use crate::{
+    os::beneath,
+    work::{Failure, error, io_failure},
+};
 
 /// Where the manifest is in an archive.
 const MANIFEST: &str = ".shipway/manifest.json";
@@ -35,54 +38,55 @@ impl Manifest {
     }
 }
 
-/// What goes into an archive: by its name there, where it is.
+/// What goes into an archive: by its name there, where it is below the folder that is packed.
 pub(crate) type Entries = BTreeMap<String, PathBuf>;
 
-/// Adds everything below `path` under `name`, except what `skip` says.
+/// Adds everything at `below` in `root` under `name`, except what `skip` says.
 pub(crate) fn collect(
     entries: &mut Entries,
-    path: &Path,
+    root: &Path,
+    below: &Path,
     name: &str,
     skip: &dyn Fn(&str) -> bool,
 ) -> io::Result<()> {
     if skip(name) {
         return Ok(());
     }
-    let data = fs::symlink_metadata(path)?;
+    let data = fs::symlink_metadata(root.join(below))?;
     if !data.is_dir() {
         if data.is_file() || data.is_symlink() {
-            entries.insert(name.to_owned(), path.to_owned());
+            entries.insert(name.to_owned(), below.to_owned());
         }
         return Ok(());
     }
     if !name.is_empty() {
-        entries.insert(format!("{name}/"), path.to_owned());
+        entries.insert(format!("{name}/"), below.to_owned());
     }
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        let own = entry.file_name();
+    for entry in fs::read_dir(root.join(below))? {
+        let own = entry?.file_name();
         let own = own.to_str().ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("the name {own:?} in {name} is not UTF-8"))
+            let message = format!("the name {own:?} in {} is not UTF-8", below.display());
+            io::Error::new(io::ErrorKind::InvalidData, message)
         })?;
         let name = if name.is_empty() { own.to_owned() } else { format!("{name}/{own}") };
-        collect(entries, &entry.path(), &name, skip)?;
+        collect(entries, root, &below.join(own), &name, skip)?;
     }
     Ok(())
 }
 
-/// Writes the archive to `to`, hashed while it is written. A file that could not be written whole is removed.
-pub(crate) fn pack(entries: &Entries, manifest: &Manifest, to: &Path) -> io::Result<BlobId> {
+/// Writes the archive of `root` to `to`, hashed while it is written. A file that could not be written whole is removed.
+pub(crate) fn pack(root: &Path, entries: &Entries, manifest: &Manifest, to: &Path) -> io::Result<BlobId> {
     let packed = (|| {
         let hashed = Hashed { file: File::create(to)?, hash: Sha256::new() };
         let mut tar = tar::Builder::new(zstd::Encoder::new(hashed, LEVEL)?);
         let text = serde_json::to_vec_pretty(manifest).map_err(io::Error::other)?;
         let mut written = false;
-        for (name, path) in entries {
+        for (name, below) in entries {
             if !written && name.as_str() > MANIFEST {
                 append_bytes(&mut tar, MANIFEST, &text)?;
                 written = true;
             }
-            append(&mut tar, name, path)?;
+            append(&mut tar, name, root, below)?;
         }
         if !written {
             append_bytes(&mut tar, MANIFEST, &text)?;
@@ -97,22 +101,21 @@ pub(crate) fn pack(entries: &Entries, manifest: &Manifest, to: &Path) -> io::Res
     packed
 }
 
-fn append<W: Write>(tar: &mut tar::Builder<W>, name: &str, path: &Path) -> io::Result<()> {
+fn append<W: Write>(tar: &mut tar::Builder<W>, name: &str, root: &Path, below: &Path) -> io::Result<()> {
     if name == MANIFEST || name == ".shipway/" {
         return Ok(());
     }
-    let data = fs::symlink_metadata(path)?;
+    let data = fs::symlink_metadata(root.join(below))?;
     if data.is_symlink() {
         let mut header = header(tar::EntryType::Symlink, 0, 0o777);
-        return tar.append_link(&mut header, name, fs::read_link(path)?);
+        return tar.append_link(&mut header, name, fs::read_link(root.join(below))?);
     }
     if data.is_dir() {
         let mut header = header(tar::EntryType::Directory, 0, 0o755);
         return tar.append_data(&mut header, name, io::empty());
     }
-    // What ran in the folder may have put a link here since it was looked at.
-    let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
-    let file = File::options().read(true).custom_flags(nofollow).open(path)?;
+    // What ran in the folder may have put a link on the way since it was looked at.
+    let file = beneath::open(root, below)?;
     let data = file.metadata()?;
     let mode = if data.mode() & 0o111 == 0 { 0o644 } else { 0o755 };
     let mut header = header(tar::EntryType::Regular, data.len(), mode);
@@ -229,9 +232,9 @@ mod tests {
 
     fn packed(folder: &Path, to: &Path) -> BlobId {
         let mut entries = Entries::new();
-        collect(&mut entries, folder, "", &|name| name == ".git").unwrap();
+        collect(&mut entries, folder, Path::new(""), "", &|name| name == ".git").unwrap();
         let manifest = Manifest { processes: [("web".to_owned(), "bin/web".to_owned())].into() };
-        pack(&entries, &manifest, to).unwrap()
+        pack(folder, &entries, &manifest, to).unwrap()
     }
 
     #[tokio::test]

@@ -9,7 +9,10 @@ use std::{
 use serde::Deserialize;
 use shipway_nodes::workload::Build;
 
-use crate::work::{Failure, error};
+use crate::{
+    os::beneath,
+    work::{Failure, error},
+};
 
 /// How a checkout becomes an artifact.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,13 +31,16 @@ pub(crate) struct Recipe {
     pub(crate) processes: BTreeMap<String, String>,
 }
 
+/// Of a longer Procfile only the beginning is read.
+const PROCFILE: u64 = 64 << 10;
+
 /// Folders of a Rust package that its programs may need at run time.
 const RUST_ASSETS: [&str; 7] = ["assets", "config", "migrations", "public", "static", "templates", "views"];
 
 /// The recipe for the checkout in `folder`.
 pub(crate) fn recipe(folder: &Path, work: &Build) -> Result<Recipe, Failure> {
     let has = |name: &str| folder.join(name).is_file();
-    let procfile = fs::read_to_string(folder.join("Procfile")).ok();
+    let procfile = beneath::read_text(folder, "Procfile", PROCFILE).unwrap_or_default();
     let mut recipe = if has("Cargo.toml") {
         let locked = if has("Cargo.lock") { " --locked" } else { "" };
         let include = RUST_ASSETS.iter().filter(|name| folder.join(name).is_dir());

@@ -6,7 +6,7 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     process::Stdio,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU16, Ordering},
     },
     thread,
@@ -36,6 +36,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const STEADY: Duration = Duration::from_secs(60);
 /// Until an instance is healthy it is checked at least this often.
 const EAGER: Duration = Duration::from_millis(250);
+
+/// An instance without checks is healthy when it has run so long.
+const UNCHECKED: Duration = Duration::from_secs(1);
 
 /// What all instances of a keeper share.
 pub(super) struct Shared {
@@ -283,7 +286,7 @@ impl Slot {
         let period = Duration::from_millis(period);
         let mut good = vec![0_u32; spec.checks.len()];
         let mut bad = vec![0_u32; spec.checks.len()];
-        let mut healthy = false;
+        let (begun, mut healthy) = (Instant::now(), false);
         loop {
             for (number, check) in spec.checks.iter().enumerate() {
                 match health::try_once(check, &place) {
@@ -295,7 +298,9 @@ impl Slot {
                 }
             }
             let checks = || spec.checks.iter().enumerate();
-            if !healthy && checks().all(|(number, check)| good[number] >= check.successes.max(1)) {
+            // Without checks an instance has to have stayed for a while.
+            let stayed = !spec.checks.is_empty() || begun.elapsed() >= UNCHECKED;
+            if !healthy && stayed && checks().all(|(number, check)| good[number] >= check.successes.max(1)) {
                 (healthy, *was_healthy) = (true, true);
                 endpoint.healthy.store(true, Ordering::SeqCst);
                 self.update(|state| state.phase = Phase::Healthy);
@@ -374,15 +379,13 @@ fn environment(plan: &Plan, ports: &BTreeMap<String, u16>, name: &str) -> BTreeM
 fn private_port() -> io::Result<u16> {
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let offset = u16::try_from(std::process::id() % 997).unwrap_or(0).wrapping_mul(11)
-        ^ u16::try_from(jiff::Timestamp::now().subsec_microsecond().unsigned_abs() % 8192).unwrap_or(0);
+    // Each keeper begins elsewhere: two that start at the same time must not meet.
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| {
+        let [high, low, ..] = uuid::Uuid::new_v4().into_bytes();
+        AtomicU16::new(u16::from_be_bytes([high, low]) % COUNT)
+    });
     for _ in 0..COUNT {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        if step == 0 {
-            NEXT.store(offset, Ordering::Relaxed);
-        }
-        let port = FIRST + step % COUNT;
+        let port = FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return Ok(port);
         }

@@ -16,6 +16,7 @@ use shipway_nodes::{
 use super::{SWAP, identifier, literal};
 use crate::{
     build,
+    os::beneath,
     runtime::{Deployment, Folder, Keeping, Place, Runtime, Task},
     work::{Attempt, Failure, error, io_failure, roll, text, transient},
 };
@@ -134,7 +135,8 @@ impl<'a> Server<'a> {
     }
 
     fn check_version(&self, cluster: &Path) -> Result<(), Failure> {
-        let made = fs::read_to_string(cluster.join("PG_VERSION")).unwrap_or_default();
+        // The server's user owns the folder, so what is shown of the file is little and not through a link.
+        let made = beneath::read_text(cluster, "PG_VERSION", 8).ok().flatten().unwrap_or_default();
         let (made, available) = (made.trim(), major(&self.binaries));
         if available.as_deref().is_none_or(|available| available == made) {
             return Ok(());

@@ -12,7 +12,7 @@ use shipway_nodes::workload::Target;
 
 use crate::{
     keeper::{
-        protocol::{Kind, Reply, Request, SOCKET, Spec, Status},
+        protocol::{Kind, Reply, Request, SOCKET, Spec, Status, VERSION},
         record,
     },
     os::{stage::Starter, wire},
@@ -56,8 +56,19 @@ impl Keepers {
     /// Makes sure that the target's keeper runs.
     pub(super) async fn ensure(&self, target: ResourceId) -> Result<(), RuntimeError> {
         let folder = self.folder(target);
-        if talk(&folder, &Request::Hello).await.is_ok() {
-            return Ok(());
+        match talk(&folder, &Request::Hello).await {
+            Ok(Reply::Hello { version: VERSION }) => return Ok(()),
+            Ok(other) => {
+                let why = format!(
+                    "it was started by another version of Shipway (it says {other:?}, expected version {VERSION}); \
+                     `shipway down` with that version ends it"
+                );
+                return Err(RuntimeError::Io {
+                    what: "talking to a keeper".to_owned(),
+                    source: io::Error::other(why),
+                });
+            }
+            Err(_) => {}
         }
         let start = async {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;

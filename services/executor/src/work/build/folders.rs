@@ -22,6 +22,7 @@ pub(super) struct Folders {
     pub(super) home: PathBuf,
     pub(super) source: PathBuf,
     pub(super) config: PathBuf,
+    pub(super) cargo: PathBuf,
     pub(super) temporary: PathBuf,
 }
 
@@ -38,20 +39,19 @@ impl Folders {
             home: base.join("home"),
             source: base.join(format!("src-{name}")),
             config: base.join("config"),
+            cargo: base.join(".cargo"),
             temporary: base.join(format!("tmp-{name}")),
             base,
         };
         let write = || -> io::Result<()> {
-            for folder in [&folders.config, &folders.temporary] {
+            for folder in [&folders.config, &folders.cargo, &folders.temporary] {
                 fs::create_dir_all(folder)?;
             }
             fs::write(folders.config.join("gitconfig"), "[safe]\n\tdirectory = *\n")?;
-            let user = attempt.host.runtime.user(&work.service.id.to_string()).map_err(io::Error::other)?;
-            let cargo = folders.cache.join("cargo");
-            crate::sandbox::own_folder(&folders.cache, user)?;
-            crate::sandbox::own_folder(&cargo, user)?;
+            // Cargo looks for it in the parents of its folder. Its home belongs to the build's user: what Shipway
+            // wrote there, it could have been made to write elsewhere.
             if let Some(config) = attempt.host.runtime.toolchain().cargo_config() {
-                fs::copy(config, cargo.join("config.toml"))?;
+                fs::copy(config, folders.cargo.join("config.toml"))?;
             }
             Ok(())
         };
@@ -78,6 +78,7 @@ impl Folders {
                 folder(&self.home, "home", true),
                 folder(&self.source, "src", true),
                 folder(&self.config, "config", false),
+                folder(&self.cargo, ".cargo", false),
             ],
             directory: directory.to_owned(),
             tools: true,

@@ -17,12 +17,15 @@ pub(super) async fn archive(
     directory: &Path,
     folders: &Folders,
 ) -> Result<(BlobId, u64), Failure> {
-    let (recipe, programs, directory) = (recipe.clone(), programs.to_vec(), directory.to_owned());
+    // Everything is read below the source folder, so that a link that the build put in the place of its work dir
+    // leads nowhere.
+    let work_dir = directory.strip_prefix(&folders.source).unwrap_or(Path::new("")).to_owned();
+    let (recipe, programs, source) = (recipe.clone(), programs.to_vec(), folders.source.clone());
     let file = folders.temporary.join("artifact.tar.zst");
     let to = file.clone();
     let packed = tokio::task::spawn_blocking(move || {
-        let (entries, manifest) = gather(&recipe, &programs, &directory)?;
-        build::pack(&entries, &manifest, &to).map_err(Gather::Io)
+        let (entries, manifest) = gather(&recipe, &programs, &source, &work_dir)?;
+        build::pack(&source, &entries, &manifest, &to).map_err(Gather::Io)
     });
     let digest =
         packed.await.map_err(|failure| error("io", failure.to_string()))?.map_err(
@@ -50,15 +53,22 @@ impl From<io::Error> for Gather {
     }
 }
 
-fn gather(recipe: &Recipe, programs: &[String], directory: &Path) -> Result<(Entries, Manifest), Gather> {
+fn gather(
+    recipe: &Recipe,
+    programs: &[String],
+    source: &Path,
+    work_dir: &Path,
+) -> Result<(Entries, Manifest), Gather> {
+    let there = |below: &Path| source.join(work_dir).join(below).symlink_metadata().is_ok();
     let mut entries = Entries::new();
     let mut processes = BTreeMap::new();
     let mut include = recipe.include.clone();
     if recipe.cargo {
         for name in programs {
-            let program = directory.join(".shipway/bin").join(name);
-            if program.is_file() {
-                build::collect(&mut entries, &program, &format!("bin/{name}"), &|_| false)?;
+            let program = Path::new(".shipway/bin").join(name);
+            if there(&program) {
+                let below = work_dir.join(&program);
+                build::collect(&mut entries, source, &below, &format!("bin/{name}"), &|_| false)?;
                 processes.insert(name.clone(), format!("./bin/{name}"));
             }
         }
@@ -73,17 +83,19 @@ fn gather(recipe: &Recipe, programs: &[String], directory: &Path) -> Result<(Ent
             processes.insert("web".to_owned(), format!("./bin/{only}"));
         }
     } else if include.is_empty() {
-        build::collect(&mut entries, directory, "", &|name| matches!(name, ".git" | ".shipway" | "target"))?;
+        let skip = |name: &str| matches!(name, ".git" | ".shipway" | "target");
+        build::collect(&mut entries, source, work_dir, "", &skip)?;
     }
-    if directory.join("Procfile").is_file() {
+    if there(Path::new("Procfile")) {
         include.push("Procfile".to_owned());
     }
     for path in include {
-        let Some(below) = inside(&path).filter(|below| directory.join(below).exists()) else {
+        let Some(below) = inside(&path).filter(|below| there(below)) else {
             let message = format!("`{path}`, which the artifact is to hold, is not there after the build");
             return Err(Gather::Missing(message));
         };
-        build::collect(&mut entries, &directory.join(&below), &below.to_string_lossy(), &|_| false)?;
+        let name = below.to_string_lossy().into_owned();
+        build::collect(&mut entries, source, &work_dir.join(&below), &name, &|_| false)?;
     }
     processes.extend(recipe.processes.clone());
     Ok((entries, Manifest { processes }))
