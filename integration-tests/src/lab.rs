@@ -45,6 +45,21 @@ impl Lab {
         Ok(commit)
     }
 
+    /// Makes the repository tell its pushes.
+    ///
+    /// # Errors
+    /// If the project has no hook or the helper cannot be installed.
+    pub fn tell_pushes(&self, shipway: &Shipway) -> Result<()> {
+        let hooks = self.applied["hooks"].as_array().context("apply answered no hooks")?;
+        let hook = hooks.iter().find(|hook| hook["kind"] == "git").context("there is no hook for pushes")?;
+        let text = |field: &str| hook[field].as_str().context("a hook's field");
+        let repository = self.repository.bare().to_string_lossy().into_owned();
+        shipway.feed(
+            &["hook", "install", &repository, "--url", text("url")?, "--known-as", text("of")?],
+            text("secret")?,
+        )
+    }
+
     /// The repository.
     #[must_use]
     pub const fn repository(&self) -> &Repository {
@@ -100,6 +115,17 @@ spec:
   ports: [{{name: p01, internalPort: 8080, public: true, protocol: HTTP}}]
   healthChecks: [{{protocol: HTTP, path: /healthz, periodSeconds: 0.1, successThreshold: 2}}]
 ---
+kind: DeploymentService
+spec:
+  name: lab-web
+  projectId: lab
+  deployment: {{instances: 1}}
+  ports: [{{name: p01, internalPort: 8080, public: true, protocol: HTTP}}]
+  healthChecks: [{{protocol: HTTP, path: /healthz, periodSeconds: 0.1, successThreshold: 2}}]
+---
+kind: Addon
+spec: {{name: lab-db, projectId: lab, type: postgresql, version: latest}}
+---
 kind: ManualJob
 spec: {{name: lab-migrate, projectId: lab, backoffLimit: 0}}
 ---
@@ -115,6 +141,7 @@ spec:
         spec:
           apiVersion: v1.2
           arguments: {{BRANCH: main}}
+          triggers: [{{ref: app, vcsService: self-hosted, repoUrl: "file://{repository}", branchRestrictions: [main], prRestrictions: []}}]
           spec:
             kind: Workflow
             spec:
@@ -130,17 +157,18 @@ spec:
                     origin: {{id: lab-build, branch: "${{refs.build.branch}}", build: "${{refs.build.id}}"}}
                     target: {{id: lab-web-dev, type: service}}
     - name: Staging
-      nfObjects: [{{id: lab-web-staging, type: service}}, {{id: lab-migrate, type: job}}]
+      nfObjects: [{{id: lab-web-staging, type: service}}, {{id: lab-migrate, type: job}}, {{id: lab-db, type: addon}}]
       releaseFlow:
         kind: ReleaseFlow
         spec:
           apiVersion: v1.2
-          arguments: {{HOLD: "0", LEDGER: "ledger"}}
+          arguments: {{HOLD: "0"}}
           spec:
             kind: Workflow
             spec:
               type: sequential
               steps:
+                - {{kind: AddonBackup, ref: backup, condition: success, spec: {{addonId: lab-db, backupType: dump}}}}
                 - {{kind: Noop, ref: hold, spec: {{sleepMs: "${{args.HOLD}}"}}}}
                 - {{kind: Release, ref: job, condition: running, spec: {{type: deployment, origin: {{id: lab-web-dev, type: service}}, target: {{id: lab-migrate, type: job}}}}}}
                 - kind: JobRun
@@ -148,10 +176,23 @@ spec:
                   condition: success
                   spec:
                     jobId: lab-migrate
-                    deployment: {{docker: {{configType: customCommand, customCommand: "bin/app migrate ${{args.LEDGER}}"}}}}
+                    deployment: {{docker: {{configType: customCommand, customCommand: "bin/app migrate ledger"}}}}
                 - {{kind: Release, ref: promote, condition: running, spec: {{type: deployment, origin: {{id: lab-web-dev, type: service}}, target: {{id: lab-web-staging, type: service}}}}}}
                 - {{kind: Action, ref: exec, spec: {{kind: Service, spec: {{type: execute, data: {{serviceId: lab-web-staging, command: "bin/app say hello from staging"}}}}}}}}
     - name: Production
+      nfObjects: [{{id: lab-web, type: service}}]
+      releaseFlow:
+        kind: ReleaseFlow
+        spec:
+          apiVersion: v1.2
+          arguments: {{NOTIFY: ""}}
+          spec:
+            kind: Workflow
+            spec:
+              type: sequential
+              steps:
+                - {{kind: Release, ref: promote, condition: running, spec: {{type: deployment, origin: {{id: lab-web-staging, type: service}}, target: {{id: lab-web, type: service}}}}}}
+                - {{kind: Message, ref: tell, spec: {{kind: RAW_WEBHOOK, spec: {{webhookUrl: "${{args.NOTIFY}}", message: "released"}}}}}}
 "#
         )
     }

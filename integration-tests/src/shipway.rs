@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -9,6 +10,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+
+use crate::lab::free_port;
 
 /// How long anything of a test may take before it has failed. Tests wait for conditions; this only ends a wait
 /// for something that does not come.
@@ -20,6 +23,10 @@ pub struct Shipway {
     data: PathBuf,
     child: Option<Child>,
     arguments: Vec<String>,
+    /// The same over restarts: webhooks go on coming to it.
+    port: u16,
+    /// Where the ports of services begin: tests side by side each have their own.
+    first_port: u16,
 }
 
 impl Shipway {
@@ -41,7 +48,9 @@ impl Shipway {
             fs::remove_dir_all(&data).with_context(|| format!("clearing {}", data.display()))?;
         }
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut shipway = Self { data, child: None, arguments };
+        let port = free_port()?;
+        let first_port = 20_000 + (port % 200) * 100;
+        let mut shipway = Self { data, child: None, arguments, port, first_port };
         shipway.start()?;
         Ok(shipway)
     }
@@ -54,7 +63,7 @@ impl Shipway {
         fs::create_dir_all(&self.data)?;
         let said = fs::File::options().create(true).append(true).open(self.data.join("up.log"))?;
         let child = Command::new(binary()?)
-            .args(["up", "--port", "0", "--data"])
+            .args(["up", "--port", &self.port.to_string(), "--first-port", &self.first_port.to_string(), "--data"])
             .arg(&self.data)
             .args(&self.arguments)
             .env("RUST_LOG", "info")
@@ -148,6 +157,25 @@ impl Shipway {
         serde_json::from_str(&text).with_context(|| format!("shipway {} printed {text}", arguments.join(" ")))
     }
 
+    /// Runs a verb that reads its standard input.
+    ///
+    /// # Errors
+    /// If it fails.
+    pub fn feed(&self, arguments: &[&str], input: &str) -> Result<()> {
+        let mut child = Command::new(binary()?)
+            .args(arguments)
+            .env("SHIPWAY_DATA", &self.data)
+            .stdin(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("running shipway {}", arguments.join(" ")))?;
+        child.stdin.take().context("its input is piped")?.write_all(input.as_bytes())?;
+        let status = child.wait()?;
+        if !status.success() {
+            bail!("shipway {} ended with {status}", arguments.join(" "));
+        }
+        Ok(())
+    }
+
     /// Runs a verb, however it ends.
     ///
     /// # Errors
@@ -226,6 +254,9 @@ pub fn wait<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Resul
 /// # Errors
 /// If it has not been built.
 pub fn binary() -> Result<PathBuf> {
+    if let Some(binary) = std::env::var_os("SHIPWAY_BIN") {
+        return Ok(binary.into());
+    }
     let test = std::env::current_exe()?;
     let folder = test.parent().and_then(Path::parent).context("the test is in no target folder")?;
     let binary = folder.join("shipway");
