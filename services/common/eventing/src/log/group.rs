@@ -239,5 +239,11 @@ impl<W: Writer> Appender<W> {
 }
 
 fn unavailable(source: sqlx::Error) -> AppendError {
-    AppendError::Unavailable { attempting: "appending events", source }
+    /// What SQLite and PostgreSQL call a full disk.
+    const FULL: [&str; 2] = ["13", "53100"];
+    let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    match code.is_some_and(|code| FULL.contains(&&*code)) {
+        true => AppendError::DiskFull { source },
+        false => AppendError::Unavailable { attempting: "appending events", source },
+    }
 }

@@ -161,6 +161,15 @@ pub enum AppendError {
         #[source]
         source: sqlx::Error,
     },
+    /// The disk is full; nothing was written.
+    #[error(
+        "the disk of the log's database is full; free some space, then repeat the command with the same id"
+    )]
+    DiskFull {
+        /// What the database said.
+        #[source]
+        source: sqlx::Error,
+    },
     /// The log is shutting down; nothing was written.
     #[error("the log is closed")]
     Closed,
@@ -170,7 +179,7 @@ impl AppendError {
     /// Whether repeating the same item, with the same command id, may well go better.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Closed | Self::Blob(_))
+        matches!(self, Self::Unavailable { .. } | Self::DiskFull { .. } | Self::Closed | Self::Blob(_))
     }
 }
 
