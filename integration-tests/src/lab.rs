@@ -126,6 +126,14 @@ spec:
 kind: Addon
 spec: {{name: lab-db, projectId: lab, type: postgresql, version: latest}}
 ---
+kind: SecretGroup
+spec:
+  name: lab-secrets
+  projectId: lab
+  type: secret
+  secretType: environment
+  addonDependencies: [{{addonId: lab-db, keys: [{{keyName: POSTGRES_URI, aliases: [DATABASE_URL]}}]}}]
+---
 kind: ManualJob
 spec: {{name: lab-migrate, projectId: lab, backoffLimit: 0}}
 ---
@@ -162,12 +170,16 @@ spec:
         kind: ReleaseFlow
         spec:
           apiVersion: v1.2
-          arguments: {{HOLD: "0"}}
+          arguments: {{HOLD: "0", BACKUP: "", SQL: "SELECT 1"}}
           spec:
             kind: Workflow
             spec:
               type: sequential
               steps:
+                - kind: Action
+                  ref: restore
+                  skipNodeExecution: "${{fn.eq(args.BACKUP, '')}}"
+                  spec: {{kind: AddonBackup, spec: {{type: restore, condition: success, data: {{addonId: lab-db, backupId: "${{args.BACKUP}}"}}}}}}
                 - {{kind: AddonBackup, ref: backup, condition: success, spec: {{addonId: lab-db, backupType: dump}}}}
                 - {{kind: Noop, ref: hold, spec: {{sleepMs: "${{args.HOLD}}"}}}}
                 - {{kind: Release, ref: job, condition: running, spec: {{type: deployment, origin: {{id: lab-web-dev, type: service}}, target: {{id: lab-migrate, type: job}}}}}}
@@ -177,6 +189,13 @@ spec:
                   spec:
                     jobId: lab-migrate
                     deployment: {{docker: {{configType: customCommand, customCommand: "bin/app migrate ledger"}}}}
+                - kind: JobRun
+                  ref: sql
+                  condition: success
+                  spec:
+                    jobId: lab-migrate
+                    runtimeEnvironment: {{SQL: "${{args.SQL}}"}}
+                    deployment: {{docker: {{configType: customCommand, customCommand: "sh -c 'psql \"$DATABASE_URL\" -Atc \"$SQL\"'"}}}}
                 - {{kind: Release, ref: promote, condition: running, spec: {{type: deployment, origin: {{id: lab-web-dev, type: service}}, target: {{id: lab-web-staging, type: service}}}}}}
                 - {{kind: Action, ref: exec, spec: {{kind: Service, spec: {{type: execute, data: {{serviceId: lab-web-staging, command: "bin/app say hello from staging"}}}}}}}}
     - name: Production

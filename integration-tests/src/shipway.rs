@@ -43,16 +43,24 @@ impl Shipway {
     /// # Errors
     /// If it does not become ready.
     pub fn up_with(name: &str, arguments: &[&str]) -> Result<Self> {
+        let mut shipway = Self::prepare(name)?;
+        shipway.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        shipway.start()?;
+        Ok(shipway)
+    }
+
+    /// Chooses a fresh folder and ports, and starts nothing yet.
+    ///
+    /// # Errors
+    /// If the folder cannot be cleared.
+    pub fn prepare(name: &str) -> Result<Self> {
         let data = std::env::temp_dir().join(format!("shipway-test-{name}-{}", std::process::id()));
         if data.exists() {
             fs::remove_dir_all(&data).with_context(|| format!("clearing {}", data.display()))?;
         }
-        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let port = free_port()?;
         let first_port = 20_000 + (port % 200) * 100;
-        let mut shipway = Self { data, child: None, arguments, port, first_port };
-        shipway.start()?;
-        Ok(shipway)
+        Ok(Self { data, child: None, arguments: Vec::new(), port, first_port })
     }
 
     /// Starts it again on the same folder and waits until it is ready.

@@ -38,6 +38,7 @@ pub(crate) struct BenchArgs {
 
 /// Runs the workloads.
 pub(crate) fn main(args: BenchArgs) -> anyhow::Result<ExitCode> {
+    shipway_service_kit::install_crypto();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(measure(args))?;
     Ok(ExitCode::SUCCESS)
