@@ -203,7 +203,8 @@ fn free_port() -> Result<u16> {
 /// # Errors
 /// If it is not there or fails; the error has what it said.
 pub fn client(program: &str, arguments: &[&str]) -> Result<String> {
-    let output = Command::new(program).args(arguments).output().with_context(|| format!("running {program}"))?;
+    let output =
+        Command::new(program).args(arguments).output().with_context(|| format!("running {program}"))?;
     if !output.status.success() {
         bail!("{program} failed: {}", String::from_utf8_lossy(&output.stderr));
     }

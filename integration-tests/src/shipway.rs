@@ -71,7 +71,14 @@ impl Shipway {
         fs::create_dir_all(&self.data)?;
         let said = fs::File::options().create(true).append(true).open(self.data.join("up.log"))?;
         let child = Command::new(binary()?)
-            .args(["up", "--port", &self.port.to_string(), "--first-port", &self.first_port.to_string(), "--data"])
+            .args([
+                "up",
+                "--port",
+                &self.port.to_string(),
+                "--first-port",
+                &self.first_port.to_string(),
+                "--data",
+            ])
             .arg(&self.data)
             .args(&self.arguments)
             .env("RUST_LOG", "info")

@@ -57,7 +57,8 @@ fn shipway_itself_comes_back_from_a_backup_and_deploys_nothing_twice() {
     let ended = again.ended(run).unwrap();
     let state = again.json(&["state"]).unwrap();
     let digest = |state: &serde_json::Value, resource: &str| {
-        let row = state["deployed"].as_array().unwrap().iter().find(|row| row["resource"] == resource).cloned();
+        let row =
+            state["deployed"].as_array().unwrap().iter().find(|row| row["resource"] == resource).cloned();
         row.map(|row| row["artifact"]["digest"].clone())
     };
     assert_eq!(digest(&state, "lab-web-dev"), digest(&before, "lab-web-dev"));
@@ -71,14 +72,20 @@ fn a_changed_byte_of_the_log_is_found_and_named() {
     Lab::create(&shipway).unwrap();
     shipway.stop().unwrap();
     let log = shipway.data().join("log.db");
-    let changed = client("sqlite3", &[log.to_str().unwrap(),
-        "UPDATE events SET data = replace(data, 'lab-build', 'lab-bui1d') WHERE position = \
+    let changed = client(
+        "sqlite3",
+        &[
+            log.to_str().unwrap(),
+            "UPDATE events SET data = replace(data, 'lab-build', 'lab-bui1d') WHERE position = \
          (SELECT max(position) FROM events WHERE data LIKE '%lab-build%'); \
-         SELECT max(position) FROM events WHERE data LIKE '%lab-bui1d%'"]);
+         SELECT max(position) FROM events WHERE data LIKE '%lab-bui1d%'",
+        ],
+    );
     let position = changed.unwrap().trim().to_owned();
     shipway.start().unwrap();
     let verdict = shipway.attempt(&["verify"]).unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&verdict.stdout), String::from_utf8_lossy(&verdict.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&verdict.stdout), String::from_utf8_lossy(&verdict.stderr));
     assert_eq!(verdict.status.code(), Some(1), "{said}");
     assert!(said.contains(&position), "position {position} is named: {said}");
 }

@@ -11,12 +11,23 @@ fn broken_documents_are_refused_with_a_place_and_a_way_out() {
     let project = lab.project();
     let cases = [
         ("not: [closed", "lab.yaml:", ""),
-        (&project.replace("id: lab-build, type: service, branch", "id: lab-biuld, type: service, branch"), "lab-biuld", "lab-build"),
+        (
+            &project.replace("id: lab-build, type: service, branch", "id: lab-biuld, type: service, branch"),
+            "lab-biuld",
+            "lab-build",
+        ),
         (&project.replace("${refs.build.branch}", "${refs.biuld.branch}"), "biuld", "`build`"),
         (&project.replace("kind: JobRun", "kind: JobRunn"), "JobRunn", "JobRun"),
         (&project.replace("${refs.build.id}", "${refs.build.idd}"), "idd", "id"),
         (&project.replace("timeoutDuration: 60", "timeoutDuration: 5"), "timeoutDuration", "30"),
-        (&project.replace("nfObjects: [{id: lab-web-dev, type: service}]", "nfObjects: [{id: lab-build, type: service}]"), "lab-build", "build service"),
+        (
+            &project.replace(
+                "nfObjects: [{id: lab-web-dev, type: service}]",
+                "nfObjects: [{id: lab-build, type: service}]",
+            ),
+            "lab-build",
+            "build service",
+        ),
     ];
     let position = |shipway: &Shipway| shipway.shipway(&["verify"]).unwrap();
     let before = position(&shipway);
@@ -45,9 +56,13 @@ fn what_is_not_there_is_said_with_what_is() {
     ] {
         let output = shipway.attempt(arguments).unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(word), "{arguments:?}: expected `{word}` in:\n{said}");
+        assert!(
+            !output.status.success() && said.contains(word),
+            "{arguments:?}: expected `{word}` in:\n{said}"
+        );
     }
-    let promoted = shipway.attempt(&["run", "lab/production", "-w", "-p", "NOTIFY=http://127.0.0.1:9"]).unwrap();
+    let promoted =
+        shipway.attempt(&["run", "lab/production", "-w", "-p", "NOTIFY=http://127.0.0.1:9"]).unwrap();
     assert_eq!(promoted.status.code(), Some(1));
     let run = shipway.json(&["show", "@latest"]).unwrap();
     let node = run["nodes"].as_array().unwrap().iter().find(|node| node["ref"] == "promote").unwrap();

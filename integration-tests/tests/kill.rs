@@ -56,9 +56,10 @@ async fn thirty_kills_lose_nothing_and_double_nothing() {
             });
             asking = Some((stop, handle));
         }
-        for (flow, arguments) in
-            [("lab/staging", "{}".to_owned()), ("lab/production", format!("{{\"NOTIFY\": \"{}\"}}", receiver.url))]
-        {
+        for (flow, arguments) in [
+            ("lab/staging", "{}".to_owned()),
+            ("lab/production", format!("{{\"NOTIFY\": \"{}\"}}", receiver.url)),
+        ] {
             let run = start(&url, flow, &arguments).await;
             ended_well(&url, &run, flow, &commit).await;
         }
@@ -76,7 +77,11 @@ async fn thirty_kills_lose_nothing_and_double_nothing() {
     let served = lines(&shipway, "targets", "serving r");
     println!(
         "KILL kills={} rounds={rounds} requests={} refused={} bad={} keys={} migrations={migrations} instances={served}",
-        killed.load(Ordering::Relaxed), asked.requests, asked.refused, asked.bad, keys.len()
+        killed.load(Ordering::Relaxed),
+        asked.requests,
+        asked.refused,
+        asked.bad,
+        keys.len()
     );
     assert!(verdict.contains("as they were written"), "{verdict}");
     assert_eq!((asked.refused, asked.bad), (0, 0), "the app answers throughout");
@@ -112,7 +117,9 @@ fn lines(shipway: &Shipway, below: &str, text: &str) -> usize {
             let name = entry.file_name().to_string_lossy().into_owned();
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(path);
-            } else if (below == "targets" && name.starts_with("service.log")) || (below == "logs" && name.ends_with(".log")) {
+            } else if (below == "targets" && name.starts_with("service.log"))
+                || (below == "logs" && name.ends_with(".log"))
+            {
                 let content = fs::read(&path).unwrap_or_default();
                 count += String::from_utf8_lossy(&content).lines().filter(|line| line.contains(text)).count();
             }
@@ -140,8 +147,10 @@ fn ask(address: &str, stop: &AtomicBool) -> Asked {
             Err(_) => asked.refused += 1,
             Ok(mut stream) => {
                 let mut answer = String::new();
-                let request = format!("GET /version HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-                let got = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer));
+                let request =
+                    format!("GET /version HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+                let got =
+                    stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer));
                 if got.is_err() || !answer.starts_with("HTTP/1.1 200") {
                     asked.bad += 1;
                 }
@@ -190,7 +199,11 @@ async fn start(url: &str, flow: &str, arguments: &str) -> String {
 
 async fn run_of_commit(url: &str, commit: &str) -> String {
     patiently("the run of the push", || async {
-        let listed = client(url).await?.list_runs(shipway_contracts::v1::ListRunsRequest::default()).await?.into_inner();
+        let listed = client(url)
+            .await?
+            .list_runs(shipway_contracts::v1::ListRunsRequest::default())
+            .await?
+            .into_inner();
         let of: Vec<&Run> = listed.runs.iter().filter(|run| run.triggers_json.contains(commit)).collect();
         assert!(of.len() < 2, "the push started {} runs", of.len());
         of.first().map(|run| run.id.clone()).ok_or_else(|| anyhow::anyhow!("no run yet"))
@@ -200,7 +213,8 @@ async fn run_of_commit(url: &str, commit: &str) -> String {
 
 async fn ended_well(url: &str, run: &str, flow: &str, commit: &str) {
     let ended = patiently(flow, || async {
-        let mut watch = client(url).await?.watch_run(WatchRunRequest { run: run.to_owned() }).await?.into_inner();
+        let mut watch =
+            client(url).await?.watch_run(WatchRunRequest { run: run.to_owned() }).await?.into_inner();
         while let Some(run) = watch.message().await? {
             if run.concluded {
                 return Ok(run);
@@ -209,7 +223,12 @@ async fn ended_well(url: &str, run: &str, flow: &str, commit: &str) {
         anyhow::bail!("the watch ended")
     })
     .await;
-    let errors: BTreeMap<_, _> = ended.nodes.iter().filter(|n| !n.error_message.is_empty()).map(|n| (&n.r#ref, &n.error_message)).collect();
+    let errors: BTreeMap<_, _> = ended
+        .nodes
+        .iter()
+        .filter(|n| !n.error_message.is_empty())
+        .map(|n| (&n.r#ref, &n.error_message))
+        .collect();
     assert_eq!(ended.status, "success", "{flow} of {commit}: {errors:#?}");
 }
 
@@ -225,7 +244,8 @@ impl Receiver {
         let app = axum::Router::new().route(
             "/",
             axum::routing::post(move |headers: axum::http::HeaderMap| async move {
-                let key = headers.get("webhook-id").and_then(|key| key.to_str().ok()).unwrap_or("none").to_owned();
+                let key =
+                    headers.get("webhook-id").and_then(|key| key.to_str().ok()).unwrap_or("none").to_owned();
                 seen.lock().unwrap().insert(key);
             }),
         );
@@ -248,7 +268,11 @@ fn what_runs_goes_on_when_shipway_stops_and_up_again_finds_it() {
     thread::scope(|scope| {
         let asking = scope.spawn(|| ask(&address, &stop));
         shipway.stop().unwrap();
-        assert!(shipway.said().contains("lab-web-dev"), "the farewell names what goes on: {}", shipway.said());
+        assert!(
+            shipway.said().contains("lab-web-dev"),
+            "the farewell names what goes on: {}",
+            shipway.said()
+        );
         shipway.start().unwrap();
         stop.store(true, Ordering::Relaxed);
         let asked = asking.join().unwrap();
@@ -256,5 +280,8 @@ fn what_runs_goes_on_when_shipway_stops_and_up_again_finds_it() {
     });
     let state = shipway.shipway(&["state"]).unwrap();
     assert!(state.contains(&commit[..8]), "{state}");
-    wait("the service as running", || Ok(shipway.shipway(&["status"])?.contains("running 2/2").then_some(()))).unwrap();
+    wait("the service as running", || {
+        Ok(shipway.shipway(&["status"])?.contains("running 2/2").then_some(()))
+    })
+    .unwrap();
 }

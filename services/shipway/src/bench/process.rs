@@ -28,7 +28,7 @@ impl Server {
         let binary = std::env::current_exe().context("finding this binary")?;
         let start = Instant::now();
         let mut child = Command::new(binary)
-            .args(["up", "--port", "0", "--hook-rate", "0", "--data"])
+            .args(["up", "--port", "0", "--hook-rate", "0", "--reconcile", "0", "--data"])
             .arg(data)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -26,6 +26,9 @@ pub(crate) struct UpArgs {
     /// Deliveries that each webhook may send per second; 0 for no limit.
     #[arg(long, env = "SHIPWAY_HOOK_RATE", value_name = "COUNT", default_value_t = 20)]
     pub(crate) hook_rate: u32,
+    /// Seconds between looks at the repositories for pushes that nobody told of; 0 for never.
+    #[arg(long, env = "SHIPWAY_RECONCILE", value_name = "SECONDS", default_value_t = 300)]
+    pub(crate) reconcile: u64,
     /// Public ports of services and addons are given from here on.
     #[arg(long, env = "SHIPWAY_FIRST_PORT", value_name = "PORT", default_value_t = 7500)]
     pub(crate) first_port: u16,

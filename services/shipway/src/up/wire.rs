@@ -1,6 +1,6 @@
 //! All services in one process: each gets the log, its feed and the way to those that it asks.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use shipway_contracts::Channel;
@@ -84,6 +84,7 @@ impl Shipway {
                         per_second: args.hook_rate,
                         burst: args.hook_rate * 5,
                     }),
+                    reconcile_every: (args.reconcile > 0).then(|| Duration::from_secs(args.reconcile)),
                     ..shipway_triggers::Config::default()
                 },
             },
