@@ -1,5 +1,7 @@
 //! Build, deploy, promote, run a job and execute a command: real Git, real builds, real processes.
 
+#![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
+
 use shipway_integration_tests::{
     lab::Lab,
     shipway::{Shipway, wait},

@@ -20,9 +20,16 @@ use crate::registry::{Bell, usage};
 /// What a run's task is asked.
 pub(crate) enum Message {
     /// To decide and append.
-    Command { command: Command, meta: Meta, reply: oneshot::Sender<Result<Reply, Error>> },
+    Command(Asked),
     /// To show its state.
     Look(oneshot::Sender<Box<RunState>>),
+}
+
+/// A command, who gave it, and who waits for its answer.
+pub(crate) struct Asked {
+    pub(crate) command: Command,
+    pub(crate) meta: Meta,
+    pub(crate) reply: oneshot::Sender<Result<Reply, Error>>,
 }
 
 /// The answer to a command that was taken.
@@ -92,14 +99,11 @@ impl Actor {
         }
     }
 
-    fn answer_looks(
-        &self,
-        messages: Vec<Message>,
-    ) -> Vec<(Command, Meta, oneshot::Sender<Result<Reply, Error>>)> {
+    fn answer_looks(&self, messages: Vec<Message>) -> Vec<Asked> {
         let mut commands = Vec::with_capacity(messages.len());
         for message in messages {
             match message {
-                Message::Command { command, meta, reply } => commands.push((command, meta, reply)),
+                Message::Command(asked) => commands.push(asked),
                 // Who stopped waiting does not need the answer.
                 Message::Look(reply) => drop(reply.send(Box::new(self.state.clone()))),
             }
@@ -108,7 +112,7 @@ impl Actor {
     }
 
     /// Decides all commands, and whatever is due by now, and appends it in one go.
-    async fn decide_batch(&mut self, commands: Vec<(Command, Meta, oneshot::Sender<Result<Reply, Error>>)>) {
+    async fn decide_batch(&mut self, commands: Vec<Asked>) {
         let shared = self.book.shared.clone();
         let now = shared.log.now();
         let mut events: Vec<run::Event> = Vec::new();
@@ -116,7 +120,7 @@ impl Actor {
         let mut meta: Option<Meta> = None;
         let Self { state, run, .. } = self;
         let ((), woken) = shared.registry.decide(*run, |slots| {
-            for (command, command_meta, reply) in commands {
+            for Asked { command, meta: command_meta, reply } in commands {
                 let asker = asker(state, &command);
                 match decide_and_evolve(state, &command, &shared.language, slots, now) {
                     Ok(more) => {

@@ -13,7 +13,7 @@ use shipway_events::{DecodeError, Meta, Position, RunId, StreamEvent, StreamName
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use super::actor::{Actor, Message, Reply};
+use super::actor::{Actor, Asked, Message, Reply};
 use crate::{language::Documents, registry::Registry};
 
 /// All open runs of this process.
@@ -115,7 +115,7 @@ impl Book {
             let (reply, _) = oneshot::channel();
             let meta = Meta { actor: system(), cause: shipway_events::Cause::Clock, trace: None };
             // A task that is just ending has nothing to do for a nudge.
-            let _ = handle.messages.send(Message::Command { command, meta, reply }).await;
+            let _ = handle.messages.send(Message::Command(Asked { command, meta, reply })).await;
         }
     }
 
@@ -170,7 +170,7 @@ impl Book {
 
     async fn tell(&self, handle: Handle, command: Command, meta: Meta) -> Result<Option<Reply>, Error> {
         let (reply, answer) = oneshot::channel();
-        if handle.messages.send(Message::Command { command, meta, reply }).await.is_err() {
+        if handle.messages.send(Message::Command(Asked { command, meta, reply })).await.is_err() {
             return Ok(None);
         }
         match answer.await {
