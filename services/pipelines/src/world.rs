@@ -24,6 +24,9 @@ use crate::domain::{Flow, ProjectState, evolve};
 /// Events that are read at once.
 const PAGE: usize = 500;
 
+/// How long the feed rests after events that were about nothing here.
+const REST: Duration = Duration::from_millis(5);
+
 /// How long a failed reading of the feed rests.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -163,25 +166,33 @@ impl World {
                 }
                 continue;
             }
-            if let Err(error) = self.step(&feed, seen).await {
-                tracing::error!(%error, "the projects are not kept current; trying again");
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(PAUSE) => {}
+            // A busy log that says nothing of projects is looked at now and then, not at every commit.
+            let rest = match self.step(&feed, seen).await {
+                Ok(true) => continue,
+                Ok(false) => REST,
+                Err(error) => {
+                    tracing::error!(%error, "the projects are not kept current; trying again");
+                    PAUSE
                 }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(rest) => {}
             }
         }
     }
 
-    async fn step(&self, feed: &Feed, seen: Position) -> Result<(), WorldError> {
+    /// Folds in one page; whether anything in it was about projects.
+    async fn step(&self, feed: &Feed, seen: Position) -> Result<bool, WorldError> {
         let events = feed.read(seen, PAGE).await?;
         let ours: Vec<_> =
             events.iter().filter(|event| matches!(event.stream.kind(), "org" | "project")).collect();
+        let any = !ours.is_empty();
         self.apply(ours.into_iter().map(AsRef::as_ref))?;
         if let Some(last) = events.last() {
             self.seen.send_replace(last.position);
         }
-        Ok(())
+        Ok(any)
     }
 
     /// The projects, with everything up to a position folded in; none if that does not come in time.

@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How many events are read at once to find changes.
 const READ: usize = 500;
 
+/// How long it rests after events that were about nothing here.
+const REST: Duration = Duration::from_millis(5);
+
 /// Pauses between attempts to ask the home.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 
@@ -247,6 +250,10 @@ async fn listen(feed: Feed, hear: watch::Sender<Heard>) {
                 hear.send_modify(|heard| {
                     *heard = Heard { seen: last, changed: changed.unwrap_or(heard.changed) };
                 });
+                if changed.is_none() {
+                    // A busy log that says nothing of hooks is looked at now and then, not at every commit.
+                    tokio::time::sleep(REST).await;
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "the log could not be read for changes of the hooks; trying again");

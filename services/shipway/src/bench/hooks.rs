@@ -24,16 +24,24 @@ use super::report::{Report, percentile};
 
 const HOOKS: usize = 1000;
 const CONNECTIONS: usize = 50;
+/// Deliveries made for each second of load; more are not sent.
+const MOST_PER_SECOND: u64 = 30_000;
 
 /// Makes 1,000 hooks whose triggers match nothing, then sends as fast as answers come.
 pub(crate) async fn flood(url: &str, channel: &Channel, seconds: u64, report: &Report) -> anyhow::Result<()> {
-    let hooks = Arc::new(make_hooks(channel).await?);
+    let hooks = make_hooks(channel).await?;
     let address = url.trim_start_matches("http://").to_owned();
+    // Made before the clock starts: what is measured is Shipway, not the sender's cryptography.
+    let most = seconds * MOST_PER_SECOND;
+    let requests: Vec<_> = (0..most)
+        .map(|number| request(&address, &hooks[number as usize % hooks.len()], number))
+        .collect::<Result<_, _>>()?;
+    let requests = Arc::new(requests);
     let next = Arc::new(AtomicU64::new(0));
     let start = Instant::now();
     let until = start + Duration::from_secs(seconds);
     let senders: Vec<_> = (0..CONNECTIONS)
-        .map(|_| tokio::spawn(send(address.clone(), hooks.clone(), next.clone(), until)))
+        .map(|_| tokio::spawn(send(address.clone(), requests.clone(), next.clone(), until)))
         .collect();
     let mut samples = Vec::new();
     for sender in senders {
@@ -82,7 +90,7 @@ async fn make_hooks(channel: &Channel) -> anyhow::Result<Vec<Hook>> {
 
 async fn send(
     address: String,
-    hooks: Arc<Vec<Hook>>,
+    requests: Arc<Vec<Vec<u8>>>,
     next: Arc<AtomicU64>,
     until: Instant,
 ) -> anyhow::Result<Vec<Duration>> {
@@ -92,10 +100,9 @@ async fn send(
     let mut answer = Vec::with_capacity(1024);
     while Instant::now() < until {
         let number = next.fetch_add(1, Ordering::Relaxed);
-        let hook = &hooks[number as usize % hooks.len()];
-        let request = request(&address, hook, number)?;
+        let Some(request) = requests.get(number as usize) else { break };
         let start = Instant::now();
-        socket.write_all(&request).await?;
+        socket.write_all(request).await?;
         read_answer(&mut socket, &mut answer).await?;
         samples.push(start.elapsed());
         if !answer.starts_with(b"HTTP/1.1 202") {

@@ -74,6 +74,9 @@ pub(super) async fn run(
     run.save().await;
 }
 
+/// How long a reaction rests after events that were none of its own.
+const PAUSE: Duration = Duration::from_millis(5);
+
 struct Run {
     feed: Feed,
     durable: Durable,
@@ -102,9 +105,18 @@ impl Run {
             match self.feed.read(self.position, BATCH).await {
                 Ok(events) => {
                     backoff = Backoff::new();
+                    let kinds = self.reaction.kinds();
+                    let ours = events.iter().any(|event| wants(kinds, event));
                     for event in events {
                         if !self.one(&event).await {
                             return;
+                        }
+                    }
+                    if !ours {
+                        // A busy log that says nothing of ours is looked at now and then, not at every commit.
+                        tokio::select! {
+                            () = self.stop.cancelled() => return,
+                            () = tokio::time::sleep(PAUSE) => {}
                         }
                     }
                 }
