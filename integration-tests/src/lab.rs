@@ -5,7 +5,10 @@ use std::net::TcpListener;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::{git::Repository, shipway::Shipway};
+use crate::{
+    git::Repository,
+    shipway::{Shipway, wait},
+};
 
 const APP: &str = include_str!("../fixtures/app.rs");
 const PROCFILE: &str = "web: bin/app web\nmigrate: bin/app migrate\n";
@@ -30,6 +33,9 @@ impl Lab {
         let file = shipway.data().join("lab.yaml");
         std::fs::write(&file, lab.project())?;
         lab.applied = shipway.json(&["apply", "-f", file.to_str().context("a path in UTF-8")?])?;
+        wait("the addon's start", || {
+            Ok(shipway.shipway(&["runs", "addon/lab/lab-db"])?.contains("success").then_some(()))
+        })?;
         Ok(lab)
     }
 
@@ -188,7 +194,7 @@ spec:
                   condition: success
                   spec:
                     jobId: lab-migrate
-                    deployment: {{docker: {{configType: customCommand, customCommand: "bin/app migrate ledger"}}}}
+                    deployment: {{docker: {{configType: customCommand, customCommand: "bin/app migrate /tmp/ledger"}}}}
                 - kind: JobRun
                   ref: sql
                   condition: success

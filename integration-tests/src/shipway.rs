@@ -230,17 +230,25 @@ impl Shipway {
 impl Drop for Shipway {
     fn drop(&mut self) {
         // Whatever the test did, nothing of it lives on.
-        let _ = self.attempt(&["down"]);
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
         }
+        let _ = self.attempt(&["down"]);
         if std::thread::panicking() {
             eprintln!("--- what shipway up said ({})\n{}", self.data.display(), self.said());
         } else {
             let _ = fs::remove_dir_all(&self.data);
         }
     }
+}
+
+/// A client that asks over HTTP.
+#[must_use]
+pub fn http() -> reqwest::Client {
+    // A second call finds the provider in place.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
 }
 
 /// Waits until `look` finds something.

@@ -2,9 +2,10 @@
 
 use std::process::Command;
 
+use sqlx::{Connection, SqliteConnection};
+
 use shipway_integration_tests::{
     lab::Lab,
-    postgres::client,
     shipway::{Shipway, binary},
 };
 
@@ -30,11 +31,12 @@ fn a_dropped_table_comes_back() {
 
 #[test]
 fn shipway_itself_comes_back_from_a_backup_and_deploys_nothing_twice() {
-    let shipway = Shipway::up("itself").unwrap();
+    let mut shipway = Shipway::up("itself").unwrap();
     let lab = Lab::create(&shipway).unwrap();
     lab.release("first").unwrap();
     shipway.shipway(&["run", "lab/development", "-w"]).unwrap();
-    let archive = shipway.data().join("copy.tar.zst");
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("copy.tar.zst");
     let archive = archive.to_str().unwrap();
     // Runs go on while the copy is made.
     let running = shipway.json(&["run", "lab/staging", "-p", "HOLD=2000"]).unwrap();
@@ -43,6 +45,8 @@ fn shipway_itself_comes_back_from_a_backup_and_deploys_nothing_twice() {
     assert_eq!(shipway.ended(run).unwrap()["status"], "success");
     let before = shipway.json(&["state"]).unwrap();
 
+    shipway.stop().unwrap();
+    shipway.shipway(&["down"]).unwrap();
     let mut again = Shipway::prepare("itself-again").unwrap();
     std::fs::remove_dir_all(again.data()).ok();
     let restored = Command::new(binary().unwrap())
@@ -62,30 +66,41 @@ fn shipway_itself_comes_back_from_a_backup_and_deploys_nothing_twice() {
         row.map(|row| row["artifact"]["digest"].clone())
     };
     assert_eq!(digest(&state, "lab-web-dev"), digest(&before, "lab-web-dev"));
-    // What went on when the copy was made is asked again here, where its addon does not run; it says so.
-    assert!(["success", "failure"].contains(&ended["status"].as_str().unwrap()), "{ended:#}");
+    // What went on when the copy was made is asked for again here. The database is not in the copy: it says so.
+    let failed = ended["nodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|node| node["status"] == "failure" && node["kind"] != "Workflow");
+    let why = failed.map(|node| node["errorMessage"].to_string()).unwrap_or_default();
+    assert!(ended["status"] == "failure" && why.contains("Connection refused"), "{ended:#}");
 }
 
-#[test]
-fn a_changed_byte_of_the_log_is_found_and_named() {
+#[tokio::test]
+async fn a_changed_byte_of_the_log_is_found_and_named() {
     let mut shipway = Shipway::up("tampered").unwrap();
     Lab::create(&shipway).unwrap();
+    let events = shipway.shipway(&["events", "-o", "json"]).unwrap();
+    let position = events
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|event| event["data"].to_string().contains("lab-build"))
+        .map(|event| event["position"].to_string())
+        .collect::<Vec<_>>();
     shipway.stop().unwrap();
-    let log = shipway.data().join("log.db");
-    let changed = client(
-        "sqlite3",
-        &[
-            log.to_str().unwrap(),
-            "UPDATE events SET data = replace(data, 'lab-build', 'lab-bui1d') WHERE position = \
-         (SELECT max(position) FROM events WHERE data LIKE '%lab-build%'); \
-         SELECT max(position) FROM events WHERE data LIKE '%lab-bui1d%'",
-        ],
-    );
-    let position = changed.unwrap().trim().to_owned();
+    let file = shipway.data().join("log.db");
+    let mut log = SqliteConnection::connect(&format!("sqlite://{}", file.display())).await.unwrap();
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut log).await.unwrap();
+    log.close().await.unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    let word = b"lab-build";
+    let place = bytes.windows(word.len()).rposition(|window| window == word).unwrap();
+    bytes[place] = b'L';
+    std::fs::write(&file, bytes).unwrap();
     shipway.start().unwrap();
     let verdict = shipway.attempt(&["verify"]).unwrap();
     let said =
         format!("{}{}", String::from_utf8_lossy(&verdict.stdout), String::from_utf8_lossy(&verdict.stderr));
     assert_eq!(verdict.status.code(), Some(1), "{said}");
-    assert!(said.contains(&position), "position {position} is named: {said}");
+    assert!(position.iter().any(|position| said.contains(position)), "one of {position:?} is named: {said}");
 }

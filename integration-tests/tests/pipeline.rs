@@ -4,7 +4,7 @@
 
 use shipway_integration_tests::{
     lab::Lab,
-    shipway::{Shipway, wait},
+    shipway::{Shipway, http, wait},
 };
 
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn what_was_built_once_is_what_runs_everywhere() {
     assert_eq!(digest(&shipway, "lab-migrate"), dev);
     let address = lab.address(&shipway, "lab-web-staging").unwrap();
     let version: serde_json::Value =
-        reqwest::get(format!("{address}/version")).await.unwrap().json().await.unwrap();
+        http().get(format!("{address}/version")).send().await.unwrap().json().await.unwrap();
     assert_eq!(version["release"], "one");
     assert_eq!(version["digest"], dev.as_str());
     let logs = shipway.shipway(&["logs", "@latest"]).unwrap();
@@ -68,7 +68,7 @@ async fn a_release_that_does_not_get_healthy_changes_nothing() {
     assert_eq!(digest(&shipway, "lab-web-dev"), before, "the recorded state is as before");
     let address = lab.address(&shipway, "lab-web-dev").unwrap();
     let version: serde_json::Value =
-        reqwest::get(format!("{address}/version")).await.unwrap().json().await.unwrap();
+        http().get(format!("{address}/version")).send().await.unwrap().json().await.unwrap();
     assert_eq!(version["digest"], before.as_str(), "the old set serves");
 }
 

@@ -1,6 +1,6 @@
 //! The service: registers, takes what it is told, beats, and serves what only a host knows.
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use shipway_contracts::{
     Channel,
@@ -159,8 +159,9 @@ async fn beat(executor: &Arc<Executor>, link: &Link, room: Room, stopping: &Canc
         match link.beat(&executor.held()).await {
             Ok(beat) if beat.known => {
                 if !swept {
-                    let current: BTreeSet<String> =
-                        beat.hold.iter().map(|work| work.effect_key.clone()).collect();
+                    // What the bell brought since the start is held already, and so not in the answer.
+                    let mut current = executor.held_keys();
+                    current.extend(beat.hold.iter().map(|work| work.effect_key.clone()));
                     match executor.sweep(&current).await {
                         Ok(0) => {}
                         Ok(ended) => {

@@ -32,6 +32,8 @@ pub struct Deps {
     pub executors: Channel,
     /// The data folder, for backups; none where there is none.
     pub data: Option<PathBuf>,
+    /// The executor in this process is the only one there can be: what any other was given is its to do now.
+    pub alone: bool,
     /// Tracks the background tasks.
     pub lifecycle: Lifecycle,
 }
@@ -66,6 +68,7 @@ pub(crate) struct Shared {
     pub(crate) data: Option<PathBuf>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) book: Book,
+    pub(crate) alone: bool,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -90,6 +93,7 @@ impl Service {
             data: deps.data,
             registry,
             book,
+            alone: deps.alone,
             stopping: deps.lifecycle.stopping(),
         });
         for reaction in crate::reactions::all(&shared) {

@@ -46,6 +46,7 @@ async fn world() -> World {
         projects: nobody.clone(),
         executors: nobody,
         data: None,
+        alone: true,
         lifecycle: lifecycle.clone(),
     };
     let service = Service::start(deps).await.unwrap();

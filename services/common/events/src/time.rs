@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// An instant of the log's clock: microseconds since 1970-01-01T00:00:00Z.
 ///
-/// Stored and sent as a number; printed as RFC 3339 in UTC.
+/// Stored and sent as a number; printed as RFC 3339 in UTC, to the microsecond, so that what is printed is read back as the same instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
@@ -55,7 +55,7 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_microsecond(self.0) {
-            Ok(at) => write!(f, "{at:.3}"),
+            Ok(at) => write!(f, "{at:.6}"),
             Err(_) => write!(f, "{}us", self.0),
         }
     }

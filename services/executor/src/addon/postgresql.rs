@@ -7,7 +7,7 @@ use std::{fs, io::Read, path::Path, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use shipway_events::run::Effect;
+use shipway_events::run::{Effect, NodeError};
 use shipway_nodes::{
     addons::postgresql::database,
     workload::{Addon, Backup, Restore},
@@ -57,7 +57,11 @@ impl Engine for Postgresql {
             return Err(if end.tail.iter().any(|line| line.contains("No space left on device")) {
                 disk_full(&format!("dumping {slug}"), dump)
             } else {
-                error("backup_failed", format!("dumping {slug} failed: pg_dump {}", end.describe()))
+                let message = format!("dumping {slug} failed: pg_dump {}", end.describe());
+                // Declared a moment ago, it may be on its way up: that is worth another attempt.
+                let starting = ["Connection refused", "starting up", "does not exist"];
+                let transient = end.tail.iter().any(|line| starting.iter().any(|words| line.contains(words)));
+                Failure::Error(NodeError { code: "backup_failed".to_owned(), message, transient })
             });
         }
         let (digest, bytes) = self.store(attempt, dump, work.compression == "zstd").await?;

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use shipway_events::plan::Artifact;
+use shipway_events::{plan::Artifact, run::NodeError};
 use shipway_nodes::workload::Build;
 
 use crate::os::files;
@@ -54,9 +54,25 @@ impl Records {
         files::read_json(&self.commit(work, commit))
     }
 
+    /// How that attempt at the build failed, if it has.
+    pub(crate) fn failure(&self, build: &str, attempt: u32) -> io::Result<Option<NodeError>> {
+        files::read_json(&self.failed(build, attempt))
+    }
+
+    /// Recorded before the folders of the attempt are cleared: asked again, it is answered the same, and not by
+    /// what is missing then.
+    pub(crate) fn save_failure(&self, build: &str, attempt: u32, error: &NodeError) -> io::Result<()> {
+        files::write_json(&self.failed(build, attempt), error)
+    }
+
     pub(crate) fn save(&self, work: &Build, record: &BuildRecord) -> io::Result<()> {
         files::write_json(&self.commit(work, &record.artifact.commit), record)?;
         files::write_json(&self.build(&work.build), record)
+    }
+
+    fn failed(&self, build: &str, attempt: u32) -> PathBuf {
+        let name = hex::encode(Sha256::digest(build));
+        self.folder.join(format!("failed-{}-{attempt}.json", &name[..16]))
     }
 
     fn build(&self, build: &str) -> PathBuf {

@@ -53,6 +53,9 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Build) -> Result<Success, 
     if let Some(record) = records.of_build(&work.build).map_err(read)? {
         return Ok(success(work, &record, false));
     }
+    if let Some(error) = records.failure(&work.build, attempt.given.attempt).map_err(read)? {
+        return Err(Failure::Error(error));
+    }
     if let Some(commit) = &work.sha {
         build::check_commit(commit)?;
         if let Some(found) = reusable(attempt, work, &records, commit).await? {
@@ -62,6 +65,11 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Build) -> Result<Success, 
     let folders = Folders::make(attempt, work, base)
         .map_err(|(folder, source)| io_failure("making the folders of the build", &source, &folder))?;
     let built = make(attempt, work, &folders, &records).await;
+    if let Err(Failure::Error(error)) = &built
+        && let Err(unrecorded) = records.save_failure(&work.build, attempt.given.attempt, error)
+    {
+        tracing::warn!(build = work.build, %unrecorded, "a failed build could not be recorded");
+    }
     if !matches!(built, Err(Failure::Unknown(_))) {
         let _ = fs::remove_dir_all(&folders.source);
         let _ = fs::remove_dir_all(&folders.temporary);

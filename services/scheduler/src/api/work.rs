@@ -9,8 +9,8 @@ use shipway_contracts::{
         work_server::Work,
     },
 };
-use shipway_engine::Command;
-use shipway_events::{Actor, Cause, ExecutorId, Fence, Meta, RegistrationId, RunId};
+use shipway_engine::{Command, OpenAttempt, RunState};
+use shipway_events::{Actor, Cause, EffectClass, ExecutorId, Fence, Meta, RegistrationId, RunId};
 use shipway_nodes::Outcome;
 use tonic::{Request, Response, Status};
 
@@ -83,11 +83,12 @@ impl Shared {
                     continue;
                 }
             };
-            let fences: Vec<Fence> = state
-                .open_attempts()
-                .filter(|open| open.attempt.executor == executor && open.attempt.registration != registration)
-                .map(|open| open.fence)
-                .collect();
+            self.give_up_strangers(run, &state, executor).await;
+            let of_earlier = |open: &OpenAttempt<'_>| {
+                open.attempt.registration != registration && (self.alone || open.attempt.executor == executor)
+            };
+            let fences: Vec<Fence> =
+                state.open_attempts().filter(of_earlier).map(|open| open.fence).collect();
             if fences.is_empty() {
                 self.book.nudge(run, Command::Due).await;
                 continue;
@@ -103,6 +104,24 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// After a restore on another machine the host that was given some work is gone for good. Of an effect that only
+    /// that host could tell about nobody can know any more whether it happened.
+    async fn give_up_strangers(&self, run: RunId, state: &RunState, executor: ExecutorId) {
+        let asked_there = |effect| matches!(effect, EffectClass::Checked | EffectClass::Once);
+        let strangers = state.open_attempts().filter(|open| {
+            self.alone && open.attempt.executor != executor && asked_there(open.attempt.effect)
+        });
+        for open in strangers {
+            let reason = "the machine that did it is not part of this Shipway any more".to_owned();
+            let outcome = Outcome::Unknown { reason };
+            let command = Command::Complete { node: open.node, fence: open.fence, outcome };
+            let meta = Meta { actor: crate::run::book::system(), cause: Cause::Run(run), trace: None };
+            if let Err(error) = self.book.command(run, command, meta).await {
+                tracing::error!(%run, %error, "an attempt of a machine that is gone could not be given up");
+            }
+        }
     }
 
     /// What an executor should hold and does not, and what it holds and should not.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use shipway_eventing::{Blobs, DataLock};
 use shipway_executor::ExecutorConfig;
 
@@ -21,13 +21,14 @@ pub(crate) fn down(args: DownArgs) -> anyhow::Result<ExitCode> {
         bail!("there is no data folder {}; name it with --data", args.data.display());
     }
     let folder = Folder::open(&args.data)?;
-    if let Some(note) = folder.note()
-        && DataLock::take(folder.root()).is_err()
-    {
-        stop_process(note.pid)?;
-        eprintln!("Shipway has stopped.");
-    }
-    let lock = DataLock::take(folder.root())?;
+    let lock = match (DataLock::take(folder.root()), folder.note()) {
+        (Err(_), Some(note)) => {
+            let lock = stop_process(note.pid, &folder)?;
+            eprintln!("Shipway has stopped.");
+            lock
+        }
+        (lock, _) => lock?,
+    };
     folder.retract();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let stopped = runtime.block_on(async {
@@ -45,18 +46,22 @@ pub(crate) fn down(args: DownArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn stop_process(pid: u32) -> anyhow::Result<()> {
-    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(()) };
+/// Asks the process to stop, and waits for the data folder's lock: it is free when the process has ended.
+fn stop_process(pid: u32, folder: &Folder) -> anyhow::Result<DataLock> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("server.json names no process")?;
     let until = Instant::now() + PATIENCE;
-    if kill_process(pid, Signal::TERM).is_err() {
-        return Ok(());
-    }
-    while test_kill_process(pid).is_ok() {
-        if Instant::now() > until {
-            kill_process(pid, Signal::KILL).context("killing Shipway")?;
-            return Ok(());
+    kill_process(pid, Signal::TERM).context("asking Shipway to stop")?;
+    let mut killed = false;
+    loop {
+        match DataLock::take(folder.root()) {
+            Ok(lock) => return Ok(lock),
+            Err(error) if killed => return Err(error.into()),
+            Err(_) if Instant::now() > until => {
+                kill_process(pid, Signal::KILL).context("killing Shipway")?;
+                killed = true;
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
-        std::thread::sleep(Duration::from_millis(20));
     }
-    Ok(())
 }

@@ -65,6 +65,7 @@ impl Shipway {
             ),
             executors,
             data: Some(folder.root().to_owned()),
+            alone: true,
             lifecycle: lifecycle.clone(),
         })
         .await
