@@ -83,7 +83,6 @@ struct Held {
     stop: CancellationToken,
     light: bool,
     place: (RunId, u32),
-    key: String,
 }
 
 impl Executor {
@@ -147,12 +146,6 @@ impl Executor {
         let mut held: Vec<Fence> = self.0.lock().held.keys().copied().collect();
         held.sort();
         held
-    }
-
-    /// The effect keys of what is worked on.
-    #[must_use]
-    pub fn held_keys(&self) -> BTreeSet<String> {
-        self.0.lock().held.values().map(|held| held.key.clone()).collect()
     }
 
     /// Whether an attempt of that node is being worked on here.
@@ -236,12 +229,7 @@ impl Inner {
         let light = matches!(assignment.work, Workload::Noop(_) | Workload::Message(_));
         state.held.insert(
             assignment.fence,
-            Held {
-                stop: stop.clone(),
-                light,
-                place: (assignment.run, assignment.node),
-                key: assignment.effect_key.clone(),
-            },
+            Held { stop: stop.clone(), light, place: (assignment.run, assignment.node) },
         );
         Some((assignment, stop))
     }

@@ -36,6 +36,8 @@ pub(crate) struct Beat {
     pub(crate) hold: Vec<Assignment>,
     /// Attempts that are to be stopped.
     pub(crate) stop: Vec<Fence>,
+    /// Effect keys of nodes that have not ended.
+    pub(crate) keep: BTreeSet<String>,
 }
 
 /// Room of an executor: light and heavy slots.
@@ -84,6 +86,7 @@ impl Link {
             known: reply.known,
             hold: reply.hold.into_iter().filter_map(read).collect(),
             stop: reply.stop.into_iter().map(Fence::from_raw).collect(),
+            keep: reply.keep.into_iter().collect(),
         })
     }
 }

@@ -159,10 +159,7 @@ async fn beat(executor: &Arc<Executor>, link: &Link, room: Room, stopping: &Canc
         match link.beat(&executor.held()).await {
             Ok(beat) if beat.known => {
                 if !swept {
-                    // What the bell brought since the start is held already, and so not in the answer.
-                    let mut current = executor.held_keys();
-                    current.extend(beat.hold.iter().map(|work| work.effect_key.clone()));
-                    match executor.sweep(&current).await {
+                    match executor.sweep(&beat.keep).await {
                         Ok(0) => {}
                         Ok(ended) => {
                             tracing::info!(ended, "commands of attempts that are not current were ended")

@@ -59,11 +59,11 @@ impl Work for WorkApi {
         if !self.shared.registry.knows(executor, registration) {
             return Ok(Response::new(BeatReply { known: false, ..BeatReply::default() }));
         }
-        let (hold, stop) = self.shared.compare(executor, registration, &request.fences).await;
+        let (hold, stop, keep) = self.shared.compare(executor, registration, &request.fences).await;
         for run in self.shared.registry.take_waiting() {
             self.shared.book.nudge(run, Command::Due).await;
         }
-        Ok(Response::new(BeatReply { known: true, hold, stop }))
+        Ok(Response::new(BeatReply { known: true, hold, stop, keep }))
     }
 }
 
@@ -130,11 +130,16 @@ impl Shared {
         executor: ExecutorId,
         registration: RegistrationId,
         held: &[u64],
-    ) -> (Vec<shipway_contracts::v1::Assignment>, Vec<u64>) {
-        let mut hold = Vec::new();
+    ) -> (Vec<shipway_contracts::v1::Assignment>, Vec<u64>, Vec<String>) {
+        let (mut hold, mut keep) = (Vec::new(), Vec::new());
         let mut known = std::collections::BTreeSet::new();
         for run in self.book.open_runs() {
             let Ok(state) = self.book.look(run).await else { continue };
+            // A node whose attempt was lost may wait a moment before it is asked for again.
+            let given = (0..).zip(state.nodes()).filter(|(_, node)| {
+                node.attempt.is_some() || (node.attempts > 0 && !node.status.is_terminal())
+            });
+            keep.extend(given.map(|(index, _)| crate::run::actor::effect_key(run, index)));
             for open in state.open_attempts() {
                 if open.attempt.executor != executor || open.attempt.registration != registration {
                     continue;
@@ -148,6 +153,6 @@ impl Shared {
             }
         }
         let stop = held.iter().copied().filter(|fence| !known.contains(fence)).collect();
-        (hold, stop)
+        (hold, stop, keep)
     }
 }

@@ -3,6 +3,7 @@
 
 mod floor;
 mod hooks;
+mod jobs;
 mod process;
 mod report;
 mod runs;
@@ -100,6 +101,7 @@ async fn measure(args: BenchArgs) -> anyhow::Result<()> {
     }
     if wanted("W4") {
         runs::computing(&channel, &report).await?;
+        jobs::processes(&folder, &channel, &report).await?;
     }
     if wanted("W5") {
         hooks::flood(&server.url, &channel, args.seconds, &report).await?;
