@@ -55,14 +55,14 @@ impl Records {
     }
 
     /// How that attempt at the build failed, if it has.
-    pub(crate) fn failure(&self, work: &Build, attempt: u32) -> io::Result<Option<NodeError>> {
-        files::read_json(&self.failed(work, attempt))
+    pub(crate) fn failure(&self, effect_key: &str, attempt: u32) -> io::Result<Option<NodeError>> {
+        files::read_json(&self.failed(effect_key, attempt))
     }
 
     /// Recorded before the folders of the attempt are cleared: asked again, it is answered the same, and not by
     /// what is missing then.
-    pub(crate) fn save_failure(&self, work: &Build, attempt: u32, error: &NodeError) -> io::Result<()> {
-        files::write_json(&self.failed(work, attempt), error)
+    pub(crate) fn save_failure(&self, effect_key: &str, attempt: u32, error: &NodeError) -> io::Result<()> {
+        files::write_json(&self.failed(effect_key, attempt), error)
     }
 
     pub(crate) fn save(&self, work: &Build, record: &BuildRecord) -> io::Result<()> {
@@ -70,9 +70,8 @@ impl Records {
         files::write_json(&self.build(&work.build), record)
     }
 
-    fn failed(&self, work: &Build, attempt: u32) -> PathBuf {
-        let what = serde_json::json!([work.build, work.sha, work.command, work.arguments]);
-        let name = hex::encode(Sha256::digest(what.to_string()));
+    fn failed(&self, effect_key: &str, attempt: u32) -> PathBuf {
+        let name = hex::encode(Sha256::digest(effect_key));
         self.folder.join(format!("failed-{}-{attempt}.json", &name[..16]))
     }
 

@@ -53,7 +53,7 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Build) -> Result<Success, 
     if let Some(record) = records.of_build(&work.build).map_err(read)? {
         return Ok(success(work, &record, false));
     }
-    if let Some(error) = records.failure(work, attempt.given.attempt).map_err(read)? {
+    if let Some(error) = records.failure(&attempt.given.effect_key, attempt.given.attempt).map_err(read)? {
         return Err(Failure::Error(error));
     }
     if let Some(commit) = &work.sha {
@@ -66,7 +66,7 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Build) -> Result<Success, 
         .map_err(|(folder, source)| io_failure("making the folders of the build", &source, &folder))?;
     let built = make(attempt, work, &folders, &records).await;
     if let Err(Failure::Error(error)) = &built
-        && let Err(unrecorded) = records.save_failure(work, attempt.given.attempt, error)
+        && let Err(unrecorded) = records.save_failure(&attempt.given.effect_key, attempt.given.attempt, error)
     {
         tracing::warn!(build = work.build, %unrecorded, "a failed build could not be recorded");
     }

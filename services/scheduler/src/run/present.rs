@@ -85,6 +85,12 @@ fn summary(plan: &PlanNode) -> String {
     }
 }
 
+/// What another node will say is shown by that node's name: `build` for `${refs.build.id}`.
+fn named(text: &str) -> String {
+    let node = text.strip_prefix("${refs.").and_then(|rest| rest.split(['.', '}']).next());
+    node.unwrap_or(text).to_owned()
+}
+
 /// A map as JSON; nothing for an empty one.
 pub(crate) fn json(map: &Map<String, Value>) -> String {
     if map.is_empty() { String::new() } else { serde_json::to_string(map).unwrap_or_default() }
@@ -92,4 +98,15 @@ pub(crate) fn json(map: &Map<String, Value>) -> String {
 
 pub(crate) fn text(at: Option<Timestamp>) -> String {
     at.map(|at| at.to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_another_node_is_shown_by_that_nodes_name() {
+        assert_eq!(named("${refs.build.nfObjectId}"), "build");
+        assert_eq!(named("shop-web"), "shop-web");
+    }
 }
