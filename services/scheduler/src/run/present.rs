@@ -65,8 +65,7 @@ fn node(state: &RunState, plan: &PlanNode, index: u32) -> v1::Node {
 
 /// What a node is about, in a few words: `shop-web-dev`, `shop-web-dev → shop-web-staging`.
 fn summary(plan: &PlanNode) -> String {
-    let at =
-        |pointer: &str| plan.spec.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let at = |pointer: &str| named(plan.spec.pointer(pointer).and_then(Value::as_str).unwrap_or_default());
     match plan.kind.as_str() {
         "Build" => at("/id"),
         "Release" => format!("{} → {}", at("/origin/id"), at("/target/id")),
