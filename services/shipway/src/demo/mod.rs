@@ -43,6 +43,7 @@ pub(crate) struct Args {
 
 /// The demo against a Shipway that runs already.
 pub(crate) async fn main(args: Args) -> Outcome {
+    shipway_service_kit::install_crypto();
     let data = data_folder(&args.place)?;
     let server = Client::connect(&args.place).await?.url;
     let shipway = std::env::current_exe()?;
@@ -102,6 +103,23 @@ pub(crate) async fn run(server: &str, data: &Path, shipway: &Path) -> anyhow::Re
     ensure!(wrong.is_empty(), "the demo is not as it should be:\n  - {}", wrong.join("\n  - "));
     out(&good("all of it is true: promoted means identical, nobody was refused, every message arrived once"));
     Ok(())
+}
+
+/// Waits until a service answers: after a start on the same data folder it is on its way up.
+async fn up_again(name: &str, address: &str) -> anyhow::Result<()> {
+    let until = Instant::now() + PATIENCE;
+    let client = reqwest::Client::new();
+    loop {
+        let answer = client.get(format!("{address}/version")).timeout(Duration::from_secs(2)).send().await;
+        match answer.and_then(reqwest::Response::error_for_status) {
+            Ok(_) => return Ok(()),
+            Err(error) if Instant::now() > until => {
+                return Err(error)
+                    .with_context(|| format!("{name} did not come up again within {PATIENCE:?}"));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
 }
 
 struct Demo {
@@ -175,6 +193,9 @@ impl Demo {
         let deployment = Deployment::look(&self.client).await?;
         let addresses: Vec<_> =
             ASKED.iter().filter_map(|name| Some(((*name).to_owned(), deployment.address(name)?))).collect();
+        for (name, address) in &addresses {
+            up_again(name, address).await?;
+        }
         Ok((!addresses.is_empty()).then(|| Asking::start(addresses)))
     }
 
