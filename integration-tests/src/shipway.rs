@@ -25,7 +25,7 @@ pub struct Shipway {
     arguments: Vec<String>,
     /// The same over restarts: webhooks go on coming to it.
     port: u16,
-    /// Where the ports of services begin: tests side by side each have their own.
+    /// Where the ports of services begin: tests side by side each have their own, below those that the kernel gives out.
     first_port: u16,
 }
 
@@ -59,7 +59,7 @@ impl Shipway {
             fs::remove_dir_all(&data).with_context(|| format!("clearing {}", data.display()))?;
         }
         let port = free_port()?;
-        let first_port = 20_000 + (port % 200) * 100;
+        let first_port = 20_000 + (port % 120) * 100;
         Ok(Self { data, child: None, arguments: Vec::new(), port, first_port })
     }
 
