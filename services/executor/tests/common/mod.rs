@@ -45,8 +45,7 @@ impl Data {
     /// A folder that any user's processes can write to and that no view hides.
     pub fn shared(&self) -> PathBuf {
         use std::os::unix::fs::PermissionsExt;
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join(self.path().file_name().unwrap().to_str().unwrap());
+        let folder = visible().join(self.path().file_name().unwrap());
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
         folder
@@ -56,9 +55,20 @@ impl Data {
 impl Drop for Data {
     fn drop(&mut self) {
         // Keepers and shims end by themselves when their folder is gone.
-        let shared = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(self.path().file_name().unwrap());
+        let shared = visible().join(self.path().file_name().unwrap());
         let _ = std::fs::remove_dir_all(shared);
     }
+}
+
+/// A folder for tests that every view shows and every user reaches: the build's own, unless it lies where views
+/// have a private folder or behind one that is closed to others.
+fn visible() -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let base = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let private = ["/tmp", "/var/tmp", "/dev/shm"].iter().any(|hidden| base.starts_with(hidden));
+    let open = |folder: &Path| std::fs::metadata(folder).is_ok_and(|data| data.permissions().mode() & 1 == 1);
+    let root = rustix::process::geteuid().is_root();
+    if root && (private || !base.ancestors().all(open)) { PathBuf::from("/run") } else { base }
 }
 
 /// A free port outside the range of outgoing connections, which could take it in the meantime.
