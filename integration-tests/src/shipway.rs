@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::Write,
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
@@ -27,6 +28,8 @@ pub struct Shipway {
     port: u16,
     /// Where the ports of services begin: tests side by side each have their own, below those that the kernel gives out.
     first_port: u16,
+    /// Nobody else takes the block of ports while this is held.
+    _guard: TcpListener,
 }
 
 impl Shipway {
@@ -59,8 +62,8 @@ impl Shipway {
             fs::remove_dir_all(&data).with_context(|| format!("clearing {}", data.display()))?;
         }
         let port = free_port()?;
-        let first_port = 20_000 + (port % 120) * 100;
-        Ok(Self { data, child: None, arguments: Vec::new(), port, first_port })
+        let (first_port, guard) = block_of_ports()?;
+        Ok(Self { data, child: None, arguments: Vec::new(), port, first_port, _guard: guard })
     }
 
     /// Starts it again on the same folder and waits until it is ready.
@@ -249,6 +252,18 @@ pub fn http() -> reqwest::Client {
     // A second call finds the provider in place.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::new()
+}
+
+/// A hundred ports that no other test takes: the last of them is held as long as the others are used.
+fn block_of_ports() -> Result<(u16, TcpListener)> {
+    let begin = u16::try_from(std::process::id() % 120)?;
+    for next in 0..120 {
+        let first = 20_000 + (begin + next) % 120 * 100;
+        if let Ok(guard) = TcpListener::bind(("127.0.0.1", first + 99)) {
+            return Ok((first, guard));
+        }
+    }
+    bail!("no block of ports is free")
 }
 
 /// Waits until `look` finds something.
