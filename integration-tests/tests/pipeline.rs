@@ -37,8 +37,7 @@ async fn a_promotion_takes_what_ran_when_its_run_started() {
     run(&shipway, &["lab/development"]);
     let second = digest(&shipway, "lab-web-dev");
     assert_ne!(first, second);
-    // The hold is far longer than the test; aborting it would end the run, so the run is started anew with a
-    // short one after the promotion's digest has been read from its plan.
+    // The run is held far longer than the test takes: what its plan pinned is read while it waits.
     let plan = shipway.shipway(&["events", "--stream", &format!("run-{staging}")]).unwrap();
     assert!(plan.contains(&first) && !plan.contains(&second), "the plan pins what ran at the start");
     shipway.shipway(&["abort", &staging]).unwrap();
