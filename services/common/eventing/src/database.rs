@@ -108,6 +108,11 @@ impl Database {
         &self.readers
     }
 
+    /// For single statements that write.
+    pub(crate) const fn writers(&self) -> &AnyPool {
+        &self.writers
+    }
+
     /// Begins a transaction that writes. On SQLite it is the only one of this process until it ends.
     pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
         let Some((gate, wal)) = &self.file else {

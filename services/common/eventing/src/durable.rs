@@ -85,6 +85,11 @@ impl Durable {
         self.lazy.begin().await.map_err(failed("beginning a transaction"))
     }
 
+    /// For single statements whose commit is synced with the next durable one only.
+    pub(crate) const fn lazy_pool(&self) -> &AnyPool {
+        self.lazy.writers()
+    }
+
     /// Closes the connections.
     pub async fn close(&self) {
         self.database.close().await;

@@ -4,6 +4,7 @@
 //! * [`verify`](mod@verify): proves it whole.
 //! * [`feed`]: hands events to projections and reactions; [`views`]: the read tables that projections write.
 //! * [`durable`]: tables as durable as the log that hold no events (inbox, secrets), with group commit.
+//! * [`lease`]: who may do what only one process may do, and who is there.
 //! * [`blobs`]: bytes by their digest. [`backup`], [`lock`]: the embedded data folder.
 //!
 //! # SQL for both databases
@@ -18,6 +19,7 @@ mod database;
 pub mod durable;
 pub mod feed;
 mod gate;
+pub mod lease;
 pub mod lock;
 pub mod log;
 pub mod verify;
@@ -26,6 +28,7 @@ pub mod views;
 pub use blobs::{BlobId, Blobs};
 pub use durable::{Durable, DurableError, GroupWrite, GroupWriter, Tx};
 pub use feed::{Consumer, Feed, HandleError, Projection, Reaction};
+pub use lease::{Epoch, Holder, Leases, Member};
 pub use lock::{DataLock, LockError};
 pub use log::{
     AppendError, Appended, Expected, Head, Item, Log, OpenError, PostgresLog, PostgresOptions, ReadError,

@@ -5,6 +5,7 @@
 mod append;
 mod feed;
 mod fixture;
+mod lease;
 #[path = "../../../../../integration-tests/src/postgres.rs"]
 #[expect(dead_code, unreachable_pub, reason = "a crate's module there, of which this suite needs a part")]
 mod postgres;
