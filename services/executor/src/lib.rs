@@ -26,4 +26,4 @@ pub use attempts::{Executor, OpenError};
 pub use config::ExecutorConfig;
 pub use link::Link;
 pub use node_logs::{LogChunk, NodeLogs};
-pub use service::{Deps, Service, StartError, stop_all};
+pub use service::{Deps, Reach, Service, StartError, stop_all};

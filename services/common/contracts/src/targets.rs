@@ -134,7 +134,9 @@ impl Service<Request<Body>> for Targets {
         Box::pin(async move {
             let service = request.uri().path().split('/').nth(1).unwrap_or_default().to_owned();
             let Some((index, channel)) = targets.choose(&service) else {
-                return Err(tonic::Status::unavailable(format!("no address of {service} is known yet")).into());
+                return Err(
+                    tonic::Status::unavailable(format!("no address of {service} is known yet")).into()
+                );
             };
             match channel.oneshot(request).await {
                 Ok(answer) => match refusal(&answer) {
