@@ -1,6 +1,7 @@
-//! Real processes, real PostgreSQL, Git and clients.
+//! Real processes, real PostgreSQL, NATS, Git and clients.
 
 pub mod git;
 pub mod lab;
+pub mod nats;
 pub mod postgres;
 pub mod shipway;

@@ -21,14 +21,12 @@ pub(crate) type Ddl = &'static str;
 
 /// What SQLite has and PostgreSQL has not.
 const POSTGRES_FUNCTIONS: &str = "
-SELECT pg_advisory_lock(7311021947);
 CREATE OR REPLACE FUNCTION json_each(list text) RETURNS TABLE (key bigint, value jsonb)
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     AS $$ SELECT i - 1, v FROM jsonb_array_elements(list::jsonb) WITH ORDINALITY x (v, i) $$;
 CREATE OR REPLACE FUNCTION unhex(digits text) RETURNS bytea
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    AS $$ SELECT decode(digits, 'hex') $$;
-SELECT pg_advisory_unlock(7311021947)";
+    AS $$ SELECT decode(digits, 'hex') $$";
 
 /// Tables of either database. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -96,9 +94,11 @@ impl Database {
         }
         let all = pool(connections, "").connect_with(options(&url)?).await?;
         let mut connection = all.acquire().await?;
-        let make_schema = AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {schema}"));
-        sqlx::raw_sql(make_schema).execute(&mut *connection).await?;
-        sqlx::raw_sql(POSTGRES_FUNCTIONS).execute(&mut *connection).await?;
+        // Text of several statements is one transaction, so the lock goes with it.
+        let set_up = AssertSqlSafe(format!(
+            "SELECT pg_advisory_xact_lock(7311021947); CREATE SCHEMA IF NOT EXISTS {schema}; {POSTGRES_FUNCTIONS}"
+        ));
+        sqlx::raw_sql(set_up).execute(&mut *connection).await?;
         drop(connection);
         Ok(Self { readers: all.clone(), writers: all, file: None, postgres: true })
     }
@@ -123,9 +123,18 @@ impl Database {
         Ok(Tx { transaction, file: Some((turn, std::sync::Arc::clone(wal))) })
     }
 
+    /// Begins a transaction that makes what several processes may make at the same time: they do it one by one.
+    pub(crate) async fn begin_alone(&self) -> Result<Tx, sqlx::Error> {
+        let mut tx = self.begin().await?;
+        if self.postgres {
+            sqlx::query("SELECT pg_advisory_xact_lock(7311021947)::text").execute(&mut *tx).await?;
+        }
+        Ok(tx)
+    }
+
     /// Makes tables in one transaction.
     pub(crate) async fn create(&self, statements: &[Ddl]) -> Result<(), sqlx::Error> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_alone().await?;
         for statement in statements {
             self.define(&mut tx, statement).await?;
         }
