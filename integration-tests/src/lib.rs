@@ -3,4 +3,5 @@
 pub mod git;
 pub mod lab;
 pub mod postgres;
+pub mod s3;
 pub mod shipway;

@@ -25,7 +25,7 @@ pub mod log;
 pub mod verify;
 pub mod views;
 
-pub use blobs::{BlobId, Blobs};
+pub use blobs::{BlobId, BlobOptions, Blobs};
 pub use durable::{Durable, DurableError, GroupWrite, GroupWriter, Tx};
 pub use feed::{Consumer, Feed, HandleError, Projection, Reaction};
 pub use lease::{Epoch, Holder, Leases, Member};
