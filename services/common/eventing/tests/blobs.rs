@@ -54,8 +54,9 @@ fn options(server: &S3) -> BlobOptions {
     BlobOptions {
         endpoint: Some(server.endpoint()),
         region: Some("eu-1".to_owned()),
-        access_key_id: Some(ACCESS_KEY.to_owned()),
-        secret_access_key: Some(SECRET_KEY.to_owned()),
+        access_key: Some(ACCESS_KEY.to_owned()),
+        path_style: true,
+        secret_key: Some(SECRET_KEY.to_owned()),
         allow_http: true,
         ..BlobOptions::default()
     }
@@ -202,7 +203,7 @@ async fn objects_have_names_of_their_own_and_stay_under_their_prefix(given: &Giv
 #[tokio::test]
 async fn a_refused_key_and_a_missing_bucket_say_so() {
     let server = S3::start(BUCKET).unwrap();
-    let wrong = BlobOptions { secret_access_key: Some("another".into()), ..options(&server) };
+    let wrong = BlobOptions { secret_key: Some("another".into()), ..options(&server) };
     let error = Blobs::connect("s3://ships/x", &wrong).await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains("s3://ships/x") && text.contains("credentials"), "{error:?}");

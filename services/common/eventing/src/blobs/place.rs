@@ -46,13 +46,13 @@ pub struct BlobOptions {
     /// The region of the bucket (S3).
     pub region: Option<String>,
     /// The name of the key (S3), or of the account (Azure).
-    pub access_key_id: Option<String>,
+    pub access_key: Option<String>,
     /// The key itself (S3, Azure).
-    pub secret_access_key: Option<String>,
+    pub secret_key: Option<String>,
     /// The file with the service account (Google).
     pub credentials_file: Option<PathBuf>,
-    /// The bucket is part of the host's name, not of the path (S3).
-    pub virtual_hosts: bool,
+    /// Puts the bucket into the path instead of the host's name (S3): what most servers that are not the cloud's want.
+    pub path_style: bool,
     /// Accepts a store without TLS.
     pub allow_http: bool,
     /// A file of certificates (PEM) that are trusted beside the system's.
@@ -66,7 +66,7 @@ impl fmt::Debug for BlobOptions {
         f.debug_struct("BlobOptions")
             .field("endpoint", &self.endpoint)
             .field("region", &self.region)
-            .field("access_key_id", &self.access_key_id)
+            .field("access_key", &self.access_key)
             .finish_non_exhaustive()
     }
 }
@@ -159,19 +159,23 @@ fn client(options: &BlobOptions) -> Result<ClientOptions, BlobError> {
 fn s3(bucket: &str, options: &BlobOptions, client: ClientOptions) -> AmazonS3Builder {
     let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(bucket)
-        .with_virtual_hosted_style_request(options.virtual_hosts)
+        .with_virtual_hosted_style_request(!options.path_style)
         .with_client_options(client)
         .with_retry(RETRY);
     if let Some(endpoint) = &options.endpoint {
-        builder = builder.with_endpoint(endpoint);
+        // The name of the host is ours to make, if the bucket belongs into it.
+        builder = builder.with_endpoint(match endpoint.split_once("://") {
+            Some((scheme, host)) if !options.path_style => format!("{scheme}://{bucket}.{host}"),
+            _ => endpoint.clone(),
+        });
     }
     if let Some(region) = &options.region {
         builder = builder.with_region(region);
     }
-    if let Some(id) = &options.access_key_id {
+    if let Some(id) = &options.access_key {
         builder = builder.with_access_key_id(id);
     }
-    if let Some(key) = &options.secret_access_key {
+    if let Some(key) = &options.secret_key {
         builder = builder.with_secret_access_key(key);
     }
     builder
@@ -199,10 +203,10 @@ fn az(container: &str, options: &BlobOptions, client: ClientOptions) -> Microsof
     if let Some(endpoint) = &options.endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }
-    if let Some(account) = &options.access_key_id {
+    if let Some(account) = &options.access_key {
         builder = builder.with_account(account);
     }
-    if let Some(key) = &options.secret_access_key {
+    if let Some(key) = &options.secret_key {
         builder = builder.with_access_key(key);
     }
     builder
@@ -230,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_key_is_not_shown() {
-        let options = BlobOptions { secret_access_key: Some("canary".into()), ..BlobOptions::default() };
+        let options = BlobOptions { secret_key: Some("canary".into()), ..BlobOptions::default() };
         assert!(!format!("{options:?}").contains("canary"));
     }
 
@@ -240,8 +244,8 @@ mod tests {
         let options = BlobOptions {
             endpoint: Some("https://store.example".into()),
             region: Some("eu-1".into()),
-            access_key_id: Some("account".into()),
-            secret_access_key: Some("a2V5".into()),
+            access_key: Some("account".into()),
+            secret_key: Some("a2V5".into()),
             ..BlobOptions::default()
         };
         s3("bucket", &options, client(&options).unwrap()).build().unwrap();
