@@ -28,7 +28,7 @@ pub mod nats;
 pub mod verify;
 pub mod views;
 
-pub use blobs::{BlobId, Blobs};
+pub use blobs::{BlobId, BlobOptions, Blobs};
 pub use durable::{Durable, DurableError, GroupWrite, GroupWriter, Tx};
 pub use feed::{Consumer, Feed, HandleError, Projection, Reaction};
 pub use leadership::Leadership;

@@ -119,7 +119,7 @@ impl Views {
 
     /// Views of another log, or of another generation of it, say nothing about this one.
     async fn adopt(&self, log: &str) -> Result<(), sqlx::Error> {
-        let mut tx = self.database.begin_alone().await?;
+        let mut tx = self.database.begin_making().await?;
         let known: Option<String> =
             sqlx::query_scalar("SELECT log FROM views_of").fetch_optional(&mut *tx).await?;
         if known.as_deref() == Some(log) {
@@ -225,7 +225,7 @@ impl Views {
     /// Makes the read model's tables if they are missing; its checkpoint.
     pub(crate) async fn prepare(&self, projection: &dyn Projection) -> Result<Position, ViewsError> {
         let prepare = async {
-            let mut tx = self.database.begin_alone().await?;
+            let mut tx = self.database.begin_making().await?;
             let known = checkpoint(&mut tx, projection).await?;
             if known.is_none() {
                 self.make(&mut tx, projection).await?;

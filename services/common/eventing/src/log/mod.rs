@@ -389,6 +389,9 @@ pub trait Log: Send + Sync + 'static {
     /// If there is no such blob or its content has another digest.
     async fn large(&self, digest: &str) -> Result<String, crate::blobs::BlobError>;
 
+    /// The blobs that large event data is in, if the log was opened with any.
+    fn blobs(&self) -> Option<&crate::blobs::Blobs>;
+
     /// The durable tables in the log's database.
     ///
     /// # Errors

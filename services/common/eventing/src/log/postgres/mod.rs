@@ -380,6 +380,10 @@ impl Log for PostgresLog {
         rows::large(self.blobs.as_ref(), digest).await
     }
 
+    fn blobs(&self) -> Option<&Blobs> {
+        self.blobs.as_ref()
+    }
+
     async fn durable(&self) -> Result<Durable, DurableError> {
         let open = async |promise, connections| {
             Database::postgres(&self.url, &self.schema, promise, connections).await
