@@ -12,6 +12,7 @@ mod reactions;
 mod registry;
 mod run;
 mod service;
+mod settings;
 mod start;
 mod state;
 mod upkeep;
@@ -19,6 +20,7 @@ mod upkeep;
 pub use api::{EventsApi, RunsApi, WorkApi};
 pub use registry::Bell;
 pub use service::{Deps, Service, StartError};
+pub use settings::{Logs, Settings};
 
 /// A refusal of the engine, in words for people.
 fn refusal(rejection: &shipway_engine::Rejection) -> shipway_contracts::Error {
