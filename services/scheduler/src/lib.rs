@@ -15,6 +15,7 @@ mod reactions;
 mod registry;
 mod run;
 mod service;
+mod settings;
 mod start;
 mod state;
 mod upkeep;
@@ -23,6 +24,7 @@ pub use api::{EventsApi, RunsApi, WorkApi};
 pub use cluster::{PeersApi, Together};
 pub use registry::{Bell, Bells};
 pub use service::{Deps, Service, StartError};
+pub use settings::{Logs, Settings};
 
 /// A refusal of the engine, in words for people.
 fn refusal(rejection: &shipway_engine::Rejection) -> shipway_contracts::Error {
