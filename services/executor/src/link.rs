@@ -176,5 +176,7 @@ pub(crate) fn read(assignment: v1::Assignment) -> Option<Assignment> {
         work,
         deadline: (assignment.deadline != 0).then(|| Timestamp::from_micros(assignment.deadline)),
         detached: assignment.detached,
+        registration: None,
+        labels: BTreeSet::new(),
     })
 }

@@ -26,6 +26,8 @@ use crate::{
 const LIGHT_SLOTS: u32 = 256;
 /// A beat every so often.
 const BEAT: Duration = Duration::from_secs(5);
+/// How long a stop waits for light work. The rest goes on under its shims.
+const DRAIN: Duration = Duration::from_secs(5);
 /// How long until a scheduler that is away is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -82,7 +84,7 @@ impl Service {
         let (beating, stopping) = (executor.clone(), deps.lifecycle.stopping());
         deps.lifecycle.spawn("executor beats", async move {
             beat(&beating, &link, room, &stopping).await;
-            beating.drain().await;
+            beating.drain(DRAIN, Duration::ZERO).await;
             Ok::<(), std::convert::Infallible>(())
         });
         Ok(Self { id, executor })
