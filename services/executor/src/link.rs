@@ -272,5 +272,6 @@ fn read(assignment: v1::Assignment) -> Option<Assignment> {
         deadline: (assignment.deadline != 0).then(|| Timestamp::from_micros(assignment.deadline)),
         registration: assignment.registration.parse().ok(),
         detached: assignment.detached,
+        labels: assignment.labels.into_iter().collect(),
     })
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    Executor, ExecutorConfig, OpenError,
+    BootTime, Executor, ExecutorConfig, OpenError,
     api::ExecutorsApi,
     link::{Introduction, Link},
     runtime::{
@@ -29,6 +29,10 @@ use crate::{
 const LIGHT_SLOTS: u32 = 256;
 /// A beat every so often.
 const BEAT: Duration = Duration::from_secs(5);
+/// How long a stop waits for light work. The rest goes on under its shims.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How long a scheduler may take to answer a beat.
+const ANSWER: Duration = Duration::from_secs(4);
 /// How long until a scheduler that is away is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -36,14 +40,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct Deps {
     /// Where and how it works.
     pub config: ExecutorConfig,
-    /// Builds, jobs, backups and restores at the same time.
-    pub heavy_slots: u32,
-    /// What this executor can run: nodes may ask for some of it.
-    pub labels: Vec<String>,
     /// Where others reach it; none in the same process.
     pub reach: Option<Reach>,
     /// How often it says what it holds; every 5 s when absent.
     pub every: Option<Duration>,
+    /// How long a stop waits for work with a process; what is not done then goes on under its shims.
+    pub finish: Duration,
     /// The way to the scheduler's work.
     pub work: Channel,
     /// The way to the secrets' home.
@@ -96,16 +98,13 @@ impl Service {
         let id = own_id(&deps.config.data)?;
         let registration = RegistrationId::new(Uuid::now_v7());
         let link = Link::new(id, registration, deps.work, deps.home);
+        let (heavy, labels) = (deps.config.heavy_slots.max(1), deps.config.labels.iter().cloned().collect());
         let executor =
             Arc::new(Executor::open(deps.config, Arc::new(link.clone()), Arc::new(link.clone())).await?);
         let reach = deps.reach.unwrap_or(Reach { address: String::new(), host: String::new() });
-        let intro = Introduction {
-            light: LIGHT_SLOTS,
-            heavy: deps.heavy_slots.max(1),
-            labels: deps.labels,
-            address: reach.address,
-            host: reach.host,
-        };
+        executor.registered(registration);
+        let intro =
+            Introduction { light: LIGHT_SLOTS, heavy, labels, address: reach.address, host: reach.host };
         let hurry = Arc::new(Notify::new());
         let beating = Beating {
             executor: executor.clone(),
@@ -113,6 +112,7 @@ impl Service {
             intro,
             hurry: hurry.clone(),
             every: deps.every.unwrap_or(BEAT),
+            finish: deps.finish,
         };
         let stopping = deps.lifecycle.retiring();
         deps.lifecycle.spawn("executor beats", async move {
@@ -182,6 +182,8 @@ struct Beating {
     intro: Introduction,
     hurry: Arc<Notify>,
     every: Duration,
+    /// How long a stop waits for work with a process.
+    finish: Duration,
 }
 
 impl Beating {
@@ -196,8 +198,10 @@ impl Beating {
                 () = self.hurry.notified() => {}
                 () = stopping.cancelled() => break,
             }
+            // What counts is when a beat was sent: for others the lease is over no sooner than here.
+            let sent = BootTime::now();
             if !registered {
-                if let Err(status) = self.link.register(&self.intro).await {
+                if let Err(status) = in_time(self.link.register(&self.intro)).await {
                     tracing::warn!(
                         reason = status.message(),
                         "the scheduler does not answer; it is asked again"
@@ -207,9 +211,11 @@ impl Beating {
                     continue;
                 }
                 registered = true;
+                self.executor.renew(sent);
             }
-            match self.link.beat(&self.executor.held(), false).await {
+            match in_time(self.link.beat(&self.executor.held(), false)).await {
                 Ok(beat) if beat.known => {
+                    self.executor.renew(sent);
                     if let (false, Some(keep)) = (swept, &beat.keep) {
                         self.sweep(keep).await;
                         swept = true;
@@ -227,17 +233,28 @@ impl Beating {
         self.stop().await;
     }
 
-    /// Gets no more work, and lets light work finish.
+    /// Gets no more work, and lets what goes on finish: its lease is kept meanwhile.
     async fn stop(&self) {
-        if !self.intro.address.is_empty()
-            && let Err(status) = self.link.beat(&self.executor.held(), true).await
-        {
-            tracing::warn!(
-                reason = status.message(),
-                "the schedulers were not told that this executor stops"
-            );
+        let mut beats = interval(self.every);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut drained = std::pin::pin!(self.executor.drain(DRAIN, self.finish));
+        loop {
+            tokio::select! {
+                _ = &mut drained => return,
+                _ = beats.tick(), if !self.intro.address.is_empty() => {}
+            }
+            let sent = BootTime::now();
+            match in_time(self.link.beat(&self.executor.held(), true)).await {
+                Ok(beat) if beat.known => self.executor.renew(sent),
+                Ok(_) => {}
+                Err(status) => {
+                    tracing::warn!(
+                        reason = status.message(),
+                        "the schedulers were not told that this executor stops"
+                    );
+                }
+            }
         }
-        self.executor.drain().await;
     }
 
     async fn sweep(&self, keep: &BTreeSet<String>) {
@@ -247,6 +264,12 @@ impl Beating {
             Err(error) => tracing::error!(%error, "what is left of earlier attempts could not be listed"),
         }
     }
+}
+
+/// A call to a scheduler that does not answer must not cost the lease.
+async fn in_time<T>(call: impl Future<Output = Result<T, tonic::Status>>) -> Result<T, tonic::Status> {
+    let late = || tonic::Status::deadline_exceeded("no answer in time");
+    tokio::time::timeout(ANSWER, call).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Stops every keeper; what ran.
