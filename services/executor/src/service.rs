@@ -9,8 +9,8 @@ use shipway_contracts::{
 use shipway_events::{ExecutorId, Fence, RegistrationId};
 use shipway_service_kit::Lifecycle;
 use tokio::{
-    sync::Notify,
-    time::{MissedTickBehavior, interval},
+    sync::{Notify, watch},
+    time::{Interval, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -29,6 +29,8 @@ use crate::{
 const LIGHT_SLOTS: u32 = 256;
 /// A beat every so often.
 const BEAT: Duration = Duration::from_secs(5);
+/// A beat every so often where nothing else tells of work.
+const BEAT_ALONE: Duration = Duration::from_millis(200);
 /// How long a stop waits for light work. The rest goes on under its shims.
 const DRAIN: Duration = Duration::from_secs(5);
 /// How long a scheduler may take to answer a beat.
@@ -42,8 +44,6 @@ pub struct Deps {
     pub config: ExecutorConfig,
     /// Where others reach it; none in the same process.
     pub reach: Option<Reach>,
-    /// How often it says what it holds; every 5 s when absent.
-    pub every: Option<Duration>,
     /// How long a stop waits for work with a process; what is not done then goes on under its shims.
     pub finish: Duration,
     /// The way to the scheduler's work.
@@ -87,6 +87,8 @@ pub struct Service {
     executor: Arc<Executor>,
     link: Link,
     hurry: Arc<Notify>,
+    pace: watch::Sender<Duration>,
+    log: watch::Sender<Option<String>>,
 }
 
 impl Service {
@@ -106,12 +108,14 @@ impl Service {
         let intro =
             Introduction { light: LIGHT_SLOTS, heavy, labels, address: reach.address, host: reach.host };
         let hurry = Arc::new(Notify::new());
+        let (pace, log) = (watch::Sender::new(BEAT), watch::Sender::new(None));
         let beating = Beating {
             executor: executor.clone(),
             link: link.clone(),
             intro,
             hurry: hurry.clone(),
-            every: deps.every.unwrap_or(BEAT),
+            pace: pace.clone(),
+            log: log.clone(),
             finish: deps.finish,
         };
         let stopping = deps.lifecycle.retiring();
@@ -119,7 +123,27 @@ impl Service {
             beating.run(&stopping).await;
             Ok::<(), std::convert::Infallible>(())
         });
-        Ok(Self { id, executor, link, hurry })
+        Ok(Self { id, executor, link, hurry, pace, log })
+    }
+
+    /// Whether something tells of work at once. Where nothing does, the schedulers are asked more often.
+    pub fn is_told(&self, told: bool) {
+        let pace = if told { BEAT } else { BEAT_ALONE };
+        self.pace.send_if_modified(|known| std::mem::replace(known, pace) != pace);
+    }
+
+    /// The id of the log that its work comes from, once a scheduler has said it.
+    pub async fn log(&self) -> String {
+        let mut log = self.log.subscribe();
+        loop {
+            if let Some(log) = log.borrow_and_update().clone() {
+                return log;
+            }
+            if log.changed().await.is_err() {
+                // Its beats have ended: no scheduler will say it any more.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Asks the scheduler at once what there is to do: something may have been missed.
@@ -181,7 +205,8 @@ struct Beating {
     link: Link,
     intro: Introduction,
     hurry: Arc<Notify>,
-    every: Duration,
+    pace: watch::Sender<Duration>,
+    log: watch::Sender<Option<String>>,
     /// How long a stop waits for work with a process.
     finish: Duration,
 }
@@ -189,26 +214,28 @@ struct Beating {
 impl Beating {
     async fn run(self, stopping: &CancellationToken) {
         let mut swept = false;
-        let mut beats = interval(self.every);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pace = self.pace.subscribe();
+        let mut beats = paced(*pace.borrow_and_update());
         let mut registered = false;
         loop {
             tokio::select! {
                 _ = beats.tick() => {}
                 () = self.hurry.notified() => {}
+                Ok(()) = pace.changed() => beats = paced(*pace.borrow_and_update()),
                 () = stopping.cancelled() => break,
             }
             // What counts is when a beat was sent: for others the lease is over no sooner than here.
             let sent = BootTime::now();
             if !registered {
-                if let Err(status) = in_time(self.link.register(&self.intro)).await {
-                    tracing::warn!(
-                        reason = status.message(),
-                        "the scheduler does not answer; it is asked again"
-                    );
-                    tokio::time::sleep(PAUSE).await;
-                    beats.reset_immediately();
-                    continue;
+                match in_time(self.link.register(&self.intro)).await {
+                    Ok(log) => drop(self.log.send_replace(Some(log))),
+                    Err(status) => {
+                        let reason = status.message();
+                        tracing::warn!(reason, "the scheduler does not answer; it is asked again");
+                        tokio::time::sleep(PAUSE).await;
+                        beats.reset_immediately();
+                        continue;
+                    }
                 }
                 registered = true;
                 self.executor.renew(sent);
@@ -235,8 +262,7 @@ impl Beating {
 
     /// Gets no more work, and lets what goes on finish: its lease is kept meanwhile.
     async fn stop(&self) {
-        let mut beats = interval(self.every);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut beats = paced(BEAT);
         let mut drained = std::pin::pin!(self.executor.drain(DRAIN, self.finish));
         loop {
             tokio::select! {
@@ -264,6 +290,13 @@ impl Beating {
             Err(error) => tracing::error!(%error, "what is left of earlier attempts could not be listed"),
         }
     }
+}
+
+/// Beats of this pace, the first at once; one that comes late does not make the next come early.
+fn paced(every: Duration) -> Interval {
+    let mut beats = interval(every);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beats
 }
 
 /// A call to a scheduler that does not answer must not cost the lease.

@@ -81,6 +81,7 @@ impl Shipway {
                 home,
                 keys: folder.keys(),
                 scratch: folder.root().join("scratch"),
+                leadership: shipway_eventing::Leadership::always(),
                 config: shipway_triggers::Config {
                     rate: (args.hook_rate > 0).then(|| shipway_triggers::Rate {
                         per_second: args.hook_rate,
@@ -147,7 +148,6 @@ async fn start_executor(
     let executor = shipway_executor::Service::start(shipway_executor::Deps {
         config,
         reach: None,
-        every: None,
         finish: Duration::ZERO,
         work: Channel::local(scheduler.work_server()),
         home,
