@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use shipway_events::{EffectClass, Fence, ProjectId, RunId, SecretRef, Timestamp};
+use shipway_events::{EffectClass, Fence, ProjectId, RegistrationId, RunId, SecretRef, Timestamp};
 use shipway_nodes::{Outcome, Workload};
 use zeroize::Zeroizing;
 
@@ -28,6 +28,8 @@ pub struct Assignment {
     pub work: Workload,
     /// When the node's time is up.
     pub deadline: Option<Timestamp>,
+    /// The start of this executor that it is for; none where only one start can be meant.
+    pub registration: Option<RegistrationId>,
     /// Nothing waits for its end: `Started` is reported when it has started, then its end.
     pub detached: bool,
 }

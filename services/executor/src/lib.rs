@@ -17,6 +17,7 @@ mod os;
 pub mod runtime;
 pub mod sandbox;
 mod service;
+mod settings;
 pub mod shim;
 mod work;
 
@@ -26,4 +27,5 @@ pub use attempts::{Executor, OpenError};
 pub use config::ExecutorConfig;
 pub use link::Link;
 pub use node_logs::{LogChunk, NodeLogs};
-pub use service::{Deps, Service, StartError, stop_all};
+pub use service::{Deps, Reach, Service, StartError, stop_all};
+pub use settings::{Host, Settings};

@@ -1,6 +1,6 @@
 //! The service: registers, takes what it is told, beats, and serves what only a host knows.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
 
 use shipway_contracts::{
     Channel,
@@ -8,14 +8,17 @@ use shipway_contracts::{
 };
 use shipway_events::{ExecutorId, Fence, RegistrationId};
 use shipway_service_kit::Lifecycle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::Notify,
+    time::{MissedTickBehavior, interval},
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
     Executor, ExecutorConfig, OpenError,
     api::ExecutorsApi,
-    link::{Link, Room, read},
+    link::{Introduction, Link},
     runtime::{
         Runtime, RuntimeError,
         process::{ProcessOptions, ProcessRuntime},
@@ -35,12 +38,27 @@ pub struct Deps {
     pub config: ExecutorConfig,
     /// Builds, jobs, backups and restores at the same time.
     pub heavy_slots: u32,
+    /// What this executor can run: nodes may ask for some of it.
+    pub labels: Vec<String>,
+    /// Where others reach it; none in the same process.
+    pub reach: Option<Reach>,
+    /// How often it says what it holds; every 5 s when absent.
+    pub every: Option<Duration>,
     /// The way to the scheduler's work.
     pub work: Channel,
     /// The way to the secrets' home.
     pub home: Channel,
     /// Tracks the background tasks.
     pub lifecycle: Lifecycle,
+}
+
+/// Where others reach an executor of a machine of its own.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// Where it serves `Executors`: `http://10.0.0.2:7400`.
+    pub address: String,
+    /// The host at which what it deploys is reached: `10.0.0.2`.
+    pub host: String,
 }
 
 /// Why the executor could not start.
@@ -65,6 +83,8 @@ pub enum StartError {
 pub struct Service {
     id: ExecutorId,
     executor: Arc<Executor>,
+    link: Link,
+    hurry: Arc<Notify>,
 }
 
 impl Service {
@@ -78,14 +98,33 @@ impl Service {
         let link = Link::new(id, registration, deps.work, deps.home);
         let executor =
             Arc::new(Executor::open(deps.config, Arc::new(link.clone()), Arc::new(link.clone())).await?);
-        let room = Room { light: LIGHT_SLOTS, heavy: deps.heavy_slots.max(1) };
-        let (beating, stopping) = (executor.clone(), deps.lifecycle.stopping());
+        let reach = deps.reach.unwrap_or(Reach { address: String::new(), host: String::new() });
+        let intro = Introduction {
+            light: LIGHT_SLOTS,
+            heavy: deps.heavy_slots.max(1),
+            labels: deps.labels,
+            address: reach.address,
+            host: reach.host,
+        };
+        let hurry = Arc::new(Notify::new());
+        let beating = Beating {
+            executor: executor.clone(),
+            link: link.clone(),
+            intro,
+            hurry: hurry.clone(),
+            every: deps.every.unwrap_or(BEAT),
+        };
+        let stopping = deps.lifecycle.retiring();
         deps.lifecycle.spawn("executor beats", async move {
-            beat(&beating, &link, room, &stopping).await;
-            beating.drain().await;
+            beating.run(&stopping).await;
             Ok::<(), std::convert::Infallible>(())
         });
-        Ok(Self { id, executor })
+        Ok(Self { id, executor, link, hurry })
+    }
+
+    /// Asks the scheduler at once what there is to do: something may have been missed.
+    pub fn ask(&self) {
+        self.hurry.notify_one();
     }
 
     /// The host's id, the same over restarts.
@@ -96,7 +135,7 @@ impl Service {
 
     /// Here is work.
     pub fn offer(&self, assignment: v1::Assignment) {
-        if let Some(assignment) = read(assignment) {
+        if let Some(assignment) = self.link.read(assignment) {
             self.executor.offer(assignment);
         }
     }
@@ -137,47 +176,75 @@ pub async fn stop_all(config: &ExecutorConfig) -> Result<Vec<String>, RuntimeErr
 }
 
 /// Registers, sweeps what is nobody's work any more, then beats until the end.
-async fn beat(executor: &Arc<Executor>, link: &Link, room: Room, stopping: &CancellationToken) {
-    let mut swept = false;
-    let mut beats = interval(BEAT);
-    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut registered = false;
-    loop {
-        tokio::select! {
-            _ = beats.tick() => {}
-            () = stopping.cancelled() => return,
-        }
-        if !registered {
-            if let Err(status) = link.register(room).await {
-                tracing::warn!(reason = status.message(), "the scheduler does not answer; it is asked again");
-                tokio::time::sleep(PAUSE).await;
-                beats.reset_immediately();
-                continue;
+struct Beating {
+    executor: Arc<Executor>,
+    link: Link,
+    intro: Introduction,
+    hurry: Arc<Notify>,
+    every: Duration,
+}
+
+impl Beating {
+    async fn run(self, stopping: &CancellationToken) {
+        let mut swept = false;
+        let mut beats = interval(self.every);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut registered = false;
+        loop {
+            tokio::select! {
+                _ = beats.tick() => {}
+                () = self.hurry.notified() => {}
+                () = stopping.cancelled() => break,
             }
-            registered = true;
-        }
-        match link.beat(&executor.held()).await {
-            Ok(beat) if beat.known => {
-                if !swept {
-                    match executor.sweep(&beat.keep).await {
-                        Ok(0) => {}
-                        Ok(ended) => {
-                            tracing::info!(ended, "commands of attempts that are not current were ended")
-                        }
-                        Err(error) => {
-                            tracing::error!(%error, "what is left of earlier attempts could not be listed")
-                        }
-                    }
-                    swept = true;
+            if !registered {
+                if let Err(status) = self.link.register(&self.intro).await {
+                    tracing::warn!(
+                        reason = status.message(),
+                        "the scheduler does not answer; it is asked again"
+                    );
+                    tokio::time::sleep(PAUSE).await;
+                    beats.reset_immediately();
+                    continue;
                 }
-                beat.hold.into_iter().for_each(|work| executor.offer(work));
-                beat.stop.into_iter().for_each(|fence| executor.stop(fence));
+                registered = true;
             }
-            Ok(_) => {
-                registered = false;
-                beats.reset_immediately();
+            match self.link.beat(&self.executor.held(), false).await {
+                Ok(beat) if beat.known => {
+                    if let (false, Some(keep)) = (swept, &beat.keep) {
+                        self.sweep(keep).await;
+                        swept = true;
+                    }
+                    beat.hold.into_iter().for_each(|work| self.executor.offer(work));
+                    beat.stop.into_iter().for_each(|fence| self.executor.stop(fence));
+                }
+                Ok(_) => {
+                    registered = false;
+                    beats.reset_immediately();
+                }
+                Err(status) => tracing::warn!(reason = status.message(), "a beat was not heard"),
             }
-            Err(status) => tracing::warn!(reason = status.message(), "a beat was not heard"),
+        }
+        self.stop().await;
+    }
+
+    /// Gets no more work, and lets light work finish.
+    async fn stop(&self) {
+        if !self.intro.address.is_empty()
+            && let Err(status) = self.link.beat(&self.executor.held(), true).await
+        {
+            tracing::warn!(
+                reason = status.message(),
+                "the schedulers were not told that this executor stops"
+            );
+        }
+        self.executor.drain().await;
+    }
+
+    async fn sweep(&self, keep: &BTreeSet<String>) {
+        match self.executor.sweep(keep).await {
+            Ok(0) => {}
+            Ok(ended) => tracing::info!(ended, "commands of attempts that are not current were ended"),
+            Err(error) => tracing::error!(%error, "what is left of earlier attempts could not be listed"),
         }
     }
 }

@@ -63,9 +63,10 @@ impl Shipway {
                     .add_service(pipelines.project_home_server())
                     .prepare(),
             ),
-            executors,
+            executors: Some(executors),
             data: Some(folder.root().to_owned()),
-            alone: true,
+            together: None,
+            bells: None,
             lifecycle: lifecycle.clone(),
         })
         .await
@@ -145,6 +146,9 @@ async fn start_executor(
     let executor = shipway_executor::Service::start(shipway_executor::Deps {
         config,
         heavy_slots: args.heavy_slots.unwrap_or(cores),
+        labels: Vec::new(),
+        reach: None,
+        every: None,
         work: Channel::local(scheduler.work_server()),
         home,
         lifecycle: lifecycle.clone(),

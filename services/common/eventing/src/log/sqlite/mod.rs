@@ -257,6 +257,10 @@ impl Log for SqliteLog {
         rows::large(self.blobs.as_ref(), digest).await
     }
 
+    fn blobs(&self) -> Option<&Blobs> {
+        self.blobs.as_ref()
+    }
+
     async fn durable(&self) -> Result<Durable, DurableError> {
         let open = async |promise, readers| {
             let shared = Some((self.file.gate.clone(), Arc::clone(&self.file.wal)));
