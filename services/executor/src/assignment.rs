@@ -28,10 +28,12 @@ pub struct Assignment {
     pub work: Workload,
     /// When the node's time is up.
     pub deadline: Option<Timestamp>,
-    /// The start of this executor that it is for; none where only one start can be meant.
-    pub registration: Option<RegistrationId>,
     /// Nothing waits for its end: `Started` is reported when it has started, then its end.
     pub detached: bool,
+    /// The start of an executor that it was given to. None where there is only one at a time.
+    pub registration: Option<RegistrationId>,
+    /// What it asks of its executor.
+    pub labels: BTreeSet<String>,
 }
 
 /// Why an outcome was not taken.
@@ -59,6 +61,14 @@ pub trait Reports: Send + Sync {
         node: u32,
         outcome: Outcome,
     ) -> Result<Option<Vec<Assignment>>, ReportError>;
+
+    /// Gives back work that was never started here and never will be. Asked again, answers the same.
+    ///
+    /// # Errors
+    /// See [`ReportError`].
+    async fn refuse(&self, fence: Fence, run: RunId, node: u32, reason: String) -> Result<(), ReportError> {
+        self.complete(fence, run, node, Outcome::Refused { reason }).await.map(|_| ())
+    }
 }
 
 /// Why secrets were not given out.

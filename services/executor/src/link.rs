@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -89,9 +88,8 @@ impl Link {
         }
     }
 
-    /// Says that this start is there. What an earlier one was given is asked for again. Gives back how long a beat
-    /// counts, if it does not for ever.
-    pub(crate) async fn register(&self, intro: &Introduction) -> Result<Option<Duration>, tonic::Status> {
+    /// Says that this start is there. What an earlier one was given is asked for again. Gives back the log's id.
+    pub(crate) async fn register(&self, intro: &Introduction) -> Result<String, tonic::Status> {
         let request = RegisterRequest {
             executor: self.executor.to_string(),
             registration: self.registration.to_string(),
@@ -102,8 +100,7 @@ impl Link {
             host: intro.host.clone(),
             ..RegisterRequest::default()
         };
-        let reply = self.work.clone().register(request).await?.into_inner();
-        Ok((reply.lease_seconds > 0).then(|| Duration::from_secs(reply.lease_seconds.into())))
+        Ok(self.work.clone().register(request).await?.into_inner().log)
     }
 
     /// Says what is held; hears what should be.
@@ -272,5 +269,6 @@ fn read(assignment: v1::Assignment) -> Option<Assignment> {
         deadline: (assignment.deadline != 0).then(|| Timestamp::from_micros(assignment.deadline)),
         registration: assignment.registration.parse().ok(),
         detached: assignment.detached,
+        labels: assignment.labels.into_iter().collect(),
     })
 }

@@ -9,14 +9,14 @@ use shipway_contracts::{
 use shipway_events::{ExecutorId, Fence, RegistrationId};
 use shipway_service_kit::Lifecycle;
 use tokio::{
-    sync::Notify,
-    time::{MissedTickBehavior, interval},
+    sync::{Notify, watch},
+    time::{Interval, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    Executor, ExecutorConfig, OpenError,
+    BootTime, Executor, ExecutorConfig, OpenError,
     api::ExecutorsApi,
     link::{Introduction, Link},
     runtime::{
@@ -29,6 +29,12 @@ use crate::{
 const LIGHT_SLOTS: u32 = 256;
 /// A beat every so often.
 const BEAT: Duration = Duration::from_secs(5);
+/// A beat every so often where nothing else tells of work.
+const BEAT_ALONE: Duration = Duration::from_millis(200);
+/// How long a stop waits for light work. The rest goes on under its shims.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How long a scheduler may take to answer a beat.
+const ANSWER: Duration = Duration::from_secs(4);
 /// How long until a scheduler that is away is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -36,14 +42,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct Deps {
     /// Where and how it works.
     pub config: ExecutorConfig,
-    /// Builds, jobs, backups and restores at the same time.
-    pub heavy_slots: u32,
-    /// What this executor can run: nodes may ask for some of it.
-    pub labels: Vec<String>,
     /// Where others reach it; none in the same process.
     pub reach: Option<Reach>,
-    /// How often it says what it holds; every 5 s when absent.
-    pub every: Option<Duration>,
+    /// How long a stop waits for work with a process; what is not done then goes on under its shims.
+    pub finish: Duration,
     /// The way to the scheduler's work.
     pub work: Channel,
     /// The way to the secrets' home.
@@ -85,6 +87,8 @@ pub struct Service {
     executor: Arc<Executor>,
     link: Link,
     hurry: Arc<Notify>,
+    pace: watch::Sender<Duration>,
+    log: watch::Sender<Option<String>>,
 }
 
 impl Service {
@@ -96,30 +100,50 @@ impl Service {
         let id = own_id(&deps.config.data)?;
         let registration = RegistrationId::new(Uuid::now_v7());
         let link = Link::new(id, registration, deps.work, deps.home);
+        let (heavy, labels) = (deps.config.heavy_slots.max(1), deps.config.labels.iter().cloned().collect());
         let executor =
             Arc::new(Executor::open(deps.config, Arc::new(link.clone()), Arc::new(link.clone())).await?);
         let reach = deps.reach.unwrap_or(Reach { address: String::new(), host: String::new() });
-        let intro = Introduction {
-            light: LIGHT_SLOTS,
-            heavy: deps.heavy_slots.max(1),
-            labels: deps.labels,
-            address: reach.address,
-            host: reach.host,
-        };
+        executor.registered(registration);
+        let intro =
+            Introduction { light: LIGHT_SLOTS, heavy, labels, address: reach.address, host: reach.host };
         let hurry = Arc::new(Notify::new());
+        let (pace, log) = (watch::Sender::new(BEAT), watch::Sender::new(None));
         let beating = Beating {
             executor: executor.clone(),
             link: link.clone(),
             intro,
             hurry: hurry.clone(),
-            every: deps.every.unwrap_or(BEAT),
+            pace: pace.clone(),
+            log: log.clone(),
+            finish: deps.finish,
         };
         let stopping = deps.lifecycle.retiring();
         deps.lifecycle.spawn("executor beats", async move {
             beating.run(&stopping).await;
             Ok::<(), std::convert::Infallible>(())
         });
-        Ok(Self { id, executor, link, hurry })
+        Ok(Self { id, executor, link, hurry, pace, log })
+    }
+
+    /// Whether something tells of work at once. Where nothing does, the schedulers are asked more often.
+    pub fn is_told(&self, told: bool) {
+        let pace = if told { BEAT } else { BEAT_ALONE };
+        self.pace.send_if_modified(|known| std::mem::replace(known, pace) != pace);
+    }
+
+    /// The id of the log that its work comes from, once a scheduler has said it.
+    pub async fn log(&self) -> String {
+        let mut log = self.log.subscribe();
+        loop {
+            if let Some(log) = log.borrow_and_update().clone() {
+                return log;
+            }
+            if log.changed().await.is_err() {
+                // Its beats have ended: no scheduler will say it any more.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Asks the scheduler at once what there is to do: something may have been missed.
@@ -181,35 +205,44 @@ struct Beating {
     link: Link,
     intro: Introduction,
     hurry: Arc<Notify>,
-    every: Duration,
+    pace: watch::Sender<Duration>,
+    log: watch::Sender<Option<String>>,
+    /// How long a stop waits for work with a process.
+    finish: Duration,
 }
 
 impl Beating {
     async fn run(self, stopping: &CancellationToken) {
         let mut swept = false;
-        let mut beats = interval(self.every);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pace = self.pace.subscribe();
+        let mut beats = paced(*pace.borrow_and_update());
         let mut registered = false;
         loop {
             tokio::select! {
                 _ = beats.tick() => {}
                 () = self.hurry.notified() => {}
+                Ok(()) = pace.changed() => beats = paced(*pace.borrow_and_update()),
                 () = stopping.cancelled() => break,
             }
+            // What counts is when a beat was sent: for others the lease is over no sooner than here.
+            let sent = BootTime::now();
             if !registered {
-                if let Err(status) = self.link.register(&self.intro).await {
-                    tracing::warn!(
-                        reason = status.message(),
-                        "the scheduler does not answer; it is asked again"
-                    );
-                    tokio::time::sleep(PAUSE).await;
-                    beats.reset_immediately();
-                    continue;
+                match in_time(self.link.register(&self.intro)).await {
+                    Ok(log) => drop(self.log.send_replace(Some(log))),
+                    Err(status) => {
+                        let reason = status.message();
+                        tracing::warn!(reason, "the scheduler does not answer; it is asked again");
+                        tokio::time::sleep(PAUSE).await;
+                        beats.reset_immediately();
+                        continue;
+                    }
                 }
                 registered = true;
+                self.executor.renew(sent);
             }
-            match self.link.beat(&self.executor.held(), false).await {
+            match in_time(self.link.beat(&self.executor.held(), false)).await {
                 Ok(beat) if beat.known => {
+                    self.executor.renew(sent);
                     if let (false, Some(keep)) = (swept, &beat.keep) {
                         self.sweep(keep).await;
                         swept = true;
@@ -227,17 +260,27 @@ impl Beating {
         self.stop().await;
     }
 
-    /// Gets no more work, and lets light work finish.
+    /// Gets no more work, and lets what goes on finish: its lease is kept meanwhile.
     async fn stop(&self) {
-        if !self.intro.address.is_empty()
-            && let Err(status) = self.link.beat(&self.executor.held(), true).await
-        {
-            tracing::warn!(
-                reason = status.message(),
-                "the schedulers were not told that this executor stops"
-            );
+        let mut beats = paced(BEAT);
+        let mut drained = std::pin::pin!(self.executor.drain(DRAIN, self.finish));
+        loop {
+            tokio::select! {
+                _ = &mut drained => return,
+                _ = beats.tick(), if !self.intro.address.is_empty() => {}
+            }
+            let sent = BootTime::now();
+            match in_time(self.link.beat(&self.executor.held(), true)).await {
+                Ok(beat) if beat.known => self.executor.renew(sent),
+                Ok(_) => {}
+                Err(status) => {
+                    tracing::warn!(
+                        reason = status.message(),
+                        "the schedulers were not told that this executor stops"
+                    );
+                }
+            }
         }
-        self.executor.drain().await;
     }
 
     async fn sweep(&self, keep: &BTreeSet<String>) {
@@ -247,6 +290,19 @@ impl Beating {
             Err(error) => tracing::error!(%error, "what is left of earlier attempts could not be listed"),
         }
     }
+}
+
+/// Beats of this pace, the first at once; one that comes late does not make the next come early.
+fn paced(every: Duration) -> Interval {
+    let mut beats = interval(every);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beats
+}
+
+/// A call to a scheduler that does not answer must not cost the lease.
+async fn in_time<T>(call: impl Future<Output = Result<T, tonic::Status>>) -> Result<T, tonic::Status> {
+    let late = || tonic::Status::deadline_exceeded("no answer in time");
+    tokio::time::timeout(ANSWER, call).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Stops every keeper; what ran.

@@ -61,7 +61,8 @@ impl Work for WorkApi {
                 Some(_) => shared.settle_all().await,
             }
         }
-        Ok(Response::new(RegisterReply { generation: shared.log.generation(), lease_seconds }))
+        let log = shared.log.id().to_owned();
+        Ok(Response::new(RegisterReply { generation: shared.log.generation(), lease_seconds, log }))
     }
 
     async fn complete(&self, request: Request<CompleteRequest>) -> Result<Response<CompleteReply>, Status> {

@@ -417,6 +417,7 @@ pub(crate) fn assignment(
         trace: shipway_service_kit::current_trace().unwrap_or_default(),
         project: project(state),
         registration: request.registration.to_string(),
+        labels: labels(state, request.node),
         ..v1::Assignment::default()
     }
 }
@@ -435,8 +436,14 @@ pub(crate) fn offer(state: &RunState, run: RunId, open: &OpenAttempt<'_>) -> v1:
         detached: open.attempt.detached,
         project: project(state),
         registration: open.attempt.registration.to_string(),
+        labels: labels(state, open.node),
         ..v1::Assignment::default()
     }
+}
+
+fn labels(state: &RunState, node: u32) -> Vec<String> {
+    let plan = state.started().and_then(|started| started.plan.nodes.get(node as usize));
+    plan.map(|plan| plan.runs_on.clone()).unwrap_or_default()
 }
 
 fn project(state: &RunState) -> String {

@@ -102,12 +102,14 @@ impl Relay {
     /// service should end with this error.
     pub async fn failed(&self) -> Arc<SetUpError> {
         let mut failure = self.failure.clone();
-        match failure.wait_for(Option::is_some).await {
-            Ok(error) => match &*error {
-                Some(error) => Arc::clone(error),
-                None => std::future::pending().await,
-            },
-            Err(_) => std::future::pending().await,
+        loop {
+            if let Some(error) = failure.borrow_and_update().clone() {
+                return error;
+            }
+            if failure.changed().await.is_err() {
+                // It has ended: it finds nothing any more.
+                std::future::pending::<()>().await;
+            }
         }
     }
 
