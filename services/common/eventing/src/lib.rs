@@ -5,7 +5,7 @@
 //! * [`feed`]: hands events to projections and reactions; [`views`]: the read tables that projections write.
 //! * [`durable`]: tables as durable as the log that hold no events (inbox, secrets), with group commit.
 //! * [`lease`]: who may do what only one process may do, and who is there.
-//! * [`blobs`]: bytes by their digest. [`backup`], [`lock`]: the embedded data folder.
+//! * [`blobs`]: bytes by their digest. [`backup`]: everything in one file, and back. [`lock`]: the embedded data folder.
 //!
 //! # SQL for both databases
 //! Static text with `$1`, TEXT, BIGINT (times in microseconds), `ON CONFLICT` and `RETURNING`; no booleans. Sets come as
