@@ -24,13 +24,13 @@ pub struct Deps {
     pub feed: Feed,
     /// The database of read tables.
     pub views: Views,
-    /// The log's own database, for checkpoints.
+    /// The log's own database, for checkpoints and backups.
     pub durable: Durable,
     /// The way to projects, flows and secrets.
     pub projects: Channel,
     /// The way to the executors' own knowledge.
     pub executors: Channel,
-    /// The data folder, for backups; none where there is none.
+    /// The data folder, for the keys in backups; none where there is none.
     pub data: Option<PathBuf>,
     /// The executor in this process is the only one there can be: what any other was given is its to do now.
     pub alone: bool,
@@ -62,6 +62,7 @@ pub struct Service {
 
 pub(crate) struct Shared {
     pub(crate) log: Arc<dyn Log>,
+    pub(crate) durable: Durable,
     pub(crate) views: Views,
     pub(crate) projects: Channel,
     pub(crate) executors: Channel,
@@ -87,6 +88,7 @@ impl Service {
         let book = Book::new(log.clone(), registry.clone(), TaskTracker::new());
         let shared = Arc::new(Shared {
             log,
+            durable: deps.durable.clone(),
             views: deps.views,
             projects: deps.projects,
             executors: deps.executors,

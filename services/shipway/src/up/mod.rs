@@ -15,7 +15,7 @@ use shipway_service_kit::{Lifecycle, Telemetry};
 pub(crate) use args::{DownArgs, ServeArgs, UpArgs};
 pub(crate) use down::down;
 use folder::{Folder, Note};
-pub(crate) use restore::restore;
+pub(crate) use restore::{Target, restore};
 use wire::Shipway;
 
 /// How long what is going on may take to finish when Shipway stops.

@@ -3,7 +3,6 @@
 //! A line is an array of a row's columns: text, numbers, nothing, and bytes as hex. Either database makes lines and reads
 //! them by itself.
 
-use futures::TryStreamExt;
 use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::{BackupError, database_error};
@@ -92,12 +91,8 @@ impl Table {
         Some(Self { columns, ..self.clone() })
     }
 
-    /// Hands every row over as a line.
-    pub(super) async fn lines(
-        &self,
-        connection: &mut AnyConnection,
-        mut take: impl AsyncFnMut(String) -> Result<(), BackupError>,
-    ) -> Result<(), BackupError> {
+    /// The query for every row as a line.
+    pub(super) fn lines(&self) -> AssertSqlSafe<String> {
         let value = |(name, kind): &(String, Kind)| match (kind, self.postgres) {
             (Kind::Text | Kind::Number, _) => format!("\"{name}\""),
             (Kind::Bytes, true) => format!("encode(\"{name}\", 'hex')"),
@@ -110,16 +105,10 @@ impl Table {
         } else {
             format!("json_array({values})")
         };
-        let failed = database_error("reading a durable table");
-        let sql = AssertSqlSafe(format!("SELECT {array} FROM \"{}\"", self.name));
-        let mut lines = sqlx::query_scalar::<_, String>(sql).fetch(connection);
-        while let Some(line) = lines.try_next().await.map_err(&failed)? {
-            take(line).await?;
-        }
-        Ok(())
+        AssertSqlSafe(format!("SELECT {array} FROM \"{}\"", self.name))
     }
 
-    /// Puts rows into the table that were handed over by [`Table::lines`], or look like it. How many.
+    /// Puts rows into the table that [`Table::lines`] asked for, or that look like it. How many.
     pub(super) async fn insert(
         &self,
         connection: &mut AnyConnection,

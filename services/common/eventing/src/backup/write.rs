@@ -114,7 +114,12 @@ impl Backup {
         let mut rows = Rows::new(spool);
         for table in &kept {
             let name = table.name.as_str();
-            table.lines(&mut moment, async |line| rows.add(name, &line).await).await?;
+            let mut lines = sqlx::query_scalar::<_, String>(table.lines()).fetch(&mut *moment);
+            while let Some(line) =
+                lines.try_next().await.map_err(database_error("reading a durable table"))?
+            {
+                rows.add(name, &line).await?;
+            }
             rows.flush(name).await?;
         }
         moment.rollback().await.map_err(failed)?;
