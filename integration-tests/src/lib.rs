@@ -4,4 +4,5 @@ pub mod git;
 pub mod lab;
 pub mod nats;
 pub mod postgres;
+pub mod proxy;
 pub mod shipway;

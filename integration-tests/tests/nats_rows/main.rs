@@ -1,10 +1,13 @@
 //! Rows of the test plan about NATS, as the feed sees them: real PostgreSQL, real nats-server, several processes' worth
-//! of logs and feeds in one. Each test prints a line `ROW <id> name=figure …` last.
+//! of logs and feeds in one. Each test prints a line `ROW <id> name=figure …` last. `SHIPWAY_FULL=1` runs the sizes
+//! that take longer.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking too")]
 
 mod given;
 mod lost;
+mod outside;
+mod relays;
 
 /// Whether the long sizes are asked for.
 fn full() -> bool {
