@@ -4,8 +4,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking too")]
 
+mod bell;
 mod given;
+mod leaders;
+mod limits;
 mod lost;
+mod network;
 mod outside;
 mod relays;
 

@@ -14,7 +14,11 @@ impl Work {
     /// Looks at the stream, makes it if it is missing, and decides where to go on. `last`: where this leader was.
     pub(super) async fn resync(&self, epoch: Epoch, last: Option<&Place>) -> Result<Place, Stop> {
         let Some(row) = self.rows.take(epoch).await? else { return Err(Stop::Superseded) };
-        let known = last.cloned().or(row.clone());
+        let mut known = last.cloned().or(row.clone());
+        // No generation is used twice, whoever used it.
+        if let (Some(known), Some(row)) = (&mut known, &row) {
+            known.generation = known.generation.max(row.generation);
+        }
         let (stream, _) =
             streams::ensure(&self.nats, streams::events(&self.origin.names, self.settings)).await?;
         self.delete_consumers_ahead(&stream).await?;
