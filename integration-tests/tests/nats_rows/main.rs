@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking too")]
 
 mod bell;
+mod examples;
 mod given;
 mod leaders;
 mod limits;

@@ -148,7 +148,6 @@ async fn row_n_8_two_relays_that_both_believe_to_lead() {
         reader.agrees_with(&*one.log).await;
     }
     let refused = [&first, &second].map(|relay| relay.status().borrow().refused);
-    println!("{:?} {:?}", first.status().borrow(), second.status().borrow());
     println!("ROW N-8 events={head} interleaved=0 refused={refused:?}");
     first.stop().await;
     second.stop().await;

@@ -94,9 +94,9 @@ impl Database {
         }
         let all = pool(connections, "").connect_with(options(&url)?).await?;
         let mut connection = all.acquire().await?;
-        // Text of several statements is one transaction, so the lock goes with it.
+        // Text of several statements is one transaction, so the lock (the log's set-up takes the same) goes with it.
         let set_up = AssertSqlSafe(format!(
-            "SELECT pg_advisory_xact_lock(7311021947); CREATE SCHEMA IF NOT EXISTS {schema}; {POSTGRES_FUNCTIONS}"
+            "SELECT pg_advisory_xact_lock(7311021946); CREATE SCHEMA IF NOT EXISTS {schema}; {POSTGRES_FUNCTIONS}"
         ));
         sqlx::raw_sql(set_up).execute(&mut *connection).await?;
         drop(connection);
@@ -127,7 +127,7 @@ impl Database {
     pub(crate) async fn begin_alone(&self) -> Result<Tx, sqlx::Error> {
         let mut tx = self.begin().await?;
         if self.postgres {
-            sqlx::query("SELECT pg_advisory_xact_lock(7311021947)::text").execute(&mut *tx).await?;
+            sqlx::query("SELECT pg_advisory_xact_lock(7311021946)::text").execute(&mut *tx).await?;
         }
         Ok(tx)
     }
