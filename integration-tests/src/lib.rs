@@ -1,7 +1,8 @@
-//! Real processes, real PostgreSQL, Git and clients.
+//! Real processes, real PostgreSQL, NATS, Git and clients.
 
 pub mod git;
 pub mod lab;
+pub mod nats;
 pub mod postgres;
 pub mod s3;
 pub mod shipway;

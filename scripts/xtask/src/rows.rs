@@ -24,11 +24,14 @@ const ROWS: &[Row] = &[
     row("L-14", "20,000 events/s", "a rebuilt read model is byte-equal to the live one"),
     row("L-15", "", "snapshots deleted, damaged or old: the same state, no error"),
     row("L-17", "60 s of 16 clients", "appends per second, and no project starves another"),
+    row("E-5", "10 cases", "a zombie executor's outcome and effects are refused, and its processes die"),
+    row("E-6", "the real times", "an executor without good beats ends its processes in their time"),
     row("E-7", "50 process trees", "an executor killed with children leaves no stale process"),
     row("E-9", "4,000 cases", "each effect class over each crash: exactly once, or unknown and said so"),
     row("E-10", "1,000 runs", "aborted at any time: dead in time, one end, `always` nodes ran"),
     row("E-16", "200,000 seeds", "deterministic simulation with faults: every run ends"),
     row("E-17", "1,000 seeds", "the same seed twice gives the same trace"),
+    row("E-20", "100 stops", "an executor that is stopped under load loses nothing and begins nothing twice"),
 ];
 
 const fn row(id: &'static str, full: &'static str, what: &'static str) -> Row {

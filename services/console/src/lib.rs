@@ -1,6 +1,9 @@
 //! The HTTP front: what a browser and a probe find at Shipway's address.
 
 mod page;
+mod settings;
+
+pub use settings::Settings;
 
 use std::sync::Arc;
 

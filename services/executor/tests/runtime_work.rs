@@ -421,7 +421,7 @@ async fn light_work_is_nearly_free_and_is_taken_once() {
         &scheduler.outcomes(fence(count + 3))[..],
         [Outcome::Started { .. }, Outcome::Succeeded { .. }]
     ));
-    executor.drain().await;
+    executor.drain(Duration::from_secs(5), Duration::ZERO).await;
     executor.offer(assignment(count + 4, "run/5", Workload::Noop(Noop::default())));
     assert!(executor.held().is_empty());
 }

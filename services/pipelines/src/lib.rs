@@ -15,10 +15,12 @@ mod projections;
 mod queries;
 mod secrets;
 mod service;
+mod settings;
 mod triggers;
 mod usable;
 mod world;
 
 pub use secrets::{KekError, OpenError, SecretError};
 pub use service::{Deps, Service, StartError, start};
+pub use settings::{Ports, Settings};
 pub use world::WorldError;

@@ -4,7 +4,10 @@
 //! told through the `registry`; read tables (`projections`) answer the `queries`.
 
 mod api;
+mod cluster;
+mod hosts;
 mod language;
+mod places;
 mod planning;
 mod projections;
 mod queries;
@@ -12,13 +15,16 @@ mod reactions;
 mod registry;
 mod run;
 mod service;
+mod settings;
 mod start;
 mod state;
 mod upkeep;
 
 pub use api::{EventsApi, RunsApi, WorkApi};
-pub use registry::Bell;
+pub use cluster::{PeersApi, Together};
+pub use registry::{Bell, Bells};
 pub use service::{Deps, Service, StartError};
+pub use settings::{Logs, Settings};
 
 /// A refusal of the engine, in words for people.
 fn refusal(rejection: &shipway_engine::Rejection) -> shipway_contracts::Error {

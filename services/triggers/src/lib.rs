@@ -16,9 +16,11 @@ mod matcher;
 mod reconcile;
 mod sealer;
 mod service;
+mod settings;
 pub mod signature;
 
 pub use api::Api;
 pub use limits::Rate;
 pub use sealer::{KeyError, OpenError, Sealer};
 pub use service::{Config, Deps, Service, StartError, start};
+pub use settings::{Hooks, Reconcile, Settings};

@@ -105,6 +105,11 @@ impl Durable {
         self.database.readers()
     }
 
+    /// For single statements that write, on PostgreSQL.
+    pub(crate) const fn writers(&self) -> &AnyPool {
+        self.database.writers()
+    }
+
     /// Begins a transaction that writes. On SQLite it stops all appends until it ends: keep it short, and use a
     /// [`GroupWriter`] where writes are many.
     ///

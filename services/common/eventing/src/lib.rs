@@ -4,7 +4,8 @@
 //! * [`verify`](mod@verify): proves it whole.
 //! * [`feed`]: hands events to projections and reactions; [`views`]: the read tables that projections write.
 //! * [`durable`]: tables as durable as the log that hold no events (inbox, secrets), with group commit.
-//! * [`lease`]: who may do what only one process may do, and who is there.
+//! * [`lease`]: who may do what only one process may do, and who is there; [`leadership`]: who leads, on top of it.
+//! * [`nats`]: how several processes learn of events at once: relay, subscriber, bell. The log needs none of it.
 //! * [`blobs`]: bytes by their digest. [`backup`]: everything in one file, and back. [`lock`]: the embedded data folder.
 //!
 //! # SQL for both databases
@@ -19,19 +20,23 @@ mod database;
 pub mod durable;
 pub mod feed;
 mod gate;
+pub mod leadership;
 pub mod lease;
 pub mod lock;
 pub mod log;
+pub mod nats;
 pub mod verify;
 pub mod views;
 
 pub use blobs::{BlobId, BlobOptions, Blobs};
 pub use durable::{Durable, DurableError, GroupWrite, GroupWriter, Tx};
 pub use feed::{Consumer, Feed, HandleError, Projection, Reaction};
+pub use leadership::Leadership;
 pub use lease::{Epoch, Holder, Leases, Member};
 pub use lock::{DataLock, LockError};
 pub use log::{
     AppendError, Appended, Expected, Head, Item, Log, OpenError, PostgresLog, PostgresOptions, ReadError,
     Snapshot, SqliteLog, SqliteOptions, Stats, Write, fold,
 };
+pub use nats::{Nats, NatsOptions, Relay};
 pub use views::{Views, ViewsError};

@@ -1,6 +1,7 @@
 //! What every service's main shares: telemetry, lifecycle, the one port with gRPC, health and HTTP.
 
 mod actor;
+pub mod config;
 mod lifecycle;
 mod server;
 mod telemetry;

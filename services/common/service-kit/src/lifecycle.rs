@@ -13,6 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// Tracks the background tasks of a process and the wish to stop.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
+    retiring: CancellationToken,
     stopping: CancellationToken,
     tasks: TaskTracker,
     failures: mpsc::Sender<TaskFailed>,
@@ -33,7 +34,20 @@ impl Lifecycle {
     #[must_use]
     pub fn new() -> (Self, mpsc::Receiver<TaskFailed>) {
         let (failures, receiver) = mpsc::channel(16);
-        (Self { stopping: CancellationToken::new(), tasks: TaskTracker::new(), failures }, receiver)
+        let retiring = CancellationToken::new();
+        let stopping = CancellationToken::new();
+        (Self { retiring, stopping, tasks: TaskTracker::new(), failures }, receiver)
+    }
+
+    /// Becomes cancelled when the process is about to stop: it still answers, and hands over what others can do.
+    #[must_use]
+    pub fn retiring(&self) -> CancellationToken {
+        self.retiring.clone()
+    }
+
+    /// Asks everything to hand over.
+    pub fn retire(&self) {
+        self.retiring.cancel();
     }
 
     /// Becomes cancelled when the process is to stop.
@@ -66,6 +80,7 @@ impl Lifecycle {
 
     /// Asks everything to stop, and waits for it at most `deadline`. Tells whether all ended in time.
     pub async fn stop(&self, deadline: Duration) -> bool {
+        self.retiring.cancel();
         self.stopping.cancel();
         self.tasks.close();
         timeout(deadline, self.tasks.wait()).await.is_ok()

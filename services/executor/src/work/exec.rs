@@ -30,6 +30,7 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Exec) -> Result<Success, F
     let mut task = attempt.task("exec", work.command.clone());
     task.place = release::app_place(attempt, &work.target, &folder);
     task.environment = environment.plain;
+    task.environment.extend(attempt.fencing());
     for (position, (name, port)) in ports.iter().enumerate() {
         task.environment.insert(format!("PORT_{}", name.to_uppercase()), port.to_string());
         if position == 0 {
@@ -42,6 +43,7 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Exec) -> Result<Success, F
     task.deadline = Some(task.deadline.map_or(own, |node| node.min(own)));
     attempt.note(&format!("executing in {}: {}", work.target.slug, work.command[0]));
     if work.dispatch_only {
+        attempt.may_act()?;
         attempt.host.runtime.start(&task).await.map_err(failed)?;
         return Ok(Success { outputs: outputs("dispatched", None), effects: Vec::new() });
     }

@@ -30,6 +30,7 @@ pub(crate) use values::{resolve_environment, text};
 use crate::{
     assignment::{Assignment, Secrets},
     config::ExecutorConfig,
+    lease::Lease,
     node_logs::NodeLogs,
     os::files,
     runtime::{Handle, Runtime, RuntimeError, Task, TaskEnd, TaskId, process::ProcessRuntime},
@@ -45,6 +46,7 @@ pub(crate) struct Host {
     pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) logs: NodeLogs,
     pub(crate) http: reqwest::Client,
+    pub(crate) lease: Arc<Lease>,
 }
 
 /// One attempt while it is worked on.
@@ -53,6 +55,9 @@ pub(crate) struct Attempt<'a> {
     pub(crate) given: &'a Assignment,
     /// Set when the scheduler wants it stopped.
     pub(crate) stop: &'a CancellationToken,
+    /// Set then, and when the executor's lease has ended. Of processes the shims see to that, and roll-outs are
+    /// their keepers' and go on.
+    pub(crate) over: &'a CancellationToken,
     /// Told once, when the effect has begun.
     pub(crate) started: std::sync::Mutex<Option<oneshot::Sender<Map<String, Value>>>>,
 }
@@ -110,6 +115,11 @@ impl Attempt<'_> {
         }
     }
 
+    /// Whether an effect may begin: asked right before each. After the lease's end the work may be another's.
+    pub(crate) fn may_act(&self) -> Result<(), Failure> {
+        if self.over.is_cancelled() || !self.host.lease.holds() { Err(Failure::Stopped) } else { Ok(()) }
+    }
+
     /// A line in the node's log.
     pub(crate) fn note(&self, line: &str) {
         self.host.logs.note(self.given.run, self.given.node, line);
@@ -123,6 +133,7 @@ impl Attempt<'_> {
                 attempt: self.given.attempt,
                 step: step.to_owned(),
             },
+            fence: self.given.fence,
             place: crate::runtime::Place::default(),
             words,
             environment: std::collections::BTreeMap::new(),
@@ -136,11 +147,25 @@ impl Attempt<'_> {
         }
     }
 
+    /// What a command needs so that what it acts on can refuse it when a newer attempt was there: the effect's key
+    /// and the attempt's fence.
+    pub(crate) fn fencing(&self) -> [(String, String); 2] {
+        [
+            ("SHIPWAY_EFFECT_KEY".to_owned(), self.given.effect_key.clone()),
+            ("SHIPWAY_FENCE".to_owned(), self.given.fence.raw().to_string()),
+        ]
+    }
+
     /// Runs a command to its end, or to the end that the scheduler wants.
     pub(crate) async fn execute(&self, task: &Task) -> Result<TaskEnd, Failure> {
         let runtime = &self.host.runtime;
         for again in [true, false] {
-            let handle = runtime.start(task).await.map_err(failed)?;
+            self.may_act()?;
+            let handle = match runtime.start(task).await {
+                Ok(handle) => handle,
+                // A shim that is late for the lease refuses too.
+                Err(error) => return Err(self.may_act().err().unwrap_or_else(|| failed(error))),
+            };
             self.started(Map::new());
             match self.await_end(&handle).await {
                 Err(RuntimeError::Lost) if again && self.given.effect == EffectClass::Keyed => {
@@ -154,6 +179,21 @@ impl Attempt<'_> {
                     return Err(Failure::Unknown(reason));
                 }
                 Err(error) => return Err(failed(error)),
+                Ok(TaskEnd { lapsed: Some(fence), .. }) if fence == self.given.fence => {
+                    self.note("this executor had lost touch with the scheduler, so the process was ended");
+                    return Err(Failure::Stopped);
+                }
+                Ok(TaskEnd { lapsed: Some(_), .. }) if again && self.given.effect == EffectClass::Keyed => {
+                    self.note(
+                        "an earlier attempt was cut short; doing it again is harmless, so it is done again",
+                    );
+                    runtime.forget(&handle).map_err(failed)?;
+                }
+                Ok(TaskEnd { lapsed: Some(_), .. }) => {
+                    let reason = "an earlier attempt was ended half-way, because its executor had lost touch with \
+                                  the scheduler; what it did is not known";
+                    return Err(Failure::Unknown(reason.to_owned()));
+                }
                 Ok(end) if end.stopped && !end.is_success() => return Err(Failure::Stopped),
                 Ok(end) => return Ok(end),
             }

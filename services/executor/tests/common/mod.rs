@@ -138,6 +138,7 @@ pub fn service(data: &Data, target: &Target, port: u16, fence: u64, version: &st
 pub fn task(data: &Data, target: &Target, key: &str, words: &[&str]) -> Task {
     Task {
         id: TaskId { effect_key: key.to_owned(), attempt: 1, step: "job".to_owned() },
+        fence: Fence::from_raw(1),
         place: place(data, target),
         words: words.iter().map(|word| (*word).to_owned()).collect(),
         environment: BTreeMap::new(),

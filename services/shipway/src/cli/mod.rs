@@ -8,6 +8,7 @@ mod apply;
 mod backup;
 mod client;
 mod color;
+mod config;
 mod deliveries;
 mod events;
 mod failure;
@@ -63,6 +64,9 @@ enum Verb {
     /// Run one service of a distributed Shipway.
     #[command(hide = true)]
     Serve(up::ServeArgs),
+    /// Check and show the settings of a distributed Shipway's services.
+    #[command(subcommand)]
+    Config(config::Config),
     /// Make or change what files declare; never deletes.
     Apply(apply::Args),
     /// What is deployed where, pipeline by pipeline.
@@ -137,6 +141,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Keeper { folder } => up::keeper(&folder),
         Verb::Shim { folder } => up::shim(&folder),
         Verb::Restore(args) => report(backup::restore(args)),
+        Verb::Config(verb) => report(config::config(verb)),
         verb => report(block_on(talk_to_server(verb))),
     }
 }
@@ -168,6 +173,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         | Verb::Serve(_)
         | Verb::Bench(_)
         | Verb::Restore(_)
+        | Verb::Config(_)
         | Verb::Keeper { .. }
         | Verb::Shim { .. } => unreachable!("handled before a runtime exists"),
     }
@@ -232,6 +238,10 @@ mod tests {
             "member remove shop-web --dry-run",
             "pipeline delete shop",
             "hook post-receive --config hooks/shipway.json",
+            "serve scheduler --config scheduler.toml --set server.listen=0.0.0.0:7401",
+            "config check --service triggers -o json",
+            "config show executor --set executor.labels=gpu",
+            "config default console",
             "keeper x",
         ] {
             let words = std::iter::once("shipway").chain(line.split(' '));

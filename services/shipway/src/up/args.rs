@@ -52,5 +52,33 @@ pub(crate) struct DownArgs {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ServeArgs {
     /// The service.
-    pub(crate) service: String,
+    pub(crate) service: Service,
+    #[command(flatten)]
+    pub(crate) given: Given,
+}
+
+/// A service that runs as a process of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Service {
+    /// Projects, resources, pipelines, flows and secrets.
+    Pipelines,
+    /// Webhooks and what they start.
+    Triggers,
+    /// Runs, their order and their work.
+    Scheduler,
+    /// Attempts at nodes, and what runs on a machine.
+    Executor,
+    /// The HTTP front.
+    Console,
+}
+
+/// Where settings are besides the default file and the environment.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Given {
+    /// The file of settings; what it leaves out keeps its default.
+    #[arg(long, env = "SHIPWAY_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Sets one key, over file and environment: --set server.listen=0.0.0.0:7400
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub(crate) set: Vec<String>,
 }

@@ -5,6 +5,7 @@ mod down;
 mod folder;
 mod port;
 mod restore;
+mod serve;
 mod wire;
 
 use std::{ffi::OsString, path::Path, process::ExitCode, time::Duration};
@@ -12,10 +13,11 @@ use std::{ffi::OsString, path::Path, process::ExitCode, time::Duration};
 use anyhow::Context;
 use shipway_service_kit::{Lifecycle, Telemetry};
 
-pub(crate) use args::{DownArgs, ServeArgs, UpArgs};
+pub(crate) use args::{DownArgs, Given, ServeArgs, Service, UpArgs};
 pub(crate) use down::down;
 use folder::{Folder, Note};
 pub(crate) use restore::{Target, restore};
+pub(crate) use serve::{serve, settings};
 use wire::Shipway;
 
 /// How long what is going on may take to finish when Shipway stops.
@@ -34,14 +36,6 @@ pub(crate) fn shim(folder: &Path) -> ExitCode {
 /// Starts a program as another user in a view of its own.
 pub(crate) fn sandbox(words: &[OsString]) -> ExitCode {
     shipway_executor::sandbox::main(words)
-}
-
-/// One service of a distributed Shipway.
-pub(crate) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    anyhow::bail!(
-        "`serve {}` is not in this version: it runs all services in one process; use `shipway up`",
-        args.service
-    )
 }
 
 /// Everything in one process, until it is asked to stop.

@@ -63,9 +63,10 @@ impl Shipway {
                     .add_service(pipelines.project_home_server())
                     .prepare(),
             ),
-            executors,
+            executors: Some(executors),
             data: Some(folder.root().to_owned()),
-            alone: true,
+            together: None,
+            bells: None,
             lifecycle: lifecycle.clone(),
         })
         .await
@@ -80,6 +81,7 @@ impl Shipway {
                 home,
                 keys: folder.keys(),
                 scratch: folder.root().join("scratch"),
+                leadership: shipway_eventing::Leadership::always(),
                 config: shipway_triggers::Config {
                     rate: (args.hook_rate > 0).then(|| shipway_triggers::Rate {
                         per_second: args.hook_rate,
@@ -142,9 +144,11 @@ async fn start_executor(
     config.listen = args.listen;
     let cores =
         std::thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(2));
+    config.heavy_slots = args.heavy_slots.unwrap_or(cores);
     let executor = shipway_executor::Service::start(shipway_executor::Deps {
         config,
-        heavy_slots: args.heavy_slots.unwrap_or(cores),
+        reach: None,
+        finish: Duration::ZERO,
         work: Channel::local(scheduler.work_server()),
         home,
         lifecycle: lifecycle.clone(),

@@ -1,35 +1,54 @@
-//! Where consumers get events from: the log's tail, read once per process however many consumers there are.
+//! Where consumers get events from: the log's tail, read once per process however many consumers there are; with NATS
+//! also the stream of events, so that what others append is mostly not read at all.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use shipway_events::{Position, RawEvent};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
-use super::{Consumer, Projection, Reaction, projection, reaction};
+use super::{Consumer, Projection, Reaction, Recent, projection, reaction};
 use crate::{
     durable::{Durable, DurableError},
+    leadership::Leadership,
     log::{Log, ReadError},
+    nats::{Following, Nats},
     views::{Views, ViewsError},
 };
-
-/// How many of the newest events are kept for consumers that are a little behind.
-const KEPT: usize = 4_096;
 
 /// The feed of one log. Clones share what was read.
 #[derive(Clone)]
 pub struct Feed {
     log: Arc<dyn Log>,
-    recent: Arc<Mutex<VecDeque<Arc<RawEvent>>>>,
+    recent: Arc<Recent>,
+    leadership: Leadership,
+    following: Option<Arc<Following>>,
 }
 
 impl Feed {
-    /// The feed of this log.
+    /// The feed of this log. What other processes append it learns by looking at the log.
     #[must_use]
     pub fn new(log: Arc<dyn Log>) -> Self {
-        Self { log, recent: Arc::default() }
+        Self { log, recent: Arc::default(), leadership: Leadership::always(), following: None }
     }
 
-    /// Starts a projection: it builds its read model up to the log's end and keeps it there.
+    /// The feed of this log, which learns over NATS what other processes append, and tells them what this one does.
+    /// While NATS is away it looks at the log more often; nothing else changes.
+    #[must_use]
+    pub fn over_nats(log: Arc<dyn Log>, nats: &Nats) -> Self {
+        let recent = Arc::default();
+        let following = Some(Arc::new(Following::start(nats, &log, &recent)));
+        Self { log, recent, leadership: Leadership::always(), following }
+    }
+
+    /// The same feed for consumers of which only one process' may run: those that are started from this value work
+    /// while this process leads, and stand by while another does.
+    #[must_use]
+    pub fn with_leadership(mut self, leadership: Leadership) -> Self {
+        self.leadership = leadership;
+        self
+    }
+
+    /// Starts a projection: while this process leads, it builds its read model up to the log's end and keeps it there.
     ///
     /// # Errors
     /// If its tables cannot be made.
@@ -38,12 +57,14 @@ impl Feed {
         views: &Views,
         projection: Arc<dyn Projection>,
     ) -> Result<Consumer, ViewsError> {
-        let position = views.prepare(&*projection).await?;
-        let (feed, views) = (self.clone(), views.clone());
-        Ok(Consumer::spawn(move |stop| Box::pin(projection::run(feed, views, projection, position, stop))))
+        // Queries need the tables whoever fills them.
+        views.prepare(&*projection).await?;
+        let run = projection::Run::new(self.clone(), views.clone(), projection);
+        Ok(Consumer::spawn(move |stop| Box::pin(run.all(stop))))
     }
 
-    /// Starts a reaction where its checkpoint is; a new one at the start of the log.
+    /// Starts a reaction: while this process leads, it goes on where its checkpoint is; a new one at the start of the
+    /// log.
     ///
     /// # Errors
     /// If its checkpoint cannot be read.
@@ -52,9 +73,9 @@ impl Feed {
         durable: &Durable,
         reaction: Arc<dyn Reaction>,
     ) -> Result<Consumer, DurableError> {
-        let position = reaction::checkpoint(durable, reaction.name()).await?;
+        reaction::checkpoint(durable, reaction.name()).await?;
         let (feed, durable) = (self.clone(), durable.clone());
-        Ok(Consumer::spawn(move |stop| Box::pin(reaction::run(feed, durable, reaction, position, stop))))
+        Ok(Consumer::spawn(move |stop| Box::pin(reaction::run(feed, durable, reaction, stop))))
     }
 
     /// The end of the log as far as it is known here; changes with every commit.
@@ -69,40 +90,28 @@ impl Feed {
         &self.log
     }
 
+    /// Whether this process runs the consumers that are started from this value.
+    #[must_use]
+    pub const fn leadership(&self) -> &Leadership {
+        &self.leadership
+    }
+
     /// The events after a position, oldest first, gapless, at most `limit`.
     ///
     /// # Errors
     /// As [`Log::read`].
     pub async fn read(&self, after: Position, limit: usize) -> Result<Vec<Arc<RawEvent>>, ReadError> {
-        // Whoever comes first reads what is new; the others wait for it and find it here.
-        let mut recent = self.recent.lock().await;
-        let kept = |recent: &VecDeque<Arc<RawEvent>>| -> Option<(Position, Position)> {
-            Some((recent.front()?.position, recent.back()?.position))
-        };
-        let (first, last) = kept(&recent).unwrap_or((Position::MAX, 0));
-        let end = *self.log.tail().borrow();
-        if after < last && after + 1 >= first {
-            return Ok(some(&recent, after - (first - 1), limit));
-        }
-        // What was put off for a moment while the log went on far is not worth keeping up with from behind.
-        if after == last || (after > last && end.saturating_sub(after) <= KEPT as u64) || recent.is_empty() {
-            let new = self.log.read(after, limit.clamp(1, KEPT)).await?;
-            if after != last {
-                recent.clear();
-            }
-            recent.extend(new.into_iter().map(Arc::new));
-            let excess = recent.len().saturating_sub(KEPT);
-            drop(recent.drain(..excess));
-            let first = kept(&recent).map_or(after + 1, |(first, _)| first);
-            return Ok(some(&recent, after.saturating_sub(first - 1), limit));
-        }
-        drop(recent);
-        let events = self.log.read(after, limit).await?;
-        Ok(events.into_iter().map(Arc::new).collect())
+        self.recent.read(&*self.log, after, limit).await
     }
-}
 
-fn some(recent: &VecDeque<Arc<RawEvent>>, skip: u64, limit: usize) -> Vec<Arc<RawEvent>> {
-    let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-    recent.iter().skip(skip).take(limit).cloned().collect()
+    pub(crate) const fn following(&self) -> Option<&Arc<Following>> {
+        self.following.as_ref()
+    }
+
+    /// Events that were read from the log for another reason.
+    pub(crate) async fn offer(&self, events: Vec<Arc<RawEvent>>) {
+        let Some(last) = events.last().map(|event| event.position) else { return };
+        self.recent.offer(events).await;
+        self.log.heard(last);
+    }
 }

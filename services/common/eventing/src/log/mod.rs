@@ -28,6 +28,8 @@ mod prepare;
 mod rows;
 pub mod sqlite;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use shipway_events::{CommandId, Meta, NewEvent, Position, RawEvent, StreamName, Timestamp, Version};
 use tokio::sync::watch;
@@ -363,7 +365,7 @@ pub trait Log: Send + Sync + 'static {
     /// [`ReadError::Unavailable`].
     async fn streams(&self, after: i64, limit: usize) -> Result<Vec<(i64, String, Version)>, ReadError>;
 
-    /// The end of the log, asked of the database.
+    /// The end of the log, asked of the database. The tail is then not behind it.
     ///
     /// # Errors
     /// [`ReadError::Unavailable`].
@@ -371,6 +373,14 @@ pub trait Log: Send + Sync + 'static {
 
     /// The end of the log as this process knows it; changes when events were appended by anyone.
     fn tail(&self) -> watch::Receiver<Position>;
+
+    /// Raises the tail: there are events up to this position, known from the log's own rows or proven by their hashes.
+    /// Does nothing where no other process appends.
+    fn heard(&self, _position: Position) {}
+
+    /// How often the database is looked at for what other processes appended, where there are any. It is looked at once
+    /// at each change.
+    fn look_every(&self, _pause: Duration) {}
 
     /// The log's clock: the database's, carried forward on the monotonic clock. Never falls.
     fn now(&self) -> Timestamp;

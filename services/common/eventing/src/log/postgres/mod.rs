@@ -30,7 +30,8 @@ use crate::{
 use connect::{Server, within};
 use writer::PostgresWriter;
 
-/// How often the head is looked at for what other processes appended. (No `NOTIFY`: it serialises all commits.)
+/// How often the head is looked at for what other processes appended, unless somebody else tells of that and the pause
+/// is made longer. (No `NOTIFY`: it serialises all commits.)
 const LOOK: Duration = Duration::from_millis(200);
 
 /// How a PostgreSQL log is opened.
@@ -72,7 +73,8 @@ pub struct PostgresLog {
     connections: u32,
     blobs: Option<Blobs>,
     clock: Arc<Clock>,
-    tail: watch::Receiver<Position>,
+    tail: watch::Sender<Position>,
+    pause: watch::Sender<Duration>,
     generation: u32,
     id: String,
     look: Mutex<Option<JoinHandle<()>>>,
@@ -93,13 +95,14 @@ impl PostgresLog {
             server.readers(options.readers).await.map_err(failed("connecting readers to the server"))?;
         let head = read_head(&readers).await.map_err(failed("reading the head"))?;
         let clock = Arc::new(Clock::start(head.at));
-        let (announce, tail) = watch::channel(head.position);
-        let look = tokio::spawn(look(readers.clone(), announce.clone(), Arc::clone(&clock)));
+        let tail = watch::Sender::new(head.position);
+        let (pause, paused) = watch::channel(LOOK);
+        let look = tokio::spawn(look(readers.clone(), tail.clone(), Arc::clone(&clock), paused));
         let group = Group::spawn(PostgresWriter {
             server: server.clone(),
             connection: None,
             clock: Arc::clone(&clock),
-            tail: announce,
+            tail: tail.clone(),
         });
         Ok(Self {
             group,
@@ -110,6 +113,7 @@ impl PostgresLog {
             blobs: options.blobs,
             clock,
             tail,
+            pause,
             generation,
             id,
             look: Mutex::new(Some(look)),
@@ -127,11 +131,13 @@ async fn read_head(readers: &PgPool) -> Result<Head, sqlx::Error> {
 }
 
 /// Learns of what others appended, and what time it is for the database.
-async fn look(readers: PgPool, tail: watch::Sender<Position>, clock: Arc<Clock>) {
-    let mut ticks = tokio::time::interval(LOOK);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+async fn look(
+    readers: PgPool,
+    tail: watch::Sender<Position>,
+    clock: Arc<Clock>,
+    mut pause: watch::Receiver<Duration>,
+) {
     loop {
-        ticks.tick().await;
         match within(sqlx::query_as::<_, (i64, i64)>(sql::LOOK).fetch_one(&readers)).await {
             Ok((position, now)) => {
                 clock.observe(Timestamp::from_micros(now));
@@ -139,6 +145,11 @@ async fn look(readers: PgPool, tail: watch::Sender<Position>, clock: Arc<Clock>)
             }
             Err(sqlx::Error::PoolClosed) => return,
             Err(error) => tracing::debug!(%error, "the head could not be looked at; trying again"),
+        }
+        let rest = *pause.borrow_and_update();
+        tokio::select! {
+            () = tokio::time::sleep(rest) => {}
+            changed = pause.changed() => if changed.is_err() { return },
         }
     }
 }
@@ -230,11 +241,21 @@ impl Log for PostgresLog {
     }
 
     async fn head(&self) -> Result<Head, ReadError> {
-        read_head(&self.readers).await.map_err(read_failed("reading the head"))
+        let head = read_head(&self.readers).await.map_err(read_failed("reading the head"))?;
+        announce(&self.tail, head.position);
+        Ok(head)
     }
 
     fn tail(&self) -> watch::Receiver<Position> {
-        self.tail.clone()
+        self.tail.subscribe()
+    }
+
+    fn heard(&self, position: Position) {
+        announce(&self.tail, position);
+    }
+
+    fn look_every(&self, pause: Duration) {
+        self.pause.send_if_modified(|known| std::mem::replace(known, pause) != pause);
     }
 
     fn now(&self) -> Timestamp {

@@ -1,0 +1,42 @@
+//! Settings of the service when it runs as a process of its own: `config.default.toml` says what each key means.
+
+use shipway_service_kit::config::{Reader, Section, section};
+
+shipway_service_kit::sections! {
+    /// Settings of `shipway serve pipelines`.
+    pub struct Settings for "pipelines", include_str!("../config.default.toml"), {
+        /// The port.
+        pub server: section::Server,
+        /// The database.
+        pub database: section::Database,
+        /// NATS.
+        pub nats: section::Nats,
+        /// Object storage.
+        pub blobs: section::Blobs,
+        /// The keys.
+        pub keys: section::Keys,
+        /// Public ports.
+        pub ports: Ports,
+        /// What the process tells about itself.
+        pub telemetry: section::Telemetry,
+    }
+}
+
+shipway_service_kit::keys! {
+    /// Public ports of services and addons.
+    pub struct Ports in "ports" {
+        /// The first that may be given.
+        pub first: u16 = 7500, in 1..=u16::MAX;
+        /// The last.
+        pub last: u16 = 7999, in 1..=u16::MAX;
+    }
+}
+
+impl Section for Ports {
+    fn check(&self, reader: &mut Reader) {
+        if self.last < self.first {
+            let message = format!("the last port, {}, is before the first, {}", self.last, self.first);
+            reader.wrong("ports", "last", message, None);
+        }
+    }
+}
