@@ -140,8 +140,14 @@ impl Server {
         // Others that start now wait here, not at a table.
         sqlx::query(sql::PATIENCE).execute(&mut *setup).await?;
         sqlx::query(sql::LOCK).execute(&mut *setup).await?;
-        let make_schema = AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema));
-        sqlx::raw_sql(make_schema).execute(&mut *setup).await?;
+        let missing: bool = sqlx::query_scalar("SELECT to_regnamespace($1) IS NULL")
+            .bind(&self.schema)
+            .fetch_one(&mut *setup)
+            .await?;
+        if missing {
+            let make_schema = AssertSqlSafe(format!("CREATE SCHEMA {}", self.schema));
+            sqlx::raw_sql(make_schema).execute(&mut *setup).await?;
+        }
         sqlx::raw_sql(sql::SCHEMA).execute(&mut *setup).await?;
         sqlx::query(sql::IDENTIFY)
             .bind(crate::log::FORMAT)
