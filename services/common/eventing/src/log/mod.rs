@@ -272,6 +272,15 @@ pub enum OpenError {
         /// Its value.
         value: String,
     },
+    /// The tables are missing, and the role may not make them.
+    #[error(
+        "there is no log at {place}, and this role may not make its tables: run `shipway database migrate` with the \
+         URL of their owner"
+    )]
+    NotPrepared {
+        /// The server.
+        place: String,
+    },
     /// A restore into this log was cut off.
     #[error(
         "a restore into the log at {place} was cut off, so it is not whole: remove it and restore the backup again"
