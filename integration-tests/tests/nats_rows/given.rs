@@ -36,14 +36,11 @@ pub(crate) struct Given {
 
 impl Given {
     pub(crate) fn new() -> Self {
-        Self::with(NatsServer::start)
-    }
-
-    pub(crate) fn with(server: impl FnOnce() -> anyhow::Result<NatsServer>) -> Self {
         tokio::task::block_in_place(|| {
+            let server = NatsServer::start().unwrap();
             let postgres = Postgres::start(Sync::Off).unwrap();
             postgres.database("shipway").unwrap();
-            Self { server: server().unwrap(), postgres, blobs: tempfile::tempdir().unwrap() }
+            Self { server, postgres, blobs: tempfile::tempdir().unwrap() }
         })
     }
 

@@ -46,6 +46,9 @@ fn resident() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
+/// Makes one setting another than it must be.
+type Drift = fn(&mut Config);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_n_12_a_stream_that_is_not_what_it_must_be_is_refused_by_the_settings_name() {
     let given = Given::new();
@@ -55,7 +58,7 @@ async fn row_n_12_a_stream_that_is_not_what_it_must_be_is_refused_by_the_setting
     let jetstream = one.nats.jetstream();
     let names = one.names();
     let right = jetstream.get_stream(names.events_stream()).await.unwrap().cached_info().config.clone();
-    let drifted: [(&str, fn(&mut Config)); 9] = [
+    let drifted: [(&str, Drift); 9] = [
         ("max_age", |config| config.max_age += Duration::from_secs(1)),
         ("max_bytes", |config| config.max_bytes -= 1),
         ("max_msg_size", |config| config.max_message_size = 1024),
