@@ -59,7 +59,7 @@ async fn what_one_appends_the_others_hear() {
         hops.push(begin.elapsed());
     }
     hops.sort();
-    println!("ROW G-3 hop_p50={:?} hop_p99={:?}", hops[50], hops[99]);
+    println!("from one process to another: p50 {:?}, p99 {:?}", hops[50], hops[99]);
     caught_up(&relay, &one).await;
     let stream = on_stream(&one).await;
     assert_eq!((stream.len(), relay.status().borrow().resyncs), (101, 1));
