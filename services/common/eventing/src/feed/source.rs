@@ -32,7 +32,8 @@ impl Feed {
     }
 
     /// The feed of this log, which learns over NATS what other processes append, and tells them what this one does.
-    /// While NATS is away it looks at the log more often; nothing else changes.
+    /// While NATS is away it looks at the log more often; nothing else changes. One feed per process: its clones share
+    /// what came.
     #[must_use]
     pub fn over_nats(log: Arc<dyn Log>, nats: &Nats) -> Self {
         let recent = Arc::new(Recent::relayed());
