@@ -41,6 +41,7 @@ pub use fold::fold;
 pub use group::Stats;
 pub use postgres::{PostgresLog, PostgresOptions};
 pub use prepare::{MAX_INLINE, MAX_ITEM_BYTES, MAX_ITEM_EVENTS};
+pub(crate) use rows::events;
 pub use sqlite::{SqliteLog, SqliteOptions};
 
 /// The format of the tables. A log of a newer one is refused.
