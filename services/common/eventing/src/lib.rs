@@ -5,7 +5,7 @@
 //! * [`feed`]: hands events to projections and reactions; [`views`]: the read tables that projections write.
 //! * [`durable`]: tables as durable as the log that hold no events (inbox, secrets), with group commit.
 //! * [`lease`]: who may do what only one process may do, and who is there.
-//! * [`blobs`]: bytes by their digest. [`backup`], [`lock`]: the embedded data folder.
+//! * [`blobs`]: bytes by their digest. [`node_logs`]: what nodes print. [`backup`], [`lock`]: the embedded data folder.
 //!
 //! # SQL for both databases
 //! Static text with `$1`, TEXT, BIGINT (times in microseconds), `ON CONFLICT` and `RETURNING`; no booleans. Sets come as
@@ -22,6 +22,7 @@ mod gate;
 pub mod lease;
 pub mod lock;
 pub mod log;
+pub mod node_logs;
 pub mod verify;
 pub mod views;
 
@@ -34,4 +35,5 @@ pub use log::{
     AppendError, Appended, Expected, Head, Item, Log, OpenError, PostgresLog, PostgresOptions, ReadError,
     Snapshot, SqliteLog, SqliteOptions, Stats, Write, fold,
 };
+pub use node_logs::NodeLogs;
 pub use views::{Views, ViewsError};
