@@ -50,6 +50,7 @@ const ROWS: &[Row] = &[
     row("E-16", "200,000 seeds", "deterministic simulation with faults: every run ends"),
     row("E-17", "1,000 seeds", "the same seed twice gives the same trace"),
     row("E-20", "100 stops", "an executor that is stopped under load loses nothing and begins nothing twice"),
+    row("E-21", "1 GiB", "an output storm is capped and said so, and its executor stays small"),
 ];
 
 const fn row(id: &'static str, full: &'static str, what: &'static str) -> Row {
