@@ -1,8 +1,11 @@
 //! Real processes, real PostgreSQL, NATS, Git and clients.
 
+pub mod cluster;
 pub mod git;
 pub mod lab;
 pub mod nats;
 pub mod postgres;
 pub mod s3;
 pub mod shipway;
+pub mod sink;
+pub mod workload;
