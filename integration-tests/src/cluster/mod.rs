@@ -38,8 +38,6 @@ pub struct Shape {
     pub services: [usize; 5],
     /// NATS servers: none, one, or three that replicate.
     pub nats: usize,
-    /// Whether PostgreSQL syncs.
-    pub sync: Sync,
     /// Each service's process on a machine of its own, with object storage instead of a folder. Needs root.
     pub machines: bool,
     /// More settings for every service: `SHIPWAY_…` and a value.
@@ -49,7 +47,7 @@ pub struct Shape {
 impl Default for Shape {
     /// Two of what decides and works, one of the rest.
     fn default() -> Self {
-        Self { services: [1, 1, 2, 2, 1], nats: 1, sync: Sync::Off, machines: false, settings: Vec::new() }
+        Self { services: [1, 1, 2, 2, 1], nats: 1, machines: false, settings: Vec::new() }
     }
 }
 
@@ -109,7 +107,8 @@ impl Cluster {
         let network = if shape.machines { Some(Network::new()?) } else { None };
         let open = network.as_ref().map(Network::here);
         let s3 = open.map(|here| S3::start_at(here.into(), "shipway")).transpose()?;
-        let postgres = Postgres::start_open(shape.sync, open)?;
+        // Services refuse a server that does not sync.
+        let postgres = Postgres::start_open(Sync::On, open)?;
         postgres.database("shipway")?;
         let (first, guard) = block_of_ports()?;
         let ports = Ports { next: first, public: first + 50, _guard: guard };
