@@ -5,6 +5,7 @@ pub mod git;
 pub mod lab;
 pub mod nats;
 pub mod postgres;
+pub mod proxy;
 pub mod s3;
 pub mod shipway;
 pub mod sink;

@@ -83,7 +83,11 @@ impl NatsServer {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let server = command.spawn().context("starting nats-server")?;
         self.server = Some(server);
-        self.wait()
+        let started = self.wait();
+        if started.is_err() {
+            drop(self.kill());
+        }
+        started
     }
 
     /// Kills it at once.
@@ -119,6 +123,14 @@ impl NatsServer {
     /// If that fails.
     pub fn wipe(&mut self) -> Result<()> {
         self.kill()?;
+        self.forget_and_run()
+    }
+
+    /// Deletes all that a server that is not running stored, and starts it.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn forget_and_run(&mut self) -> Result<()> {
         fs::remove_dir_all(self.store()).context("deleting the store")?;
         self.run()
     }

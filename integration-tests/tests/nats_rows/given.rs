@@ -2,12 +2,13 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use sha2::{Digest, Sha256};
 use shipway_eventing::{
     Durable, Expected, Feed, Item, Leadership, Leases, Log, Nats, NatsOptions, PostgresLog, PostgresOptions,
     Relay,
@@ -35,17 +36,28 @@ pub(crate) struct Given {
 
 impl Given {
     pub(crate) fn new() -> Self {
+        Self::with(NatsServer::start)
+    }
+
+    pub(crate) fn with(server: impl FnOnce() -> anyhow::Result<NatsServer>) -> Self {
         tokio::task::block_in_place(|| {
             let postgres = Postgres::start(Sync::Off).unwrap();
             postgres.database("shipway").unwrap();
-            Self { server: NatsServer::start().unwrap(), postgres, blobs: tempfile::tempdir().unwrap() }
+            Self { server: server().unwrap(), postgres, blobs: tempfile::tempdir().unwrap() }
         })
     }
 
+    /// Does something to the server, which takes its time.
+    pub(crate) fn server<T>(&mut self, act: impl FnOnce(&mut NatsServer) -> anyhow::Result<T>) -> T {
+        tokio::task::block_in_place(|| act(&mut self.server)).unwrap()
+    }
+
+    pub(crate) fn database(&self) -> String {
+        self.postgres.url("shipway")
+    }
+
     pub(crate) async fn log(&self) -> Arc<dyn Log> {
-        let blobs = Some(shipway_eventing::Blobs::open(self.blobs.path()).await.unwrap());
-        let options = PostgresOptions { blobs, allow_not_durable: true, ..PostgresOptions::default() };
-        Arc::new(PostgresLog::connect(&self.postgres.url("shipway"), options).await.unwrap())
+        log(&self.database(), self.blobs.path()).await
     }
 
     /// A process that hears events over NATS.
@@ -55,18 +67,14 @@ impl Given {
 
     /// The same, reaching NATS at another address.
     pub(crate) async fn member_at(&self, url: &str) -> Member {
-        let log = self.log().await;
-        let nats = nats(url).await;
-        let feed = Feed::over_nats(Arc::clone(&log), &nats);
-        let durable = log.durable().await.unwrap();
-        Member { log, nats, feed, durable }
+        Member::open(self.log().await, url).await
     }
 }
 
-pub(crate) async fn nats(url: &str) -> Nats {
-    let options =
-        NatsOptions { urls: vec![url.to_owned()], name: "test".to_owned(), ..NatsOptions::default() };
-    Nats::connect(options).await.unwrap()
+pub(crate) async fn log(database: &str, blobs: &std::path::Path) -> Arc<dyn Log> {
+    let blobs = Some(shipway_eventing::Blobs::open(blobs).await.unwrap());
+    let options = PostgresOptions { blobs, allow_not_durable: true, ..PostgresOptions::default() };
+    Arc::new(PostgresLog::connect(database, options).await.unwrap())
 }
 
 pub(crate) struct Member {
@@ -77,6 +85,13 @@ pub(crate) struct Member {
 }
 
 impl Member {
+    pub(crate) async fn open(log: Arc<dyn Log>, url: &str) -> Self {
+        let nats = nats(url).await;
+        let feed = Feed::over_nats(Arc::clone(&log), &nats);
+        let durable = log.durable().await.unwrap();
+        Self { log, nats, feed, durable }
+    }
+
     pub(crate) fn names(&self) -> Names {
         Names::of(self.log.id())
     }
@@ -84,6 +99,13 @@ impl Member {
     pub(crate) async fn elect(&self, name: &str, owner: &str) -> Leadership {
         let leases = Leases::open(self.durable.clone()).await.unwrap();
         Leadership::elect(leases, name, owner, "a test")
+    }
+
+    /// A relay that leads, and publishes already.
+    pub(crate) async fn publishing(&self) -> Relay {
+        let relay = self.relay(Leadership::always()).await;
+        until("the relay publishes", || relay.status().borrow().publishes).await;
+        relay
     }
 
     /// A relay that believes to lead if its leadership says so.
@@ -119,6 +141,12 @@ impl Member {
     }
 }
 
+pub(crate) async fn nats(url: &str) -> Nats {
+    let options =
+        NatsOptions { urls: vec![url.to_owned()], name: "test".to_owned(), ..NatsOptions::default() };
+    Nats::connect(options).await.unwrap()
+}
+
 pub(crate) struct Writer {
     stop: Arc<AtomicBool>,
     task: JoinHandle<Position>,
@@ -135,6 +163,8 @@ impl Writer {
 /// Reads every position once, in order, and checks that.
 pub(crate) struct Reader {
     at: Arc<AtomicU64>,
+    /// A hash over the data of all events that were read.
+    digest: Arc<Mutex<Sha256>>,
     task: JoinHandle<()>,
 }
 
@@ -142,7 +172,8 @@ impl Reader {
     /// `pause`: how long it sleeps after each batch.
     pub(crate) fn start(feed: Feed, pause: Duration) -> Self {
         let at = Arc::new(AtomicU64::new(0));
-        let told = Arc::clone(&at);
+        let digest = Arc::new(Mutex::new(Sha256::new()));
+        let (told, hash) = (Arc::clone(&at), Arc::clone(&digest));
         let task = tokio::spawn(async move {
             let mut tail = feed.tail();
             loop {
@@ -156,12 +187,13 @@ impl Reader {
                 let events = feed.read(last, 500).await.unwrap();
                 for (event, expected) in events.iter().zip(last + 1..) {
                     assert_eq!(event.position, expected, "an event was missed");
+                    hash.lock().unwrap().update(&event.data);
                     told.store(expected, Ordering::Release);
                 }
                 tokio::time::sleep(pause).await;
             }
         });
-        Self { at, task }
+        Self { at, digest, task }
     }
 
     pub(crate) fn at(&self) -> Position {
@@ -173,11 +205,51 @@ impl Reader {
         until(&format!("a reader reaches {position}"), || self.at() >= position).await;
         assert!(!self.task.is_finished(), "a reader failed");
     }
+
+    /// Waits until it has read all of the log, and compares what it read with what the log holds.
+    pub(crate) async fn agrees_with(&self, log: &dyn Log) {
+        let head = log.head().await.unwrap().position;
+        self.reach(head).await;
+        let mut held = Sha256::new();
+        let mut after = 0;
+        while after < head {
+            for event in log.read(after, 1_000).await.unwrap() {
+                held.update(&event.data);
+                after = event.position;
+            }
+        }
+        assert_eq!(held.finalize(), self.digest.lock().unwrap().clone().finalize(), "wrong data was read");
+    }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// What is on the stream of events: of each message its generation (of the relay) and its position, by sequence.
+pub(crate) async fn on_stream(member: &Member) -> Vec<(u32, Position)> {
+    let stream = member.nats.jetstream().get_stream(member.names().events_stream()).await.unwrap();
+    let state = &stream.cached_info().state;
+    let mut all = Vec::new();
+    for sequence in state.first_sequence..=state.last_sequence {
+        let message = stream.get_raw_message(sequence).await.unwrap();
+        let id = message.headers.get("Nats-Msg-Id").unwrap().as_str();
+        let (rest, position) = id.rsplit_once('-').unwrap();
+        let generation = rest.rsplit_once('.').unwrap().1.parse().unwrap();
+        let header = message.headers.get("Shipway-Position").unwrap().as_str();
+        assert_eq!(header, position);
+        all.push((generation, position.parse().unwrap()));
+    }
+    all
+}
+
+/// Checks that within each generation positions rise one by one, and that generations only rise.
+pub(crate) fn in_order(stream: &[(u32, Position)]) {
+    for pair in stream.windows(2) {
+        let ((before, last), (generation, position)) = (pair[0], pair[1]);
+        assert!(generation > before || (generation == before && position == last + 1), "{pair:?}");
     }
 }
 

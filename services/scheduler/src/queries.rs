@@ -35,11 +35,11 @@ pub(crate) struct PlaceRow {
 /// How long a question waits for the read tables to hold what is in the log.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const OPEN: &str = "SELECT run, flow FROM runs_1 WHERE ended = 0 OR trailing > 0 ORDER BY position";
-const BY_START: &str = "SELECT run FROM runs_1 WHERE run >= $1 AND run < $2 ORDER BY run LIMIT 2";
-const LATEST: &str = "SELECT run FROM runs_1 WHERE ($1 = '' OR status = $1) ORDER BY position DESC LIMIT 1";
+const OPEN: &str = "SELECT run, flow FROM runs_2 WHERE ended = 0 OR going_on > 0 ORDER BY position";
+const BY_START: &str = "SELECT run FROM runs_2 WHERE run >= $1 AND run < $2 ORDER BY run LIMIT 2";
+const LATEST: &str = "SELECT run FROM runs_2 WHERE ($1 = '' OR status = $1) ORDER BY position DESC LIMIT 1";
 const LIST: &str = "SELECT run, project, flow, path, name, description, flow_version, origin, status, reason, created, ended,
-    position, triggers FROM runs_1
+    position, triggers FROM runs_2
     WHERE position < $1 AND ($2 = '' OR path = $2) AND ($3 = '' OR status = $3) AND ($4 = '' OR project = $4)
     ORDER BY position DESC LIMIT $5";
 const PLACES: &str = "SELECT target, executor, since, lost FROM places_1";

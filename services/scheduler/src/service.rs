@@ -29,13 +29,13 @@ pub struct Deps {
     pub feed: Feed,
     /// The database of read tables.
     pub views: Views,
-    /// The log's own database, for checkpoints.
+    /// The log's own database, for checkpoints and backups.
     pub durable: Durable,
     /// The way to projects, flows and secrets.
     pub projects: Channel,
     /// The way to the knowledge of the executor in this process; none where executors are on other machines.
     pub executors: Option<Channel>,
-    /// The data folder, for backups; none where there is none.
+    /// The data folder, for the keys in backups; none where there is none.
     pub data: Option<PathBuf>,
     /// What several schedulers share. Without it this one is alone, and so is the executor in its process: what any
     /// other executor was given is its to do now.
@@ -70,6 +70,7 @@ pub struct Service {
 
 pub(crate) struct Shared {
     pub(crate) log: Arc<dyn Log>,
+    pub(crate) durable: Durable,
     pub(crate) views: Views,
     pub(crate) projects: Channel,
     pub(crate) executors: Option<Channel>,
@@ -101,6 +102,7 @@ impl Service {
         let book = Book::new(log.clone(), registry.clone(), cluster.clone(), TaskTracker::new());
         let shared = Arc::new(Shared {
             log,
+            durable: deps.durable.clone(),
             views: deps.views,
             projects: deps.projects,
             executors: deps.executors,

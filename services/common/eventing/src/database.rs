@@ -21,7 +21,7 @@ pub(crate) type Ddl = &'static str;
 
 /// Held while tables are made in PostgreSQL: `IF NOT EXISTS` alone fails for one of two that come at once.
 const POSTGRES_LOCK: &str =
-    "SET LOCAL lock_timeout = '30s'; DO $$ BEGIN PERFORM pg_advisory_xact_lock(7311021947); END $$";
+    "SET LOCAL lock_timeout = '30s'; DO $$ BEGIN PERFORM pg_advisory_xact_lock(7311021946); END $$";
 
 /// What SQLite has and PostgreSQL has not, by the name that tells whether it is there.
 const POSTGRES_FUNCTIONS: [(&str, &str); 2] = [

@@ -6,7 +6,7 @@
 //! * [`durable`]: tables as durable as the log that hold no events (inbox, secrets), with group commit.
 //! * [`lease`]: who may do what only one process may do, and who is there; [`leadership`]: who leads, on top of it.
 //! * [`nats`]: how several processes learn of events at once: relay, subscriber, bell. The log needs none of it.
-//! * [`blobs`]: bytes by their digest. [`backup`], [`lock`]: the embedded data folder.
+//! * [`blobs`]: bytes by their digest. [`backup`]: everything in one file, and back. [`lock`]: the embedded data folder.
 //!
 //! # SQL for both databases
 //! Static text with `$1`, TEXT, BIGINT (times in microseconds), `ON CONFLICT` and `RETURNING`; no booleans. Sets come as

@@ -16,7 +16,7 @@ use shipway_service_kit::{Lifecycle, Telemetry};
 pub(crate) use args::{DownArgs, Given, ServeArgs, Service, UpArgs};
 pub(crate) use down::down;
 use folder::{Folder, Note};
-pub(crate) use restore::restore;
+pub(crate) use restore::{Target, restore};
 pub(crate) use serve::{serve, settings};
 use wire::Shipway;
 

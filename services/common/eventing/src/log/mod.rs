@@ -43,6 +43,21 @@ pub use postgres::{PostgresLog, PostgresOptions};
 pub use prepare::{MAX_INLINE, MAX_ITEM_BYTES, MAX_ITEM_EVENTS};
 pub use sqlite::{SqliteLog, SqliteOptions};
 
+/// The format of the tables. A log of a newer one is refused.
+pub(crate) const FORMAT: i64 = 1;
+
+/// The format that a log has while a backup is brought back into it: nothing is started on it.
+pub(crate) const HALF_RESTORED: i64 = 0;
+
+/// Whether this Shipway can use a log of this format.
+fn usable(format: i64, place: &str) -> Result<(), OpenError> {
+    match format {
+        HALF_RESTORED => Err(OpenError::HalfRestored { place: place.to_owned() }),
+        found if found > FORMAT => Err(OpenError::Newer { place: place.to_owned(), found, known: FORMAT }),
+        _ => Ok(()),
+    }
+}
+
 /// One command's events for one or several streams: all of them or none.
 #[derive(Clone, Debug)]
 pub struct Item {
@@ -256,6 +271,14 @@ pub enum OpenError {
         setting: &'static str,
         /// Its value.
         value: String,
+    },
+    /// A restore into this log was cut off.
+    #[error(
+        "a restore into the log at {place} was cut off, so it is not whole: remove it and restore the backup again"
+    )]
+    HalfRestored {
+        /// The file or server.
+        place: String,
     },
     /// The log was written by a newer Shipway.
     #[error("the log at {place} has format {found}; this Shipway knows formats up to {known}: upgrade it")]

@@ -8,16 +8,16 @@ use std::{sync::Arc, time::Duration};
 
 use async_nats::jetstream::{Message, consumer::push};
 use futures::StreamExt;
-use shipway_events::{Position, RawEvent};
+use shipway_events::RawEvent;
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::{Link, Nats, SetUpError, message::Origin, streams, wake};
+use super::{Nats, SetUpError, message::Origin, streams, wake};
 use crate::{
     feed::Recent,
     log::{Head, Log},
 };
 
-/// How often the head is looked at while NATS is there to tell of it.
+/// How often the head is looked at while the stream of events is heard.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How often it is looked at while it is not.
@@ -46,11 +46,11 @@ impl Following {
             origin,
             log: Arc::clone(log),
             recent: Arc::clone(recent),
-            arrived: Arc::clone(&told.arrived),
+            told: told.clone(),
             anchor: None,
         };
         let tasks = vec![
-            tokio::spawn(pace(nats.link(), Arc::clone(log))),
+            tokio::spawn(pace(told.listening.subscribe(), Arc::clone(log))),
             tokio::spawn(wake::tell(nats.clone(), names.clone(), own.clone(), Arc::clone(log), told.clone())),
             tokio::spawn(wake::hear(nats.clone(), names, own, Arc::clone(log), told.clone())),
             tokio::spawn(follower.run()),
@@ -67,12 +67,12 @@ impl Drop for Following {
     }
 }
 
-/// Looks at the log more often while nobody tells of events.
-async fn pace(mut link: watch::Receiver<Link>, log: Arc<dyn Log>) {
+/// Looks at the log more often while the stream is not heard.
+async fn pace(mut listening: watch::Receiver<bool>, log: Arc<dyn Log>) {
     loop {
-        let connected = link.borrow_and_update().connected;
-        log.look_every(if connected { LOOK } else { LOOK_ALONE });
-        if link.changed().await.is_err() {
+        let heard = *listening.borrow_and_update();
+        log.look_every(if heard { LOOK } else { LOOK_ALONE });
+        if listening.changed().await.is_err() {
             return;
         }
     }
@@ -83,7 +83,7 @@ struct Follower {
     origin: Origin,
     log: Arc<dyn Log>,
     recent: Arc<Recent>,
-    arrived: Arc<watch::Sender<Position>>,
+    told: wake::Told,
     /// The event after which the next message must come; none: the head will tell.
     anchor: Option<Head>,
 }
@@ -96,7 +96,9 @@ impl Follower {
             match streams::listen(&self.nats, &stream, "").await {
                 Ok(messages) => {
                     tracing::debug!(stream, "listening to events");
+                    self.told.listening.send_replace(true);
                     self.hear(messages, times).await;
+                    self.told.listening.send_replace(false);
                 }
                 Err(error @ SetUpError::Differs { .. }) => {
                     tracing::error!(%error, "events are read from the log alone");
@@ -172,7 +174,7 @@ impl Follower {
             // Its data is elsewhere: consumers read it from the log.
             _ => {
                 self.hand_on(events).await;
-                self.arrived.send_replace(position);
+                self.told.arrived.send_replace(position);
                 self.log.heard(position);
             }
         }
@@ -190,7 +192,7 @@ impl Follower {
     async fn hand_on(&self, events: &mut Vec<Arc<RawEvent>>) {
         let Some(last) = events.last().map(|event| event.position) else { return };
         self.recent.offer(std::mem::take(events)).await;
-        self.arrived.send_replace(last);
+        self.told.arrived.send_replace(last);
         self.log.heard(last);
     }
 }

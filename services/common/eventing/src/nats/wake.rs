@@ -14,8 +14,11 @@ use crate::log::Log;
 /// Commits within this time share a wake, except the first.
 const GATHER: Duration = Duration::from_millis(2);
 
-/// How long what a wake told may take to come some other way before the database is looked at.
+/// How long what a wake told may take to come on the stream before the database is looked at.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The same while the stream is not heard: commits within this time share a look.
+const IMPATIENCE: Duration = Duration::from_millis(20);
 
 /// What processes have told each other.
 #[derive(Clone, Debug)]
@@ -24,11 +27,17 @@ pub(crate) struct Told {
     pub announced: Arc<watch::Sender<Position>>,
     /// The last event that came on the stream.
     pub arrived: Arc<watch::Sender<Position>>,
+    /// Whether the stream is heard.
+    pub listening: Arc<watch::Sender<bool>>,
 }
 
 impl Told {
     pub(super) fn new() -> Self {
-        Self { announced: Arc::new(watch::Sender::new(0)), arrived: Arc::new(watch::Sender::new(0)) }
+        Self {
+            announced: Arc::new(watch::Sender::new(0)),
+            arrived: Arc::new(watch::Sender::new(0)),
+            listening: Arc::new(watch::Sender::new(false)),
+        }
     }
 }
 
@@ -73,7 +82,8 @@ pub(super) async fn hear(nats: Nats, names: Names, own: String, log: Arc<dyn Log
                             let Some(head) = read(&word.payload, &own) else { continue };
                             told.announced.send_replace(head);
                             if head > *log.tail().borrow() && due.is_none() {
-                                due = Some((tokio::time::Instant::now() + PATIENCE, head));
+                                let patience = if *told.listening.borrow() { PATIENCE } else { IMPATIENCE };
+                                due = Some((tokio::time::Instant::now() + patience, head));
                             }
                         }
                         () = wait => {

@@ -90,9 +90,7 @@ impl PostgresLog {
         let (found, id, generation) = create(&mut connection, &options.schema)
             .await
             .map_err(failed("making its tables and functions"))?;
-        if found > sql::FORMAT {
-            return Err(OpenError::Newer { place, found, known: sql::FORMAT });
-        }
+        super::usable(found, &place)?;
         let readers = PgPoolOptions::new()
             .max_connections(options.readers)
             .connect_with(connect.clone())
@@ -182,7 +180,7 @@ async fn create(connection: &mut PgConnection, schema: &str) -> Result<(i64, Str
     sqlx::raw_sql(make_schema).execute(&mut *setup).await?;
     sqlx::raw_sql(sql::SCHEMA).execute(&mut *setup).await?;
     sqlx::query(sql::IDENTIFY)
-        .bind(sql::FORMAT)
+        .bind(super::FORMAT)
         .bind(uuid::Uuid::now_v7().to_string())
         .execute(&mut *setup)
         .await?;

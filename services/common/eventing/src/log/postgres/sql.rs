@@ -1,8 +1,5 @@
 //! Every statement about the PostgreSQL log but its set-up.
 
-/// The format of the tables. A log of a newer one is refused.
-pub(super) const FORMAT: i64 = 1;
-
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
 
 /// Held while the tables are made, so that services that start together do not get in each other's way.

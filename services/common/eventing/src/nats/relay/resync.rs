@@ -1,6 +1,7 @@
 //! Where to go on, learnt from the stream itself.
 
 use async_nats::jetstream::stream::Stream;
+use futures::StreamExt;
 use shipway_events::Position;
 
 use super::{Epoch, Place, Stop, Work, streams};
@@ -13,9 +14,14 @@ impl Work {
     /// Looks at the stream, makes it if it is missing, and decides where to go on. `last`: where this leader was.
     pub(super) async fn resync(&self, epoch: Epoch, last: Option<&Place>) -> Result<Place, Stop> {
         let Some(row) = self.rows.take(epoch).await? else { return Err(Stop::Superseded) };
-        let known = last.cloned().or(row.clone());
+        let mut known = last.cloned().or(row.clone());
+        // No generation is used twice, whoever used it.
+        if let (Some(known), Some(row)) = (&mut known, &row) {
+            known.generation = known.generation.max(row.generation);
+        }
         let (stream, _) =
             streams::ensure(&self.nats, streams::events(&self.origin.names, self.settings)).await?;
+        self.delete_consumers_ahead(&stream).await?;
         let info = stream.cached_info();
         let head = self.feed.log().head().await?.position;
         let proven = match info.state.messages {
@@ -44,6 +50,28 @@ impl Work {
             status.generation = place.generation;
         });
         Ok(place)
+    }
+
+    /// A consumer that was told of more than the stream has would pass over as many new messages: the store was rolled
+    /// back without it. Its owner makes it anew, and goes on by position.
+    async fn delete_consumers_ahead(&self, stream: &Stream) -> Result<(), Stop> {
+        let look_again = |error: &dyn std::error::Error| Stop::LookAgain(super::chain(error));
+        let mut consumers = stream.consumers();
+        let mut told = Vec::new();
+        while let Some(consumer) = consumers.next().await {
+            let consumer = consumer.map_err(|error| look_again(&error))?;
+            told.push((consumer.name, consumer.delivered.stream_sequence));
+        }
+        // Asked after them, so that none is ahead because it was quick.
+        let last = stream.get_info().await.map_err(|error| look_again(&error))?.state.last_sequence;
+        for (name, _) in told.into_iter().filter(|(_, sequence)| *sequence > last) {
+            tracing::warn!(
+                consumer = name,
+                "a consumer is ahead of the stream of events, which was rolled back; deleting it"
+            );
+            stream.delete_consumer(&name).await.map_err(|error| look_again(&error))?;
+        }
+        Ok(())
     }
 
     /// The position of the stream's last message, if the log holds at that position what the message says.
