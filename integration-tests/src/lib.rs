@@ -1,5 +1,6 @@
 //! Real processes, real PostgreSQL, NATS, Git and clients.
 
+pub mod cluster;
 pub mod git;
 pub mod lab;
 pub mod nats;
@@ -7,3 +8,5 @@ pub mod postgres;
 pub mod proxy;
 pub mod s3;
 pub mod shipway;
+pub mod sink;
+pub mod workload;

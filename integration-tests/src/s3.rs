@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -48,6 +48,14 @@ impl S3 {
     /// # Errors
     /// If there is no port, or no place for the objects.
     pub fn start(bucket: &str) -> Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), bucket)
+    }
+
+    /// Starts a server at an address of this machine.
+    ///
+    /// # Errors
+    /// If there is no port, or no place for the objects.
+    pub fn start_at(address: IpAddr, bucket: &str) -> Result<Self> {
         let folder = tempfile::tempdir().context("making the folder of the objects")?;
         fs::create_dir(folder.path().join(bucket)).context("making the bucket")?;
         let files = s3s_fs::FileSystem::new(folder.path())
@@ -57,13 +65,13 @@ impl S3 {
         let (failing, asked) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let shared = (service.build(), Arc::clone(&failing), Arc::clone(&asked));
         let (stop, stopped) = oneshot::channel();
-        let (ready, address) = mpsc::channel();
+        let (ready, listening) = mpsc::channel();
         // A thread of its own: tests without a runtime use it too.
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.expect("a runtime can be made");
             runtime.block_on(async move {
-                let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
+                let listener = TcpListener::bind((address, 0)).await.expect("there is a free port");
                 ready.send(listener.local_addr().expect("a listener has an address")).expect("it is awaited");
                 tokio::select! {
                     () = serve(listener, shared) => {}
@@ -71,7 +79,7 @@ impl S3 {
                 }
             });
         });
-        let address = address.recv().context("starting the server")?;
+        let address = listening.recv().context("starting the server")?;
         Ok(Self { folder, address, failing, asked, stop: Some(stop), thread: Some(thread) })
     }
 
