@@ -70,7 +70,9 @@ where
         "/readyz",
         axum::routing::get(move || {
             let gone = retiring.is_cancelled();
-            async move { if gone { axum::http::StatusCode::SERVICE_UNAVAILABLE } else { axum::http::StatusCode::OK } }
+            async move {
+                if gone { axum::http::StatusCode::SERVICE_UNAVAILABLE } else { axum::http::StatusCode::OK }
+            }
         }),
     );
     let server = if service == "console" { started.server } else { started.server.http(probes) };
