@@ -213,6 +213,14 @@ impl Executor {
         self.0.host.runtime.statuses().await
     }
 
+    /// Ends what this host keeps of a target that another host has by now.
+    ///
+    /// # Errors
+    /// Its record could not be put away; it goes on.
+    pub async fn evict(&self, target: ResourceId) -> Result<(), RuntimeError> {
+        self.0.host.runtime.evict(target).await
+    }
+
     /// The logs of nodes.
     #[must_use]
     pub fn logs(&self) -> &NodeLogs {

@@ -10,6 +10,7 @@ use shipway_eventing::feed::{HandleError, Reaction};
 use shipway_events::{
     Actor, Cause, Meta, RawEvent, RunId, StreamEvent,
     delivery::{self, Matched, Verdict},
+    place,
     project::{self, ResourceKind},
     run::Origin,
 };
@@ -22,7 +23,12 @@ use crate::{
 
 /// Every reaction of the scheduler.
 pub(crate) fn all(shared: &Arc<Shared>) -> Vec<Arc<dyn Reaction>> {
-    vec![Arc::new(Deliveries { shared: shared.clone() }), Arc::new(Resources { shared: shared.clone() })]
+    let mut all: Vec<Arc<dyn Reaction>> =
+        vec![Arc::new(Deliveries { shared: shared.clone() }), Arc::new(Resources { shared: shared.clone() })];
+    if shared.cluster.together().is_some() {
+        all.push(Arc::new(Places { shared: shared.clone() }));
+    }
+    all
 }
 
 /// A delivery that matched starts one run for each trigger that it matched.
@@ -108,6 +114,42 @@ impl Reaction for Resources {
             at_least: event.position,
         };
         settle(self.shared.start(asked).await, &applied.slug)
+    }
+}
+
+/// A service that was given another host is released there again, by a run of its own one-node flow.
+struct Places {
+    shared: Arc<Shared>,
+}
+
+#[async_trait]
+impl Reaction for Places {
+    fn name(&self) -> &'static str {
+        "scheduler-places"
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        &["place"]
+    }
+
+    async fn handle(&self, event: &RawEvent) -> Result<(), HandleError> {
+        let place::Event::Moved(moved) = place::Event::from_raw(event)?.event else { return Ok(()) };
+        let target = event.stream.id().unwrap_or_default().to_owned();
+        let asked = Asked {
+            run: moved.run,
+            choice: FlowChoice::Published { project: String::new(), flow: target.clone() },
+            name: "another host".to_owned(),
+            description: format!(
+                "executor {} was away; the service goes to executor {}",
+                moved.from, moved.to
+            ),
+            origin: Origin::Resource,
+            arguments: Map::new(),
+            triggers: Map::new(),
+            meta: Meta::reaction("scheduler", event.position),
+            at_least: event.position,
+        };
+        settle(self.shared.start(asked).await, &target)
     }
 }
 

@@ -126,6 +126,12 @@ impl Service {
                 let stopping = deps.lifecycle.stopping();
                 deps.lifecycle
                     .spawn("followed runs", cluster::follow(shared.clone(), deps.feed, stopping.clone()));
+                let (watching, members) = (shared.clone(), together.clone());
+                let ending = stopping.clone();
+                deps.lifecycle.spawn("lost places", async move {
+                    cluster::watch_places(watching, members, ending).await;
+                    Ok::<(), std::convert::Infallible>(())
+                });
                 let retiring = deps.lifecycle.retiring();
                 deps.lifecycle.spawn("scheduler beats", async move {
                     cluster::keep(starting, together, retiring).await;

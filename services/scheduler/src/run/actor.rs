@@ -275,7 +275,8 @@ impl Actor {
         }
         for (target, executor) in places {
             // Another run may choose a place for the same target at the same moment: the first one counts.
-            let chosen = place::Event::from(place::Chosen { executor: *executor, run: self.run });
+            let labels = self.asked_labels(events, *target);
+            let chosen = place::Event::from(place::Chosen { executor: *executor, run: self.run, labels });
             let (stream, expected) = (StreamName::place(*target), Expected::New);
             writes.push(Write { stream, expected, events: vec![chosen.encode()] });
         }
@@ -361,6 +362,19 @@ impl Actor {
         self.book.shared.cluster.address().clone_into(&mut assignment.scheduler);
         assignment.shard = self.shard.number();
         assignment
+    }
+
+    /// The labels that the node asks for which gives a target its place.
+    fn asked_labels(&self, events: &[run::Event], target: ResourceId) -> Vec<String> {
+        let of_target = |work: &serde_json::Value| {
+            let work: Option<shipway_nodes::Workload> = serde_json::from_value(work.clone()).ok();
+            work.is_some_and(|work| work.target_on_host().is_some_and(|on| on.id == target))
+        };
+        let node = events.iter().find_map(|event| match event {
+            run::Event::AttemptRequested(request) if of_target(&request.work) => Some(request.node),
+            _ => None,
+        });
+        node.map(|node| labels(&self.state, node)).unwrap_or_default()
     }
 
     /// Another run was first to choose a target's place.

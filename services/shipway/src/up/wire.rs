@@ -166,6 +166,7 @@ async fn start_executor(
                 bell = heard.recv() => match bell {
                     Some(Bell::Assign(assignment)) => told.offer(assignment),
                     Some(Bell::Stop(fence)) => told.stop(fence),
+                    Some(Bell::Ask) => told.ask(),
                     None => return Ok::<(), std::convert::Infallible>(()),
                 },
                 () = stopping.cancelled() => return Ok(()),
