@@ -30,6 +30,8 @@ pub struct Assignment {
     pub deadline: Option<Timestamp>,
     /// Nothing waits for its end: `Started` is reported when it has started, then its end.
     pub detached: bool,
+    /// The W3C `traceparent` of the request that it follows from.
+    pub trace: Option<String>,
 }
 
 /// Why an outcome was not taken.

@@ -16,8 +16,10 @@ use futures::FutureExt;
 use serde_json::Map;
 use shipway_events::{Fence, ResourceId, RunId, run::NodeError};
 use shipway_nodes::{Outcome, Workload};
+use shipway_service_kit::metrics;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::{
     assignment::{Assignment, ReportError, Reports, Secrets},
@@ -148,6 +150,28 @@ impl Executor {
         held
     }
 
+    /// The slots in use: light, then heavy.
+    #[must_use]
+    pub fn used(&self) -> (u32, u32) {
+        let state = self.0.lock();
+        let light = state.held.values().filter(|held| held.light).count();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        (count(light), count(state.held.len() - light))
+    }
+
+    /// Tells whoever asks how many of the slots, light and heavy, are in use; as long as there is this executor.
+    pub fn tell_slots(&self, light: u32, heavy: u32) {
+        let weak = Arc::downgrade(&self.0);
+        metrics::EXECUTOR_SLOTS.observe(move |seen| {
+            let (light_used, heavy_used) = Self(weak.upgrade()?).used();
+            for (size, all, used) in [("light", light, light_used), ("heavy", heavy, heavy_used)] {
+                seen.value(f64::from(used), &[size, "used"]);
+                seen.value(f64::from(all.saturating_sub(used)), &[size, "free"]);
+            }
+            Some(())
+        });
+    }
+
     /// Whether an attempt of that node is being worked on here.
     #[must_use]
     pub fn works_on(&self, run: RunId, node: u32) -> bool {
@@ -242,8 +266,12 @@ impl Inner {
     /// Does the work and whatever the answers to its outcome bring; what comes beyond one goes to tasks of its own.
     async fn work(self: Arc<Self>, mut assignment: Assignment, mut stop: CancellationToken) {
         loop {
-            let outcome = self.perform(&assignment, &stop).await;
-            let next = self.report(&assignment, outcome).await;
+            let span = span(&assignment);
+            let attempt = async {
+                let outcome = self.perform(&assignment, &stop).await;
+                self.report(&assignment, outcome).await
+            };
+            let next = attempt.instrument(span).await;
             self.finish(assignment.fence);
             let mut next = next.into_iter().filter_map(|next| self.take(next));
             let Some(first) = next.next() else { return };
@@ -268,25 +296,37 @@ impl Inner {
     }
 
     async fn perform(&self, given: &Assignment, stop: &CancellationToken) -> Outcome {
+        let begin = Instant::now();
+        let outcome = self.effect(given, stop).await;
+        let kind = work::kind(&given.work);
+        metrics::ATTEMPTS.add(1, &[kind, word(&outcome)]);
+        metrics::ATTEMPT_SECONDS.record(begin.elapsed().as_secs_f64(), &[kind]);
+        outcome
+    }
+
+    async fn effect(&self, given: &Assignment, stop: &CancellationToken) -> Outcome {
         let (sender, begun) = if given.detached {
             let (sender, begun) = oneshot::channel();
             (Some(sender), Some(begun))
         } else {
             (None, None)
         };
+        let (run, node, fence) = (given.run, given.node, given.fence.raw());
+        let effect = tracing::info_span!("effect", %run, node, fence, kind = work::kind(&given.work));
         let attempt = Attempt { host: &self.host, given, stop, started: Mutex::new(sender) };
-        let mut run = std::pin::pin!(AssertUnwindSafe(work::run(&attempt)).catch_unwind());
+        let mut doing =
+            std::pin::pin!(AssertUnwindSafe(work::run(&attempt).instrument(effect)).catch_unwind());
         let ended = match begun {
-            None => run.await,
+            None => doing.await,
             Some(begun) => tokio::select! {
                 biased;
                 Ok(outputs) = begun => {
                     // Reported while the work goes on.
                     let report = self.report(given, Outcome::Started { outputs });
-                    let (_, ended) = tokio::join!(report, run);
+                    let (_, ended) = tokio::join!(report, doing);
                     ended
                 }
-                ended = &mut run => ended,
+                ended = &mut doing => ended,
             },
         };
         ended.unwrap_or_else(|_| {
@@ -338,6 +378,25 @@ impl Inner {
             }
         }
         Ok(())
+    }
+}
+
+/// The span of an attempt: a trace of its own, since it may begin long after what it follows from.
+fn span(given: &Assignment) -> tracing::Span {
+    let (run, node, attempt, fence) = (given.run, given.node, given.attempt, given.fence.raw());
+    let span = tracing::info_span!(parent: None, "attempt", %run, node, attempt, fence);
+    shipway_service_kit::link_span(&span, given.trace.as_deref());
+    span
+}
+
+/// An outcome in one word, for counting.
+const fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Started { .. } | Outcome::Succeeded { .. } => "succeeded",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Stopped => "stopped",
+        Outcome::Refused { .. } => "refused",
+        Outcome::Unknown { .. } => "unknown",
     }
 }
 

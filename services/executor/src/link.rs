@@ -176,5 +176,6 @@ pub(crate) fn read(assignment: v1::Assignment) -> Option<Assignment> {
         work,
         deadline: (assignment.deadline != 0).then(|| Timestamp::from_micros(assignment.deadline)),
         detached: assignment.detached,
+        trace: Some(assignment.trace).filter(|trace| !trace.is_empty()),
     })
 }

@@ -78,6 +78,7 @@ impl Service {
         let link = Link::new(id, registration, deps.work, deps.home);
         let executor =
             Arc::new(Executor::open(deps.config, Arc::new(link.clone()), Arc::new(link.clone())).await?);
+        executor.tell_slots(LIGHT_SLOTS, deps.heavy_slots.max(1));
         let room = Room { light: LIGHT_SLOTS, heavy: deps.heavy_slots.max(1) };
         let (beating, stopping) = (executor.clone(), deps.lifecycle.stopping());
         deps.lifecycle.spawn("executor beats", async move {

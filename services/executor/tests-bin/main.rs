@@ -78,6 +78,7 @@ async fn attempt(data: &Path, given: &str) {
         work: serde_json::from_value(given["work"].clone()).expect("work"),
         deadline: None,
         detached: false,
+        trace: None,
     });
     std::future::pending::<()>().await;
 }

@@ -16,6 +16,7 @@ mod settings;
 mod start;
 mod state;
 mod upkeep;
+mod watchdog;
 
 pub use api::{EventsApi, RunsApi, WorkApi};
 pub use registry::Bell;

@@ -101,6 +101,11 @@ impl Service {
         }
         let opening = shared.clone();
         deps.lifecycle.spawn("open runs", async move { opening.open_all().await.map_err(StartError::Open) });
+        let watched = shared.clone();
+        deps.lifecycle.spawn("watchdog", async move {
+            crate::watchdog::watch(watched).await;
+            Ok::<(), std::convert::Infallible>(())
+        });
         Ok(Self { shared, _consumers: Arc::new(consumers) })
     }
 

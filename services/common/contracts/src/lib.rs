@@ -3,6 +3,7 @@
 mod channel;
 mod convert;
 mod error;
+pub mod trace;
 
 /// The generated messages, clients and servers of `shipway.v1`.
 pub mod v1 {

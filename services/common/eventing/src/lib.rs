@@ -31,7 +31,7 @@ pub use feed::{Consumer, Feed, HandleError, Projection, Reaction};
 pub use lease::{Epoch, Holder, Leases, Member};
 pub use lock::{DataLock, LockError};
 pub use log::{
-    AppendError, Appended, Expected, Head, Item, Log, OpenError, PostgresLog, PostgresOptions, ReadError,
-    Snapshot, SqliteLog, SqliteOptions, Stats, Write, fold,
+    AppendError, Appended, Expected, Head, Item, Log, Observer, OpenError, PostgresLog, PostgresOptions,
+    ReadError, Snapshot, SqliteLog, SqliteOptions, Stats, Write, fold,
 };
 pub use views::{Views, ViewsError};

@@ -109,5 +109,6 @@ pub fn assignment(fence: u64, key: &str, work: Workload) -> Assignment {
         work,
         deadline: None,
         detached: false,
+        trace: None,
     }
 }

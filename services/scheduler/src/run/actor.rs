@@ -10,6 +10,7 @@ use shipway_events::{
     CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, RunId, StreamEvent, StreamName, Version,
     lane, run,
 };
+use shipway_service_kit::metrics;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -157,8 +158,9 @@ impl Actor {
             cause: shipway_events::Cause::Run(self.run),
             trace: None,
         });
+        let trace = meta.trace.clone();
         match self.append(&events, meta).await {
-            Ok((first, version)) => self.committed(&events, first, version, decided),
+            Ok((first, version)) => self.committed(&events, first, version, decided, trace),
             Err(error) => self.failed(error, decided).await,
         }
     }
@@ -194,7 +196,15 @@ impl Actor {
         Ok((appended.first, self.version + events.len() as Version))
     }
 
-    fn committed(&mut self, events: &[run::Event], first: Position, version: Version, decided: Vec<Decided>) {
+    /// What follows from a commit. Work points back to `trace`, the request that made it follow.
+    fn committed(
+        &mut self,
+        events: &[run::Event],
+        first: Position,
+        version: Version,
+        decided: Vec<Decided>,
+        trace: Option<String>,
+    ) {
         let shared = self.book.shared.clone();
         let generation = shared.log.generation();
         self.version = version;
@@ -206,8 +216,12 @@ impl Actor {
                 run::Event::AttemptRequested(request) => {
                     let fence = Fence::new(generation, position);
                     let key = (request.executor, request.registration);
-                    assigned.push((key, assignment(&self.state, self.run, request, fence)));
+                    let mut work = assignment(&self.state, self.run, request, fence);
+                    work.trace = trace.clone().unwrap_or_default();
+                    assigned.push((key, work));
                 }
+                run::Event::Started(_) => metrics::RUNS_STARTED.add(1, &[]),
+                run::Event::Ended(ended) => metrics::RUNS_ENDED.add(1, &[ended.status.as_str()]),
                 run::Event::NodeTimedOut(_) | run::Event::Aborting(_) | run::Event::NodeFailed(_) => {
                     stops = true
                 }
@@ -292,7 +306,7 @@ pub(crate) fn assignment(
         work_json: request.work.to_string(),
         deadline: request.deadline.map_or(0, shipway_events::Timestamp::micros),
         detached: request.detached,
-        trace: shipway_service_kit::current_trace().unwrap_or_default(),
+        trace: String::new(),
         project: project(state),
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use shipway_events::{Position, RawEvent};
 use tokio_util::sync::CancellationToken;
 
-use super::{BATCH, Backoff, Feed, HandleError, Projection, wants};
+use super::{BATCH, Backoff, Feed, HandleError, Projection, progress::Progress, wants};
 use crate::views::Views;
 
 /// After a batch, commits may gather for so long, so that a busy log costs a transaction per many events.
@@ -16,6 +16,7 @@ pub(super) async fn run(
     views: Views,
     projection: Arc<dyn Projection>,
     mut position: Position,
+    progress: Arc<Progress>,
     stop: CancellationToken,
 ) {
     let model = projection.name();
@@ -25,6 +26,7 @@ pub(super) async fn run(
     loop {
         let end = *tail.borrow_and_update();
         if end <= position {
+            progress.caught_up();
             if !caught_up {
                 caught_up = views.take_over(&*projection).await.is_ok();
             }
@@ -37,9 +39,11 @@ pub(super) async fn run(
         if stop.is_cancelled() {
             return;
         }
+        progress.behind();
         match step(&feed, &views, &*projection, position).await {
             Ok(Some(next)) => {
                 position = next;
+                progress.at(position);
                 views.written(model, position);
                 backoff = Backoff::new();
                 if *tail.borrow() < position + BATCH as u64 {

@@ -6,7 +6,7 @@ use shipway_events::{Position, RawEvent};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{BATCH, Backoff, Feed, HandleError, Reaction, wants};
+use super::{BATCH, Backoff, Feed, HandleError, Reaction, progress::Progress, wants};
 use crate::durable::{Durable, DurableError};
 
 /// How old a saved checkpoint may get while events are handled. What it costs after a crash is handling again.
@@ -67,9 +67,11 @@ pub(super) async fn run(
     durable: Durable,
     reaction: Arc<dyn Reaction>,
     position: Position,
+    progress: Arc<Progress>,
     stop: CancellationToken,
 ) {
-    let mut run = Run { feed, durable, reaction, position, saved: position, due: Instant::now(), stop };
+    let (saved, due) = (position, Instant::now());
+    let mut run = Run { feed, durable, reaction, position, saved, due, progress, stop };
     run.all().await;
     run.save().await;
 }
@@ -85,6 +87,7 @@ struct Run {
     saved: Position,
     /// When the checkpoint is saved next, if it has moved.
     due: Instant,
+    progress: Arc<Progress>,
     stop: CancellationToken,
 }
 
@@ -94,6 +97,7 @@ impl Run {
         let mut backoff = Backoff::new();
         while !self.stop.is_cancelled() {
             if *tail.borrow_and_update() <= self.position {
+                self.progress.caught_up();
                 let unsaved = self.saved < self.position;
                 tokio::select! {
                     () = self.stop.cancelled() => return,
@@ -102,6 +106,7 @@ impl Run {
                 }
                 continue;
             }
+            self.progress.behind();
             match self.feed.read(self.position, BATCH).await {
                 Ok(events) => {
                     backoff = Backoff::new();
@@ -158,6 +163,7 @@ impl Run {
             self.due = Instant::now() + SAVE;
         }
         self.position = event.position;
+        self.progress.at(self.position);
         if Instant::now() >= self.due {
             self.save().await;
         }

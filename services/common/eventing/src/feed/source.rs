@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use shipway_events::{Position, RawEvent};
 use tokio::sync::{Mutex, watch};
 
-use super::{Consumer, Projection, Reaction, projection, reaction};
+use super::{Consumer, Form, Projection, Reaction, Standing, progress::Consumers, projection, reaction};
 use crate::{
     durable::{Durable, DurableError},
     log::{Log, ReadError},
@@ -20,13 +20,14 @@ const KEPT: usize = 4_096;
 pub struct Feed {
     log: Arc<dyn Log>,
     recent: Arc<Mutex<VecDeque<Arc<RawEvent>>>>,
+    consumers: Consumers,
 }
 
 impl Feed {
     /// The feed of this log.
     #[must_use]
     pub fn new(log: Arc<dyn Log>) -> Self {
-        Self { log, recent: Arc::default() }
+        Self { log, recent: Arc::default(), consumers: Consumers::default() }
     }
 
     /// Starts a projection: it builds its read model up to the log's end and keeps it there.
@@ -39,8 +40,11 @@ impl Feed {
         projection: Arc<dyn Projection>,
     ) -> Result<Consumer, ViewsError> {
         let position = views.prepare(&*projection).await?;
+        let progress = self.consumers.begin(projection.name(), Form::Projection, position);
         let (feed, views) = (self.clone(), views.clone());
-        Ok(Consumer::spawn(move |stop| Box::pin(projection::run(feed, views, projection, position, stop))))
+        Ok(Consumer::spawn(move |stop| {
+            Box::pin(projection::run(feed, views, projection, position, progress, stop))
+        }))
     }
 
     /// Starts a reaction where its checkpoint is; a new one at the start of the log.
@@ -53,14 +57,29 @@ impl Feed {
         reaction: Arc<dyn Reaction>,
     ) -> Result<Consumer, DurableError> {
         let position = reaction::checkpoint(durable, reaction.name()).await?;
+        let progress = self.consumers.begin(reaction.name(), Form::Reaction, position);
         let (feed, durable) = (self.clone(), durable.clone());
-        Ok(Consumer::spawn(move |stop| Box::pin(reaction::run(feed, durable, reaction, position, stop))))
+        Ok(Consumer::spawn(move |stop| {
+            Box::pin(reaction::run(feed, durable, reaction, position, progress, stop))
+        }))
     }
 
     /// The end of the log as far as it is known here; changes with every commit.
     #[must_use]
     pub fn tail(&self) -> watch::Receiver<Position> {
         self.log.tail()
+    }
+
+    /// How far each consumer of this feed is, in the order in which they began.
+    #[must_use]
+    pub fn standing(&self) -> Vec<Standing> {
+        self.consumers().standing(&*self.log)
+    }
+
+    /// The consumers of this feed, for whoever looks at them without keeping the log open.
+    #[must_use]
+    pub fn consumers(&self) -> Consumers {
+        self.consumers.clone()
     }
 
     /// The log that this is the feed of.
