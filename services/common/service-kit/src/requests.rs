@@ -9,9 +9,9 @@ use std::{
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{MatchedPath, Request},
-    http::{HeaderMap, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use hyper::body::{Frame, SizeHint};
 use shipway_contracts::trace;
@@ -34,9 +34,13 @@ pub(crate) async fn measured(request: Request, next: Next) -> Response {
     let span = tracing::info_span!("request", otel.name = %method, otel.kind = "server");
     trace::follow(&span, request.headers());
     let begin = Instant::now();
-    let response = next.run(request).instrument(span).await;
+    let mut response = next.run(request).instrument(span).await;
     let took = begin.elapsed().as_secs_f64();
     if !grpc {
+        if code(response.headers()).is_some() {
+            // What nobody serves falls to gRPC, whose refusal is a 200 to everybody else.
+            response = StatusCode::NOT_FOUND.into_response();
+        }
         count("http", &method, response.status().as_str(), took);
         return response;
     }
