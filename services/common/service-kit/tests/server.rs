@@ -1,4 +1,6 @@
-//! One port, seen from outside: readiness over HTTP and gRPC, a stop that says so first, metrics, traces.
+//! One port, seen from outside: readiness over HTTP and gRPC, a stop that says so first, metrics.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking too")]
 
 use std::{
     sync::{
