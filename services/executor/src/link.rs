@@ -1,12 +1,15 @@
 //! The way to the scheduler and to the secrets' home: reports, beats and fetches, by gRPC.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 use shipway_contracts::{
-    Channel,
+    Channel, Targets, is_away,
     v1::{
-        self, BeatRequest, CompleteRequest, FetchSecretsRequest, RegisterRequest,
+        self, BeatRequest, CompleteRequest, FetchSecretsRequest, Held, RegisterRequest,
         project_home_client::ProjectHomeClient, work_client::WorkClient,
     },
 };
@@ -25,6 +28,19 @@ pub struct Link {
     registration: RegistrationId,
     work: WorkClient<Channel>,
     home: ProjectHomeClient<Channel>,
+    /// Where each attempt came from, until its outcome was taken.
+    origins: Arc<Mutex<HashMap<Fence, Origin>>>,
+    /// The ways to the schedulers that gave work here.
+    schedulers: Arc<Mutex<HashMap<String, WorkClient<Channel>>>>,
+}
+
+/// Where an attempt came from.
+#[derive(Clone, Debug)]
+struct Origin {
+    scheduler: String,
+    run: RunId,
+    shard: u32,
+    heavy: bool,
 }
 
 /// What a beat was answered.
@@ -36,15 +52,23 @@ pub(crate) struct Beat {
     pub(crate) hold: Vec<Assignment>,
     /// Attempts that are to be stopped.
     pub(crate) stop: Vec<Fence>,
-    /// Effect keys of nodes that have not ended.
-    pub(crate) keep: BTreeSet<String>,
+    /// Effect keys of nodes that have not ended; none unless every scheduler has said its own.
+    pub(crate) keep: Option<BTreeSet<String>>,
 }
 
-/// Room of an executor: light and heavy slots.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+/// What an executor says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Introduction {
+    /// Slots for work without a process.
     pub(crate) light: u32,
+    /// Slots for work with a process.
     pub(crate) heavy: u32,
+    /// What it can run.
+    pub(crate) labels: Vec<String>,
+    /// Where it serves `Executors`; empty in the same process.
+    pub(crate) address: String,
+    /// Where other hosts reach what it deploys.
+    pub(crate) host: String,
 }
 
 /// A work message may carry many assignments.
@@ -59,35 +83,94 @@ impl Link {
             registration,
             work: WorkClient::new(work).max_decoding_message_size(LARGE),
             home: ProjectHomeClient::new(home),
+            origins: Arc::default(),
+            schedulers: Arc::default(),
         }
     }
 
-    /// Says that this start is there. What an earlier one was given is asked for again.
-    pub(crate) async fn register(&self, room: Room) -> Result<(), tonic::Status> {
+    /// Says that this start is there. What an earlier one was given is asked for again. Gives back the log's id.
+    pub(crate) async fn register(&self, intro: &Introduction) -> Result<String, tonic::Status> {
         let request = RegisterRequest {
             executor: self.executor.to_string(),
             registration: self.registration.to_string(),
-            light_slots: room.light,
-            heavy_slots: room.heavy,
+            light_slots: intro.light,
+            heavy_slots: intro.heavy,
+            labels: intro.labels.clone(),
+            address: intro.address.clone(),
+            host: intro.host.clone(),
             ..RegisterRequest::default()
         };
-        self.work.clone().register(request).await.map(|_| ())
+        Ok(self.work.clone().register(request).await?.into_inner().log)
     }
 
     /// Says what is held; hears what should be.
-    pub(crate) async fn beat(&self, held: &[Fence]) -> Result<Beat, tonic::Status> {
+    pub(crate) async fn beat(&self, held: &[Fence], draining: bool) -> Result<Beat, tonic::Status> {
+        let held = {
+            let origins = self.origins();
+            let held = held.iter().filter_map(|fence| {
+                let origin = origins.get(fence)?;
+                let (run, shard, heavy) = (origin.run.to_string(), origin.shard, origin.heavy);
+                Some(Held { fence: fence.raw(), run, shard, heavy })
+            });
+            held.collect()
+        };
         let request = BeatRequest {
             executor: self.executor.to_string(),
             registration: self.registration.to_string(),
-            fences: held.iter().map(|fence| fence.raw()).collect(),
+            held,
+            draining,
         };
         let reply = self.work.clone().beat(request).await?.into_inner();
         Ok(Beat {
             known: reply.known,
-            hold: reply.hold.into_iter().filter_map(read).collect(),
+            hold: reply.hold.into_iter().filter_map(|work| self.read(work)).collect(),
             stop: reply.stop.into_iter().map(Fence::from_raw).collect(),
-            keep: reply.keep.into_iter().collect(),
+            keep: reply.complete.then(|| reply.keep.into_iter().collect()),
         })
+    }
+
+    /// An assignment as it came. One that cannot be read is left to the beat, which says so again.
+    pub(crate) fn read(&self, assignment: v1::Assignment) -> Option<Assignment> {
+        let (scheduler, shard) = (assignment.scheduler.clone(), assignment.shard);
+        let read = read(assignment)?;
+        let origin = Origin { scheduler, run: read.run, shard, heavy: read.work.is_heavy() };
+        self.origins().insert(read.fence, origin);
+        Some(read)
+    }
+
+    /// The scheduler that gave an attempt, or any: each finds the one that has the run.
+    fn work_of(&self, fence: Fence) -> (WorkClient<Channel>, Option<String>) {
+        let address = self.origins().get(&fence).map(|origin| origin.scheduler.clone());
+        let Some(address) = address.filter(|address| !address.is_empty()) else {
+            return (self.work.clone(), None);
+        };
+        let mut schedulers = self.schedulers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = schedulers.get(&address) {
+            return (known.clone(), Some(address));
+        }
+        match Targets::new(std::slice::from_ref(&address)) {
+            Ok((_, channel)) => {
+                let client = WorkClient::new(channel).max_decoding_message_size(LARGE);
+                schedulers.insert(address.clone(), client.clone());
+                (client, Some(address))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a scheduler's address cannot be used; any other is asked");
+                (self.work.clone(), None)
+            }
+        }
+    }
+
+    /// The scheduler that gave an attempt is away: its outcome goes to any other.
+    fn is_gone(&self, fence: Fence, address: &str) {
+        self.schedulers.lock().unwrap_or_else(PoisonError::into_inner).remove(address);
+        if let Some(origin) = self.origins().get_mut(&fence) {
+            origin.scheduler.clear();
+        }
+    }
+
+    fn origins(&self) -> MutexGuard<'_, HashMap<Fence, Origin>> {
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,14 +192,26 @@ impl Reports for Link {
             executor: self.executor.to_string(),
             registration: self.registration.to_string(),
         };
-        match self.work.clone().complete(request).await {
-            Ok(reply) => Ok(Some(reply.into_inner().next.into_iter().filter_map(read).collect())),
-            Err(status) => Err(match status.code() {
-                tonic::Code::Unavailable | tonic::Code::Cancelled | tonic::Code::DeadlineExceeded => {
-                    ReportError::Unavailable(status.message().to_owned())
+        let goes_on = matches!(outcome, Outcome::Started { .. });
+        let (mut work, address) = self.work_of(fence);
+        match work.complete(request).await {
+            Ok(reply) => {
+                if !goes_on {
+                    self.origins().remove(&fence);
                 }
-                _ => ReportError::Refused(status.message().to_owned()),
-            }),
+                let next = reply.into_inner().next.into_iter();
+                Ok(Some(next.filter_map(|work| self.read(work)).collect()))
+            }
+            Err(status) if is_away(&status) => {
+                if let Some(address) = address {
+                    self.is_gone(fence, &address);
+                }
+                Err(ReportError::Unavailable(status.message().to_owned()))
+            }
+            Err(status) => {
+                self.origins().remove(&fence);
+                Err(ReportError::Refused(status.message().to_owned()))
+            }
         }
     }
 }
@@ -138,11 +233,9 @@ impl Secrets for Link {
             names: names.iter().map(ToString::to_string).collect(),
             ..FetchSecretsRequest::default()
         };
-        let reply = self.home.clone().fetch_secrets(request).await.map_err(|status| match status.code() {
-            tonic::Code::Unavailable | tonic::Code::Cancelled | tonic::Code::DeadlineExceeded => {
-                SecretsError::Unavailable(status.message().to_owned())
-            }
-            _ => SecretsError::Refused(status.message().to_owned()),
+        let reply = self.home.clone().fetch_secrets(request).await.map_err(|status| {
+            let message = status.message().to_owned();
+            if is_away(&status) { SecretsError::Unavailable(message) } else { SecretsError::Refused(message) }
         })?;
         let values = reply.into_inner().values.into_iter();
         values
@@ -156,8 +249,7 @@ impl Secrets for Link {
     }
 }
 
-/// An assignment as it came. One that cannot be read is left to the beat, which says so again.
-pub(crate) fn read(assignment: v1::Assignment) -> Option<Assignment> {
+fn read(assignment: v1::Assignment) -> Option<Assignment> {
     let work: Workload = match serde_json::from_str(&assignment.work_json) {
         Ok(work) => work,
         Err(error) => {
@@ -175,7 +267,9 @@ pub(crate) fn read(assignment: v1::Assignment) -> Option<Assignment> {
         effect_key: assignment.effect_key,
         work,
         deadline: (assignment.deadline != 0).then(|| Timestamp::from_micros(assignment.deadline)),
+        registration: assignment.registration.parse().ok(),
         detached: assignment.detached,
+        labels: assignment.labels.into_iter().collect(),
         trace: Some(assignment.trace).filter(|trace| !trace.is_empty()),
     })
 }

@@ -1,21 +1,24 @@
 //! The service: registers, takes what it is told, beats, and serves what only a host knows.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
 
 use shipway_contracts::{
     Channel,
-    v1::{self, executors_server::ExecutorsServer},
+    v1::{self, executors_server::ExecutorsServer, logs_server::LogsServer},
 };
 use shipway_events::{ExecutorId, Fence, RegistrationId};
 use shipway_service_kit::Lifecycle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Interval, MissedTickBehavior, interval},
+};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    Executor, ExecutorConfig, OpenError,
+    BootTime, Executor, ExecutorConfig, LogsApi, NodeLogs, OpenError,
     api::ExecutorsApi,
-    link::{Link, Room, read},
+    link::{Introduction, Link},
     runtime::{
         Runtime, RuntimeError,
         process::{ProcessOptions, ProcessRuntime},
@@ -26,6 +29,12 @@ use crate::{
 const LIGHT_SLOTS: u32 = 256;
 /// A beat every so often.
 const BEAT: Duration = Duration::from_secs(5);
+/// A beat every so often where nothing else tells of work.
+const BEAT_ALONE: Duration = Duration::from_millis(200);
+/// How long a stop waits for light work. The rest goes on under its shims.
+const DRAIN: Duration = Duration::from_secs(5);
+/// How long a scheduler may take to answer a beat.
+const ANSWER: Duration = Duration::from_secs(4);
 /// How long until a scheduler that is away is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -33,14 +42,25 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub struct Deps {
     /// Where and how it works.
     pub config: ExecutorConfig,
-    /// Builds, jobs, backups and restores at the same time.
-    pub heavy_slots: u32,
+    /// Where others reach it; none in the same process.
+    pub reach: Option<Reach>,
+    /// How long a stop waits for work with a process; what is not done then goes on under its shims.
+    pub finish: Duration,
     /// The way to the scheduler's work.
     pub work: Channel,
     /// The way to the secrets' home.
     pub home: Channel,
     /// Tracks the background tasks.
     pub lifecycle: Lifecycle,
+}
+
+/// Where others reach an executor of a machine of its own.
+#[derive(Clone, Debug)]
+pub struct Reach {
+    /// Where it serves `Executors`: `http://10.0.0.2:7400`.
+    pub address: String,
+    /// The host at which what it deploys is reached: `10.0.0.2`.
+    pub host: String,
 }
 
 /// Why the executor could not start.
@@ -65,6 +85,10 @@ pub enum StartError {
 pub struct Service {
     id: ExecutorId,
     executor: Arc<Executor>,
+    link: Link,
+    hurry: Arc<Notify>,
+    pace: watch::Sender<Duration>,
+    log: watch::Sender<Option<String>>,
 }
 
 impl Service {
@@ -76,17 +100,56 @@ impl Service {
         let id = own_id(&deps.config.data)?;
         let registration = RegistrationId::new(Uuid::now_v7());
         let link = Link::new(id, registration, deps.work, deps.home);
+        let (heavy, labels) = (deps.config.heavy_slots.max(1), deps.config.labels.iter().cloned().collect());
         let executor =
             Arc::new(Executor::open(deps.config, Arc::new(link.clone()), Arc::new(link.clone())).await?);
-        executor.tell_slots(LIGHT_SLOTS, deps.heavy_slots.max(1));
-        let room = Room { light: LIGHT_SLOTS, heavy: deps.heavy_slots.max(1) };
-        let (beating, stopping) = (executor.clone(), deps.lifecycle.stopping());
+        let reach = deps.reach.unwrap_or(Reach { address: String::new(), host: String::new() });
+        executor.registered(registration);
+        executor.tell_slots(LIGHT_SLOTS, heavy);
+        let intro =
+            Introduction { light: LIGHT_SLOTS, heavy, labels, address: reach.address, host: reach.host };
+        let hurry = Arc::new(Notify::new());
+        let (pace, log) = (watch::Sender::new(BEAT), watch::Sender::new(None));
+        let beating = Beating {
+            executor: executor.clone(),
+            link: link.clone(),
+            intro,
+            hurry: hurry.clone(),
+            pace: pace.clone(),
+            log: log.clone(),
+            finish: deps.finish,
+        };
+        let stopping = deps.lifecycle.retiring();
         deps.lifecycle.spawn("executor beats", async move {
-            beat(&beating, &link, room, &stopping).await;
-            beating.drain().await;
+            beating.run(&stopping).await;
             Ok::<(), std::convert::Infallible>(())
         });
-        Ok(Self { id, executor })
+        Ok(Self { id, executor, link, hurry, pace, log })
+    }
+
+    /// Whether something tells of work at once. Where nothing does, the schedulers are asked more often.
+    pub fn is_told(&self, told: bool) {
+        let pace = if told { BEAT } else { BEAT_ALONE };
+        self.pace.send_if_modified(|known| std::mem::replace(known, pace) != pace);
+    }
+
+    /// The id of the log that its work comes from, once a scheduler has said it.
+    pub async fn log(&self) -> String {
+        let mut log = self.log.subscribe();
+        loop {
+            if let Some(log) = log.borrow_and_update().clone() {
+                return log;
+            }
+            if log.changed().await.is_err() {
+                // Its beats have ended: no scheduler will say it any more.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Asks the scheduler at once what there is to do: something may have been missed.
+    pub fn ask(&self) {
+        self.hurry.notify_one();
     }
 
     /// The host's id, the same over restarts.
@@ -97,7 +160,7 @@ impl Service {
 
     /// Here is work.
     pub fn offer(&self, assignment: v1::Assignment) {
-        if let Some(assignment) = read(assignment) {
+        if let Some(assignment) = self.link.read(assignment) {
             self.executor.offer(assignment);
         }
     }
@@ -115,6 +178,12 @@ impl Service {
     /// The services and addons that run on this host.
     pub async fn running(&self) -> Vec<String> {
         names(&self.executor).await
+    }
+
+    /// `shipway.v1.Logs`, of this executor alone: what it has not stored yet it knows itself.
+    #[must_use]
+    pub fn logs_server(&self) -> LogsServer<LogsApi<NodeLogs>> {
+        LogsServer::new(LogsApi::new(self.executor.logs().reader()))
     }
 
     /// `shipway.v1.Executors`.
@@ -138,49 +207,109 @@ pub async fn stop_all(config: &ExecutorConfig) -> Result<Vec<String>, RuntimeErr
 }
 
 /// Registers, sweeps what is nobody's work any more, then beats until the end.
-async fn beat(executor: &Arc<Executor>, link: &Link, room: Room, stopping: &CancellationToken) {
-    let mut swept = false;
-    let mut beats = interval(BEAT);
-    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut registered = false;
-    loop {
-        tokio::select! {
-            _ = beats.tick() => {}
-            () = stopping.cancelled() => return,
-        }
-        if !registered {
-            if let Err(status) = link.register(room).await {
-                tracing::warn!(reason = status.message(), "the scheduler does not answer; it is asked again");
-                tokio::time::sleep(PAUSE).await;
-                beats.reset_immediately();
-                continue;
+struct Beating {
+    executor: Arc<Executor>,
+    link: Link,
+    intro: Introduction,
+    hurry: Arc<Notify>,
+    pace: watch::Sender<Duration>,
+    log: watch::Sender<Option<String>>,
+    /// How long a stop waits for work with a process.
+    finish: Duration,
+}
+
+impl Beating {
+    async fn run(self, stopping: &CancellationToken) {
+        let mut swept = false;
+        let mut pace = self.pace.subscribe();
+        let mut beats = paced(*pace.borrow_and_update());
+        let mut registered = false;
+        loop {
+            tokio::select! {
+                _ = beats.tick() => {}
+                () = self.hurry.notified() => {}
+                Ok(()) = pace.changed() => beats = paced(*pace.borrow_and_update()),
+                () = stopping.cancelled() => break,
             }
-            registered = true;
-        }
-        match link.beat(&executor.held()).await {
-            Ok(beat) if beat.known => {
-                if !swept {
-                    match executor.sweep(&beat.keep).await {
-                        Ok(0) => {}
-                        Ok(ended) => {
-                            tracing::info!(ended, "commands of attempts that are not current were ended")
-                        }
-                        Err(error) => {
-                            tracing::error!(%error, "what is left of earlier attempts could not be listed")
-                        }
+            // What counts is when a beat was sent: for others the lease is over no sooner than here.
+            let sent = BootTime::now();
+            if !registered {
+                match in_time(self.link.register(&self.intro)).await {
+                    Ok(log) => drop(self.log.send_replace(Some(log))),
+                    Err(status) => {
+                        let reason = status.message();
+                        tracing::warn!(reason, "the scheduler does not answer; it is asked again");
+                        tokio::time::sleep(PAUSE).await;
+                        beats.reset_immediately();
+                        continue;
                     }
-                    swept = true;
                 }
-                beat.hold.into_iter().for_each(|work| executor.offer(work));
-                beat.stop.into_iter().for_each(|fence| executor.stop(fence));
+                registered = true;
+                self.executor.renew(sent);
             }
-            Ok(_) => {
-                registered = false;
-                beats.reset_immediately();
+            match in_time(self.link.beat(&self.executor.held(), false)).await {
+                Ok(beat) if beat.known => {
+                    self.executor.renew(sent);
+                    if let (false, Some(keep)) = (swept, &beat.keep) {
+                        self.sweep(keep).await;
+                        swept = true;
+                    }
+                    beat.hold.into_iter().for_each(|work| self.executor.offer(work));
+                    beat.stop.into_iter().for_each(|fence| self.executor.stop(fence));
+                }
+                Ok(_) => {
+                    registered = false;
+                    beats.reset_immediately();
+                }
+                Err(status) => tracing::warn!(reason = status.message(), "a beat was not heard"),
             }
-            Err(status) => tracing::warn!(reason = status.message(), "a beat was not heard"),
+        }
+        self.stop().await;
+    }
+
+    /// Gets no more work, and lets what goes on finish: its lease is kept meanwhile.
+    async fn stop(&self) {
+        let mut beats = paced(BEAT);
+        let mut drained = std::pin::pin!(self.executor.drain(DRAIN, self.finish));
+        loop {
+            tokio::select! {
+                _ = &mut drained => return,
+                _ = beats.tick(), if !self.intro.address.is_empty() => {}
+            }
+            let sent = BootTime::now();
+            match in_time(self.link.beat(&self.executor.held(), true)).await {
+                Ok(beat) if beat.known => self.executor.renew(sent),
+                Ok(_) => {}
+                Err(status) => {
+                    tracing::warn!(
+                        reason = status.message(),
+                        "the schedulers were not told that this executor stops"
+                    );
+                }
+            }
         }
     }
+
+    async fn sweep(&self, keep: &BTreeSet<String>) {
+        match self.executor.sweep(keep).await {
+            Ok(0) => {}
+            Ok(ended) => tracing::info!(ended, "commands of attempts that are not current were ended"),
+            Err(error) => tracing::error!(%error, "what is left of earlier attempts could not be listed"),
+        }
+    }
+}
+
+/// Beats of this pace, the first at once; one that comes late does not make the next come early.
+fn paced(every: Duration) -> Interval {
+    let mut beats = interval(every);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beats
+}
+
+/// A call to a scheduler that does not answer must not cost the lease.
+async fn in_time<T>(call: impl Future<Output = Result<T, tonic::Status>>) -> Result<T, tonic::Status> {
+    let late = || tonic::Status::deadline_exceeded("no answer in time");
+    tokio::time::timeout(ANSWER, call).await.unwrap_or_else(|_| Err(late()))
 }
 
 /// Stops every keeper; what ran.

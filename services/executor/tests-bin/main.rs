@@ -13,7 +13,9 @@ use std::{
 
 use serde_json::Value;
 use shipway_events::{Fence, ProjectId, RunId, SecretRef};
-use shipway_executor::{Assignment, Executor, ExecutorConfig, ReportError, Reports, Secrets, SecretsError};
+use shipway_executor::{
+    Assignment, BootTime, Executor, ExecutorConfig, LeaseTimes, ReportError, Reports, Secrets, SecretsError,
+};
 use shipway_nodes::Outcome;
 use zeroize::Zeroizing;
 
@@ -42,6 +44,12 @@ fn main() -> ExitCode {
         }
         "tree" => tree(text(1).parse().unwrap_or(0), &text(2)),
         "append" => append(&text(1), &text(2), text(3).parse().unwrap_or(0)),
+        "effects" => {
+            let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+            runtime.block_on(effects(&text(1)));
+            ExitCode::SUCCESS
+        }
+        "storm" => storm(text(1).parse().unwrap_or(0)),
         "print" => {
             println!("{}", env::var(text(1)).unwrap_or_default());
             ExitCode::SUCCESS
@@ -64,9 +72,21 @@ async fn attempt(data: &Path, given: &str) {
     let given: Value = serde_json::from_str(given).expect("JSON");
     let blobs = shipway_eventing::Blobs::open(&data.join("blobs")).await.expect("blobs");
     let own = env::current_exe().expect("a program");
-    let config = ExecutorConfig::new(data.to_owned(), own, blobs);
+    let mut config = ExecutorConfig::new(data.to_owned(), own, blobs);
+    let milliseconds = |name: &str| Duration::from_millis(given["lease"][name].as_u64().unwrap_or_default());
+    config.lease = given
+        .get("lease")
+        .map(|_| LeaseTimes { stop_after: milliseconds("stop"), dead_after: milliseconds("dead") });
     let executor = Executor::open(config, Arc::new(Printing), Arc::new(Printing)).await.expect("an executor");
     println!("offered");
+    let beating = executor.clone();
+    tokio::spawn(async move {
+        // Every beat is good; that none is sent while this process is stopped is what the tests are about.
+        loop {
+            beating.renew(BootTime::now());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
     executor.offer(Assignment {
         project: ProjectId::new(uuid::Uuid::nil()),
         run: RunId::new(uuid::Uuid::nil()),
@@ -78,6 +98,8 @@ async fn attempt(data: &Path, given: &str) {
         work: serde_json::from_value(given["work"].clone()).expect("work"),
         deadline: None,
         detached: false,
+        registration: None,
+        labels: BTreeSet::new(),
         trace: None,
     });
     std::future::pending::<()>().await;
@@ -118,6 +140,35 @@ fn append(path: &str, line: &str, stay_ms: u64) -> ExitCode {
     std::thread::sleep(Duration::from_millis(stay_ms));
     println!("appended {line}");
     ExitCode::SUCCESS
+}
+
+/// Prints so many bytes: a line of 10 MB, bytes that are no text, then numbered lines.
+fn storm(bytes: u64) -> ExitCode {
+    let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
+    let long = vec![b'x'; 10_000_000];
+    out.write_all(&long).and_then(|()| out.write_all(b"\n\0\xff\xfe\xc3(\n")).expect("output");
+    let (mut written, mut number) = (long.len() as u64 + 7, 0_u64);
+    while written < bytes {
+        let line = format!("line {number} of a storm that says nothing but how long it is\n");
+        out.write_all(line.as_bytes()).expect("output");
+        written += line.len() as u64;
+        number += 1;
+    }
+    out.flush().expect("output");
+    ExitCode::SUCCESS
+}
+
+/// Has an effect on the sink at that address again and again, with its attempt's fence, and does not heed SIGTERM.
+async fn effects(sink: &str) {
+    let _deaf = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("a handler");
+    let fence = env::var("SHIPWAY_FENCE").expect("a fence");
+    loop {
+        if let Ok(mut sink) = TcpStream::connect(sink).await {
+            let _ = sink.write_all(format!("{fence}\n").as_bytes()).await;
+            let _ = sink.read(&mut [0; 16]).await;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// A process with children, the last of which is a daemon in a session of its own; each writes its marker.

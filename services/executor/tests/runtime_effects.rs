@@ -15,30 +15,13 @@ use std::{
 };
 
 use common::{BINARY, Data, free_port, target};
-use scheduler::{Scheduler, assignment, executor};
+use scheduler::{Scheduler, artifact, assignment, executor};
 use serde_json::{Map, json};
-use shipway_eventing::Blobs;
 use shipway_events::{EffectClass, Fence, plan::Artifact};
 use shipway_nodes::{
     Outcome, Workload,
     workload::{Channel, Command as Run, HealthCheck, Job, Message, Port, Release, ServiceSpec, Target},
 };
-
-/// An artifact with the test program in it.
-async fn artifact(data: &Data) -> Artifact {
-    let mut tar = tar::Builder::new(zstd::Encoder::new(Vec::new(), 1).unwrap());
-    tar.append_path_with_name(BINARY, "program").unwrap();
-    let bytes = tar.into_inner().unwrap().finish().unwrap();
-    let digest = Blobs::open(&data.path().join("blobs")).await.unwrap().put(bytes).await.unwrap();
-    let text = |text: &str| text.to_owned();
-    Artifact {
-        digest: digest.to_string(),
-        build: text("b"),
-        service: text("s"),
-        commit: "a".repeat(40),
-        branch: text("main"),
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Crash {

@@ -4,7 +4,10 @@
 //! told through the `registry`; read tables (`projections`) answer the `queries`.
 
 mod api;
+mod cluster;
+mod hosts;
 mod language;
+mod places;
 mod planning;
 mod projections;
 mod queries;
@@ -19,7 +22,8 @@ mod upkeep;
 mod watchdog;
 
 pub use api::{EventsApi, RunsApi, WorkApi};
-pub use registry::Bell;
+pub use cluster::{PeersApi, Together};
+pub use registry::{Bell, Bells};
 pub use service::{Deps, Service, StartError};
 pub use settings::{Logs, Settings};
 

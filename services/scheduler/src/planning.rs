@@ -178,6 +178,7 @@ fn nodes(flow: &Flow, scope: &Start<'_>) -> Result<Vec<PlanNode>, Vec<Problem>> 
             effect: node.effect,
             interruptible: node.interruptible,
             depends_on: Vec::new(),
+            runs_on: node.runs_on.clone(),
         });
     }
     if problems.has_errors() { Err(shown(&problems)) } else { Ok(nodes) }

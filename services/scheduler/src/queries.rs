@@ -7,12 +7,12 @@ use shipway_contracts::{
     v1::{ListRunsReply, ListRunsRequest, Run},
 };
 use shipway_events::{
-    ProjectId, RunId, Timestamp,
+    ExecutorId, ProjectId, ResourceId, RunId, Timestamp,
     plan::{Artifact, BackupPin},
 };
 use sqlx::{AnyPool, Row, any::AnyRow};
 
-use crate::{projections, run::present, service::Shared};
+use crate::{cluster::shards::Shard, projections, run::present, service::Shared};
 
 /// What a resource was given, and when.
 #[derive(Clone, Debug)]
@@ -24,16 +24,25 @@ pub(crate) struct Placed {
     pub(crate) artifact: Artifact,
 }
 
+/// Where a target is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlaceRow {
+    pub(crate) executor: ExecutorId,
+    pub(crate) since: Timestamp,
+    pub(crate) lost: Option<Timestamp>,
+}
+
 /// How long a question waits for the read tables to hold what is in the log.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const OPEN: &str = "SELECT run FROM runs_1 WHERE ended = 0 OR trailing > 0 ORDER BY position";
-const BY_START: &str = "SELECT run FROM runs_1 WHERE run >= $1 AND run < $2 ORDER BY run LIMIT 2";
-const LATEST: &str = "SELECT run FROM runs_1 WHERE ($1 = '' OR status = $1) ORDER BY position DESC LIMIT 1";
+const OPEN: &str = "SELECT run, flow FROM runs_2 WHERE ended = 0 OR going_on > 0 ORDER BY position";
+const BY_START: &str = "SELECT run FROM runs_2 WHERE run >= $1 AND run < $2 ORDER BY run LIMIT 2";
+const LATEST: &str = "SELECT run FROM runs_2 WHERE ($1 = '' OR status = $1) ORDER BY position DESC LIMIT 1";
 const LIST: &str = "SELECT run, project, flow, path, name, description, flow_version, origin, status, reason, created, ended,
-    position, triggers FROM runs_1
+    position, triggers FROM runs_2
     WHERE position < $1 AND ($2 = '' OR path = $2) AND ($3 = '' OR status = $3) AND ($4 = '' OR project = $4)
     ORDER BY position DESC LIMIT $5";
+const PLACES: &str = "SELECT target, executor, since, lost FROM places_1";
 const DEPLOYED: &str =
     "SELECT d.project, d.slug, d.run, d.at, d.digest, d.build, d.service, d.commit_sha, d.branch
     FROM deployed_1 d
@@ -46,10 +55,28 @@ const BACKUPS: &str =
     "SELECT backup, addon, digest FROM backups_1 WHERE project = $1 ORDER BY position DESC LIMIT 200";
 
 impl Shared {
-    /// Runs that are not over, oldest first.
-    pub(crate) async fn open_runs(&self) -> Result<Vec<RunId>, Error> {
-        let rows: Vec<String> = sqlx::query_scalar(OPEN).fetch_all(self.tables()).await.map_err(away)?;
-        Ok(rows.iter().filter_map(|run| run.parse().ok()).collect())
+    /// Runs that are not over, with the shards of their lanes, oldest first.
+    pub(crate) async fn open_runs(&self) -> Result<Vec<(RunId, Shard)>, Error> {
+        let rows: Vec<(String, String)> =
+            sqlx::query_as(OPEN).fetch_all(self.tables()).await.map_err(away)?;
+        let read = |(run, flow): &(String, String)| {
+            let (run, flow) = (run.parse().ok()?, flow.parse().ok()?);
+            Some((run, Shard::of(flow, run)))
+        };
+        Ok(rows.iter().filter_map(read).collect())
+    }
+
+    /// Where every target is.
+    pub(crate) async fn all_places(&self) -> Result<BTreeMap<ResourceId, PlaceRow>, Error> {
+        let rows: Vec<(String, String, i64, i64)> =
+            sqlx::query_as(PLACES).fetch_all(self.tables()).await.map_err(away)?;
+        let read = |(target, executor, since, lost): &(String, String, i64, i64)| {
+            let lost = (*lost != 0).then(|| Timestamp::from_micros(*lost));
+            let row =
+                PlaceRow { executor: executor.parse().ok()?, since: Timestamp::from_micros(*since), lost };
+            Some((target.parse().ok()?, row))
+        };
+        Ok(rows.iter().filter_map(read).collect())
     }
 
     /// The run that a text means: an id, the beginning of one, `@latest` or `@failed`.
@@ -152,6 +179,10 @@ impl Shared {
             .map_err(away)
     }
 
+    fn models(&self) -> &'static [&'static str] {
+        projections::names(self.cluster.together().is_some())
+    }
+
     fn tables(&self) -> &AnyPool {
         self.views.pool()
     }
@@ -159,7 +190,7 @@ impl Shared {
     /// Waits until the read tables hold all that is in the log by now.
     pub(crate) async fn caught_up(&self) -> Result<(), Error> {
         let head = *self.log.tail().borrow();
-        let waited = self.views.wait_for(projections::NAMES, head, PATIENCE).await;
+        let waited = self.views.wait_for(self.models(), head, PATIENCE).await;
         waited.map_err(|error| Error::unavailable(format!("{error}; try again")))
     }
 }

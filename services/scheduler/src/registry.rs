@@ -3,77 +3,181 @@
 //! Ownership of work is in the log (`AttemptRequested` names a registration). What is here is counted from
 //! there and can be rebuilt: the room left, and which runs wait for some.
 
+mod bells;
+mod elsewhere;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use shipway_contracts::v1;
+use serde::{Deserialize, Serialize};
 use shipway_engine::{Free, RunState, Slots};
-use shipway_events::{ExecutorId, Fence, RegistrationId, RunId};
-use tokio::sync::mpsc;
+use shipway_events::{ExecutorId, Fence, RegistrationId, ResourceId, RunId};
 
-/// What an executor is told without having asked. Losing one loses nothing: the next beat says the same.
-#[derive(Clone, Debug)]
-pub enum Bell {
-    /// Here is work.
-    Assign(v1::Assignment),
-    /// Stop the attempt of this fence.
-    Stop(Fence),
-}
+pub use bells::{Bell, Bells};
+use elsewhere::Elsewhere;
+pub(crate) use elsewhere::Hold;
 
 /// The executors that are there.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Registry {
     seats: Mutex<Seats>,
+    bells: bells::Lines,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Seats {
     executors: BTreeMap<ExecutorId, Seat>,
+    /// Slots that other schedulers' attempts use.
+    elsewhere: Elsewhere,
+    /// Where targets are; none where they have no places.
+    places: Option<Arc<BTreeMap<ResourceId, ExecutorId>>>,
+    /// How many targets each executor's host has.
+    targets: BTreeMap<ExecutorId, u32>,
     waiting: VecDeque<RunId>,
     is_waiting: BTreeSet<RunId>,
 }
 
+/// What an executor says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Introduction {
+    /// Its present start.
+    pub(crate) registration: RegistrationId,
+    /// Slots for work without a process.
+    pub(crate) light: u32,
+    /// Slots for work with a process.
+    pub(crate) heavy: u32,
+    /// What it can run.
+    #[serde(default)]
+    pub(crate) labels: BTreeSet<String>,
+    /// Where it serves `Executors`.
+    #[serde(default)]
+    pub(crate) address: String,
+    /// Where other hosts reach what it deploys.
+    #[serde(default)]
+    pub(crate) host: String,
+    /// It stops: it takes nothing more.
+    #[serde(default)]
+    pub(crate) draining: bool,
+}
+
 #[derive(Debug)]
 struct Seat {
-    registration: RegistrationId,
-    light: u32,
-    heavy: u32,
-    bell: Option<mpsc::UnboundedSender<Bell>>,
+    intro: Introduction,
+    /// Slots that this scheduler's attempts use: light, then heavy.
+    used: (u32, u32),
+    /// Its lease is over.
+    away: bool,
+}
+
+/// How an attempt's executor stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is there.
+    Here,
+    /// It has started again since.
+    StartedAgain,
+    /// Its lease is over.
+    LeaseOver,
+    /// Nobody has heard of it.
+    Unknown,
 }
 
 /// Slots in use, by executor's start: light, then heavy.
 pub(crate) type Usage = HashMap<(ExecutorId, RegistrationId), (u32, u32)>;
 
 impl Registry {
-    /// Gives an executor its way to be told.
-    pub(crate) fn attach(&self, executor: ExecutorId, bell: mpsc::UnboundedSender<Bell>) {
-        let mut seats = self.lock();
-        let seat = seats.executors.entry(executor).or_insert_with(Seat::absent);
-        seat.bell = Some(bell);
+    /// Gives an executor in this process its way to be told.
+    pub(crate) fn attach(&self, executor: ExecutorId, bell: tokio::sync::mpsc::UnboundedSender<Bell>) {
+        self.bells.attach(executor, bell);
     }
 
-    /// An executor has started, with all its room free. Tells whether this start was not known.
-    pub(crate) fn register(
-        &self,
-        executor: ExecutorId,
-        registration: RegistrationId,
-        light: u32,
-        heavy: u32,
-    ) -> bool {
+    /// The way to executors on other machines.
+    pub(crate) fn ring_by(&self, bells: Arc<dyn Bells>) {
+        self.bells.ring_by(bells);
+    }
+
+    /// Tells an executor something; it hears it at its next beat if it cannot be told now.
+    pub(crate) fn ring(&self, executor: ExecutorId, bell: Bell) {
+        self.bells.ring(executor, bell);
+    }
+
+    /// An executor says that it is there. Tells whether this start was not known.
+    pub(crate) fn register(&self, executor: ExecutorId, intro: Introduction) -> bool {
         let mut seats = self.lock();
-        let seat = seats.executors.entry(executor).or_insert_with(Seat::absent);
-        if seat.registration == registration {
-            return false;
+        match seats.executors.get_mut(&executor) {
+            Some(seat) if seat.intro.registration == intro.registration => {
+                (seat.intro, seat.away) = (intro, false);
+                false
+            }
+            // A start that is over says nothing that counts.
+            Some(seat) if seat.intro.registration > intro.registration => false,
+            _ => {
+                seats.executors.insert(executor, Seat { intro, used: (0, 0), away: false });
+                true
+            }
         }
-        (seat.registration, seat.light, seat.heavy) = (registration, light, heavy);
+    }
+
+    /// An executor's lease is over. Tells whether that is news.
+    pub(crate) fn is_away(&self, executor: ExecutorId, registration: RegistrationId) -> bool {
+        let mut seats = self.lock();
+        let seat = seats.executors.get_mut(&executor);
+        let Some(seat) = seat.filter(|seat| seat.intro.registration == registration && !seat.away) else {
+            return false;
+        };
+        seat.away = true;
+        seats.elsewhere.forget(executor);
         true
     }
 
-    /// Whether this is the executor's present start.
-    pub(crate) fn knows(&self, executor: ExecutorId, registration: RegistrationId) -> bool {
-        self.lock().executors.get(&executor).is_some_and(|seat| seat.registration == registration)
+    /// What an executor's present start said of itself.
+    pub(crate) fn introduction(&self, executor: ExecutorId) -> Option<Introduction> {
+        self.lock().executors.get(&executor).map(|seat| seat.intro.clone())
+    }
+
+    /// Every executor that is there.
+    pub(crate) fn present(&self) -> Vec<(ExecutorId, Introduction)> {
+        let seats = self.lock();
+        let here = seats.executors.iter().filter(|(_, seat)| !seat.away);
+        here.map(|(executor, seat)| (*executor, seat.intro.clone())).collect()
+    }
+
+    /// How the start of an executor that an attempt was given to stands.
+    pub(crate) fn standing(&self, executor: ExecutorId, registration: RegistrationId) -> Standing {
+        match self.lock().executors.get(&executor) {
+            None => Standing::Unknown,
+            Some(seat) if seat.intro.registration > registration => Standing::StartedAgain,
+            Some(seat) if seat.intro.registration < registration => Standing::Unknown,
+            Some(seat) if seat.away => Standing::LeaseOver,
+            Some(_) => Standing::Here,
+        }
+    }
+
+    /// Where targets are, from the read table.
+    pub(crate) fn set_places(&self, places: BTreeMap<ResourceId, ExecutorId>) {
+        let mut seats = self.lock();
+        seats.targets.clear();
+        for executor in places.values() {
+            *seats.targets.entry(*executor).or_default() += 1;
+        }
+        seats.places = Some(Arc::new(places));
+    }
+
+    /// Where a target is, as its own stream says.
+    pub(crate) fn set_place(&self, target: ResourceId, executor: ExecutorId) {
+        let mut seats = self.lock();
+        let Some(places) = &mut seats.places else { return };
+        let before = Arc::make_mut(places).insert(target, executor);
+        if before == Some(executor) {
+            return;
+        }
+        *seats.targets.entry(executor).or_default() += 1;
+        if let Some(count) = before.and_then(|before| seats.targets.get_mut(&before)) {
+            *count = count.saturating_sub(1);
+        }
     }
 
     /// Lets a decision take and give back slots. Afterwards `waits` says whether the run still waits for room;
@@ -84,48 +188,61 @@ impl Registry {
         decide: impl FnOnce(&mut Slots) -> (R, bool),
     ) -> (R, Vec<RunId>) {
         let mut seats = self.lock();
-        let mut slots = Slots::new(seats.executors.iter().map(|(executor, seat)| Free {
-            executor: *executor,
-            registration: seat.registration,
-            light: seat.light,
-            heavy: seat.heavy,
-        }));
-        let before = room(&slots);
+        let mut slots = seats.slots();
+        let before: Vec<Free> = slots.left().to_vec();
         let (result, waits) = decide(&mut slots);
-        let after = room(&slots);
-        for left in slots.left() {
-            if let Some(seat) = seats.executors.get_mut(&left.executor) {
-                (seat.light, seat.heavy) = (left.light, left.heavy);
+        for (before, after) in before.iter().zip(slots.left()) {
+            if let Some(seat) = seats.executors.get_mut(&after.executor) {
+                let (light, heavy) = seat.used;
+                seat.used = (
+                    (light + before.light).saturating_sub(after.light),
+                    (heavy + before.heavy).saturating_sub(after.heavy),
+                );
             }
         }
         if waits {
             seats.wait(run);
         }
         // Only room that came free wakes others: runs that wait would else wake each other for ever.
+        let (before, after) = (room(&before), room(slots.left()));
         let freed = after.0 > before.0 || after.1 > before.1;
         let woken = if freed { seats.wake(after.0 + after.1, run) } else { Vec::new() };
         (result, woken)
     }
 
-    /// Corrects the room when what was decided was not committed: `was` is what the decision used, `is` what
-    /// the log says.
+    /// Corrects the room when what was decided was not committed, or when runs come and go: `was` is what was
+    /// counted, `is` what the log says.
     pub(crate) fn correct(&self, was: &Usage, is: &Usage) {
         let mut seats = self.lock();
         for (executor, seat) in &mut seats.executors {
-            let key = (*executor, seat.registration);
+            let key = (*executor, seat.intro.registration);
             let ((light, heavy), (light_is, heavy_is)) =
                 (was.get(&key).copied().unwrap_or_default(), is.get(&key).copied().unwrap_or_default());
-            seat.light = (seat.light + light).saturating_sub(light_is);
-            seat.heavy = (seat.heavy + heavy).saturating_sub(heavy_is);
+            seat.used.0 = (seat.used.0 + light_is).saturating_sub(light);
+            seat.used.1 = (seat.used.1 + heavy_is).saturating_sub(heavy);
         }
     }
 
-    /// Tells an executor something; it hears it at its next beat if it cannot be told now.
-    pub(crate) fn ring(&self, executor: ExecutorId, bell: Bell) {
-        let seats = self.lock();
-        if let Some(line) = seats.executors.get(&executor).and_then(|seat| seat.bell.as_ref()) {
-            // A closed line belongs to an executor that is going away.
-            let _ = line.send(bell);
+    /// Another scheduler's attempt uses a slot.
+    pub(crate) fn taken_elsewhere(&self, fence: Fence, hold: Hold) {
+        self.lock().elsewhere.take(fence, hold);
+    }
+
+    /// An attempt has ended, wherever it was decided.
+    pub(crate) fn freed_elsewhere(&self, fence: Fence) -> bool {
+        self.lock().elsewhere.free(fence)
+    }
+
+    /// All that an executor holds for other schedulers, as it says itself.
+    pub(crate) fn holds_elsewhere(&self, executor: ExecutorId, holds: Vec<(Fence, Hold)>) {
+        self.lock().elsewhere.correct(executor, holds);
+    }
+
+    /// A run came to this scheduler: what its attempts use is counted with the run.
+    pub(crate) fn came_here(&self, state: &RunState) {
+        let mut seats = self.lock();
+        for open in state.open_attempts() {
+            seats.elsewhere.free(open.fence);
         }
     }
 
@@ -142,13 +259,27 @@ impl Registry {
     }
 }
 
-impl Seat {
-    const fn absent() -> Self {
-        Self { registration: RegistrationId::new(uuid::Uuid::nil()), light: 0, heavy: 0, bell: None }
-    }
-}
-
 impl Seats {
+    fn slots(&self) -> Slots {
+        let here = self.executors.iter().filter(|(_, seat)| !seat.away && !seat.intro.draining);
+        let free = here.map(|(executor, seat)| {
+            let (light, heavy) = self.elsewhere.used(*executor, seat.intro.registration);
+            Free {
+                executor: *executor,
+                registration: seat.intro.registration,
+                light: seat.intro.light.saturating_sub(seat.used.0 + light),
+                heavy: seat.intro.heavy.saturating_sub(seat.used.1 + heavy),
+                labels: seat.intro.labels.clone(),
+                targets: self.targets.get(executor).copied().unwrap_or_default(),
+            }
+        });
+        let slots = Slots::new(free);
+        let Some(places) = &self.places else { return slots };
+        let away = self.executors.iter().filter(|(_, seat)| seat.away || seat.intro.draining);
+        let away = away.map(|(executor, seat)| (*executor, seat.intro.labels.clone())).collect();
+        slots.with_places(away, Arc::clone(places))
+    }
+
     fn wait(&mut self, run: RunId) {
         if self.is_waiting.insert(run) {
             self.waiting.push_back(run);
@@ -172,8 +303,8 @@ impl Seats {
 }
 
 /// The room of all executors together: light, then heavy.
-fn room(slots: &Slots) -> (u32, u32) {
-    slots.left().iter().fold((0, 0), |(light, heavy), free| (light + free.light, heavy + free.heavy))
+fn room(free: &[Free]) -> (u32, u32) {
+    free.iter().fold((0, 0), |(light, heavy), free| (light + free.light, heavy + free.heavy))
 }
 
 /// The slots that a run's open attempts use.

@@ -4,7 +4,10 @@ use std::{path::PathBuf, sync::Arc};
 
 use shipway_contracts::{
     Channel,
-    v1::{events_server::EventsServer, runs_server::RunsServer, work_server::WorkServer},
+    v1::{
+        events_server::EventsServer, peers_server::PeersServer, runs_server::RunsServer,
+        work_server::WorkServer,
+    },
 };
 use shipway_eventing::{Consumer, Durable, DurableError, Feed, Log, Views, ViewsError};
 use shipway_events::ExecutorId;
@@ -14,7 +17,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::{EventsApi, RunsApi, WorkApi},
-    registry::{Bell, Registry},
+    cluster::{self, Cluster, PeersApi, Together},
+    hosts::Hosts,
+    registry::{Bell, Bells, Registry},
     run::book::Book,
 };
 
@@ -24,16 +29,19 @@ pub struct Deps {
     pub feed: Feed,
     /// The database of read tables.
     pub views: Views,
-    /// The log's own database, for checkpoints.
+    /// The log's own database, for checkpoints and backups.
     pub durable: Durable,
     /// The way to projects, flows and secrets.
     pub projects: Channel,
-    /// The way to the executors' own knowledge.
-    pub executors: Channel,
-    /// The data folder, for backups; none where there is none.
+    /// The way to the knowledge of the executor in this process; none where executors are on other machines.
+    pub executors: Option<Channel>,
+    /// The data folder, for the keys in backups; none where there is none.
     pub data: Option<PathBuf>,
-    /// The executor in this process is the only one there can be: what any other was given is its to do now.
-    pub alone: bool,
+    /// What several schedulers share. Without it this one is alone, and so is the executor in its process: what any
+    /// other executor was given is its to do now.
+    pub together: Option<Together>,
+    /// How executors on other machines are told at once; without it they hear with their beats.
+    pub bells: Option<Arc<dyn Bells>>,
     /// Tracks the background tasks.
     pub lifecycle: Lifecycle,
 }
@@ -62,13 +70,15 @@ pub struct Service {
 
 pub(crate) struct Shared {
     pub(crate) log: Arc<dyn Log>,
+    pub(crate) durable: Durable,
     pub(crate) views: Views,
     pub(crate) projects: Channel,
-    pub(crate) executors: Channel,
+    pub(crate) executors: Option<Channel>,
     pub(crate) data: Option<PathBuf>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) book: Book,
-    pub(crate) alone: bool,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) hosts: Hosts,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -79,33 +89,55 @@ impl Service {
     /// If the read tables cannot be made or read.
     pub async fn start(deps: Deps) -> Result<Self, StartError> {
         let mut consumers = Vec::new();
-        for projection in crate::projections::all() {
+        let placing = deps.together.is_some();
+        for projection in crate::projections::all(placing) {
             consumers.push(deps.feed.project(&deps.views, projection).await?);
         }
         let log = deps.feed.log().clone();
         let registry = Arc::new(Registry::default());
-        let book = Book::new(log.clone(), registry.clone(), TaskTracker::new());
+        if let Some(bells) = deps.bells {
+            registry.ring_by(bells);
+        }
+        let cluster = Arc::new(Cluster::new(deps.together.clone()));
+        let book = Book::new(log.clone(), registry.clone(), cluster.clone(), TaskTracker::new());
         let shared = Arc::new(Shared {
             log,
+            durable: deps.durable.clone(),
             views: deps.views,
             projects: deps.projects,
             executors: deps.executors,
             data: deps.data,
             registry,
             book,
-            alone: deps.alone,
+            cluster,
+            hosts: Hosts::default(),
             stopping: deps.lifecycle.stopping(),
         });
         for reaction in crate::reactions::all(&shared) {
             consumers.push(deps.feed.react(&deps.durable, reaction).await?);
         }
-        let opening = shared.clone();
-        deps.lifecycle.spawn("open runs", async move { opening.open_all().await.map_err(StartError::Open) });
         let watched = shared.clone();
         deps.lifecycle.spawn("watchdog", async move {
             crate::watchdog::watch(watched).await;
             Ok::<(), std::convert::Infallible>(())
         });
+        let starting = shared.clone();
+        match deps.together {
+            None => {
+                let opening = async move { starting.open_all().await.map_err(StartError::Open) };
+                deps.lifecycle.spawn("open runs", opening);
+            }
+            Some(together) => {
+                let stopping = deps.lifecycle.stopping();
+                deps.lifecycle
+                    .spawn("followed runs", cluster::follow(shared.clone(), deps.feed, stopping.clone()));
+                let retiring = deps.lifecycle.retiring();
+                deps.lifecycle.spawn("scheduler beats", async move {
+                    cluster::keep(starting, together, retiring).await;
+                    Ok::<(), std::convert::Infallible>(())
+                });
+            }
+        }
         Ok(Self { shared, _consumers: Arc::new(consumers) })
     }
 
@@ -128,6 +160,14 @@ impl Service {
             .max_encoding_message_size(LARGE)
     }
 
+    /// `shipway.v1.Peers`. For other schedulers only.
+    #[must_use]
+    pub fn peers_server(&self) -> PeersServer<PeersApi> {
+        PeersServer::new(PeersApi { shared: self.shared.clone() })
+            .max_decoding_message_size(LARGE)
+            .max_encoding_message_size(LARGE)
+    }
+
     /// `shipway.v1.Events`.
     #[must_use]
     pub fn events_server(&self) -> EventsServer<EventsApi> {
@@ -146,7 +186,7 @@ impl Shared {
         if !open.is_empty() {
             tracing::info!(runs = open.len(), "runs go on");
         }
-        for run in open {
+        for (run, _) in open {
             if let Err(error) = self.book.open_run(run).await {
                 tracing::error!(%run, %error, "an open run could not be read; it is left as it is");
             }

@@ -15,8 +15,6 @@ shipway_service_kit::sections! {
         pub nats: section::Nats,
         /// Object storage.
         pub blobs: section::Blobs,
-        /// Where Shipway's services answer.
-        pub shipway: section::Shipway,
         /// Logs of nodes.
         pub logs: Logs,
         /// What the process tells about itself.

@@ -1,5 +1,6 @@
 //! Starting a run: the flow's newest version, what it may name and what runs where, pinned in one plan.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shipway_contracts::{
     Code, Error,
@@ -10,12 +11,13 @@ use shipway_contracts::{
 use shipway_events::{Meta, Position, ProjectId, RunId, run::Origin};
 
 use crate::{
+    cluster::shards::Shard,
     planning::{self, World},
     service::Shared,
 };
 
 /// A run that somebody asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Asked {
     /// Its id, decided by whoever asks: asked again, it is the same run.
     pub(crate) run: RunId,
@@ -32,7 +34,7 @@ pub(crate) struct Asked {
 }
 
 /// Which flow.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum FlowChoice {
     /// A published one.
     Published { project: String, flow: String },
@@ -43,16 +45,31 @@ pub(crate) enum FlowChoice {
 impl Shared {
     /// Starts a run, or answers what it answered before.
     pub(crate) async fn start(&self, asked: Asked) -> Result<StartRunReply, Error> {
+        self.start_or_pass_on(asked, false).await
+    }
+
+    /// Starts a run that another scheduler was asked for and whose lane is here.
+    pub(crate) async fn start_passed_on(&self, asked: Asked) -> Result<StartRunReply, Error> {
+        self.start_or_pass_on(asked, true).await
+    }
+
+    async fn start_or_pass_on(&self, asked: Asked, passed_on: bool) -> Result<StartRunReply, Error> {
         if let Some(reply) = self.started_before(asked.run).await {
             return Ok(reply);
         }
-        let (flow, world) = match &asked.choice {
-            FlowChoice::Document(text) => (planning::diagnostic(text)?, World::default()),
+        let flow = match &asked.choice {
+            FlowChoice::Document(text) => planning::diagnostic(text)?,
             FlowChoice::Published { project, flow } => {
-                let reply = self.flow_for_run(project, flow, asked.at_least).await?;
-                let world = self.world(&reply).await?;
-                (reply, world)
+                self.flow_for_run(project, flow, asked.at_least).await?
             }
+        };
+        let shard = Shard::of(shipway_contracts::id("flow", &flow.flow)?, asked.run);
+        if let Some(peer) = self.cluster.route(shard, passed_on).await? {
+            return self.start_there(&peer, &asked).await;
+        }
+        let world = match &asked.choice {
+            FlowChoice::Document(_) => World::default(),
+            FlowChoice::Published { .. } => self.world(&flow).await?,
         };
         let meta = asked.meta.clone();
         let started = match planning::plan(&asked, &flow, world) {

@@ -1,6 +1,6 @@
 //! What runs where: from the runs' history, and for now from the hosts too.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use shipway_contracts::{
     Error,
@@ -13,6 +13,9 @@ use shipway_contracts::{
 use shipway_events::Timestamp;
 
 use crate::{queries::Placed, service::Shared, start::from_status};
+
+/// How long a host may take to say what it keeps.
+const ANSWER: Duration = Duration::from_secs(2);
 
 impl Shared {
     /// What ran where at a time, or what runs where now.
@@ -33,12 +36,23 @@ impl Shared {
         Ok(GetStateReply { deployed, position, at: asked.to_string() })
     }
 
+    /// What every host says of what it keeps. A host that does not answer says nothing.
     async fn statuses(&self) -> Result<HashMap<(String, String), TargetStatus>, Error> {
-        let mut executors = ExecutorsClient::new(self.executors.clone());
-        let reply =
-            executors.target_statuses(TargetStatusesRequest {}).await.map_err(from_status)?.into_inner();
-        Ok(reply
-            .targets
+        let mut targets = Vec::new();
+        if let Some(here) = &self.executors {
+            let mut executor = ExecutorsClient::new(here.clone());
+            let reply = executor.target_statuses(TargetStatusesRequest {}).await.map_err(from_status)?;
+            targets = reply.into_inner().targets;
+        } else {
+            for (_, executor) in self.hosts.all(&self.registry) {
+                let mut client = ExecutorsClient::new(executor);
+                let asked = client.target_statuses(TargetStatusesRequest {});
+                if let Ok(Ok(reply)) = tokio::time::timeout(ANSWER, asked).await {
+                    targets.extend(reply.into_inner().targets);
+                }
+            }
+        }
+        Ok(targets
             .into_iter()
             .map(|target| ((target.project.clone(), target.slug.clone()), target))
             .collect())

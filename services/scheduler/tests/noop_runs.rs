@@ -10,7 +10,7 @@ use std::{
 use shipway_contracts::{
     Channel,
     v1::{
-        AbortRunRequest, BeatRequest, CompleteRequest, ListRunsRequest, RegisterRequest, Run,
+        AbortRunRequest, BeatRequest, CompleteRequest, Held, ListRunsRequest, RegisterRequest, Run,
         StartRunRequest, WatchRunRequest, runs_client::RunsClient, work_client::WorkClient,
     },
 };
@@ -44,9 +44,10 @@ async fn world() -> World {
         views,
         durable,
         projects: nobody.clone(),
-        executors: nobody,
+        executors: Some(nobody),
         data: None,
-        alone: true,
+        together: None,
+        bells: None,
         lifecycle: lifecycle.clone(),
     };
     let service = Service::start(deps).await.unwrap();
@@ -194,7 +195,8 @@ async fn a_beat_brings_what_the_bell_did_not() {
     let beat = BeatRequest {
         executor: world.executor.to_string(),
         registration: registration.to_string(),
-        fences: vec![77],
+        held: vec![Held { fence: 77, ..Held::default() }],
+        draining: false,
     };
     let reply = world.work.clone().beat(beat).await.unwrap().into_inner();
     assert!(reply.known);

@@ -17,6 +17,9 @@ use crate::inbox::{Inbox, InboxError, Stored};
 /// How many events are appended together.
 const BATCH: i64 = 128;
 
+/// How often it looks although nothing was stored here.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Pauses after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
@@ -30,6 +33,8 @@ pub(crate) async fn run(inbox: Inbox, log: Arc<dyn Log>, stop: CancellationToken
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = inbox.stored.notified() => continue,
+                    // Another process may have stored some and died before it got here.
+                    () = tokio::time::sleep(LOOK) => continue,
                 }
             }
             Ok(_) => Ok(()),

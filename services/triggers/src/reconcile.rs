@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use shipway_eventing::Log;
+use shipway_eventing::{Leadership, Log};
 use shipway_events::Timestamp;
 use tokio::time::Instant;
 
@@ -48,6 +48,8 @@ pub(crate) struct Reconciler {
     pub limit: Duration,
     /// Where repositories are fetched to, in folders that go away again.
     pub scratch: PathBuf,
+    /// Only one of several processes asks.
+    pub leadership: Leadership,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +70,7 @@ impl Reconciler {
         let mut away: BTreeSet<RepositoryKey> = BTreeSet::new();
         let mut round = Instant::now();
         loop {
+            self.leadership.gained().await;
             let hooks = known.borrow_and_update().clone();
             if let Some(hooks) = hooks {
                 let all = Instant::now() >= round;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
 use shipway_contracts::{Channel, v1::triggers_server::TriggersServer};
-use shipway_eventing::{Durable, DurableError, Feed, Log};
+use shipway_eventing::{Durable, DurableError, Feed, Leadership, Log};
 use shipway_events::HookId;
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -37,6 +37,8 @@ pub struct Deps {
     pub keys: PathBuf,
     /// A folder for what is fetched for a moment.
     pub scratch: PathBuf,
+    /// Which of several processes asks repositories and forgets old deliveries.
+    pub leadership: Leadership,
     /// Settings.
     pub config: Config,
 }
@@ -91,7 +93,7 @@ pub struct Service {
 /// # Errors
 /// See [`StartError`]. The home of the hooks may be away: then deliveries are answered with 503 until it is there.
 pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, StartError> {
-    let Deps { log, feed, durable, home, keys, scratch, config } = deps;
+    let Deps { log, feed, durable, home, keys, scratch, leadership, config } = deps;
     let sealer = Arc::new(Sealer::open(&keys)?);
     let inbox = Inbox::open(durable, Arc::clone(&log)).await?;
     let (hooks, listen, ask) = hooks::keep(feed, home);
@@ -111,6 +113,7 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
             every,
             limit: config.ask_time,
             scratch,
+            leadership,
         };
         spawn(&tasks, &shutdown, reconciler.run());
     }

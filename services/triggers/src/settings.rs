@@ -19,8 +19,6 @@ shipway_service_kit::sections! {
         pub blobs: section::Blobs,
         /// The keys.
         pub keys: section::Keys,
-        /// Where Shipway's services answer.
-        pub shipway: section::Shipway,
         /// Deliveries.
         pub hooks: Hooks,
         /// Pushes that nobody told of.

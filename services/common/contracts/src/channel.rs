@@ -28,6 +28,11 @@ impl Channel {
         Self(BoxCloneSyncService::new(traced))
     }
 
+    /// Over the network, to whichever of several addresses answers.
+    pub(crate) fn over(targets: crate::Targets) -> Self {
+        Self(BoxCloneSyncService::new(targets))
+    }
+
     /// Straight into a generated server in this process: no socket, the same encoding.
     pub fn local<S>(server: S) -> Self
     where

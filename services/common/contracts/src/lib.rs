@@ -3,6 +3,7 @@
 mod channel;
 mod convert;
 mod error;
+mod targets;
 pub mod trace;
 
 /// The generated messages, clients and servers of `shipway.v1`.
@@ -21,6 +22,7 @@ pub mod v1 {
 pub use channel::{Channel, Door};
 pub use convert::{id, optional_id};
 pub use error::{Code, Error};
+pub use targets::{BadAddress, Targets, is_away};
 
 /// The descriptors of all protos, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -38,7 +38,7 @@ impl Attempt {
             executor: event.executor,
             registration: event.registration,
             effect: event.effect,
-            heavy: is_heavy(&event.work),
+            heavy: takes_a_process(&event.work),
             work: event.work.clone(),
             detached: event.detached,
             stopping: false,
@@ -73,7 +73,8 @@ pub(crate) enum End {
 }
 
 /// [`shipway_nodes::workload::Workload::is_heavy`] of recorded work, without reading all of it.
-fn is_heavy(work: &Value) -> bool {
+#[must_use]
+pub fn takes_a_process(work: &Value) -> bool {
     matches!(work.get("work").and_then(Value::as_str), Some("build" | "job" | "backup" | "restore"))
 }
 
@@ -106,7 +107,7 @@ mod tests {
         ];
         for sample in samples {
             let work: Workload = serde_json::from_value(sample.clone()).unwrap();
-            assert_eq!(is_heavy(&serde_json::to_value(&work).unwrap()), work.is_heavy(), "{sample}");
+            assert_eq!(takes_a_process(&serde_json::to_value(&work).unwrap()), work.is_heavy(), "{sample}");
         }
     }
 }

@@ -7,7 +7,7 @@ use shipway_events::{
 use shipway_nodes::workload::Outcome;
 
 use crate::{
-    BadPlan, Language, RunState, Slots, Step,
+    BadPlan, Language, Needs, RunState, Slots, Step,
     shape::{self},
     state::Timer,
 };
@@ -222,8 +222,9 @@ impl Decision<'_> {
 
     /// Gives slots to nodes that already said what they want.
     fn assign_waiting(&mut self) {
-        let pinned: Vec<u32> = self.state.agenda.pinned.iter().copied().collect();
-        for node in pinned {
+        // Not every slot will do for these: they are asked for each by itself.
+        let particular: Vec<u32> = self.state.agenda.particular.iter().copied().collect();
+        for node in particular {
             self.ask(node);
         }
         for heavy in [false, true] {
@@ -257,25 +258,35 @@ impl Decision<'_> {
             }
             Ok(Step::Done { .. }) => self.end_trailing(node, None),
             Ok(Step::Work { work, detached }) => self.request(node, &work, detached),
-            Err(error) if self.state.at(node).trailing => self.end_trailing(node, Some(error)),
-            Err(error) => self.record(run::NodeFailed { node, fence: None, error }),
+            Err(error) => self.fail_for_good(node, error),
         }
     }
 
     fn request(&mut self, node: u32, work: &shipway_nodes::workload::Workload, detached: bool) {
+        let started = self.state.started.clone();
+        let plan = started.as_ref().and_then(|started| started.plan.nodes.get(node as usize));
         let heavy = work.is_heavy();
-        let pinned = self.state.at(node).pinned;
-        let Some((executor, registration)) = self.slots.take(heavy, pinned) else {
+        let needs = Needs {
+            heavy,
+            only: self.state.at(node).pinned,
+            labels: plan.map_or(&[], |plan| plan.runs_on.as_slice()),
+            target: work.target_on_host().map(|target| target.id),
+        };
+        if !self.slots.could(needs) {
+            return self.fail_for_good(node, no_executor(needs.labels, &self.slots.labels()));
+        }
+        let Some((executor, registration)) = self.slots.take(needs) else {
+            let placed = needs.target.is_some() && self.slots.is_placing();
+            let anywhere = needs.only.is_none() && needs.labels.is_empty() && !placed;
             let agenda = &mut self.state.agenda;
-            let waiting = match (pinned, heavy) {
-                (Some(_), _) => &mut agenda.pinned,
-                (None, false) => &mut agenda.light,
-                (None, true) => &mut agenda.heavy,
+            let waiting = match (anywhere, heavy) {
+                (false, _) => &mut agenda.particular,
+                (true, false) => &mut agenda.light,
+                (true, true) => &mut agenda.heavy,
             };
             waiting.insert(node);
             return;
         };
-        let plan = self.state.plan_node(node);
         let limit = plan.and_then(|plan| plan.timeout_seconds).filter(|_| !self.state.at(node).trailing);
         let from_now = limit.map(|limit| self.now.plus(std::time::Duration::from_secs(limit.into())));
         let event = run::AttemptRequested {
@@ -316,9 +327,32 @@ impl Decision<'_> {
         Some(format!("the node `{reference}` failed ({code})"))
     }
 
+    /// No attempt could ever be made, or no further one.
+    fn fail_for_good(&mut self, node: u32, error: NodeError) {
+        if self.state.at(node).trailing {
+            self.end_trailing(node, Some(error));
+        } else {
+            self.record(run::NodeFailed { node, fence: None, error });
+        }
+    }
+
     /// The work of a node that nothing waits for cannot be asked for again.
     fn end_trailing(&mut self, node: u32, error: Option<NodeError>) {
         let fence = self.state.at(node).past.last().map_or(Fence::default(), |(fence, _)| *fence);
         self.record(run::NodeEndedLater { node, fence, effects: Vec::new(), error });
     }
+}
+
+fn no_executor(needed: &[String], known: &std::collections::BTreeSet<&str>) -> NodeError {
+    let list = |labels: &mut dyn Iterator<Item = &str>| labels.collect::<Vec<_>>().join(", ");
+    let known = match known.is_empty() {
+        true => "no executor has any label".to_owned(),
+        false => format!("their labels are: {}", list(&mut known.iter().copied())),
+    };
+    let needed = list(&mut needed.iter().map(String::as_str));
+    let message = format!(
+        "no executor could ever run it: it needs `runsOn` {needed}, and none has all of that; {known}. \
+         Start an executor with these labels, or change `runsOn`"
+    );
+    NodeError { code: "no_executor".to_owned(), message, transient: false }
 }

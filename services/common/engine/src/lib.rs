@@ -23,10 +23,10 @@ mod step;
 mod why;
 
 pub use answer::Standing;
-pub use attempt::{Attempt, OpenAttempt};
+pub use attempt::{Attempt, OpenAttempt, takes_a_process};
 pub use decide::{Command, Rejection, Resolution, decide, decide_and_evolve};
 pub use shape::BadPlan;
-pub use slots::{Free, Slots};
+pub use slots::{Free, Needs, Slots};
 pub use state::{NodeState, RunState};
 pub use step::{Language, Step};
 pub use why::{Blocked, Blocker, why};

@@ -182,6 +182,7 @@ mod tests {
             parent,
             spec,
             depends_on: depends_on.to_vec(),
+            runs_on: Vec::new(),
             ..PlanNode::default()
         }
     }

@@ -1,6 +1,11 @@
-//! Room for work: which executors can take how much, as a decision sees it.
+//! Room for work: which executors can take how much, and where targets are, as a decision sees it.
 
-use shipway_events::{ExecutorId, RegistrationId};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use shipway_events::{ExecutorId, RegistrationId, ResourceId};
 
 /// An executor's room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +18,23 @@ pub struct Free {
     pub light: u32,
     /// Free slots for work with a process.
     pub heavy: u32,
+    /// What it says that it can run.
+    pub labels: BTreeSet<String>,
+    /// Services and addons that are on its host.
+    pub targets: u32,
+}
+
+/// What work needs of an executor.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs<'a> {
+    /// A slot for work with a process.
+    pub heavy: bool,
+    /// The only executor that will do: it knows what an earlier attempt did.
+    pub only: Option<ExecutorId>,
+    /// Labels that it must have, all of them.
+    pub labels: &'a [String],
+    /// What it touches on a host: the host that it is on, or one for good if it is on none yet.
+    pub target: Option<ResourceId>,
 }
 
 /// All executors' room. A decision takes slots for the attempts that it requests, and gives back those of the
@@ -20,6 +42,13 @@ pub struct Free {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Slots {
     free: Vec<Free>,
+    /// Executors that are away at the moment and may come back, with their labels.
+    away: BTreeMap<ExecutorId, BTreeSet<String>>,
+    /// Where each target is.
+    places: Arc<BTreeMap<ResourceId, ExecutorId>>,
+    chosen: BTreeMap<ResourceId, ExecutorId>,
+    /// Whether targets have places at all: with one executor for ever they need none.
+    placing: bool,
 }
 
 impl Slots {
@@ -28,29 +57,76 @@ impl Slots {
     pub fn new(executors: impl IntoIterator<Item = Free>) -> Self {
         let mut free: Vec<Free> = executors.into_iter().collect();
         free.sort_by_key(|room| (room.executor, room.registration));
-        Self { free }
+        Self { free, ..Self::default() }
     }
 
     /// No room: nothing is assigned.
     #[must_use]
-    pub const fn none() -> Self {
-        Self { free: Vec::new() }
+    pub fn none() -> Self {
+        Self::default()
     }
 
-    /// Takes a slot of the executor with the most free ones (the lowest id among equals), or of the only one
-    /// that will do.
-    pub fn take(&mut self, heavy: bool, only: Option<ExecutorId>) -> Option<(ExecutorId, RegistrationId)> {
-        let mut best: Option<&mut Free> = None;
-        for room in &mut self.free {
-            if only.is_none_or(|only| only == room.executor)
-                && room.slots(heavy) > best.as_deref().map_or(0, |best| best.slots(heavy))
-            {
-                best = Some(room);
-            }
+    /// With executors that are away and where targets are. Targets that are nowhere get a place with the first slot
+    /// that is taken for them.
+    #[must_use]
+    pub fn with_places(
+        mut self,
+        away: BTreeMap<ExecutorId, BTreeSet<String>>,
+        places: Arc<BTreeMap<ResourceId, ExecutorId>>,
+    ) -> Self {
+        (self.away, self.places, self.placing) = (away, places, true);
+        self
+    }
+
+    /// Takes a slot of an executor that will do: for a target without a place the one with the fewest targets, else
+    /// the one with the most free slots; the lowest id among equals.
+    pub fn take(&mut self, needs: Needs<'_>) -> Option<(ExecutorId, RegistrationId)> {
+        let target = needs.target.filter(|_| self.placing);
+        let place = target.and_then(|target| self.place(target));
+        let only = needs.only.or(place);
+        let choosing = target.filter(|_| only.is_none());
+        let fits = |room: &&mut Free| {
+            only.is_none_or(|only| only == room.executor)
+                && room.slots(needs.heavy) > 0
+                && has_all(&room.labels, needs.labels)
+        };
+        let rank = |room: &Free| {
+            let fewest = if choosing.is_some() { room.targets } else { 0 };
+            (fewest, std::cmp::Reverse(room.slots(needs.heavy)), room.executor)
+        };
+        let room = self.free.iter_mut().filter(fits).min_by_key(|room| rank(room))?;
+        *room.slots_mut(needs.heavy) -= 1;
+        let taken = (room.executor, room.registration);
+        if let Some(target) = target.filter(|_| place.is_none()) {
+            room.targets += 1;
+            self.chosen.insert(target, taken.0);
         }
-        let room = best?;
-        *room.slots_mut(heavy) -= 1;
-        Some((room.executor, room.registration))
+        Some(taken)
+    }
+
+    /// Whether any executor, here or away, could ever do this. As long as none is known, one may come.
+    #[must_use]
+    pub fn could(&self, needs: Needs<'_>) -> bool {
+        let mut known = self.free.iter().map(|room| &room.labels).chain(self.away.values()).peekable();
+        known.peek().is_none() || known.any(|labels| has_all(labels, needs.labels))
+    }
+
+    /// Whether targets have places.
+    #[must_use]
+    pub const fn is_placing(&self) -> bool {
+        self.placing
+    }
+
+    /// Where a target is, or will be once this decision is committed.
+    #[must_use]
+    pub fn place(&self, target: ResourceId) -> Option<ExecutorId> {
+        self.places.get(&target).or_else(|| self.chosen.get(&target)).copied()
+    }
+
+    /// The places that were chosen here: they are to be committed with the attempts.
+    #[must_use]
+    pub const fn chosen(&self) -> &BTreeMap<ResourceId, ExecutorId> {
+        &self.chosen
     }
 
     /// Gives a slot back; one of a start that is over is not.
@@ -72,14 +148,98 @@ impl Slots {
     pub fn left(&self) -> &[Free] {
         &self.free
     }
+
+    /// All labels of all executors, for messages.
+    #[must_use]
+    pub fn labels(&self) -> BTreeSet<&str> {
+        let all = self.free.iter().map(|room| &room.labels).chain(self.away.values());
+        all.flatten().map(String::as_str).collect()
+    }
+}
+
+fn has_all(labels: &BTreeSet<String>, needed: &[String]) -> bool {
+    needed.iter().all(|label| labels.contains(label))
 }
 
 impl Free {
+    /// Room without labels, on a host with no targets.
+    #[must_use]
+    pub const fn new(executor: ExecutorId, registration: RegistrationId, light: u32, heavy: u32) -> Self {
+        Self { executor, registration, light, heavy, labels: BTreeSet::new(), targets: 0 }
+    }
+
     const fn slots(&self, heavy: bool) -> u32 {
         if heavy { self.heavy } else { self.light }
     }
 
     const fn slots_mut(&mut self, heavy: bool) -> &mut u32 {
         if heavy { &mut self.heavy } else { &mut self.light }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const ANY: Needs<'_> = Needs { heavy: false, only: None, labels: &[], target: None };
+
+    fn executor(n: u128) -> ExecutorId {
+        ExecutorId::new(Uuid::from_u128(n))
+    }
+
+    fn room(n: u128, light: u32, labels: &[&str], targets: u32) -> Free {
+        let labels = labels.iter().map(|&label| label.to_owned()).collect();
+        let registration = RegistrationId::new(Uuid::from_u128(n));
+        Free { labels, targets, ..Free::new(executor(n), registration, light, 0) }
+    }
+
+    fn taken(slots: &mut Slots, needs: Needs<'_>) -> Option<u128> {
+        slots.take(needs).map(|(executor, _)| executor.uuid().as_u128())
+    }
+
+    #[test]
+    fn only_an_executor_with_all_labels_will_do() {
+        let mut slots = Slots::new([room(1, 9, &["gpu"], 0), room(2, 1, &["gpu", "eu"], 0)]);
+        let labels = ["eu".to_owned(), "gpu".to_owned()];
+        let needs = Needs { labels: &labels, ..ANY };
+        assert_eq!(taken(&mut slots, needs), Some(2));
+        assert_eq!(taken(&mut slots, needs), None, "its slots are used up");
+        assert!(slots.could(needs));
+        assert!(!slots.could(Needs { labels: &["us".to_owned()], ..ANY }), "nobody ever could");
+    }
+
+    #[test]
+    fn one_that_is_away_may_come_back_and_where_nobody_is_known_anybody_may_come() {
+        let labels = ["gpu".to_owned()];
+        let needs = Needs { labels: &labels, ..ANY };
+        assert!(Slots::none().could(needs));
+        let away = BTreeMap::from([(executor(2), BTreeSet::from(["gpu".to_owned()]))]);
+        let mut slots = Slots::new([room(1, 9, &[], 0)]).with_places(away, Arc::default());
+        assert!(slots.could(needs));
+        assert_eq!(taken(&mut slots, needs), None);
+    }
+
+    #[test]
+    fn a_target_is_placed_where_fewest_are_and_stays_there() {
+        let target = |n: u128| Needs { target: Some(ResourceId::new(Uuid::from_u128(n))), ..ANY };
+        let places = BTreeMap::from([(ResourceId::new(Uuid::from_u128(7)), executor(1))]);
+        let mut slots = Slots::new([room(1, 9, &[], 3), room(2, 2, &[], 1)])
+            .with_places(BTreeMap::new(), Arc::new(places));
+        assert_eq!(taken(&mut slots, target(7)), Some(1), "it has a place");
+        assert_eq!(taken(&mut slots, target(8)), Some(2), "fewest targets are there");
+        assert_eq!(taken(&mut slots, target(8)), Some(2), "chosen once");
+        assert_eq!(taken(&mut slots, target(8)), None, "its host has no room; no other will do");
+        assert_eq!(taken(&mut slots, target(9)), Some(1));
+        assert_eq!(slots.chosen().len(), 2, "only what was chosen here is to be recorded");
+    }
+
+    #[test]
+    fn without_places_a_target_goes_where_most_room_is() {
+        let target = Needs { target: Some(ResourceId::new(Uuid::from_u128(7))), ..ANY };
+        let mut slots = Slots::new([room(1, 1, &[], 0), room(2, 5, &[], 9)]);
+        assert_eq!(taken(&mut slots, target), Some(2));
+        assert!(slots.chosen().is_empty());
     }
 }

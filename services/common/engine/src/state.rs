@@ -138,13 +138,14 @@ pub(crate) struct Agenda {
     pub(crate) light: BTreeSet<u32>,
     /// Waiting for a slot with a process.
     pub(crate) heavy: BTreeSet<u32>,
-    /// Waiting for a slot of the one executor that will do.
-    pub(crate) pinned: BTreeSet<u32>,
+    /// Waiting for a slot of particular executors: the one that knows an earlier attempt, those with some labels, the
+    /// host of a target.
+    pub(crate) particular: BTreeSet<u32>,
 }
 
 impl Agenda {
     pub(crate) fn remove(&mut self, node: u32) {
-        for set in [&mut self.fresh, &mut self.light, &mut self.heavy, &mut self.pinned] {
+        for set in [&mut self.fresh, &mut self.light, &mut self.heavy, &mut self.particular] {
             if set.remove(&node) {
                 return;
             }
@@ -152,11 +153,11 @@ impl Agenda {
     }
 
     pub(crate) fn contains(&self, node: u32) -> bool {
-        [&self.fresh, &self.light, &self.heavy, &self.pinned].iter().any(|set| set.contains(&node))
+        [&self.fresh, &self.light, &self.heavy, &self.particular].iter().any(|set| set.contains(&node))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        [&self.fresh, &self.light, &self.heavy, &self.pinned].into_iter().flatten().copied()
+        [&self.fresh, &self.light, &self.heavy, &self.particular].into_iter().flatten().copied()
     }
 }
 

@@ -7,7 +7,7 @@
 use std::{ops::DerefMut, path::Path, time::Duration};
 
 use sqlx::{
-    Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Executor, Transaction,
+    Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Executor, Transaction,
     any::{AnyConnectOptions, AnyPoolOptions},
 };
 
@@ -19,16 +19,36 @@ use crate::{
 /// A text of a table's set-up, and what it is called in errors.
 pub(crate) type Ddl = &'static str;
 
-/// What SQLite has and PostgreSQL has not.
-const POSTGRES_FUNCTIONS: &str = "
-SELECT pg_advisory_lock(7311021947);
-CREATE OR REPLACE FUNCTION json_each(list text) RETURNS TABLE (key bigint, value jsonb)
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    AS $$ SELECT i - 1, v FROM jsonb_array_elements(list::jsonb) WITH ORDINALITY x (v, i) $$;
-CREATE OR REPLACE FUNCTION unhex(digits text) RETURNS bytea
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    AS $$ SELECT decode(digits, 'hex') $$;
-SELECT pg_advisory_unlock(7311021947)";
+/// Held while tables are made in PostgreSQL: `IF NOT EXISTS` alone fails for one of two that come at once.
+const POSTGRES_LOCK: &str =
+    "SET LOCAL lock_timeout = '30s'; DO $$ BEGIN PERFORM pg_advisory_xact_lock(7311021946); END $$";
+
+/// What SQLite has and PostgreSQL has not, by the name that tells whether it is there.
+const POSTGRES_FUNCTIONS: [(&str, &str); 2] = [
+    (
+        "json_each(text)",
+        "CREATE OR REPLACE FUNCTION json_each(list text) RETURNS TABLE (key bigint, value jsonb)
+            LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+            AS $$ SELECT i - 1, v FROM jsonb_array_elements(list::jsonb) WITH ORDINALITY x (v, i) $$",
+    ),
+    (
+        "unhex(text)",
+        "CREATE OR REPLACE FUNCTION unhex(digits text) RETURNS bytea
+            LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+            AS $$ SELECT decode(digits, 'hex') $$",
+    ),
+];
+
+/// What every connection to PostgreSQL is told. A plan is never worth compiling here. Nothing waits for ever, and nothing
+/// that a paused process left open keeps others waiting.
+const POSTGRES_OPTIONS: &str = "options[jit]=off&options[statement_timeout]=30s&options[lock_timeout]=5s\
+     &options[idle_in_transaction_session_timeout]=10s";
+
+/// How long a caller waits for a connection to PostgreSQL before it hears that there is none.
+const POSTGRES_ACQUIRE: Duration = Duration::from_secs(4);
+
+/// A connection to PostgreSQL that was idle for so long is asked whether it still is one before it is used.
+const POSTGRES_IDLE: Duration = Duration::from_secs(1);
 
 /// Tables of either database. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -90,17 +110,57 @@ impl Database {
             return Err(sqlx::Error::Configuration(hint.into()));
         }
         let separator = if url.contains('?') { '&' } else { '?' };
-        let mut url = format!("{url}{separator}options[search_path]={schema}&options[jit]=off");
+        let mut url = format!("{url}{separator}options[search_path]={schema}&{POSTGRES_OPTIONS}");
         if promise == Promise::Lazy {
             url.push_str("&options[synchronous_commit]=off");
         }
-        let all = pool(connections, "").connect_with(options(&url)?).await?;
-        let mut connection = all.acquire().await?;
+        let all = postgres_pool(connections).connect_with(options(&url)?).await?;
+        let database = Self { readers: all.clone(), writers: all, file: None, postgres: true };
+        database.prepare_schema(schema).await?;
+        Ok(database)
+    }
+
+    /// Makes a schema and its functions, as far as they are missing: whoever may not make any can still use them.
+    async fn prepare_schema(&self, schema: &str) -> Result<(), sqlx::Error> {
+        let there = "SELECT count(*) FROM pg_namespace WHERE nspname = $1";
+        let there: i64 = sqlx::query_scalar(there).bind(schema).fetch_one(&self.readers).await?;
+        let mut missing = Vec::new();
+        for (name, statement) in POSTGRES_FUNCTIONS {
+            let known = "SELECT count(*) FROM pg_proc WHERE oid = to_regprocedure($1)";
+            let known: i64 = sqlx::query_scalar(known).bind(name).fetch_one(&self.readers).await?;
+            if known == 0 {
+                missing.push(statement);
+            }
+        }
+        if there == 1 && missing.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.begin().await?;
+        tx.execute(sqlx::raw_sql(POSTGRES_LOCK)).await?;
         let make_schema = AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {schema}"));
-        sqlx::raw_sql(make_schema).execute(&mut *connection).await?;
-        sqlx::raw_sql(POSTGRES_FUNCTIONS).execute(&mut *connection).await?;
-        drop(connection);
-        Ok(Self { readers: all.clone(), writers: all, file: None, postgres: true })
+        if there == 0 {
+            tx.execute(sqlx::raw_sql(make_schema)).await?;
+        }
+        for statement in missing {
+            tx.execute(sqlx::raw_sql(statement)).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Whether this is PostgreSQL.
+    pub(crate) const fn is_postgres(&self) -> bool {
+        self.postgres
+    }
+
+    /// Whether there is a table of this name.
+    pub(crate) async fn has_table(&self, table: &str) -> Result<bool, sqlx::Error> {
+        let count = if self.postgres {
+            "SELECT count(*) FROM pg_class WHERE oid = to_regclass($1)"
+        } else {
+            "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1"
+        };
+        let count: i64 = sqlx::query_scalar(count).bind(table).fetch_one(&self.readers).await?;
+        Ok(count > 0)
     }
 
     /// For queries.
@@ -125,25 +185,31 @@ impl Database {
 
     /// Makes tables in one transaction.
     pub(crate) async fn create(&self, statements: &[Ddl]) -> Result<(), sqlx::Error> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_making().await?;
         for statement in statements {
             self.define(&mut tx, statement).await?;
         }
         tx.commit().await
     }
 
+    /// Begins a transaction that makes tables; no other process makes any meanwhile.
+    pub(crate) async fn begin_making(&self) -> Result<Tx, sqlx::Error> {
+        let mut tx = self.begin().await?;
+        if self.postgres {
+            tx.execute(sqlx::raw_sql(POSTGRES_LOCK)).await?;
+        }
+        Ok(tx)
+    }
+
     /// Runs one statement that makes something, inside a transaction.
     pub(crate) async fn define(
         &self,
         connection: &mut AnyConnection,
-        statement: Ddl,
+        statement: &str,
     ) -> Result<(), sqlx::Error> {
-        if self.postgres {
-            let statement = AssertSqlSafe(statement.replace(" BLOB", " BYTEA"));
-            connection.execute(sqlx::raw_sql(statement)).await?;
-        } else {
-            connection.execute(sqlx::raw_sql(statement)).await?;
-        }
+        let statement =
+            if self.postgres { statement.replace(" BLOB", " BYTEA") } else { statement.to_owned() };
+        connection.execute(sqlx::raw_sql(AssertSqlSafe(statement))).await?;
         Ok(())
     }
 
@@ -199,6 +265,17 @@ fn pool(connections: u32, set_up: &'static str) -> AnyPoolOptions {
                 }
                 Ok(())
             })
+        })
+}
+
+/// Connections that were cut are made again; one that may have been is asked first.
+fn postgres_pool(connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(POSTGRES_ACQUIRE)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move { Ok(meta.idle_for < POSTGRES_IDLE || connection.ping().await.is_ok()) })
         })
 }
 

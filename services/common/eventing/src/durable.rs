@@ -3,20 +3,25 @@
 //! They live in the log's own database. A [`GroupWriter`] makes many small writes cheap: whatever is submitted while
 //! the last commit runs is committed together, so that a caller's acknowledgement costs a share of a sync.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use sqlx::{AnyConnection, AnyPool};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::database::Database;
 pub use crate::database::Tx;
+use crate::database::{Database, Ddl};
 
 /// How many rows one commit of a group writer takes at most.
 const MAX_ROWS: usize = 1_000;
 
 /// How many rows may wait for a group writer before further callers wait to submit.
 const QUEUE: usize = 4_096;
+
+/// The statements that made the durable tables, in their order: what is listed need not be made again (the services'
+/// role may not make tables, see `infra/postgres/roles.sql`), and a backup takes the tables' shapes from here.
+pub(crate) const MADE: Ddl =
+    "CREATE TABLE IF NOT EXISTS made (number BIGINT PRIMARY KEY, statement TEXT NOT NULL UNIQUE)";
 
 /// Why a durable table could not be read or written.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -57,18 +62,52 @@ impl Durable {
         Ok(durable)
     }
 
-    /// Makes tables, if each statement says `IF NOT EXISTS`. `BLOB` is the type of bytes on both databases.
+    /// Makes tables that are not made yet; each statement says `IF NOT EXISTS`. `BLOB` is the type of bytes on both
+    /// databases. What is to stay is text, numbers and bytes: a backup knows no other types.
     ///
     /// # Errors
     /// [`DurableError::Database`].
-    pub async fn create(&self, statements: &[&'static str]) -> Result<(), DurableError> {
-        self.database.create(statements).await.map_err(failed("making tables"))
+    pub async fn create(&self, statements: &[&str]) -> Result<(), DurableError> {
+        self.make(statements).await.map_err(failed("making tables"))
+    }
+
+    async fn make(&self, statements: &[&str]) -> Result<(), sqlx::Error> {
+        let made: BTreeSet<String> = if self.database.has_table("made").await? {
+            let all = sqlx::query_scalar("SELECT statement FROM made").fetch_all(self.pool()).await?;
+            all.into_iter().collect()
+        } else {
+            self.database.create(&[MADE]).await?;
+            BTreeSet::new()
+        };
+        let missing: Vec<_> = statements.iter().filter(|statement| !made.contains(**statement)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.database.begin_making().await?;
+        for statement in missing {
+            self.database.define(&mut tx, statement).await?;
+            let note = "INSERT INTO made (number, statement)
+                 SELECT coalesce(max(number), 0) + 1, $1 FROM made WHERE true
+                 ON CONFLICT (statement) DO NOTHING";
+            sqlx::query(note).bind(*statement).execute(&mut *tx).await?;
+        }
+        tx.commit().await
+    }
+
+    /// The database itself.
+    pub(crate) const fn database(&self) -> &Database {
+        &self.database
     }
 
     /// For queries. On SQLite its connections cannot write.
     #[must_use]
     pub const fn pool(&self) -> &AnyPool {
         self.database.readers()
+    }
+
+    /// For single statements that write, on PostgreSQL.
+    pub(crate) const fn writers(&self) -> &AnyPool {
+        self.database.writers()
     }
 
     /// Begins a transaction that writes. On SQLite it stops all appends until it ends: keep it short, and use a

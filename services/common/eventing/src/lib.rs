@@ -4,8 +4,10 @@
 //! * [`verify`](mod@verify): proves it whole.
 //! * [`feed`]: hands events to projections and reactions; [`views`]: the read tables that projections write.
 //! * [`durable`]: tables as durable as the log that hold no events (inbox, secrets), with group commit.
-//! * [`lease`]: who may do what only one process may do, and who is there.
-//! * [`blobs`]: bytes by their digest. [`backup`], [`lock`]: the embedded data folder.
+//! * [`lease`]: who may do what only one process may do, and who is there; [`leadership`]: who leads, on top of it.
+//! * [`nats`]: how several processes learn of events at once: relay, subscriber, bell. The log needs none of it.
+//! * [`blobs`]: bytes by their digest. [`backup`]: everything in one file, and back. [`lock`]: the embedded data folder.
+//! * [`node_logs`]: what nodes print.
 //!
 //! # SQL for both databases
 //! Static text with `$1`, TEXT, BIGINT (times in microseconds), `ON CONFLICT` and `RETURNING`; no booleans. Sets come as
@@ -19,19 +21,25 @@ mod database;
 pub mod durable;
 pub mod feed;
 mod gate;
+pub mod leadership;
 pub mod lease;
 pub mod lock;
 pub mod log;
+pub mod nats;
+pub mod node_logs;
 pub mod verify;
 pub mod views;
 
-pub use blobs::{BlobId, Blobs};
+pub use blobs::{BlobId, BlobOptions, Blobs};
 pub use durable::{Durable, DurableError, GroupWrite, GroupWriter, Tx};
 pub use feed::{Consumer, Feed, HandleError, Projection, Reaction};
+pub use leadership::Leadership;
 pub use lease::{Epoch, Holder, Leases, Member};
 pub use lock::{DataLock, LockError};
 pub use log::{
     AppendError, Appended, Expected, Head, Item, Log, Observer, OpenError, PostgresLog, PostgresOptions,
     ReadError, Snapshot, SqliteLog, SqliteOptions, Stats, Write, fold,
 };
+pub use nats::{Nats, NatsOptions, Relay};
+pub use node_logs::NodeLogs;
 pub use views::{Views, ViewsError};

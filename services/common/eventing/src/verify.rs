@@ -108,8 +108,20 @@ impl fmt::Display for Bad {
 /// # Errors
 /// Only if the log cannot be read; what is wrong in it is in the report.
 pub async fn verify(log: &dyn Log) -> Result<Report, ReadError> {
+    verify_telling(log, |_| {}).await
+}
+
+/// Like [`verify`], and tells now and then up to where the log is whole.
+///
+/// # Errors
+/// As [`verify`].
+pub async fn verify_telling(
+    log: &dyn Log,
+    mut tell: impl FnMut(Position) + Send,
+) -> Result<Report, ReadError> {
     let mut check = Check::default();
     loop {
+        tell(check.last);
         let rows = log.stored(check.last, PAGE).await?;
         let end = rows.is_empty();
         for row in rows {

@@ -119,7 +119,7 @@ impl Views {
 
     /// Views of another log, or of another generation of it, say nothing about this one.
     async fn adopt(&self, log: &str) -> Result<(), sqlx::Error> {
-        let mut tx = self.database.begin().await?;
+        let mut tx = self.database.begin_making().await?;
         let known: Option<String> =
             sqlx::query_scalar("SELECT log FROM views_of").fetch_optional(&mut *tx).await?;
         if known.as_deref() == Some(log) {
@@ -154,36 +154,37 @@ impl Views {
         let deadline = tokio::time::Instant::now() + within;
         let _waiting = Waiting::begin(&self.shared);
         for model in models {
-            let written = self
-                .shared
-                .written
-                .lock()
-                .expect("nothing panics while it holds this")
-                .get(*model)
-                .map(watch::Sender::subscribe);
-            let reached = async {
-                match written {
-                    Some(mut written) => {
-                        // The sender is in `self`.
-                        drop(written.wait_for(|at| *at >= wanted).await);
-                    }
-                    None => {
-                        while self.position(model).await? < wanted {
-                            tokio::time::sleep(LOOK).await;
-                        }
-                    }
-                }
-                Ok(())
-            };
-            match tokio::time::timeout_at(deadline, reached).await {
+            match tokio::time::timeout_at(deadline, self.reached(model, wanted)).await {
                 Ok(reached) => reached?,
                 Err(_) => {
                     let at = self.position(model).await?;
-                    return Err(ViewsError::Behind { model: (*model).to_owned(), at, wanted });
+                    if at < wanted {
+                        return Err(ViewsError::Behind { model: (*model).to_owned(), at, wanted });
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Waits without end for a read model to get to a position, whichever process writes it.
+    async fn reached(&self, model: &str, wanted: Position) -> Result<(), ViewsError> {
+        loop {
+            let written = {
+                let written = self.shared.written.lock().expect("nothing panics while it holds this");
+                written.get(model).map(watch::Sender::subscribe)
+            };
+            match written {
+                // It ends without that if this process does not write it any more.
+                Some(mut written) => {
+                    if written.wait_for(|at| *at >= wanted).await.is_ok() {
+                        return Ok(());
+                    }
+                }
+                None if self.position(model).await? >= wanted => return Ok(()),
+                None => tokio::time::sleep(LOOK).await,
+            }
+        }
     }
 
     /// The checkpoint of the newest version of a read model; 0 if there is none.
@@ -224,7 +225,7 @@ impl Views {
     /// Makes the read model's tables if they are missing; its checkpoint.
     pub(crate) async fn prepare(&self, projection: &dyn Projection) -> Result<Position, ViewsError> {
         let prepare = async {
-            let mut tx = self.database.begin().await?;
+            let mut tx = self.database.begin_making().await?;
             let known = checkpoint(&mut tx, projection).await?;
             if known.is_none() {
                 self.make(&mut tx, projection).await?;
@@ -232,9 +233,7 @@ impl Views {
             tx.commit().await?;
             Ok(known.unwrap_or(0))
         };
-        let position = prepare.await.map_err(failed("making a read model's tables"))?;
-        self.written(projection.name(), position);
-        Ok(position)
+        prepare.await.map_err(failed("making a read model's tables"))
     }
 
     pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
@@ -298,6 +297,11 @@ impl Views {
             Some(at) => drop(at.send_replace(position)),
             None => drop(written.insert(model.to_owned(), watch::Sender::new(position))),
         }
+    }
+
+    /// This process does not write the read model any more: those who wait look at its checkpoint.
+    pub(crate) fn not_written(&self, model: &str) {
+        self.shared.written.lock().expect("nothing panics while it holds this").remove(model);
     }
 
     /// Lets commits gather for a moment, unless somebody waits for a position.

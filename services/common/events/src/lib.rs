@@ -16,6 +16,7 @@ mod fence;
 mod ids;
 pub mod lane;
 pub mod org;
+pub mod place;
 pub mod plan;
 pub mod project;
 pub mod run;

@@ -74,6 +74,9 @@ pub struct PlanNode {
     /// `dependsOn` inside a workflow of type `graph`: indexes of the nodes that come first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<u32>,
+    /// `runsOn`: labels that its executor must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs_on: Vec<String>,
 }
 
 fn yes() -> bool {

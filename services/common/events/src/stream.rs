@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeliveryId, FlowId, ProjectId, RunId};
+use crate::{DeliveryId, FlowId, ProjectId, ResourceId, RunId};
 
 /// The name of a stream: what one decision keeps consistent. `<kind>` or `<kind>-<id>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -45,6 +45,12 @@ impl StreamName {
     #[must_use]
     pub fn run(id: RunId) -> Self {
         Self(format!("run-{id}"))
+    }
+
+    /// The place of a service or addon.
+    #[must_use]
+    pub fn place(target: ResourceId) -> Self {
+        Self(format!("place-{target}"))
     }
 
     /// A name that came from outside (an operator's query, a test).

@@ -56,6 +56,24 @@ impl Workload {
         }
     }
 
+    /// What it touches on a host: it can be done where that is, and nowhere else. A job has no host; its artifact is in
+    /// the blobs.
+    #[must_use]
+    pub const fn target_on_host(&self) -> Option<&Target> {
+        match self {
+            Self::Release(release) if release.service.is_some() => Some(&release.target),
+            Self::Addon(addon) => Some(&addon.addon),
+            Self::Backup(backup) => Some(&backup.addon.addon),
+            Self::Restore(restore) => Some(&restore.addon.addon),
+            Self::Exec(exec) => Some(&exec.target),
+            Self::Restart(restart) => Some(&restart.target),
+            Self::Await(Await { watch: Watch::Service { target } | Watch::Addon { target }, .. }) => {
+                Some(target)
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it takes a process slot of its executor (the others share 256 light ones).
     #[must_use]
     pub const fn is_heavy(&self) -> bool {

@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 /// Tracks the background tasks of a process and the wish to stop.
 #[derive(Clone, Debug)]
 pub struct Lifecycle {
-    draining: CancellationToken,
+    retiring: CancellationToken,
     stopping: CancellationToken,
     tasks: TaskTracker,
     failures: mpsc::Sender<TaskFailed>,
@@ -34,27 +34,20 @@ impl Lifecycle {
     #[must_use]
     pub fn new() -> (Self, mpsc::Receiver<TaskFailed>) {
         let (failures, receiver) = mpsc::channel(16);
-        (
-            Self {
-                draining: CancellationToken::new(),
-                stopping: CancellationToken::new(),
-                tasks: TaskTracker::new(),
-                failures,
-            },
-            receiver,
-        )
+        let retiring = CancellationToken::new();
+        let stopping = CancellationToken::new();
+        (Self { retiring, stopping, tasks: TaskTracker::new(), failures }, receiver)
     }
 
-    /// Becomes cancelled when the process begins to stop: it says that it is not ready, and goes on serving.
+    /// Becomes cancelled when the process is about to stop: it still answers, and hands over what others can do.
     #[must_use]
-    pub fn draining(&self) -> CancellationToken {
-        self.draining.clone()
+    pub fn retiring(&self) -> CancellationToken {
+        self.retiring.clone()
     }
 
-    /// Begins to stop. What sends work here has `linger` to see that it should not.
-    pub async fn drain(&self, linger: Duration) {
-        self.draining.cancel();
-        tokio::time::sleep(linger).await;
+    /// Asks everything to hand over.
+    pub fn retire(&self) {
+        self.retiring.cancel();
     }
 
     /// Becomes cancelled when the process is to stop.
@@ -87,7 +80,7 @@ impl Lifecycle {
 
     /// Asks everything to stop, and waits for it at most `deadline`. Tells whether all ended in time.
     pub async fn stop(&self, deadline: Duration) -> bool {
-        self.draining.cancel();
+        self.retiring.cancel();
         self.stopping.cancel();
         self.tasks.close();
         timeout(deadline, self.tasks.wait()).await.is_ok()

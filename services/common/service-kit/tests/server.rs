@@ -53,7 +53,7 @@ async fn a_process_says_whether_it_is_ready_and_that_it_stops_before_it_stops() 
         TelemetryOptions { filter: "off", json: true, otlp: None, interval: Duration::from_secs(60) };
     let telemetry = Telemetry::start("probe", &options).unwrap();
     let (lifecycle, _failures) = Lifecycle::new();
-    let health = Health::new(lifecycle.draining());
+    let health = Health::new(lifecycle.retiring());
     let fine = Arc::new(AtomicBool::new(false));
     let look = fine.clone();
     health.check("log", move || {
@@ -82,15 +82,12 @@ async fn a_process_says_whether_it_is_ready_and_that_it_stops_before_it_stops() 
     until_serving(&mut grpc, true).await;
 
     // It says that it stops, and goes on serving for a while.
-    let (release, lingers) = (lifecycle.clone(), PATIENCE);
-    let drain = tokio::spawn(async move { release.drain(lingers).await });
-    lifecycle.draining().cancelled().await;
+    lifecycle.retire();
     let (status, body) = get(&address, "/readyz").await;
     assert_eq!(status, 503);
     assert!(body.contains(r#""draining":true"#), "{body}");
     until_serving(&mut grpc, false).await;
     assert_eq!(get(&address, "/healthz").await.0, 200);
-    drain.abort();
 
     // Calls are counted by what was served, whatever was asked for.
     assert_eq!(get(&address, "/made/up/by/somebody").await.0, 404);
@@ -117,7 +114,7 @@ async fn a_process_says_whether_it_is_ready_and_that_it_stops_before_it_stops() 
 #[tokio::test(start_paused = true)]
 async fn a_check_that_does_not_answer_has_failed() {
     let (lifecycle, _failures) = Lifecycle::new();
-    let health = Health::new(lifecycle.draining());
+    let health = Health::new(lifecycle.retiring());
     health.check("log", std::future::pending);
     let report = health.look().await;
     assert!(!report.ready());

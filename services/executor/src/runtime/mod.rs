@@ -40,7 +40,7 @@ pub trait Runtime: Send + Sync {
     /// As [`Self::wait`].
     async fn stop(&self, handle: &Handle, grace: Duration) -> Result<TaskEnd, RuntimeError>;
 
-    /// Forgets a command that was lost, so that it can be started again where that is harmless.
+    /// Forgets a command that was lost or cut short, so that it can be started again where that is harmless.
     ///
     /// # Errors
     /// What is left of it could not be removed.
@@ -109,6 +109,8 @@ pub struct TaskId {
 pub struct Task {
     /// Which it is.
     pub id: TaskId,
+    /// The fence of the attempt that it is started for.
+    pub fence: Fence,
     /// As whom and where.
     pub place: Place,
     /// What is executed, without a shell.
@@ -121,6 +123,8 @@ pub struct Task {
     pub mask: Vec<String>,
     /// The file that its output is appended to.
     pub log: PathBuf,
+    /// How large that file may grow.
+    pub log_limit: u64,
     /// The file that it reads.
     pub stdin: Option<PathBuf>,
     /// The file that its standard output goes to instead of the log.
@@ -172,6 +176,8 @@ pub struct TaskEnd {
     pub timed_out: bool,
     /// A request ended it.
     pub stopped: bool,
+    /// The end of its executor's lease ended it: the fence of the attempt that it was started for.
+    pub lapsed: Option<Fence>,
     /// The last lines of its output, masked.
     pub tail: Vec<String>,
 }

@@ -1,10 +1,12 @@
 //! How the executor starts shims, waits for them and finds them again.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -12,7 +14,10 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
 use super::protocol::{EXIT, Ended, Input, Request, SOCKET, SPEC, STARTED, Spec};
-use crate::os::{files, stage::Starter, wire};
+use crate::{
+    lease::Deadlines,
+    os::{files, stage::Starter, wire},
+};
 
 /// Ended shims' folders are kept so long, for whoever asks again.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -22,7 +27,12 @@ const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(crate) struct Shims {
     folder: PathBuf,
     starter: Starter,
+    /// Those that may run: they hear of renewed leases.
+    alive: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
+
+/// A shim that does not answer so fast hears of the next renewal.
+const RENEWAL: Duration = Duration::from_secs(2);
 
 /// The shim died with its command (or the machine did): started, end unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +42,10 @@ pub(crate) struct Lost;
 impl Shims {
     pub(crate) fn new(folder: PathBuf, starter: Starter) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        Ok(Self { folder, starter })
+        let shims = Self { folder, starter, alive: Arc::default() };
+        let left = shims.all()?.into_iter().filter(|(_, _, ended)| ended.is_none());
+        shims.alive().extend(left.map(|(folder, ..)| folder));
+        Ok(shims)
     }
 
     /// The folder of this step of this attempt: the same every time it is asked for.
@@ -44,6 +57,7 @@ impl Shims {
     /// Starts it, unless it was started before. After this it runs, has ended, or is lost.
     pub(crate) async fn start(&self, spec: &Spec, input: &Input) -> io::Result<PathBuf> {
         let folder = self.of(spec);
+        self.alive().insert(folder.clone());
         if folder.join(STARTED).exists() {
             return Ok(folder);
         }
@@ -76,13 +90,41 @@ impl Shims {
 
     /// Waits for its end.
     pub(crate) async fn wait(&self, folder: &Path) -> io::Result<Result<Ended, Lost>> {
-        self.ask(folder, Request::Wait).await
+        self.end_of(folder, Request::Wait).await
     }
 
     /// Ends it and waits for its end.
     pub(crate) async fn stop(&self, folder: &Path, grace: Duration) -> io::Result<Result<Ended, Lost>> {
         let grace_ms = u64::try_from(grace.as_millis()).unwrap_or(u64::MAX);
-        self.ask(folder, Request::Stop { grace_ms }).await
+        self.end_of(folder, Request::Stop { grace_ms }).await
+    }
+
+    /// Tells all that run of the lease's new end.
+    pub(crate) async fn renew(&self, lease: Deadlines) {
+        let alive: Vec<PathBuf> = self.alive().iter().cloned().collect();
+        let tell = |folder: PathBuf| async move {
+            let told = tokio::time::timeout(RENEWAL, async {
+                let mut socket = wire::connect(&folder, SOCKET).await?;
+                wire::send_async(&mut socket, &Request::Renew { lease }).await?;
+                wire::receive_async::<bool>(&mut socket).await
+            });
+            if matches!(told.await, Ok(Ok(true))) {
+                return;
+            }
+            // It ends, or has ended; one that is slow or young stays on the list.
+            if folder.join(EXIT).exists() || !folder.exists() {
+                self.alive().remove(&folder);
+            }
+        };
+        futures::future::join_all(alive.into_iter().map(tell)).await;
+    }
+
+    async fn end_of(&self, folder: &Path, request: Request) -> io::Result<Result<Ended, Lost>> {
+        let ended = self.ask(folder, request).await;
+        if matches!(ended, Ok(Ok(_))) {
+            self.alive().remove(folder);
+        }
+        ended
     }
 
     async fn ask(&self, folder: &Path, request: Request) -> io::Result<Result<Ended, Lost>> {
@@ -110,7 +152,11 @@ impl Shims {
         Ok(Err(Lost))
     }
 
-    /// Forgets a shim that was lost, where doing the work again is harmless.
+    fn alive(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.alive.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets a shim that was lost or cut short, where doing the work again is harmless.
     pub(crate) fn forget(&self, folder: &Path) -> io::Result<()> {
         fs::remove_dir_all(folder)
     }

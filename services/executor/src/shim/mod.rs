@@ -2,6 +2,7 @@
 //! whoever asks again, after whatever crash of Shipway, learns what became of it and nothing runs twice.
 
 mod client;
+mod lease;
 mod output;
 mod protocol;
 
@@ -27,6 +28,7 @@ use std::{
 use rustix::process::Signal;
 
 pub(crate) use client::{Lost, Shims};
+use lease::Guard;
 use output::Output;
 use protocol::{EXIT, Request, SOCKET, SPEC, STARTED};
 pub(crate) use protocol::{Ended, Input, Spec};
@@ -67,7 +69,13 @@ pub fn main(folder: &Path) -> ExitCode {
 /// What the threads of a shim share.
 struct Shim {
     children: Children,
+    /// The command is to end now, whoever wants it.
     stop: AtomicBool,
+    /// A request wants it.
+    asked: AtomicBool,
+    /// The end of the lease wants it.
+    lapsed: AtomicBool,
+    guard: Guard,
     grace_ms: AtomicU64,
     ended: Mutex<Option<Ended>>,
     changed: Condvar,
@@ -89,12 +97,19 @@ fn run(stage: Stage, folder: &Path) -> io::Result<()> {
     let input: Input = serde_json::from_slice(&stage::input()?).map_err(io::Error::other)?;
     let spec: Spec = files::read_json(Path::new(SPEC))?
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no spec.json"))?;
+    let guard = Guard::new(input.lease)?;
+    if guard.is_over() {
+        return Err(io::Error::other("the executor's lease has ended"));
+    }
     let _ = fs::remove_file(SOCKET);
     let socket = UnixListener::bind(SOCKET)?;
     fs::set_permissions(SOCKET, fs::Permissions::from_mode(0o600))?;
     let shim = Arc::new(Shim {
         children: Children::start(),
         stop: AtomicBool::new(false),
+        asked: AtomicBool::new(false),
+        lapsed: AtomicBool::new(false),
+        guard,
         grace_ms: AtomicU64::new(spec.grace_ms),
         ended: Mutex::new(None),
         changed: Condvar::new(),
@@ -111,6 +126,8 @@ fn run(stage: Stage, folder: &Path) -> io::Result<()> {
             });
         }
     });
+    let guarding = Arc::clone(&shim);
+    thread::spawn(move || guarding.keep_to_the_lease());
     // Room for the record of the end, in case that the command leaves none.
     files::write(Path::new(RESERVE), &[b' '; 16 << 10], 0o600)?;
     files::write_json(Path::new(STARTED), &jiff::Timestamp::now().to_string())?;
@@ -146,9 +163,12 @@ impl Shim {
     fn serve(&self, client: &UnixStream) {
         match wire::receive(BufReader::new(client)) {
             Ok(Request::Stop { grace_ms }) => {
-                self.grace_ms.store(grace_ms, Ordering::SeqCst);
-                self.stop.store(true, Ordering::SeqCst);
-                self.children.wake();
+                self.asked.store(true, Ordering::SeqCst);
+                self.end(grace_ms);
+            }
+            Ok(Request::Renew { lease }) => {
+                let _ = wire::send(client, &self.guard.renew(lease));
+                return;
             }
             Ok(Request::Wait) => {}
             Err(_) => return,
@@ -158,6 +178,31 @@ impl Shim {
             ended = self.changed.wait(ended).unwrap_or_else(PoisonError::into_inner);
         }
         let _ = wire::send(client, &*ended);
+    }
+
+    fn end(&self, grace_ms: u64) {
+        self.grace_ms.store(grace_ms, Ordering::SeqCst);
+        self.stop.store(true, Ordering::SeqCst);
+        self.children.wake();
+    }
+
+    /// Ends the command when the executor's lease has ended, and leaves nothing of it at the last deadline.
+    fn keep_to_the_lease(&self) {
+        let kept = self.guard.wait().and_then(|dead_at| {
+            self.lapsed.store(true, Ordering::SeqCst);
+            self.end(u64::try_from(dead_at.remaining().as_millis()).unwrap_or(u64::MAX));
+            self.guard.wait_dead(dead_at)
+        });
+        if let Err(error) = kept {
+            // Without its timer it cannot keep the time, so the command has none left.
+            eprintln!("{} shim: waiting for the lease's end failed: {error}", jiff::Timestamp::now());
+            self.lapsed.store(true, Ordering::SeqCst);
+            self.end(0);
+        }
+        while self.ended.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            children::kill_all(Duration::from_secs(10));
+            thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn work(&self, spec: &Spec, input: Input, folder: &Path) -> Ended {
@@ -171,6 +216,7 @@ impl Shim {
                 )),
                 timed_out: false,
                 stopped: false,
+                lapsed: None,
                 tail: Vec::new(),
             },
         }
@@ -191,47 +237,62 @@ impl Shim {
         };
         command.stderr(writer);
         let mask: Vec<&String> = input.environment.values().chain(&input.mask).collect();
-        let output = Output::open(&spec.log, &mask)?;
+        let output = Output::open(&spec.log, spec.log_limit, &mask)?;
         let pid = self.children.spawn(&mut command)?;
         drop(command);
         let pump = thread::spawn(move || output.pump(reader));
-        let (exit, timed_out) = self.watch(pid, spec, folder);
-        let stopped = self.stop.load(Ordering::SeqCst);
+        let (exit, why) = self.watch(pid, spec, folder);
+        let stopped = self.asked.load(Ordering::SeqCst);
+        let lapsed = (why == Why::Lapsed && !stopped).then_some(spec.fence);
         // What it left behind holds the pipe open and is not wanted any longer.
         children::kill_all(Duration::from_secs(10));
         let tail = pump.join().unwrap_or_default();
-        Ok(Ended { exit: Some(exit), error: None, timed_out, stopped, tail })
+        Ok(Ended { exit: Some(exit), error: None, timed_out: why == Why::Deadline, stopped, lapsed, tail })
     }
 
-    /// Until it has ended, by itself, by its deadline or by request.
-    fn watch(&self, pid: i32, spec: &Spec, folder: &Path) -> (Exit, bool) {
+    /// Until it has ended, and why.
+    fn watch(&self, pid: i32, spec: &Spec, folder: &Path) -> (Exit, Why) {
         let deadline = spec.deadline.map(|micros| {
             let left = micros.saturating_sub(jiff::Timestamp::now().as_microsecond()).max(0);
             Instant::now() + Duration::from_micros(left.unsigned_abs())
         });
-        let mut timed_out = false;
-        loop {
+        let why = loop {
             let pause = deadline.map_or(Duration::from_secs(1), |deadline| {
                 deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(1))
             });
             if let Some(exit) = self.children.wait_or(pid, pause, &self.stop) {
-                return (exit, false);
+                return (exit, Why::Itself);
             }
-            timed_out |= deadline.is_some_and(|deadline| Instant::now() >= deadline);
-            if timed_out || self.stop.load(Ordering::SeqCst) {
-                break;
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                break Why::Deadline;
+            }
+            if self.stop.load(Ordering::SeqCst) {
+                break if self.lapsed.load(Ordering::SeqCst) { Why::Lapsed } else { Why::Asked };
             }
             if !folder.join(SPEC).exists() {
                 self.grace_ms.store(0, Ordering::SeqCst);
-                break;
+                break Why::Asked;
             }
-        }
+        };
         self.children.signal(pid, Signal::TERM);
         let grace = Duration::from_millis(self.grace_ms.load(Ordering::SeqCst));
         let exit = self.children.wait(pid, grace).unwrap_or_else(|| {
             children::kill_all(Duration::from_secs(10));
             self.children.wait(pid, Duration::from_secs(5)).unwrap_or(Exit { code: None, signal: Some(9) })
         });
-        (exit, timed_out)
+        (exit, why)
     }
+}
+
+/// What ended a command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// It did.
+    Itself,
+    /// Its own deadline.
+    Deadline,
+    /// The end of the lease.
+    Lapsed,
+    /// Whoever may.
+    Asked,
 }

@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
+use shipway_events::Fence;
 
-use crate::{os::children::Exit, sandbox::Sandbox};
+use crate::{lease::Deadlines, os::children::Exit, sandbox::Sandbox};
 
 /// What is to be done; written before the shim starts. Holds no secrets.
 pub(super) const SPEC: &str = "spec.json";
@@ -23,6 +24,9 @@ pub(crate) struct Spec {
     pub(crate) effect_key: String,
     /// The attempt, 1 for the first.
     pub(crate) attempt: u32,
+    /// The attempt's fence.
+    #[serde(default)]
+    pub(crate) fence: Fence,
     /// Which step of the node.
     pub(crate) step: String,
     /// What is executed.
@@ -33,6 +37,9 @@ pub(crate) struct Spec {
     pub(crate) sandbox: Sandbox,
     /// Where its output is appended.
     pub(crate) log: PathBuf,
+    /// How large that may grow.
+    #[serde(default = "log_limit")]
+    pub(crate) log_limit: u64,
     /// What it reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stdin: Option<PathBuf>,
@@ -46,6 +53,10 @@ pub(crate) struct Spec {
     pub(crate) grace_ms: u64,
 }
 
+const fn log_limit() -> u64 {
+    crate::node_logs::LIMIT
+}
+
 /// What comes through a pipe at the start and stays in memory.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Input {
@@ -53,6 +64,9 @@ pub(crate) struct Input {
     pub(crate) environment: BTreeMap<String, String>,
     /// More values to mask in the output.
     pub(crate) mask: Vec<String>,
+    /// When it ends unless its executor's lease is renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lease: Option<Deadlines>,
 }
 
 /// How it ended, as recorded.
@@ -68,6 +82,9 @@ pub(crate) struct Ended {
     pub(crate) timed_out: bool,
     /// A request ended it.
     pub(crate) stopped: bool,
+    /// The end of its executor's lease ended it: the fence of the attempt that it was started for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lapsed: Option<Fence>,
     /// The last lines of its output.
     pub(crate) tail: Vec<String>,
 }
@@ -82,5 +99,10 @@ pub(super) enum Request {
     Stop {
         /// Milliseconds between SIGTERM and SIGKILL.
         grace_ms: u64,
+    },
+    /// The executor's lease was renewed. Answered with whether the command goes on.
+    Renew {
+        /// Its new end.
+        lease: Deadlines,
     },
 }

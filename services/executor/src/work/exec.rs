@@ -30,6 +30,7 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Exec) -> Result<Success, F
     let mut task = attempt.task("exec", work.command.clone());
     task.place = release::app_place(attempt, &work.target, &folder);
     task.environment = environment.plain;
+    task.environment.extend(attempt.fencing());
     for (position, (name, port)) in ports.iter().enumerate() {
         task.environment.insert(format!("PORT_{}", name.to_uppercase()), port.to_string());
         if position == 0 {
@@ -42,7 +43,15 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Exec) -> Result<Success, F
     task.deadline = Some(task.deadline.map_or(own, |node| node.min(own)));
     attempt.note(&format!("executing in {}: {}", work.target.slug, work.command[0]));
     if work.dispatch_only {
-        attempt.host.runtime.start(&task).await.map_err(failed)?;
+        attempt.may_act()?;
+        let handle = attempt.host.runtime.start(&task).await.map_err(failed)?;
+        let runtime = std::sync::Arc::clone(&attempt.host.runtime);
+        let writing = attempt.host.logs.write(attempt.given.run, attempt.given.node);
+        tokio::spawn(async move {
+            // Nobody waits for its end, but its log is open until then.
+            let _ = runtime.wait(&handle).await;
+            drop(writing);
+        });
         return Ok(Success { outputs: outputs("dispatched", None), effects: Vec::new() });
     }
     let end = attempt.execute(&task).await?;

@@ -15,6 +15,7 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Job) -> Result<Success, Fa
     task.place = release::app_place(attempt, &work.job, &folder);
     task.environment = environment.plain;
     task.environment.insert("SHIPWAY_COMMIT".to_owned(), work.artifact.commit.clone());
+    task.environment.extend(attempt.fencing());
     task.environment.insert("SHIPWAY_JOB_RUN".to_owned(), work.job_run.clone());
     task.secrets = environment.secrets;
     task.mask = environment.mask;

@@ -31,11 +31,13 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Message) -> Result<Success
         .post(address)
         .timeout(TIMEOUT)
         .header("webhook-id", &attempt.given.effect_key)
+        .header("shipway-fence", attempt.given.fence.raw())
         .header("webhook-timestamp", seconds.to_string())
         .json(&body);
+    attempt.may_act()?;
     let sent = tokio::select! {
         sent = request.send() => sent,
-        () = attempt.stop.cancelled() => return Err(Failure::Stopped),
+        () = attempt.over.cancelled() => return Err(Failure::Stopped),
     };
     // The address can hold a token, so errors name the host only.
     let answer = sent.map_err(|failure| {

@@ -30,7 +30,8 @@ pub(crate) use values::{resolve_environment, text};
 use crate::{
     assignment::{Assignment, Secrets},
     config::ExecutorConfig,
-    node_logs::NodeLogs,
+    lease::Lease,
+    node_logs::{NodeLogs, Writing},
     os::files,
     runtime::{Handle, Runtime, RuntimeError, Task, TaskEnd, TaskId, process::ProcessRuntime},
 };
@@ -45,6 +46,7 @@ pub(crate) struct Host {
     pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) logs: NodeLogs,
     pub(crate) http: reqwest::Client,
+    pub(crate) lease: Arc<Lease>,
 }
 
 /// One attempt while it is worked on.
@@ -53,8 +55,13 @@ pub(crate) struct Attempt<'a> {
     pub(crate) given: &'a Assignment,
     /// Set when the scheduler wants it stopped.
     pub(crate) stop: &'a CancellationToken,
+    /// Set then, and when the executor's lease has ended. Of processes the shims see to that, and roll-outs are
+    /// their keepers' and go on.
+    pub(crate) over: &'a CancellationToken,
     /// Told once, when the effect has begun.
     pub(crate) started: std::sync::Mutex<Option<oneshot::Sender<Map<String, Value>>>>,
+    /// Keeps the node's log open from the first that is written to it.
+    pub(crate) log: std::sync::OnceLock<Writing>,
 }
 
 /// What came of it.
@@ -127,25 +134,39 @@ impl Attempt<'_> {
         }
     }
 
+    /// Whether an effect may begin: asked right before each. After the lease's end the work may be another's.
+    pub(crate) fn may_act(&self) -> Result<(), Failure> {
+        if self.over.is_cancelled() || !self.host.lease.holds() { Err(Failure::Stopped) } else { Ok(()) }
+    }
+
     /// A line in the node's log.
     pub(crate) fn note(&self, line: &str) {
-        self.host.logs.note(self.given.run, self.given.node, line);
+        self.opened();
+        self.host.logs.note(self.given.run, self.given.node, self.given.fence, line);
+    }
+
+    fn opened(&self) {
+        let Assignment { run, node, .. } = *self.given;
+        self.log.get_or_init(|| self.host.logs.write(run, node));
     }
 
     /// A command of this attempt; the caller fills in what it needs.
     pub(crate) fn task(&self, step: &str, words: Vec<String>) -> Task {
+        self.opened();
         Task {
             id: TaskId {
                 effect_key: self.given.effect_key.clone(),
                 attempt: self.given.attempt,
                 step: step.to_owned(),
             },
+            fence: self.given.fence,
             place: crate::runtime::Place::default(),
             words,
             environment: std::collections::BTreeMap::new(),
             secrets: std::collections::BTreeMap::new(),
             mask: Vec::new(),
-            log: self.host.logs.path(self.given.run, self.given.node),
+            log: self.host.logs.path(self.given.run, self.given.node, self.given.fence),
+            log_limit: self.host.logs.limit(),
             stdin: None,
             stdout: None,
             deadline: self.given.deadline,
@@ -153,11 +174,25 @@ impl Attempt<'_> {
         }
     }
 
+    /// What a command needs so that what it acts on can refuse it when a newer attempt was there: the effect's key
+    /// and the attempt's fence.
+    pub(crate) fn fencing(&self) -> [(String, String); 2] {
+        [
+            ("SHIPWAY_EFFECT_KEY".to_owned(), self.given.effect_key.clone()),
+            ("SHIPWAY_FENCE".to_owned(), self.given.fence.raw().to_string()),
+        ]
+    }
+
     /// Runs a command to its end, or to the end that the scheduler wants.
     pub(crate) async fn execute(&self, task: &Task) -> Result<TaskEnd, Failure> {
         let runtime = &self.host.runtime;
         for again in [true, false] {
-            let handle = runtime.start(task).await.map_err(failed)?;
+            self.may_act()?;
+            let handle = match runtime.start(task).await {
+                Ok(handle) => handle,
+                // A shim that is late for the lease refuses too.
+                Err(error) => return Err(self.may_act().err().unwrap_or_else(|| failed(error))),
+            };
             self.started(Map::new());
             match self.await_end(&handle).await {
                 Err(RuntimeError::Lost) if again && self.given.effect == EffectClass::Keyed => {
@@ -171,6 +206,21 @@ impl Attempt<'_> {
                     return Err(Failure::Unknown(reason));
                 }
                 Err(error) => return Err(failed(error)),
+                Ok(TaskEnd { lapsed: Some(fence), .. }) if fence == self.given.fence => {
+                    self.note("this executor had lost touch with the scheduler, so the process was ended");
+                    return Err(Failure::Stopped);
+                }
+                Ok(TaskEnd { lapsed: Some(_), .. }) if again && self.given.effect == EffectClass::Keyed => {
+                    self.note(
+                        "an earlier attempt was cut short; doing it again is harmless, so it is done again",
+                    );
+                    runtime.forget(&handle).map_err(failed)?;
+                }
+                Ok(TaskEnd { lapsed: Some(_), .. }) => {
+                    let reason = "an earlier attempt was ended half-way, because its executor had lost touch with \
+                                  the scheduler; what it did is not known";
+                    return Err(Failure::Unknown(reason.to_owned()));
+                }
                 Ok(end) if end.stopped && !end.is_success() => return Err(Failure::Stopped),
                 Ok(end) => return Ok(end),
             }

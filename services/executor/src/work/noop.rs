@@ -16,7 +16,7 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Noop) -> Result<Success, F
         attempt.started(Map::new());
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(milliseconds)) => {}
-            () = attempt.stop.cancelled() => return Err(Failure::Stopped),
+            () = attempt.over.cancelled() => return Err(Failure::Stopped),
         }
     }
     if let Some(number) = work.fib {

@@ -67,6 +67,7 @@ async fn serve(
 /// Applies it; when the scheduler wants it stopped, the target gives it up.
 pub(crate) async fn roll(attempt: &Attempt<'_>, deployment: Deployment) -> Result<(), Failure> {
     let runtime = &attempt.host.runtime;
+    attempt.may_act()?;
     let (target, fence) = (deployment.target.id, deployment.fence);
     let slug = deployment.target.slug.clone();
     let mut apply = std::pin::pin!(runtime.apply(deployment));

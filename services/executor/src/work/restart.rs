@@ -10,6 +10,7 @@ use crate::runtime::{Runtime, RuntimeError};
 pub(super) async fn run(attempt: &Attempt<'_>, work: &Restart) -> Result<Success, Failure> {
     let runtime = &attempt.host.runtime;
     let given = attempt.given;
+    attempt.may_act()?;
     attempt.started(serde_json::Map::new());
     let timeout = Duration::from_secs(work.timeout_seconds.into());
     let mut restart =

@@ -27,7 +27,7 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Await) -> Result<Success, 
     };
     let done = tokio::select! {
         done = tokio::time::timeout(timeout, wait) => done,
-        () = attempt.stop.cancelled() => return Err(Failure::Stopped),
+        () = attempt.over.cancelled() => return Err(Failure::Stopped),
     };
     done.unwrap_or_else(|_| {
         let what = match &work.watch {

@@ -138,12 +138,14 @@ pub fn service(data: &Data, target: &Target, port: u16, fence: u64, version: &st
 pub fn task(data: &Data, target: &Target, key: &str, words: &[&str]) -> Task {
     Task {
         id: TaskId { effect_key: key.to_owned(), attempt: 1, step: "job".to_owned() },
+        fence: Fence::from_raw(1),
         place: place(data, target),
         words: words.iter().map(|word| (*word).to_owned()).collect(),
         environment: BTreeMap::new(),
         secrets: BTreeMap::new(),
         mask: Vec::new(),
         log: data.path().join("host/logs/run/1.log"),
+        log_limit: 64 << 20,
         stdin: None,
         stdout: None,
         deadline: None,

@@ -10,8 +10,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use shipway_eventing::Blobs;
-use shipway_events::{Fence, ProjectId, RunId, SecretRef, run::NodeError};
+use futures::TryStreamExt;
+use shipway_eventing::{
+    Blobs,
+    node_logs::{From, Kind, Line},
+};
+use shipway_events::{Fence, ProjectId, RunId, SecretRef, plan::Artifact, run::NodeError};
 use shipway_executor::{Assignment, Executor, ExecutorConfig, ReportError, Reports, Secrets, SecretsError};
 use shipway_nodes::{Outcome, Workload};
 use zeroize::Zeroizing;
@@ -21,6 +25,7 @@ use crate::common::{BINARY, Data};
 #[derive(Default)]
 pub struct Scheduler {
     outcomes: Mutex<Vec<(Fence, Outcome)>>,
+    refusals: Mutex<Vec<(Fence, String)>>,
     pub secrets: Mutex<BTreeMap<String, String>>,
 }
 
@@ -35,6 +40,11 @@ impl Reports for Scheduler {
     ) -> Result<Option<Vec<Assignment>>, ReportError> {
         self.outcomes.lock().unwrap().push((fence, outcome));
         Ok(None)
+    }
+
+    async fn refuse(&self, fence: Fence, _run: RunId, _node: u32, reason: String) -> Result<(), ReportError> {
+        self.refusals.lock().unwrap().push((fence, reason));
+        Ok(())
     }
 }
 
@@ -58,6 +68,12 @@ impl Scheduler {
     pub fn outcomes(&self, fence: Fence) -> Vec<Outcome> {
         let all = self.outcomes.lock().unwrap();
         all.iter().filter(|(known, _)| *known == fence).map(|(_, outcome)| outcome.clone()).collect()
+    }
+
+    /// The fences that were given back, in the order of their coming.
+    pub fn refused(&self) -> Vec<(u64, String)> {
+        let all = self.refusals.lock().unwrap();
+        all.iter().map(|(fence, reason)| (fence.raw(), reason.clone())).collect()
     }
 
     /// The end of that attempt.
@@ -92,8 +108,17 @@ impl Scheduler {
 }
 
 pub async fn executor(data: &Data, scheduler: &Arc<Scheduler>) -> Executor {
+    executor_with(data, scheduler, |_| {}).await
+}
+
+pub async fn executor_with(
+    data: &Data,
+    scheduler: &Arc<Scheduler>,
+    set: impl FnOnce(&mut ExecutorConfig),
+) -> Executor {
     let blobs = Blobs::open(&data.path().join("blobs")).await.unwrap();
-    let config = ExecutorConfig::new(data.path().to_owned(), Path::new(BINARY).to_owned(), blobs);
+    let mut config = ExecutorConfig::new(data.path().to_owned(), Path::new(BINARY).to_owned(), blobs);
+    set(&mut config);
     Executor::open(config, scheduler.clone(), scheduler.clone()).await.unwrap()
 }
 
@@ -109,6 +134,37 @@ pub fn assignment(fence: u64, key: &str, work: Workload) -> Assignment {
         work,
         deadline: None,
         detached: false,
+        registration: None,
+        labels: BTreeSet::new(),
         trace: None,
     }
+}
+
+/// An artifact with the test program in it.
+pub async fn artifact(data: &Data) -> Artifact {
+    let mut tar = tar::Builder::new(zstd::Encoder::new(Vec::new(), 1).unwrap());
+    tar.append_path_with_name(BINARY, "program").unwrap();
+    let bytes = tar.into_inner().unwrap().finish().unwrap();
+    let digest = Blobs::open(&data.path().join("blobs")).await.unwrap().put(bytes).await.unwrap();
+    let text = |text: &str| text.to_owned();
+    Artifact {
+        digest: digest.to_string(),
+        build: text("b"),
+        service: text("s"),
+        commit: "a".repeat(40),
+        branch: text("main"),
+    }
+}
+
+/// The whole log of an attempt's node, once nobody writes it any more.
+pub async fn lines(executor: &Executor, given: &Assignment) -> Vec<Line> {
+    let lines = executor.logs().reader().lines(given.run, given.node, From::Record(0), true);
+    lines.try_collect::<Vec<_>>().await.unwrap().concat()
+}
+
+/// As [`lines`], as text.
+pub async fn log(executor: &Executor, given: &Assignment) -> String {
+    let end = |line: &Line| if line.record.kind == Kind::Piece { "" } else { "\n" };
+    let text = |line: Line| String::from_utf8_lossy(&line.record.text).into_owned() + end(&line);
+    lines(executor, given).await.into_iter().map(text).collect()
 }

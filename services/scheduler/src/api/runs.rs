@@ -8,7 +8,7 @@ use shipway_contracts::{
     Error, id,
     v1::{
         AbortRunRequest, GetRunRequest, GetStateReply, GetStateRequest, ListRunsReply, ListRunsRequest, Run,
-        StartRunReply, StartRunRequest, WatchRunRequest, runs_server::Runs,
+        StartRunReply, StartRunRequest, WatchRunRequest, runs_client::RunsClient, runs_server::Runs,
     },
 };
 use shipway_engine::Command;
@@ -21,6 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
+    cluster::passed_on,
     run::{
         book::{Change, QUIET},
         present,
@@ -77,7 +78,13 @@ impl Runs for RunsApi {
         &self,
         request: Request<WatchRunRequest>,
     ) -> Result<Response<Self::WatchRunStream>, Status> {
-        let run = self.shared.find_run(&request.into_inner().run).await?;
+        let (metadata, _, message) = request.into_parts();
+        let run = self.shared.find_run(&message.run).await?;
+        if let Some(peer) = self.shared.elsewhere(run, &metadata).await? {
+            let message = WatchRunRequest { run: run.to_string() };
+            let there = RunsClient::new(peer.channel).watch_run(passed_on(&metadata, message)).await?;
+            return Ok(Response::new(there.into_inner().boxed()));
+        }
         let (sender, receiver) = mpsc::channel(4);
         let shared = self.shared.clone();
         tokio::spawn(async move {
@@ -91,8 +98,12 @@ impl Runs for RunsApi {
 
     async fn abort_run(&self, request: Request<AbortRunRequest>) -> Result<Response<Run>, Status> {
         let actor = shipway_service_kit::actor(request.metadata());
-        let request = request.into_inner();
+        let (metadata, _, request) = request.into_parts();
         let run = self.shared.find_run(&request.run).await?;
+        if let Some(peer) = self.shared.elsewhere(run, &metadata).await? {
+            let message = AbortRunRequest { run: run.to_string(), ..request };
+            return RunsClient::new(peer.channel).abort_run(passed_on(&metadata, message)).await;
+        }
         let reason = if request.reason.is_empty() { "asked to stop".to_owned() } else { request.reason };
         let meta = Meta { actor, cause: Cause::Request, trace: shipway_service_kit::current_trace() };
         self.shared.book.command(run, Command::Abort { reason }, meta).await?;
@@ -123,7 +134,11 @@ async fn send_changes(shared: &Shared, run: RunId, sender: &mpsc::Sender<Result<
         }
         let Some(open) = &mut changes else {
             changes = shared.book.changes(run);
-            if changes.is_none() && shared.book.open_run(run).await.is_err() {
+            if changes.is_none()
+                && let Err(error) = shared.book.open_run(run).await
+            {
+                // It moved to another scheduler, or cannot be read: who watches asks again.
+                let _ = sender.send(Err(Error::from(error).into())).await;
                 return;
             }
             continue;

@@ -1,12 +1,16 @@
 //! Between scheduler and executors: `shipway.v1.Work`.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use shipway_contracts::{
     Error, id,
     v1::{
-        BeatReply, BeatRequest, CompleteReply, CompleteRequest, RegisterReply, RegisterRequest,
-        work_server::Work,
+        Assignment, BeatReply, BeatRequest, CompleteReply, CompleteRequest, Held, RegisterReply,
+        RegisterRequest, work_client::WorkClient, work_server::Work,
     },
 };
 use shipway_engine::{Command, OpenAttempt, RunState};
@@ -14,7 +18,14 @@ use shipway_events::{Actor, Cause, EffectClass, ExecutorId, Fence, Meta, Registr
 use shipway_nodes::Outcome;
 use tonic::{Request, Response, Status};
 
-use crate::service::Shared;
+use crate::{
+    cluster::{EXECUTORS, Together, passed_on, shards::Shard},
+    registry::{Hold, Introduction},
+    service::Shared,
+};
+
+/// How long an executor counts after a beat.
+const LEASE: Duration = Duration::from_secs(30);
 
 /// Serves `Work`.
 #[derive(Clone)]
@@ -28,17 +39,41 @@ impl Work for WorkApi {
         let request = request.into_inner();
         let executor: ExecutorId = id("executor", &request.executor)?;
         let registration: RegistrationId = id("registration", &request.registration)?;
-        let registry = &self.shared.registry;
-        if registry.register(executor, registration, request.light_slots, request.heavy_slots) {
-            tracing::info!(%executor, %registration, "an executor has started");
-            self.shared.take_over(executor, registration).await?;
+        let intro = Introduction {
+            registration,
+            light: request.light_slots,
+            heavy: request.heavy_slots,
+            labels: request.labels.into_iter().collect(),
+            address: request.address,
+            host: request.host,
+            draining: false,
+        };
+        let shared = &self.shared;
+        let mut lease_seconds = 0;
+        if let Some(together) = shared.cluster.together() {
+            lease_seconds = u32::try_from(LEASE.as_secs()).unwrap_or(u32::MAX);
+            keep_lease(together, executor, &intro).await?;
         }
-        Ok(Response::new(RegisterReply { generation: self.shared.log.generation() }))
+        if shared.registry.register(executor, intro) {
+            tracing::info!(%executor, %registration, "an executor has started");
+            match shared.cluster.together() {
+                None => shared.take_over(executor, registration).await?,
+                Some(_) => shared.settle_all().await,
+            }
+        }
+        let log = shared.log.id().to_owned();
+        Ok(Response::new(RegisterReply { generation: shared.log.generation(), lease_seconds, log }))
     }
 
     async fn complete(&self, request: Request<CompleteRequest>) -> Result<Response<CompleteReply>, Status> {
-        let request = request.into_inner();
+        let (metadata, _, request) = request.into_parts();
         let run: RunId = id("run", &request.run)?;
+        if let Some(peer) = self.shared.elsewhere(run, &metadata).await? {
+            return WorkClient::new(peer.channel)
+                .max_decoding_message_size(64 << 20)
+                .complete(passed_on(&metadata, request))
+                .await;
+        }
         let fence = Fence::from_raw(request.fence);
         let outcome: Outcome = serde_json::from_str(&request.outcome_json)
             .map_err(|error| Error::bad_request(format!("field `outcome_json`: {error}")))?;
@@ -54,26 +89,57 @@ impl Work for WorkApi {
 
     async fn beat(&self, request: Request<BeatRequest>) -> Result<Response<BeatReply>, Status> {
         let request = request.into_inner();
-        let executor: ExecutorId = id("executor", &request.executor)?;
-        let registration: RegistrationId = id("registration", &request.registration)?;
-        if !self.shared.registry.knows(executor, registration) {
+        let shared = &self.shared;
+        let (executor, registration) = named(&request)?;
+        let known = shared.registry.introduction(executor);
+        let Some(mut intro) = known.filter(|intro| intro.registration == registration) else {
             return Ok(Response::new(BeatReply { known: false, ..BeatReply::default() }));
-        }
-        let (hold, stop, keep) = self.shared.compare(executor, registration, &request.fences).await;
-        for run in self.shared.registry.take_waiting() {
-            self.shared.book.nudge(run, Command::Due).await;
-        }
-        Ok(Response::new(BeatReply { known: true, hold, stop, keep }))
+        };
+        let Some(together) = shared.cluster.together() else {
+            let reply = shared.compare(executor, registration, &request.held).await;
+            shared.room_came_free();
+            return Ok(Response::new(reply));
+        };
+        intro.draining = request.draining;
+        keep_lease(together, executor, &intro).await?;
+        shared.registry.register(executor, intro);
+        let (own, others) = tokio::join!(shared.compare_own(&request), shared.compare_elsewhere(&request));
+        Ok(Response::new(others.into_iter().fold(own?, merged)))
     }
+}
+
+/// What one scheduler says, and what another says; nothing of one that did not answer.
+fn merged(mut all: BeatReply, other: Option<BeatReply>) -> BeatReply {
+    match other {
+        None => all.complete = false,
+        Some(other) => {
+            all.hold.extend(other.hold);
+            all.stop.extend(other.stop);
+            all.keep.extend(other.keep);
+            all.complete &= other.complete;
+        }
+    }
+    all
+}
+
+fn named(request: &BeatRequest) -> Result<(ExecutorId, RegistrationId), Error> {
+    Ok((id("executor", &request.executor)?, id("registration", &request.registration)?))
+}
+
+/// The executor counts for another while, unless a newer start of it has said so.
+async fn keep_lease(together: &Together, executor: ExecutorId, intro: &Introduction) -> Result<(), Error> {
+    let detail = serde_json::to_string(intro).map_err(|error| Error::internal(&error))?;
+    let kept = together.leases.beat(EXECUTORS, &executor.to_string(), &intro.address, &detail, LEASE).await;
+    kept.map_err(|error| Error::unavailable(format!("{error}; ask again")))
 }
 
 impl Shared {
     /// A host has started again: what its earlier start was given is asked for again, with a higher fence and
-    /// the same effect keys. Its shims and keepers know what was done.
+    /// the same effect keys. Its shims and keepers know what was done. Where this process is all of Shipway.
     async fn take_over(&self, executor: ExecutorId, registration: RegistrationId) -> Result<(), Error> {
         // A run that is open here may not be in the read tables yet, one of the tables not open here yet.
         self.caught_up().await?;
-        let mut open: std::collections::BTreeSet<RunId> = self.open_runs().await?.into_iter().collect();
+        let mut open: BTreeSet<RunId> = self.open_runs().await?.into_iter().map(|(run, _)| run).collect();
         open.extend(self.book.open_runs());
         for run in open {
             let state = match self.book.look(run).await {
@@ -84,9 +150,7 @@ impl Shared {
                 }
             };
             self.give_up_strangers(run, &state, executor).await;
-            let of_earlier = |open: &OpenAttempt<'_>| {
-                open.attempt.registration != registration && (self.alone || open.attempt.executor == executor)
-            };
+            let of_earlier = |open: &OpenAttempt<'_>| open.attempt.registration != registration;
             let fences: Vec<Fence> =
                 state.open_attempts().filter(of_earlier).map(|open| open.fence).collect();
             if fences.is_empty() {
@@ -110,9 +174,9 @@ impl Shared {
     /// that host could tell about nobody can know any more whether it happened.
     async fn give_up_strangers(&self, run: RunId, state: &RunState, executor: ExecutorId) {
         let asked_there = |effect| matches!(effect, EffectClass::Checked | EffectClass::Once);
-        let strangers = state.open_attempts().filter(|open| {
-            self.alone && open.attempt.executor != executor && asked_there(open.attempt.effect)
-        });
+        let strangers = state
+            .open_attempts()
+            .filter(|open| open.attempt.executor != executor && asked_there(open.attempt.effect));
         for open in strangers {
             let reason = "the machine that did it is not part of this Shipway any more".to_owned();
             let outcome = Outcome::Unknown { reason };
@@ -124,15 +188,46 @@ impl Shared {
         }
     }
 
-    /// What an executor should hold and does not, and what it holds and should not.
-    async fn compare(
-        &self,
-        executor: ExecutorId,
-        registration: RegistrationId,
-        held: &[u64],
-    ) -> (Vec<shipway_contracts::v1::Assignment>, Vec<u64>, Vec<String>) {
-        let (mut hold, mut keep) = (Vec::new(), Vec::new());
-        let mut known = std::collections::BTreeSet::new();
+    /// What this scheduler, one of several, says to an executor's beat: about its own lanes.
+    pub(crate) async fn compare_own(&self, request: &BeatRequest) -> Result<BeatReply, Error> {
+        let (executor, registration) = named(request)?;
+        let (mut own, mut elsewhere) = (Vec::new(), Vec::new());
+        for held in &request.held {
+            let shard = Shard::from_number(held.shard);
+            if shard.is_some_and(|shard| self.cluster.is_here(shard)) {
+                own.push(held.clone());
+            } else {
+                let hold = Hold { executor, registration, heavy: held.heavy };
+                elsewhere.push((Fence::from_raw(held.fence), hold));
+            }
+        }
+        self.open_held(&own).await?;
+        let reply = self.compare(executor, registration, &own).await;
+        self.registry.holds_elsewhere(executor, elsewhere);
+        self.room_came_free();
+        Ok(reply)
+    }
+
+    /// An executor holds work of runs that are to be here: those that are not open yet are opened, so that it is not
+    /// told to stop what is its to do.
+    async fn open_held(&self, held: &[Held]) -> Result<(), Error> {
+        let runs: BTreeSet<RunId> = held.iter().filter_map(|held| held.run.parse().ok()).collect();
+        for run in runs {
+            if self.book.version(run).is_none() {
+                match self.book.open_run(run).await {
+                    Ok(()) | Err(crate::run::book::LoadError::Unknown(_)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the executor should hold and does not, and what it holds and should not.
+    async fn compare(&self, executor: ExecutorId, registration: RegistrationId, held: &[Held]) -> BeatReply {
+        let (mut hold, mut keep): (Vec<Assignment>, Vec<String>) = (Vec::new(), Vec::new());
+        let held: BTreeMap<u64, &Held> = held.iter().map(|held| (held.fence, held)).collect();
+        let mut known = BTreeSet::new();
         for run in self.book.open_runs() {
             let Ok(state) = self.book.look(run).await else { continue };
             // A node whose attempt was lost may wait a moment before it is asked for again.
@@ -146,13 +241,36 @@ impl Shared {
                 }
                 if !open.attempt.stopping {
                     known.insert(open.fence.raw());
-                    if !held.contains(&open.fence.raw()) {
-                        hold.push(crate::run::actor::offer(&state, run, &open));
+                    if !held.contains_key(&open.fence.raw()) {
+                        hold.push(self.book.told(&state, run, &open));
                     }
                 }
             }
         }
-        let stop = held.iter().copied().filter(|fence| !known.contains(fence)).collect();
-        (hold, stop, keep)
+        let mut stop = Vec::new();
+        for (fence, held) in held {
+            if !known.contains(&fence) && !self.is_current(held, executor, registration).await {
+                stop.push(fence);
+            }
+        }
+        BeatReply { known: true, hold, stop, keep, complete: true }
+    }
+
+    /// Whether the log says that an attempt is the executor's to do. What is open here may be a moment old.
+    async fn is_current(&self, held: &Held, executor: ExecutorId, registration: RegistrationId) -> bool {
+        if self.cluster.together().is_none() {
+            return false;
+        }
+        let Ok(run) = held.run.parse::<RunId>() else { return false };
+        match crate::run::book::load(&*self.log, run).await {
+            Ok((state, _)) => state.open_attempts().any(|open| {
+                let attempt = open.attempt;
+                let same = attempt.executor == executor && attempt.registration == registration;
+                open.fence.raw() == held.fence && same && !attempt.stopping
+            }),
+            Err(crate::run::book::LoadError::Unknown(_)) => false,
+            // Nobody can say: it goes on until somebody can.
+            Err(_) => true,
+        }
     }
 }

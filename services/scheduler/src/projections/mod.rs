@@ -1,16 +1,23 @@
 //! The scheduler's read tables. One file each, and this list.
 
 mod deployed;
+mod places;
 mod runs;
 
 use std::sync::Arc;
 
 use shipway_eventing::feed::Projection;
 
-/// Every read model of the scheduler.
-pub(crate) fn all() -> Vec<Arc<dyn Projection>> {
-    vec![Arc::new(runs::Runs), Arc::new(deployed::Deployed)]
+/// Every read model of the scheduler. Targets have places where there may be several hosts.
+pub(crate) fn all(placing: bool) -> Vec<Arc<dyn Projection>> {
+    let mut all: Vec<Arc<dyn Projection>> = vec![Arc::new(runs::Runs), Arc::new(deployed::Deployed)];
+    if placing {
+        all.push(Arc::new(places::Places));
+    }
+    all
 }
 
 /// Their names, to wait for.
-pub(crate) const NAMES: &[&str] = &["runs", "deployed"];
+pub(crate) const fn names(placing: bool) -> &'static [&'static str] {
+    if placing { &["runs", "deployed", "places"] } else { &["runs", "deployed"] }
+}

@@ -11,22 +11,22 @@ use crate::run::present;
 pub(super) struct Runs;
 
 const SCHEMA: &[&str] = &[
-    "CREATE TABLE runs_1 (
+    "CREATE TABLE runs_2 (
         run TEXT PRIMARY KEY, project TEXT NOT NULL, flow TEXT NOT NULL, path TEXT NOT NULL, name TEXT NOT NULL,
         description TEXT NOT NULL, flow_version BIGINT NOT NULL, origin TEXT NOT NULL, status TEXT NOT NULL,
-        reason TEXT NOT NULL, created BIGINT NOT NULL, ended BIGINT NOT NULL, trailing BIGINT NOT NULL,
+        reason TEXT NOT NULL, created BIGINT NOT NULL, ended BIGINT NOT NULL, going_on BIGINT NOT NULL,
         position BIGINT NOT NULL, triggers TEXT NOT NULL)",
-    "CREATE INDEX runs_1_position ON runs_1 (position)",
-    "CREATE INDEX runs_1_path ON runs_1 (path, position)",
-    "CREATE INDEX runs_1_open ON runs_1 (position) WHERE ended = 0 OR trailing > 0",
+    "CREATE INDEX runs_2_position ON runs_2 (position)",
+    "CREATE INDEX runs_2_path ON runs_2 (path, position)",
+    "CREATE INDEX runs_2_open ON runs_2 (position) WHERE ended = 0 OR going_on > 0",
 ];
 
 const START: &str =
-    "INSERT INTO runs_1 (run, project, flow, path, name, description, flow_version, origin, status,
-        reason, created, ended, trailing, position, triggers)
+    "INSERT INTO runs_2 (run, project, flow, path, name, description, flow_version, origin, status,
+        reason, created, ended, going_on, position, triggers)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', '', $9, 0, 0, $10, $11)";
-const TRAIL: &str = "UPDATE runs_1 SET trailing = trailing + $2 WHERE run = $1";
-const END: &str = "UPDATE runs_1 SET status = $2, reason = $3, ended = $4 WHERE run = $1";
+const TRAIL: &str = "UPDATE runs_2 SET going_on = going_on + $2 WHERE run = $1";
+const END: &str = "UPDATE runs_2 SET status = $2, reason = $3, ended = $4 WHERE run = $1";
 
 #[async_trait]
 impl Projection for Runs {
@@ -35,7 +35,7 @@ impl Projection for Runs {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn kinds(&self) -> &'static [&'static str] {
@@ -43,7 +43,7 @@ impl Projection for Runs {
     }
 
     fn tables(&self) -> &'static [&'static str] {
-        &["runs_1"]
+        &["runs_2"]
     }
 
     fn schema(&self) -> &'static [&'static str] {

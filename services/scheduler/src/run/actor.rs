@@ -1,22 +1,31 @@
 //! One run's task: takes the commands that have come, decides them one after another on the state that
 //! includes what is not yet committed, and appends everything at once.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use shipway_contracts::{Error, v1};
 use shipway_engine::{Command, OpenAttempt, RunState, decide_and_evolve};
 use shipway_eventing::log::{AppendError, Expected, Item, Write};
 use shipway_events::{
-    CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, RunId, StreamEvent, StreamName, Version,
-    lane, run,
+    CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, ResourceId, RunId, StreamEvent, StreamName,
+    Version, lane, place, run,
 };
 use shipway_service_kit::metrics;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::book::{Book, Change, Handle, load};
-use crate::registry::{Bell, usage};
+use super::book::{Book, Change, Handle, LoadError, load};
+use crate::{
+    cluster::shards::Shard,
+    registry::{Bell, Hold, Registry, Usage, usage},
+};
 
 /// What a run's task is asked.
 pub(crate) enum Message {
@@ -24,6 +33,10 @@ pub(crate) enum Message {
     Command(Asked),
     /// To show its state.
     Look(oneshot::Sender<Box<RunState>>),
+    /// To read what another process has written, up to this version.
+    Refresh(Version),
+    /// To stop: the run's lane is another scheduler's.
+    Leave(oneshot::Sender<()>),
 }
 
 /// A command, who gave it, and who waits for its answer.
@@ -44,7 +57,7 @@ pub(crate) struct Reply {
 
 /// A command whose decision waits for its commit.
 struct Decided {
-    reply: oneshot::Sender<Result<Reply, Error>>,
+    asked: Asked,
     /// The executor that completed something: it gets what follows with its answer.
     asker: Option<(ExecutorId, RegistrationId)>,
 }
@@ -55,6 +68,8 @@ const BATCH: usize = 256;
 const QUEUE: usize = 1024;
 /// How long a run's task waits after a failed append before it looks again.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often commands are decided again after others have written to the run, or after the database was away.
+const TRIES: u32 = 10;
 
 pub(crate) struct Actor {
     book: Book,
@@ -63,18 +78,30 @@ pub(crate) struct Actor {
     version: Version,
     messages: mpsc::Receiver<Message>,
     changed: watch::Sender<Change>,
+    /// The version as the book's other users see it.
+    known: Arc<AtomicU64>,
+    shard: Shard,
 }
 
 impl Actor {
     /// Starts the task of a run whose state has been loaded, or of one that is about to start.
-    pub(super) fn spawn(book: &Book, (state, version): (RunState, Version), run: RunId) -> Handle {
+    pub(super) fn spawn(
+        book: &Book,
+        (state, version): (RunState, Version),
+        run: RunId,
+        shard: Shard,
+    ) -> Handle {
         let (sender, messages) = mpsc::channel(QUEUE);
         let (changed, receiver) = watch::channel(Change::default());
-        book.shared.registry.correct(&crate::registry::Usage::new(), &usage(&state));
-        let actor = Self { book: book.clone(), run, state, version, messages, changed };
+        let registry = &book.shared.registry;
+        registry.came_here(&state);
+        registry.correct(&Usage::new(), &usage(&state));
+        let known = Arc::new(AtomicU64::new(version));
+        let handle = Handle { messages: sender, changed: receiver, shard, version: known.clone() };
+        let actor = Self { book: book.clone(), run, state, version, messages, changed, known, shard };
         let span = tracing::info_span!(parent: None, "run", %run);
         book.shared.tasks.spawn(actor.work().instrument(span));
-        Handle { messages: sender, changed: receiver }
+        handle
     }
 
     async fn work(mut self) {
@@ -92,7 +119,14 @@ impl Actor {
                 count = self.messages.recv_many(&mut batch, BATCH) => if count == 0 { return },
                 () = tokio::time::sleep(due.unwrap_or(Duration::MAX / 4)), if due.is_some() => {}
             }
-            let commands = self.answer_looks(std::mem::take(&mut batch));
+            let (commands, newer, leaving) = self.sort(std::mem::take(&mut batch));
+            if newer.is_some_and(|version| version > self.version) {
+                self.read_again().await;
+            }
+            // A scheduler that was asleep does not decide for the one that has the lane by now.
+            if !leaving.is_empty() || !self.book.shared.cluster.is_here(self.shard) {
+                return self.leave(leaving);
+            }
             self.decide_batch(commands).await;
             if self.state.started().is_none() && self.book.close(self.run, &self.messages) {
                 return;
@@ -100,39 +134,76 @@ impl Actor {
         }
     }
 
-    fn answer_looks(&self, messages: Vec<Message>) -> Vec<Asked> {
+    /// Answers questions; the commands, the newest version that others have written, and who waits for the end here.
+    fn sort(&self, messages: Vec<Message>) -> (Vec<Asked>, Option<Version>, Vec<oneshot::Sender<()>>) {
         let mut commands = Vec::with_capacity(messages.len());
+        let (mut newer, mut leaving) = (None, Vec::new());
         for message in messages {
             match message {
                 Message::Command(asked) => commands.push(asked),
                 // Who stopped waiting does not need the answer.
                 Message::Look(reply) => drop(reply.send(Box::new(self.state.clone()))),
+                Message::Refresh(version) => newer = newer.max(Some(version)),
+                Message::Leave(left) => leaving.push(left),
             }
         }
-        commands
+        (commands, newer, leaving)
     }
 
-    /// Decides all commands, and whatever is due by now, and appends it in one go.
-    async fn decide_batch(&mut self, commands: Vec<Asked>) {
+    /// The run goes on with another scheduler; whoever waits for an answer here asks again there.
+    fn leave(&self, leaving: Vec<oneshot::Sender<()>>) {
+        let shared = &self.book.shared;
+        self.book.drop_run(self.run);
+        shared.registry.correct(&usage(&self.state), &Usage::new());
+        for open in self.state.open_attempts() {
+            let attempt = open.attempt;
+            let (executor, registration, heavy) = (attempt.executor, attempt.registration, attempt.heavy);
+            shared.registry.taken_elsewhere(open.fence, Hold { executor, registration, heavy });
+        }
+        for left in leaving {
+            // Who stopped waiting does not need the answer.
+            let _ = left.send(());
+        }
+    }
+
+    /// Decides all commands, and whatever is due by now, and appends it in one go. What could not be appended is
+    /// decided again on what is in the log by then.
+    async fn decide_batch(&mut self, mut commands: Vec<Asked>) {
+        for tried in 1.. {
+            let Some((error, undone)) = self.try_batch(commands).await else { return };
+            tracing::warn!(%error, "a run's events were not appended; it is read again");
+            self.read_again().await;
+            if tried >= TRIES || !self.book.shared.cluster.is_here(self.shard) {
+                for asked in undone {
+                    let _ = asked.reply.send(Err(Error::unavailable("the log did not take it; ask again")));
+                }
+                return;
+            }
+            commands = undone;
+        }
+    }
+
+    /// One try; the error and the commands if nothing is known to have been written.
+    async fn try_batch(&mut self, commands: Vec<Asked>) -> Option<(AppendError, Vec<Asked>)> {
         let shared = self.book.shared.clone();
         let now = shared.log.now();
         let mut events: Vec<run::Event> = Vec::new();
         let mut decided = Vec::with_capacity(commands.len());
         let mut meta: Option<Meta> = None;
         let Self { state, run, .. } = self;
-        let ((), woken) = shared.registry.decide(*run, |slots| {
-            for Asked { command, meta: command_meta, reply } in commands {
-                let asker = asker(state, &command);
-                match decide_and_evolve(state, &command, &shared.language, slots, now) {
+        let (places, woken) = shared.registry.decide(*run, |slots| {
+            for asked in commands {
+                let asker = asker(state, &asked.command);
+                match decide_and_evolve(state, &asked.command, &shared.language, slots, now) {
                     Ok(more) => {
                         if !more.is_empty() {
-                            meta.get_or_insert(command_meta);
+                            meta.get_or_insert_with(|| asked.meta.clone());
                         }
                         events.extend(more);
-                        decided.push(Decided { reply, asker });
+                        decided.push(Decided { asked, asker });
                     }
                     // Who stopped waiting does not need the answer.
-                    Err(rejection) => drop(reply.send(Err(crate::refusal(&rejection)))),
+                    Err(rejection) => drop(asked.reply.send(Err(crate::refusal(&rejection)))),
                 }
             }
             if decided.is_empty() && state.started().is_some() {
@@ -141,7 +212,8 @@ impl Actor {
                     Err(rejection) => tracing::error!(%rejection, "a run could not look at its timers"),
                 }
             }
-            ((), state.ready().next().is_some())
+            let chosen: Vec<_> = slots.chosen().iter().map(|(target, at)| (*target, *at)).collect();
+            (chosen, state.ready().next().is_some())
         });
         for other in woken {
             let book = self.book.clone();
@@ -149,9 +221,9 @@ impl Actor {
         }
         if events.is_empty() {
             for decision in decided {
-                let _ = decision.reply.send(Ok(Reply::default()));
+                let _ = decision.asked.reply.send(Ok(Reply::default()));
             }
-            return;
+            return None;
         }
         let meta = meta.unwrap_or_else(|| Meta {
             actor: super::book::system(),
@@ -159,13 +231,29 @@ impl Actor {
             trace: None,
         });
         let trace = meta.trace.clone();
-        match self.append(&events, meta).await {
-            Ok((first, version)) => self.committed(&events, first, version, decided, trace),
-            Err(error) => self.failed(error, decided).await,
+        match self.append(&events, meta, &places).await {
+            Ok((first, version)) => {
+                for (target, executor) in places {
+                    shared.registry.set_place(target, executor);
+                }
+                self.committed(&events, first, version, decided, trace);
+                None
+            }
+            Err(error) => {
+                if let AppendError::Conflict { stream, .. } = &error {
+                    self.learn_place(stream).await;
+                }
+                Some((error, decided.into_iter().map(|decision| decision.asked).collect()))
+            }
         }
     }
 
-    async fn append(&self, events: &[run::Event], meta: Meta) -> Result<(Position, Version), AppendError> {
+    async fn append(
+        &self,
+        events: &[run::Event],
+        meta: Meta,
+        places: &[(ResourceId, ExecutorId)],
+    ) -> Result<(Position, Version), AppendError> {
         let shared = &self.book.shared;
         let expected = if self.version == 0 { Expected::New } else { Expected::Version(self.version) };
         let mut writes = vec![Write {
@@ -186,6 +274,12 @@ impl Actor {
         if let (false, Some(started)) = (steps.is_empty(), self.state.started()) {
             let stream = StreamName::lane(started.flow);
             writes.push(Write { stream, expected: Expected::Any, events: steps });
+        }
+        for (target, executor) in places {
+            // Another run may choose a place for the same target at the same moment: the first one counts.
+            let chosen = place::Event::from(place::Chosen { executor: *executor, run: self.run });
+            let (stream, expected) = (StreamName::place(*target), Expected::New);
+            writes.push(Write { stream, expected, events: vec![chosen.encode()] });
         }
         let command = match events.first() {
             // Starting the same run twice is the same command.
@@ -208,6 +302,7 @@ impl Actor {
         let shared = self.book.shared.clone();
         let generation = shared.log.generation();
         self.version = version;
+        self.known.store(version, Ordering::Release);
         let mut assigned = Vec::new();
         let mut stops = false;
         for (position, event) in (first..).zip(events) {
@@ -216,7 +311,7 @@ impl Actor {
                 run::Event::AttemptRequested(request) => {
                     let fence = Fence::new(generation, position);
                     let key = (request.executor, request.registration);
-                    let mut work = assignment(&self.state, self.run, request, fence);
+                    let mut work = self.told(assignment(&self.state, self.run, request, fence));
                     work.trace = trace.clone().unwrap_or_default();
                     assigned.push((key, work));
                 }
@@ -236,7 +331,7 @@ impl Actor {
                 assigned = others;
                 reply.next = <Vec<(_, v1::Assignment)>>::into_iter(mine).map(|(_, work)| work).collect();
             }
-            if let Err(Ok(unheard)) = decision.reply.send(Ok(reply)) {
+            if let Err(Ok(unheard)) = decision.asked.reply.send(Ok(reply)) {
                 // The executor went away before its answer: its next beat, or the bell, brings the work.
                 assigned.extend(unheard.next.into_iter().filter_map(|work| Some((decision.asker?, work))));
             }
@@ -252,34 +347,61 @@ impl Actor {
         self.changed.send_replace(Change { position: last, ended: self.state.ended().is_some() });
     }
 
-    /// Nothing was written, or nobody knows: the log says what is, and whoever asked asks again.
-    async fn failed(&mut self, error: AppendError, decided: Vec<Decided>) {
-        tracing::warn!(%error, "a run's events were not appended; it is read again");
+    /// Nothing was written, or nobody knows, or others wrote: the log says what is. Its executors are told again what
+    /// they were given, because an answer may have been lost; they know what they have.
+    async fn read_again(&mut self) {
         let was = usage(&self.state);
         let shared = self.book.shared.clone();
         loop {
             match load(&*shared.log, self.run).await {
                 Ok(loaded) => (self.state, self.version) = loaded,
-                Err(super::book::LoadError::Unknown(_)) => (self.state, self.version) = (RunState::new(), 0),
+                Err(LoadError::Unknown(_)) => (self.state, self.version) = (RunState::new(), 0),
                 Err(error) => {
-                    tracing::error!(%error, "a run could not be read");
+                    tracing::error!(%error, "a run could not be read; trying again");
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
             }
             break;
         }
+        self.known.store(self.version, Ordering::Release);
         shared.registry.correct(&was, &usage(&self.state));
-        let conflict = matches!(error, AppendError::Conflict { .. });
-        for decision in decided {
-            let message = if conflict && self.state.started().is_some() {
-                "the run was changed meanwhile; ask again"
-            } else {
-                "the log did not take it; ask again"
-            };
-            let _ = decision.reply.send(Err(Error::unavailable(message)));
-        }
+        shared.registry.came_here(&self.state);
+        ring_all(&shared.registry, &self.state, |open| self.told(offer(&self.state, self.run, open)));
         self.changed.send_replace(Change { position: 0, ended: self.state.ended().is_some() });
+    }
+
+    fn told(&self, mut assignment: v1::Assignment) -> v1::Assignment {
+        self.book.shared.cluster.address().clone_into(&mut assignment.scheduler);
+        assignment.shard = self.shard.number();
+        assignment
+    }
+
+    /// Another run was first to choose a target's place.
+    async fn learn_place(&self, stream: &StreamName) {
+        let Some(target) = (stream.kind() == "place").then(|| stream.id()?.parse().ok()).flatten() else {
+            return;
+        };
+        match crate::places::read(&*self.book.shared.log, target).await {
+            Ok(Some(at)) => self.book.shared.registry.set_place(target, at.executor),
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "a target's place could not be read; it is tried again"),
+        }
+    }
+}
+
+/// Tells executors what the log says that they do.
+pub(super) fn ring_all(
+    registry: &Registry,
+    state: &RunState,
+    told: impl Fn(&OpenAttempt<'_>) -> v1::Assignment,
+) {
+    for open in state.open_attempts() {
+        let bell = match open.attempt.stopping {
+            true => Bell::Stop(open.fence),
+            false => Bell::Assign(told(&open)),
+        };
+        registry.ring(open.attempt.executor, bell);
     }
 }
 
@@ -308,6 +430,9 @@ pub(crate) fn assignment(
         detached: request.detached,
         trace: String::new(),
         project: project(state),
+        registration: request.registration.to_string(),
+        labels: labels(state, request.node),
+        ..v1::Assignment::default()
     }
 }
 
@@ -323,9 +448,16 @@ pub(crate) fn offer(state: &RunState, run: RunId, open: &OpenAttempt<'_>) -> v1:
         work_json: open.attempt.work.to_string(),
         deadline: open.attempt.deadline.map_or(0, shipway_events::Timestamp::micros),
         detached: open.attempt.detached,
-        trace: String::new(),
         project: project(state),
+        registration: open.attempt.registration.to_string(),
+        labels: labels(state, open.node),
+        ..v1::Assignment::default()
     }
+}
+
+fn labels(state: &RunState, node: u32) -> Vec<String> {
+    let plan = state.started().and_then(|started| started.plan.nodes.get(node as usize));
+    plan.map(|plan| plan.runs_on.clone()).unwrap_or_default()
 }
 
 fn project(state: &RunState) -> String {

@@ -2,19 +2,26 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
-use shipway_contracts::Error;
-use shipway_engine::{Command, RunState};
+use shipway_contracts::{Error, v1};
+use shipway_engine::{Command, OpenAttempt, RunState};
 use shipway_eventing::log::{Log, ReadError};
-use shipway_events::{DecodeError, Meta, Position, RunId, StreamEvent, StreamName, Version, run};
+use shipway_events::{DecodeError, FlowId, Meta, Position, RunId, StreamEvent, StreamName, Version, run};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use super::actor::{Actor, Asked, Message, Reply};
-use crate::{language::Documents, registry::Registry};
+use crate::{
+    cluster::{Cluster, shards::Shard},
+    language::Documents,
+    registry::Registry,
+};
 
 /// All open runs of this process.
 #[derive(Clone)]
@@ -25,6 +32,7 @@ pub(crate) struct Book {
 pub(super) struct Shared {
     pub(super) log: Arc<dyn Log>,
     pub(super) registry: Arc<Registry>,
+    pub(super) cluster: Arc<Cluster>,
     pub(super) language: Documents,
     pub(super) tasks: TaskTracker,
     open: Mutex<HashMap<RunId, Handle>>,
@@ -35,6 +43,9 @@ pub(super) struct Shared {
 pub(super) struct Handle {
     pub(super) messages: mpsc::Sender<Message>,
     pub(super) changed: watch::Receiver<Change>,
+    pub(super) shard: Shard,
+    /// The version of the run's stream that its task knows.
+    pub(super) version: Arc<AtomicU64>,
 }
 
 /// What watchers are told of a run.
@@ -52,6 +63,9 @@ pub(crate) enum LoadError {
     /// There is no such run.
     #[error("there is no run {0}")]
     Unknown(RunId),
+    /// Its lane is another scheduler's.
+    #[error("run {0} is with another scheduler")]
+    Elsewhere(RunId),
     /// The log could not be read.
     #[error("reading the events of run {run}")]
     Read {
@@ -72,7 +86,9 @@ impl From<LoadError> for Error {
     fn from(error: LoadError) -> Self {
         match &error {
             LoadError::Unknown(_) => Self::not_found(error.to_string()),
-            LoadError::Read { .. } => Self::unavailable(format!("{error}; try again")),
+            LoadError::Read { .. } | LoadError::Elsewhere(_) => {
+                Self::unavailable(format!("{error}; try again"))
+            }
             LoadError::Decode { .. } => Self::internal(&error),
         }
     }
@@ -82,17 +98,26 @@ impl From<LoadError> for Error {
 const PAGE: usize = 1000;
 
 impl Book {
-    pub(crate) fn new(log: Arc<dyn Log>, registry: Arc<Registry>, tasks: TaskTracker) -> Self {
+    pub(crate) fn new(
+        log: Arc<dyn Log>,
+        registry: Arc<Registry>,
+        cluster: Arc<Cluster>,
+        tasks: TaskTracker,
+    ) -> Self {
         let open = Mutex::new(HashMap::new());
-        Self { shared: Arc::new(Shared { log, registry, language: Documents, tasks, open }) }
+        Self { shared: Arc::new(Shared { log, registry, cluster, language: Documents, tasks, open }) }
     }
 
     /// Starts a run: its first events and its place in its lane are one append.
     pub(crate) async fn start(&self, started: run::Started, meta: Meta) -> Result<Reply, Error> {
         let id = started.run;
+        let shard = Shard::of(started.flow, id);
+        if !self.shared.cluster.is_here(shard) {
+            return Err(LoadError::Elsewhere(id).into());
+        }
         let handle = {
             let mut open = self.open();
-            open.entry(id).or_insert_with(|| Actor::spawn(self, (RunState::new(), 0), id)).clone()
+            open.entry(id).or_insert_with(|| Actor::spawn(self, (RunState::new(), 0), id, shard)).clone()
         };
         self.tell(handle, Command::Start { started: Box::new(started) }, meta).await?.ok_or_else(gone)
     }
@@ -148,10 +173,56 @@ impl Book {
         self.open().keys().copied().collect()
     }
 
+    /// Whether a run is open here, and the version of it that is known.
+    pub(crate) fn version(&self, run: RunId) -> Option<Version> {
+        self.open().get(&run).map(|handle| handle.version.load(Ordering::Acquire))
+    }
+
+    /// Another process has written to a run: it is read again.
+    pub(crate) async fn refresh(&self, run: RunId, version: Version) {
+        let handle = self.open().get(&run).cloned();
+        if let Some(handle) = handle {
+            // A task that is just ending has nothing to learn.
+            let _ = handle.messages.send(Message::Refresh(version)).await;
+        }
+    }
+
+    /// The open runs of some shards go: their lanes are another scheduler's.
+    pub(crate) async fn leave(&self, gone: impl Fn(Shard) -> bool) {
+        let handles: Vec<Handle> = {
+            let open = self.open();
+            open.values().filter(|handle| gone(handle.shard)).cloned().collect()
+        };
+        for handle in handles {
+            let (left, done) = oneshot::channel();
+            if handle.messages.send(Message::Leave(left)).await.is_ok() {
+                // The task has ended in any case when the channel is gone.
+                let _ = done.await;
+            }
+        }
+    }
+
     /// The run as it is now, if it is open here.
     pub(crate) async fn look_if_open(&self, run: Option<RunId>) -> Option<RunState> {
         let run = run.filter(|run| self.open().contains_key(run))?;
         self.look(run).await.ok()
+    }
+
+    /// Tells the executors of a run's attempts what they are to do, in case they were not told.
+    pub(crate) async fn ring(&self, run: RunId) {
+        if let Ok(state) = self.look(run).await {
+            super::actor::ring_all(&self.shared.registry, &state, |open| self.told(&state, run, open));
+        }
+    }
+
+    /// An open attempt as its executor is told of it.
+    pub(crate) fn told(&self, state: &RunState, run: RunId, open: &OpenAttempt<'_>) -> v1::Assignment {
+        let flow = state.started().map_or(FlowId::new(uuid::Uuid::nil()), |started| started.flow);
+        v1::Assignment {
+            scheduler: self.shared.cluster.address().to_owned(),
+            shard: Shard::of(flow, run).number(),
+            ..super::actor::offer(state, run, open)
+        }
     }
 
     /// Opens a run, so that its timers and its work go on.
@@ -163,9 +234,14 @@ impl Book {
         if let Some(handle) = self.open().get(&run) {
             return Ok(handle.clone());
         }
-        let state = load(&*self.shared.log, run).await?;
+        let (state, version) = load(&*self.shared.log, run).await?;
+        let started = state.started().ok_or(LoadError::Unknown(run))?;
+        let shard = Shard::of(started.flow, run);
+        if !self.shared.cluster.is_here(shard) {
+            return Err(LoadError::Elsewhere(run));
+        }
         let mut open = self.open();
-        Ok(open.entry(run).or_insert_with(|| Actor::spawn(self, state, run)).clone())
+        Ok(open.entry(run).or_insert_with(|| Actor::spawn(self, (state, version), run, shard)).clone())
     }
 
     async fn tell(&self, handle: Handle, command: Command, meta: Meta) -> Result<Option<Reply>, Error> {
@@ -187,6 +263,11 @@ impl Book {
         }
         open.remove(&run);
         true
+    }
+
+    /// Takes a run off the book whose lane is another scheduler's.
+    pub(super) fn drop_run(&self, run: RunId) {
+        self.open().remove(&run);
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<RunId, Handle>> {
@@ -212,6 +293,17 @@ pub(crate) async fn load(log: &dyn Log, run: RunId) -> Result<(RunState, Version
         }
     }
     if after == 0 { Err(LoadError::Unknown(run)) } else { Ok((state, after)) }
+}
+
+/// The flow of a run, from its first event.
+pub(crate) async fn flow_of(log: &dyn Log, run: RunId) -> Result<FlowId, LoadError> {
+    let first = log.read_stream(&StreamName::run(run), 0, 1).await;
+    let first = first.map_err(|source| LoadError::Read { run, source })?;
+    let raw = first.first().ok_or(LoadError::Unknown(run))?;
+    match run::Event::from_raw(raw).map_err(|source| LoadError::Decode { run, source })?.event {
+        run::Event::Started(started) => Ok(started.flow),
+        _ => Err(LoadError::Unknown(run)),
+    }
 }
 
 pub(crate) fn system() -> shipway_events::Actor {

@@ -9,6 +9,7 @@ use std::{
 
 use serde_json::json;
 use shipway_contracts::v1::BackupRequest;
+use shipway_eventing::BlobOptions;
 use tokio_stream::StreamExt;
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
     hint, out,
     output::out_json,
 };
-use crate::up;
+use crate::up::{self, Target};
 
 /// Arguments of `shipway backup`.
 #[derive(Debug, clap::Args)]
@@ -40,9 +41,49 @@ pub(crate) struct BackupArgs {
 pub(crate) struct RestoreArgs {
     /// The file that `shipway backup` wrote.
     file: PathBuf,
-    /// The new data folder; it must be empty or missing.
-    #[arg(long, env = "SHIPWAY_DATA", value_name = "FOLDER")]
-    data: PathBuf,
+    /// The new data folder, for `shipway up`; it must be empty or missing.
+    #[arg(long, value_name = "FOLDER", required_unless_present = "database")]
+    data: Option<PathBuf>,
+    /// The PostgreSQL database, for `shipway serve`; it must be empty.
+    #[arg(long, value_name = "URL", conflicts_with = "data", requires = "blobs")]
+    database: Option<String>,
+    /// Where the blobs go: s3://bucket/prefix, gs://…, az://… or file:///…; what is there already stays.
+    #[arg(long, value_name = "URL", requires = "database")]
+    blobs: Option<String>,
+    /// Where the keys go, if the backup has them.
+    #[arg(long, value_name = "FOLDER", requires = "database")]
+    keys: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+/// How a store of blobs is reached. The rest comes from the environment: AWS_ACCESS_KEY_ID and the like.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StoreArgs {
+    /// The address of the blobs' service, where it is not the cloud's own.
+    #[arg(long, value_name = "URL", requires = "blobs")]
+    blobs_endpoint: Option<String>,
+    /// The region of the blobs' bucket.
+    #[arg(long, value_name = "NAME", requires = "blobs")]
+    blobs_region: Option<String>,
+    /// Puts the bucket into the path: what most servers that are not the cloud's own want.
+    #[arg(long, requires = "blobs")]
+    blobs_path_style: bool,
+    /// Accepts a blobs' service without TLS.
+    #[arg(long, requires = "blobs")]
+    blobs_allow_http: bool,
+}
+
+impl StoreArgs {
+    fn options(&self) -> BlobOptions {
+        BlobOptions {
+            endpoint: self.blobs_endpoint.clone(),
+            region: self.blobs_region.clone(),
+            path_style: self.blobs_path_style,
+            allow_http: self.blobs_allow_http,
+            ..BlobOptions::default()
+        }
+    }
 }
 
 pub(crate) async fn backup(args: BackupArgs) -> Outcome {
@@ -73,9 +114,19 @@ pub(crate) async fn backup(args: BackupArgs) -> Outcome {
     Ok(Exit::Ok)
 }
 
-pub(crate) fn restore(args: &RestoreArgs) -> Outcome {
-    up::restore(&args.file, &args.data).map_err(|error| Failure::new(format!("{error:#}")))?;
-    hint(&format!("shipway up --data {}", args.data.display()));
+pub(crate) fn restore(args: RestoreArgs) -> Outcome {
+    let target = match (args.data, args.database, args.blobs) {
+        (Some(data), None, None) => Target::Folder(data),
+        (None, Some(database), Some(blobs)) => {
+            Target::Servers { database, blobs, options: args.store.options(), keys: args.keys }
+        }
+        _ => return Err(Failure::usage("a restore needs --data, or --database and --blobs")),
+    };
+    up::restore(&args.file, &target).map_err(|error| Failure::new(format!("{error:#}")))?;
+    match target {
+        Target::Folder(data) => hint(&format!("shipway up --data {}", data.display())),
+        Target::Servers { .. } => hint("start the services: shipway serve pipelines, triggers, scheduler, …"),
+    }
     Ok(Exit::Ok)
 }
 

@@ -91,7 +91,7 @@ enum Verb {
     Verify(events::VerifyArgs),
     /// Copy everything into one file, while all goes on.
     Backup(backup::BackupArgs),
-    /// Unpack a backup into an empty data folder.
+    /// Bring a backup back, into an empty data folder or an empty database.
     Restore(backup::RestoreArgs),
     /// List webhook deliveries and what came of them.
     Deliveries(deliveries::DeliveriesArgs),
@@ -140,7 +140,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Bench(args) => own(bench::main(args)),
         Verb::Keeper { folder } => up::keeper(&folder),
         Verb::Shim { folder } => up::shim(&folder),
-        Verb::Restore(args) => report(backup::restore(&args)),
+        Verb::Restore(args) => report(backup::restore(args)),
         Verb::Config(verb) => report(config::config(verb)),
         verb => report(block_on(talk_to_server(verb))),
     }
@@ -233,6 +233,7 @@ mod tests {
             "state --at 2026-01-01T00:00:00Z",
             "backup -f x.tar.zst --with-keys",
             "restore x.tar.zst --data y",
+            "restore x.tar.zst --database postgres://h/d --blobs s3://b/p --keys k",
             "override set shop/staging TOKEN --plain",
             "member remove shop-web --dry-run",
             "pipeline delete shop",

@@ -4,8 +4,8 @@ use anyhow::Context;
 use serde_json::Value;
 use shipway_contracts::v1::{Artifact, Deployed, GetStateRequest};
 
-use super::asking;
-use crate::cli::{Client, Failure, Style, Table, short_commit, short_digest, short_id};
+use super::{asking, patience::patiently};
+use crate::cli::{Client, Style, Table, short_commit, short_digest, short_id};
 
 /// The demo's services, from the first stage to the last.
 const SERVICES: [&str; 4] = ["shop-web-dev", "shop-web-staging", "shop-web", "shop-admin"];
@@ -19,8 +19,12 @@ pub(crate) struct Deployment(Vec<Deployed>);
 impl Deployment {
     /// Asks Shipway.
     pub(crate) async fn look(client: &Client) -> anyhow::Result<Self> {
-        let request = GetStateRequest { at: String::new(), project: "shop".to_owned() };
-        let state = client.runs().get_state(request).await.map_err(Failure::from)?.into_inner();
+        let state = patiently(|| {
+            let mut runs = client.runs();
+            let request = GetStateRequest { at: String::new(), project: "shop".to_owned() };
+            async move { runs.get_state(request).await }
+        })
+        .await?;
         Ok(Self(state.deployed))
     }
 

@@ -3,12 +3,13 @@
 mod asking;
 mod deployed;
 mod files;
+mod patience;
 mod receiver;
 mod repository;
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -24,6 +25,7 @@ use crate::cli::{
 use asking::Asking;
 use deployed::Deployment;
 use files::Round;
+use patience::{PATIENCE, patiently};
 use receiver::Receiver;
 use repository::Repository;
 
@@ -41,18 +43,20 @@ pub(crate) struct Args {
     place: Place,
 }
 
-/// The demo against a Shipway that runs already.
+/// The demo against a Shipway that runs already: on one machine, or many processes behind one address. The demo's
+/// repository is in the data folder; executors must be able to read it.
 pub(crate) async fn main(args: Args) -> Outcome {
     shipway_service_kit::install_crypto();
-    let data = data_folder(&args.place)?;
+    let data = match (&args.place.server, &args.place.data) {
+        // A Shipway elsewhere has no data folder here; what the demo makes lies where one would be.
+        (Some(_), None) => PathBuf::from(".shipway"),
+        _ => data_folder(&args.place)?,
+    };
     let server = Client::connect(&args.place).await?.url;
     let shipway = std::env::current_exe()?;
     run(&server, &data, &shipway).await.map_err(|error| Failure::new(format!("{error:#}")))?;
     Ok(Exit::Ok)
 }
-
-/// How long a push may take to become a run.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Makes the demo project in the data folder (or goes on with it), brings a push to production and checks what
 /// came of it. `server` is the address of the Shipway that runs, `shipway` this program's file.
@@ -140,7 +144,11 @@ impl Demo {
             files: vec![SourceFile { name: name.clone(), text: text.clone() }],
             ..ApplyRequest::default()
         };
-        let reply = self.client.projects().apply(request).await.map_err(Failure::from)?.into_inner();
+        let reply = patiently(|| {
+            let (mut projects, request) = (self.client.projects(), request.clone());
+            async move { projects.apply(request).await }
+        })
+        .await?;
         if !reply.problems.is_empty() {
             let sources = [(name.clone(), text)].into();
             let all =
@@ -181,10 +189,12 @@ impl Demo {
     }
 
     async fn hook_path(&self, kind: &str) -> anyhow::Result<String> {
-        let request = ListHooksRequest { project: "shop".to_owned() };
-        let hooks =
-            self.client.projects().list_hooks(request).await.map_err(Failure::from)?.into_inner().hooks;
-        let found = hooks.into_iter().find(|hook| hook.kind == kind);
+        let listed = patiently(|| {
+            let mut projects = self.client.projects();
+            async move { projects.list_hooks(ListHooksRequest { project: "shop".to_owned() }).await }
+        })
+        .await?;
+        let found = listed.hooks.into_iter().find(|hook| hook.kind == kind);
         Ok(found.with_context(|| format!("the project has no webhook of kind `{kind}`"))?.path)
     }
 
@@ -222,7 +232,11 @@ impl Demo {
             arguments_json: serde_json::json!({"NOTIFY_URL": self.receiver.url()}).to_string(),
             ..StartRunRequest::default()
         };
-        let reply = self.client.runs().start_run(request).await.map_err(Failure::from)?.into_inner();
+        let reply = patiently(|| {
+            let (mut runs, request) = (self.client.runs(), request.clone());
+            async move { runs.start_run(request).await }
+        })
+        .await?;
         if let Some(problem) = reply.problems.first() {
             bail!("{PRODUCTION} was not started: {} ({})", problem.message, problem.pointer);
         }
@@ -234,14 +248,28 @@ impl Demo {
     async fn call_staging(&self, name: &str) -> anyhow::Result<()> {
         let url = format!("{}{}", self.client.url, self.hook_path("flow").await?);
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let answer = reqwest::Client::new()
-            .post(format!("{url}?name={}", name.replace(' ', "%20")))
-            .timeout(Duration::from_secs(10))
-            .send()
-            .await
-            .with_context(|| format!("calling the webhook of {STAGING}"))?;
-        ensure!(answer.status().as_u16() == 202, "the webhook of {STAGING} answered {}", answer.status());
-        Ok(())
+        let client = reqwest::Client::new();
+        let until = Instant::now() + PATIENCE;
+        loop {
+            // The same key each time: however often it has to be said, one run starts.
+            let answer = client
+                .post(format!("{url}?name={}", name.replace(' ', "%20")))
+                .header("idempotency-key", name)
+                .timeout(Duration::from_secs(10))
+                .send()
+                .await;
+            match answer {
+                Ok(answer) if answer.status().as_u16() == 202 => return Ok(()),
+                Ok(answer) if !answer.status().is_server_error() => {
+                    bail!("the webhook of {STAGING} answered {}", answer.status());
+                }
+                answer if Instant::now() > until => {
+                    let answer = answer.with_context(|| format!("calling the webhook of {STAGING}"))?;
+                    bail!("the webhook of {STAGING} answered {}", answer.status());
+                }
+                _ => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
     }
 
     async fn wait_for_run(&self, flow: &str, wanted: impl Fn(&Run) -> bool) -> anyhow::Result<String> {
@@ -249,8 +277,12 @@ impl Demo {
         loop {
             let page = Some(Page { after: String::new(), limit: 20 });
             let request = ListRunsRequest { page, flow: flow.to_owned(), ..ListRunsRequest::default() };
-            let runs = self.client.runs().list_runs(request).await.map_err(Failure::from)?.into_inner().runs;
-            if let Some(run) = runs.into_iter().find(|run| wanted(run)) {
+            let listed = patiently(|| {
+                let (mut runs, request) = (self.client.runs(), request.clone());
+                async move { runs.list_runs(request).await }
+            })
+            .await?;
+            if let Some(run) = listed.runs.into_iter().find(|run| wanted(run)) {
                 return Ok(run.id);
             }
             ensure!(

@@ -17,7 +17,7 @@ use shipway_service_kit::{Lifecycle, Telemetry, TelemetryOptions};
 pub(crate) use args::{DownArgs, Given, ServeArgs, Service, UpArgs};
 pub(crate) use down::down;
 use folder::{Folder, Note};
-pub(crate) use restore::restore;
+pub(crate) use restore::{Target, restore};
 pub(crate) use serve::{serve, settings};
 use wire::Shipway;
 
@@ -107,7 +107,7 @@ async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         }
     }
     folder.retract();
-    lifecycle.drain(Duration::ZERO).await;
+    lifecycle.retire();
     tokio::select! {
         in_time = lifecycle.stop(DEADLINE) => if !in_time {
             eprintln!("some work did not finish in {} s; it goes on at the next start", DEADLINE.as_secs());

@@ -42,7 +42,7 @@ impl Shipway {
         let feed = Feed::new(log.clone());
         observe::measure(&log, &feed);
         observe::count_parked(durable.clone(), lifecycle);
-        let health = Health::new(lifecycle.draining());
+        let health = Health::new(lifecycle.retiring());
         observe::judge(&health, log.clone(), feed.clone(), READY_LAG);
 
         let pipelines = shipway_pipelines::start(
@@ -69,9 +69,10 @@ impl Shipway {
                     .add_service(pipelines.project_home_server())
                     .prepare(),
             ),
-            executors,
+            executors: Some(executors),
             data: Some(folder.root().to_owned()),
-            alone: true,
+            together: None,
+            bells: None,
             lifecycle: lifecycle.clone(),
         })
         .await
@@ -86,6 +87,7 @@ impl Shipway {
                 home,
                 keys: folder.keys(),
                 scratch: folder.root().join("scratch"),
+                leadership: shipway_eventing::Leadership::always(),
                 config: shipway_triggers::Config {
                     rate: (args.hook_rate > 0).then(|| shipway_triggers::Rate {
                         per_second: args.hook_rate,
@@ -113,7 +115,8 @@ impl Shipway {
             .grpc(triggers.triggers_server())
             .grpc(scheduler.runs_server())
             .grpc(scheduler.events_server())
-            .grpc(executor.executors_server());
+            .grpc(executor.executors_server())
+            .grpc(executor.logs_server());
         Ok(Self {
             log,
             executor,
@@ -150,9 +153,11 @@ async fn start_executor(
     config.listen = args.listen;
     let cores =
         std::thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(2));
+    config.heavy_slots = args.heavy_slots.unwrap_or(cores);
     let executor = shipway_executor::Service::start(shipway_executor::Deps {
         config,
-        heavy_slots: args.heavy_slots.unwrap_or(cores),
+        reach: None,
+        finish: Duration::ZERO,
         work: Channel::local(scheduler.work_server()),
         home,
         lifecycle: lifecycle.clone(),

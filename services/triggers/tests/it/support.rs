@@ -184,6 +184,7 @@ impl World {
             home: Channel::local(v1::project_home_server::ProjectHomeServer::new(home.clone())),
             keys: folder.join("keys"),
             scratch: folder.join("scratch"),
+            leadership: shipway_eventing::Leadership::always(),
             config,
         };
         let service = shipway_triggers::start(deps, stop.clone()).await.unwrap();

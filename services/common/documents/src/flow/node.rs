@@ -38,6 +38,8 @@ pub struct Node {
     pub effect: Option<EffectClass>,
     /// `interruptible`; true unless the document says otherwise.
     pub interruptible: bool,
+    /// `runsOn`: labels that the executor of the node must have.
+    pub runs_on: Vec<String>,
     /// `dependsOn`, inside a workflow of type `graph`.
     pub depends_on: Vec<String>,
     /// The steps of a workflow, in order.
@@ -77,6 +79,7 @@ const MEMBERS: &[&str] = &[
     "locks",
     "interruptible",
     "dependsOn",
+    "runsOn",
     "effect",
     "name",
     "description",
@@ -124,10 +127,12 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
         effect: fields.one_of("effect", &["keyed", "fenced", "checked", "once"]).and_then(EffectClass::parse),
         interruptible: fields.boolean("interruptible").unwrap_or(true),
         depends_on: fields.texts("dependsOn"),
+        runs_on: fields.texts("runsOn"),
         children: Vec::new(),
     };
     refuse_later(&mut fields);
     check_reference(&node, &mut fields);
+    check_labels(&node, &mut fields);
     if fields.get("spec").is_some_and(|spec| !spec.is_object()) {
         fields.object("spec");
         return None;
@@ -160,6 +165,23 @@ fn read_steps(node: &mut Node, depth: usize, problems: &mut Problems) {
             Problem::error(node.spec_pointer(), "`steps` is missing")
                 .help("list the nodes of the workflow: `steps: []`"),
         ),
+    }
+}
+
+/// A label is one word, so that it can stand in a setting.
+fn check_labels(node: &Node, fields: &mut Fields<'_, '_>) {
+    let fits = |label: &String| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '=');
+        !label.is_empty() && label.len() <= 63 && label.chars().all(plain)
+    };
+    if let Some(bad) = node.runs_on.iter().find(|label| !fits(label)) {
+        let message = format!("`{bad}` is no label of an executor");
+        let help = "use letters, digits, `-`, `_`, `.`, `/` and `=`, at most 63: `runsOn: [gpu]`";
+        fields.note(Problem::error(fields.at("runsOn"), message).help(help));
+    }
+    if node.kind == "Workflow" && !node.runs_on.is_empty() {
+        let problem = Problem::error(fields.at("runsOn"), "a workflow runs on no executor");
+        fields.note(problem.help("write `runsOn` on the nodes in it"));
     }
 }
 

@@ -32,8 +32,7 @@ fn run(plan: &str) -> (usize, u32) {
     let since = Instant::now();
     while let Some(command) = next {
         let open = state.open_attempts().count() as u32;
-        let mut slots =
-            Slots::new([Free { executor: id(1), registration: id(1), light: 256 - open, heavy: 0 }]);
+        let mut slots = Slots::new([Free::new(id(1), id(1), 256 - open, 0)]);
         let now = Timestamp::from_micros(position);
         for event in decide_and_evolve(&mut state, &command, &language, &mut slots, now).unwrap() {
             position += 1;

@@ -188,12 +188,8 @@ impl Story {
                 });
                 open.count() as u32
             };
-            Free {
-                executor: id(*name as u32),
-                registration: id(*start),
-                light: light.saturating_sub(here(false)),
-                heavy: heavy.saturating_sub(here(true)),
-            }
+            let (light, heavy) = (light.saturating_sub(here(false)), heavy.saturating_sub(here(true)));
+            Free::new(id(*name as u32), id(*start), light, heavy)
         });
         Slots::new(free)
     }

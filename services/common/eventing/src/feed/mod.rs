@@ -7,12 +7,17 @@
 //! * [`Reaction`]: turns an event into commands. Its checkpoint is saved a little later than the effect, so after a
 //!   crash some events are handled again: the commands' ids are derived from the event, which makes that harmless.
 //!
+//! Where several processes have the same consumers, one of them leads and runs them ([`Feed::with_leadership`]). The
+//! checkpoint stays the truth: a leader that was asleep and does not know yet that another took over cannot move a
+//! projection's from where it is not, nor a reaction's back.
+//!
 //! Delivery is not the handler's business: what fails for now is tried again with growing delay, what will never go
 //! well is parked (reactions) or stops the consumer with an alarm (projections, which must not skip anything).
 
 mod progress;
 mod projection;
 mod reaction;
+mod recent;
 mod source;
 
 use std::time::Duration;
@@ -26,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 pub use progress::{Consumers, Form, Standing};
 pub use reaction::Parked;
 pub(crate) use reaction::TABLES as REACTION_TABLES;
+pub(crate) use recent::Recent;
 pub use source::Feed;
 
 /// How many events a projection applies in one transaction.

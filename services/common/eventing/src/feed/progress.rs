@@ -50,9 +50,9 @@ pub(super) struct Progress {
 }
 
 impl Consumers {
-    /// A consumer begins.
-    pub(super) fn begin(&self, name: &'static str, form: Form, position: Position) -> Arc<Progress> {
-        let position = AtomicU64::new(position);
+    /// A consumer begins to work; it says where it is with [`Progress::at`].
+    pub(super) fn begin(&self, name: &'static str, form: Form) -> Arc<Progress> {
+        let position = AtomicU64::new(0);
         let progress = Arc::new(Progress { name, form, position, behind_since: Mutex::new(None) });
         let mut all = lock(&self.0);
         all.retain(|other| other.strong_count() > 0);

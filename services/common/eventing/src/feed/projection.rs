@@ -5,99 +5,118 @@ use std::{sync::Arc, time::Duration};
 use shipway_events::{Position, RawEvent};
 use tokio_util::sync::CancellationToken;
 
-use super::{BATCH, Backoff, Feed, HandleError, Projection, progress::Progress, wants};
-use crate::views::Views;
+use super::{BATCH, Backoff, Feed, Form, HandleError, Projection, wants};
+use crate::{lease::Epoch, views::Views};
 
 /// After a batch, commits may gather for so long, so that a busy log costs a transaction per many events.
 const PAUSE: Duration = Duration::from_millis(5);
 
-pub(super) async fn run(
+pub(super) struct Run {
     feed: Feed,
     views: Views,
     projection: Arc<dyn Projection>,
-    mut position: Position,
-    progress: Arc<Progress>,
-    stop: CancellationToken,
-) {
-    let model = projection.name();
-    let mut tail = feed.tail();
-    let mut backoff = Backoff::new();
-    let mut caught_up = false;
-    loop {
-        let end = *tail.borrow_and_update();
-        if end <= position {
-            progress.caught_up();
-            if !caught_up {
-                caught_up = views.take_over(&*projection).await.is_ok();
-            }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                more = tail.changed() => if more.is_err() { return },
-            }
-            continue;
-        }
-        if stop.is_cancelled() {
-            return;
-        }
-        progress.behind();
-        match step(&feed, &views, &*projection, position).await {
-            Ok(Some(next)) => {
-                position = next;
-                progress.at(position);
-                views.written(model, position);
-                backoff = Backoff::new();
-                if *tail.borrow() < position + BATCH as u64 {
-                    views.pause(PAUSE).await;
-                }
-            }
-            // Somebody else moved it: a rebuild, or another process.
-            Ok(None) => match views.prepare(&*projection).await {
-                Ok(at) => position = at,
-                Err(error) => {
-                    tracing::warn!(model, %error, "a read model's checkpoint could not be read; trying again");
-                    if !backoff.wait(&stop).await {
-                        return;
-                    }
-                }
-            },
-            Err(error) => {
-                match &error {
-                    HandleError::Retry(why) => {
-                        tracing::warn!(model, position, error = %why, "a projection failed; trying again");
-                    }
-                    HandleError::Poison(why) => {
-                        tracing::error!(model, position, error = %why, "a projection cannot go on; its read model stands still");
-                    }
-                }
-                if !backoff.wait(&stop).await {
-                    return;
-                }
-            }
-        }
-    }
 }
 
-/// Applies one batch; the new checkpoint, or none if the checkpoint is not where it was thought to be.
-async fn step(
-    feed: &Feed,
-    views: &Views,
-    projection: &dyn Projection,
-    position: Position,
-) -> Result<Option<Position>, HandleError> {
-    let events = feed.read(position, BATCH).await.map_err(HandleError::retry)?;
-    let Some(last) = events.last() else { return Ok(Some(position)) };
-    let next = last.position;
-    let kinds = projection.kinds();
-    let wanted: Vec<RawEvent> =
-        events.iter().filter(|event| wants(kinds, event)).map(|event| RawEvent::clone(event)).collect();
-    let mut tx = views.begin().await?;
-    if !views.advance(&mut tx, projection, position, next).await? {
-        return Ok(None);
+impl Run {
+    pub(super) fn new(feed: Feed, views: Views, projection: Arc<dyn Projection>) -> Self {
+        Self { feed, views, projection }
     }
-    if !wanted.is_empty() {
-        projection.apply(&mut tx, &wanted).await?;
+
+    /// Stands by while another process leads, and writes the read model while this one does.
+    pub(super) async fn all(self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            let epoch = tokio::select! {
+                () = stop.cancelled() => return,
+                epoch = self.feed.leadership().gained() => epoch,
+            };
+            self.lead(epoch, &stop).await;
+            // Who writes it now, and how far it is, only the checkpoint tells.
+            self.views.not_written(self.projection.name());
+        }
     }
-    tx.commit().await?;
-    views.committed();
-    Ok(Some(next))
+
+    async fn lead(&self, epoch: Epoch, stop: &CancellationToken) {
+        let (views, projection) = (&self.views, &*self.projection);
+        let model = projection.name();
+        let progress = self.feed.begin(model, Form::Projection);
+        let mut tail = self.feed.tail();
+        let mut backoff = Backoff::new();
+        let mut caught_up = false;
+        // Unknown at first, and again after somebody else moved it: a rebuild, or another process.
+        let mut known: Option<Position> = None;
+        while !stop.is_cancelled() && self.feed.leadership().epoch() == Some(epoch) {
+            let Some(position) = known else {
+                match views.prepare(projection).await {
+                    Ok(at) => {
+                        known = Some(at);
+                        progress.at(at);
+                        views.written(model, at);
+                    }
+                    Err(error) => {
+                        tracing::warn!(model, %error, "a read model's checkpoint could not be read; trying again");
+                        backoff.wait(stop).await;
+                    }
+                }
+                continue;
+            };
+            let end = *tail.borrow_and_update();
+            if end <= position {
+                progress.caught_up();
+                if !caught_up {
+                    caught_up = views.take_over(projection).await.is_ok();
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = self.feed.leadership().lost(epoch) => return,
+                    more = tail.changed() => if more.is_err() { return },
+                }
+                continue;
+            }
+            progress.behind();
+            match self.step(position).await {
+                Ok(next) => {
+                    known = next;
+                    let Some(position) = next else { continue };
+                    progress.at(position);
+                    views.written(model, position);
+                    backoff = Backoff::new();
+                    if *tail.borrow() < position + BATCH as u64 {
+                        views.pause(PAUSE).await;
+                    }
+                }
+                Err(error) => {
+                    match &error {
+                        HandleError::Retry(why) => {
+                            tracing::warn!(model, position, error = %why, "a projection failed; trying again");
+                        }
+                        HandleError::Poison(why) => {
+                            tracing::error!(model, position, error = %why, "a projection cannot go on; its read model stands still");
+                        }
+                    }
+                    backoff.wait(stop).await;
+                }
+            }
+        }
+    }
+
+    /// Applies one batch; the new checkpoint, or none if the checkpoint is not where it was thought to be.
+    async fn step(&self, position: Position) -> Result<Option<Position>, HandleError> {
+        let (views, projection) = (&self.views, &*self.projection);
+        let events = self.feed.read(position, BATCH).await.map_err(HandleError::retry)?;
+        let Some(last) = events.last() else { return Ok(Some(position)) };
+        let next = last.position;
+        let kinds = projection.kinds();
+        let wanted: Vec<RawEvent> =
+            events.iter().filter(|event| wants(kinds, event)).map(|event| RawEvent::clone(event)).collect();
+        let mut tx = views.begin().await?;
+        if !views.advance(&mut tx, projection, position, next).await? {
+            return Ok(None);
+        }
+        if !wanted.is_empty() {
+            projection.apply(&mut tx, &wanted).await?;
+        }
+        tx.commit().await?;
+        views.committed();
+        Ok(Some(next))
+    }
 }

@@ -6,8 +6,11 @@ use shipway_events::{Position, RawEvent};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{BATCH, Backoff, Feed, HandleError, Reaction, progress::Progress, wants};
-use crate::durable::{Durable, DurableError};
+use super::{BATCH, Backoff, Feed, Form, HandleError, Reaction, progress::Progress, wants};
+use crate::{
+    durable::{Durable, DurableError},
+    lease::Epoch,
+};
 
 /// How old a saved checkpoint may get while events are handled. What it costs after a crash is handling again.
 const SAVE: Duration = Duration::from_millis(500);
@@ -62,18 +65,39 @@ pub(super) async fn checkpoint(durable: &Durable, consumer: &str) -> Result<Posi
     Ok(position.map_or(0, i64::cast_unsigned))
 }
 
-pub(super) async fn run(
-    feed: Feed,
-    durable: Durable,
-    reaction: Arc<dyn Reaction>,
-    position: Position,
-    progress: Arc<Progress>,
-    stop: CancellationToken,
-) {
-    let (saved, due) = (position, Instant::now());
-    let mut run = Run { feed, durable, reaction, position, saved, due, progress, stop };
-    run.all().await;
-    run.save().await;
+pub(super) async fn run(feed: Feed, durable: Durable, reaction: Arc<dyn Reaction>, stop: CancellationToken) {
+    let mut backoff = Backoff::new();
+    while !stop.is_cancelled() {
+        let epoch = tokio::select! {
+            () = stop.cancelled() => return,
+            epoch = feed.leadership().gained() => epoch,
+        };
+        // Another process may have moved it.
+        let position = match checkpoint(&durable, reaction.name()).await {
+            Ok(position) => position,
+            Err(error) => {
+                tracing::warn!(consumer = reaction.name(), %error, "a checkpoint could not be read; trying again");
+                backoff.wait(&stop).await;
+                continue;
+            }
+        };
+        backoff = Backoff::new();
+        let progress = feed.begin(reaction.name(), Form::Reaction);
+        progress.at(position);
+        let mut run = Run {
+            feed: feed.clone(),
+            durable: durable.clone(),
+            reaction: Arc::clone(&reaction),
+            epoch,
+            position,
+            saved: position,
+            due: Instant::now(),
+            progress,
+            stop: stop.clone(),
+        };
+        run.all().await;
+        run.save().await;
+    }
 }
 
 /// How long a reaction rests after events that were none of its own.
@@ -83,6 +107,7 @@ struct Run {
     feed: Feed,
     durable: Durable,
     reaction: Arc<dyn Reaction>,
+    epoch: Epoch,
     position: Position,
     saved: Position,
     /// When the checkpoint is saved next, if it has moved.
@@ -95,12 +120,13 @@ impl Run {
     async fn all(&mut self) {
         let mut tail = self.feed.tail();
         let mut backoff = Backoff::new();
-        while !self.stop.is_cancelled() {
+        while self.goes_on() {
             if *tail.borrow_and_update() <= self.position {
                 self.progress.caught_up();
                 let unsaved = self.saved < self.position;
                 tokio::select! {
                     () = self.stop.cancelled() => return,
+                    () = self.feed.leadership().lost(self.epoch) => return,
                     more = tail.changed() => if more.is_err() { return },
                     () = tokio::time::sleep_until(self.due), if unsaved => self.save().await,
                 }
@@ -135,6 +161,10 @@ impl Run {
         }
     }
 
+    fn goes_on(&self) -> bool {
+        !self.stop.is_cancelled() && self.feed.leadership().epoch() == Some(self.epoch)
+    }
+
     /// Handles one event until it is done; false if the consumer is to stop before.
     async fn one(&mut self, event: &RawEvent) -> bool {
         let consumer = self.reaction.name();
@@ -155,7 +185,7 @@ impl Run {
                     }
                 }
             }
-            if !backoff.wait(&self.stop).await {
+            if !backoff.wait(&self.stop).await || !self.goes_on() {
                 return false;
             }
         }
@@ -167,7 +197,7 @@ impl Run {
         if Instant::now() >= self.due {
             self.save().await;
         }
-        !self.stop.is_cancelled()
+        self.goes_on()
     }
 
     async fn save(&mut self) {
@@ -183,11 +213,13 @@ impl Run {
         }
     }
 
+    /// Only ever forwards: a position that another process saved meanwhile was handled too.
     async fn try_save(&self) -> Result<(), DurableError> {
         let mut tx = self.durable.begin_lazy().await?;
         sqlx::query(
             "INSERT INTO checkpoints (consumer, position) VALUES ($1, $2)
-             ON CONFLICT (consumer) DO UPDATE SET position = excluded.position",
+             ON CONFLICT (consumer) DO UPDATE SET position = excluded.position
+                 WHERE checkpoints.position < excluded.position",
         )
         .bind(self.reaction.name())
         .bind(self.position.cast_signed())

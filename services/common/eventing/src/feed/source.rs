@@ -1,36 +1,61 @@
-//! Where consumers get events from: the log's tail, read once per process however many consumers there are.
+//! Where consumers get events from: the log's tail, read once per process however many consumers there are; with NATS
+//! also the stream of events, so that what others append is mostly not read at all.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use shipway_events::{Position, RawEvent};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 
-use super::{Consumer, Form, Projection, Reaction, Standing, progress::Consumers, projection, reaction};
+use super::{
+    Consumer, Form, Projection, Reaction, Recent, Standing,
+    progress::{Consumers, Progress},
+    projection, reaction,
+};
 use crate::{
     durable::{Durable, DurableError},
-    log::{Log, ReadError},
+    leadership::Leadership,
+    log::{Log, ReadError, Stored},
+    nats::{Following, Nats},
     views::{Views, ViewsError},
 };
-
-/// How many of the newest events are kept for consumers that are a little behind.
-const KEPT: usize = 4_096;
 
 /// The feed of one log. Clones share what was read.
 #[derive(Clone)]
 pub struct Feed {
     log: Arc<dyn Log>,
-    recent: Arc<Mutex<VecDeque<Arc<RawEvent>>>>,
+    recent: Arc<Recent>,
+    leadership: Leadership,
+    following: Option<Arc<Following>>,
     consumers: Consumers,
 }
 
 impl Feed {
-    /// The feed of this log.
+    /// The feed of this log. What other processes append it learns by looking at the log.
     #[must_use]
     pub fn new(log: Arc<dyn Log>) -> Self {
-        Self { log, recent: Arc::default(), consumers: Consumers::default() }
+        let (leadership, consumers) = (Leadership::always(), Consumers::default());
+        Self { log, recent: Arc::default(), leadership, following: None, consumers }
     }
 
-    /// Starts a projection: it builds its read model up to the log's end and keeps it there.
+    /// The feed of this log, which learns over NATS what other processes append, and tells them what this one does.
+    /// While NATS is away it looks at the log more often; nothing else changes. One feed per process: its clones share
+    /// what came.
+    #[must_use]
+    pub fn over_nats(log: Arc<dyn Log>, nats: &Nats) -> Self {
+        let recent = Arc::new(Recent::relayed());
+        let following = Some(Arc::new(Following::start(nats, &log, &recent)));
+        Self { log, recent, leadership: Leadership::always(), following, consumers: Consumers::default() }
+    }
+
+    /// The same feed for consumers of which only one process' may run: those that are started from this value work
+    /// while this process leads, and stand by while another does.
+    #[must_use]
+    pub fn with_leadership(mut self, leadership: Leadership) -> Self {
+        self.leadership = leadership;
+        self
+    }
+
+    /// Starts a projection: while this process leads, it builds its read model up to the log's end and keeps it there.
     ///
     /// # Errors
     /// If its tables cannot be made.
@@ -39,15 +64,14 @@ impl Feed {
         views: &Views,
         projection: Arc<dyn Projection>,
     ) -> Result<Consumer, ViewsError> {
-        let position = views.prepare(&*projection).await?;
-        let progress = self.consumers.begin(projection.name(), Form::Projection, position);
-        let (feed, views) = (self.clone(), views.clone());
-        Ok(Consumer::spawn(move |stop| {
-            Box::pin(projection::run(feed, views, projection, position, progress, stop))
-        }))
+        // Queries need the tables whoever fills them.
+        views.prepare(&*projection).await?;
+        let run = projection::Run::new(self.clone(), views.clone(), projection);
+        Ok(Consumer::spawn(move |stop| Box::pin(run.all(stop))))
     }
 
-    /// Starts a reaction where its checkpoint is; a new one at the start of the log.
+    /// Starts a reaction: while this process leads, it goes on where its checkpoint is; a new one at the start of the
+    /// log.
     ///
     /// # Errors
     /// If its checkpoint cannot be read.
@@ -56,12 +80,9 @@ impl Feed {
         durable: &Durable,
         reaction: Arc<dyn Reaction>,
     ) -> Result<Consumer, DurableError> {
-        let position = reaction::checkpoint(durable, reaction.name()).await?;
-        let progress = self.consumers.begin(reaction.name(), Form::Reaction, position);
+        reaction::checkpoint(durable, reaction.name()).await?;
         let (feed, durable) = (self.clone(), durable.clone());
-        Ok(Consumer::spawn(move |stop| {
-            Box::pin(reaction::run(feed, durable, reaction, position, progress, stop))
-        }))
+        Ok(Consumer::spawn(move |stop| Box::pin(reaction::run(feed, durable, reaction, stop))))
     }
 
     /// The end of the log as far as it is known here; changes with every commit.
@@ -70,7 +91,7 @@ impl Feed {
         self.log.tail()
     }
 
-    /// How far each consumer of this feed is, in the order in which they began.
+    /// How far each consumer of this feed is that works here, in the order in which they began.
     #[must_use]
     pub fn standing(&self) -> Vec<Standing> {
         self.consumers().standing(&*self.log)
@@ -82,10 +103,21 @@ impl Feed {
         self.consumers.clone()
     }
 
+    /// A consumer begins to work.
+    pub(super) fn begin(&self, name: &'static str, form: Form) -> Arc<Progress> {
+        self.consumers.begin(name, form)
+    }
+
     /// The log that this is the feed of.
     #[must_use]
     pub fn log(&self) -> &Arc<dyn Log> {
         &self.log
+    }
+
+    /// Whether this process runs the consumers that are started from this value.
+    #[must_use]
+    pub const fn leadership(&self) -> &Leadership {
+        &self.leadership
     }
 
     /// The events after a position, oldest first, gapless, at most `limit`.
@@ -93,35 +125,19 @@ impl Feed {
     /// # Errors
     /// As [`Log::read`].
     pub async fn read(&self, after: Position, limit: usize) -> Result<Vec<Arc<RawEvent>>, ReadError> {
-        // Whoever comes first reads what is new; the others wait for it and find it here.
-        let mut recent = self.recent.lock().await;
-        let kept = |recent: &VecDeque<Arc<RawEvent>>| -> Option<(Position, Position)> {
-            Some((recent.front()?.position, recent.back()?.position))
-        };
-        let (first, last) = kept(&recent).unwrap_or((Position::MAX, 0));
-        let end = *self.log.tail().borrow();
-        if after < last && after + 1 >= first {
-            return Ok(some(&recent, after - (first - 1), limit));
-        }
-        // What was put off for a moment while the log went on far is not worth keeping up with from behind.
-        if after == last || (after > last && end.saturating_sub(after) <= KEPT as u64) || recent.is_empty() {
-            let new = self.log.read(after, limit.clamp(1, KEPT)).await?;
-            if after != last {
-                recent.clear();
-            }
-            recent.extend(new.into_iter().map(Arc::new));
-            let excess = recent.len().saturating_sub(KEPT);
-            drop(recent.drain(..excess));
-            let first = kept(&recent).map_or(after + 1, |(first, _)| first);
-            return Ok(some(&recent, after.saturating_sub(first - 1), limit));
-        }
-        drop(recent);
-        let events = self.log.read(after, limit).await?;
-        Ok(events.into_iter().map(Arc::new).collect())
+        self.recent.read(&*self.log, after, limit).await
     }
-}
 
-fn some(recent: &VecDeque<Arc<RawEvent>>, skip: u64, limit: usize) -> Vec<Arc<RawEvent>> {
-    let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-    recent.iter().skip(skip).take(limit).cloned().collect()
+    pub(crate) const fn following(&self) -> Option<&Arc<Following>> {
+        self.following.as_ref()
+    }
+
+    /// The rows after a position, for the relay; consumers then need not read them again.
+    pub(crate) async fn rows(&self, after: Position, limit: usize) -> Result<Vec<Stored>, ReadError> {
+        let rows = self.recent.rows(&*self.log, after, limit).await?;
+        if let Some(last) = rows.last() {
+            self.log.heard(last.position);
+        }
+        Ok(rows)
+    }
 }

@@ -28,7 +28,7 @@ mod prepare;
 mod rows;
 pub mod sqlite;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use shipway_events::{CommandId, Meta, NewEvent, Position, RawEvent, StreamName, Timestamp, Version};
@@ -41,7 +41,23 @@ pub use fold::fold;
 pub use group::{Observer, Stats};
 pub use postgres::{PostgresLog, PostgresOptions};
 pub use prepare::{MAX_INLINE, MAX_ITEM_BYTES, MAX_ITEM_EVENTS};
+pub(crate) use rows::events;
 pub use sqlite::{SqliteLog, SqliteOptions};
+
+/// The format of the tables. A log of a newer one is refused.
+pub(crate) const FORMAT: i64 = 1;
+
+/// The format that a log has while a backup is brought back into it: nothing is started on it.
+pub(crate) const HALF_RESTORED: i64 = 0;
+
+/// Whether this Shipway can use a log of this format.
+fn usable(format: i64, place: &str) -> Result<(), OpenError> {
+    match format {
+        HALF_RESTORED => Err(OpenError::HalfRestored { place: place.to_owned() }),
+        found if found > FORMAT => Err(OpenError::Newer { place: place.to_owned(), found, known: FORMAT }),
+        _ => Ok(()),
+    }
+}
 
 /// One command's events for one or several streams: all of them or none.
 #[derive(Clone, Debug)]
@@ -257,6 +273,23 @@ pub enum OpenError {
         /// Its value.
         value: String,
     },
+    /// The tables are missing, and the role may not make them.
+    #[error(
+        "there is no log at {place}, and this role may not make its tables: run `shipway database migrate` with the \
+         URL of their owner"
+    )]
+    NotPrepared {
+        /// The server.
+        place: String,
+    },
+    /// A restore into this log was cut off.
+    #[error(
+        "a restore into the log at {place} was cut off, so it is not whole: remove it and restore the backup again"
+    )]
+    HalfRestored {
+        /// The file or server.
+        place: String,
+    },
     /// The log was written by a newer Shipway.
     #[error("the log at {place} has format {found}; this Shipway knows formats up to {known}: upgrade it")]
     Newer {
@@ -333,7 +366,7 @@ pub trait Log: Send + Sync + 'static {
     /// [`ReadError::Unavailable`].
     async fn streams(&self, after: i64, limit: usize) -> Result<Vec<(i64, String, Version)>, ReadError>;
 
-    /// The end of the log, asked of the database.
+    /// The end of the log, asked of the database. The tail is then not behind it.
     ///
     /// # Errors
     /// [`ReadError::Unavailable`].
@@ -341,6 +374,14 @@ pub trait Log: Send + Sync + 'static {
 
     /// The end of the log as this process knows it; changes when events were appended by anyone.
     fn tail(&self) -> watch::Receiver<Position>;
+
+    /// Raises the tail: there are events up to this position, known from the log's own rows or proven by their hashes.
+    /// Does nothing where no other process appends.
+    fn heard(&self, _position: Position) {}
+
+    /// How often the database is looked at for what other processes appended, where there are any. It is looked at once
+    /// at each change.
+    fn look_every(&self, _pause: Duration) {}
 
     /// The log's clock: the database's, carried forward on the monotonic clock. Never falls.
     fn now(&self) -> Timestamp;
@@ -380,6 +421,9 @@ pub trait Log: Send + Sync + 'static {
     /// # Errors
     /// If there is no such blob or its content has another digest.
     async fn large(&self, digest: &str) -> Result<String, crate::blobs::BlobError>;
+
+    /// The blobs that large event data is in, if the log was opened with any.
+    fn blobs(&self) -> Option<&crate::blobs::Blobs>;
 
     /// The durable tables in the log's database.
     ///

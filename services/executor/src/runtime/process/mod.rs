@@ -7,6 +7,7 @@ use std::{
     fs, io,
     net::IpAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -18,6 +19,7 @@ use super::{
 };
 use crate::{
     keeper::protocol::{Apply, Check, Kind, Probe, Request, Spec},
+    lease::Lease,
     os::stage::Starter,
     sandbox::{self, Bind, Isolation, Sandbox, Toolchain, Users, VIEW, View},
     shim::{self, Ended, Shims},
@@ -34,6 +36,7 @@ pub struct ProcessRuntime {
     shims: Shims,
     keepers: Keepers,
     listen: IpAddr,
+    lease: Arc<Lease>,
 }
 
 /// How the process runtime is set up.
@@ -78,7 +81,37 @@ impl ProcessRuntime {
         let (users, shims, keepers) =
             open().map_err(RuntimeError::io(format!("opening {}", host.display())))?;
         let toolchain = tokio::task::spawn_blocking(Toolchain::find).await.unwrap_or_default();
-        Ok(Self { data, isolation, users, toolchain, shims, keepers, listen })
+        let lease = Arc::new(Lease::unbound());
+        Ok(Self { data, isolation, users, toolchain, shims, keepers, listen, lease })
+    }
+
+    /// Commands are bound by this lease.
+    pub(crate) fn under(self, lease: Arc<Lease>) -> Self {
+        Self { lease, ..self }
+    }
+
+    /// The logs that running commands write, each with what lasts until its command has ended.
+    pub(crate) fn logs(
+        &self,
+    ) -> Result<Vec<(PathBuf, impl Future<Output = ()> + Send + use<>)>, RuntimeError> {
+        let all = self.shims.all().map_err(RuntimeError::io("listing shims"))?;
+        let running = all.into_iter().filter(|(_, _, ended)| ended.is_none());
+        let logs = running.map(|(folder, spec, _)| {
+            let shims = self.shims.clone();
+            let end = async move {
+                // However it ends, it writes no more.
+                let _ = shims.wait(&folder).await;
+            };
+            (spec.log, end)
+        });
+        Ok(logs.collect())
+    }
+
+    /// Tells the commands that run of the lease's new end.
+    pub(crate) async fn renew(&self) {
+        if let Some(deadlines) = self.lease.deadlines() {
+            self.shims.renew(deadlines).await;
+        }
     }
 
     /// Ends the commands of attempts that `keep` does not name: what an earlier Shipway started for them is not
@@ -199,16 +232,22 @@ impl Runtime for ProcessRuntime {
             effect_key: task.id.effect_key.clone(),
             attempt: task.id.attempt,
             step: task.id.step.clone(),
+            fence: task.fence,
             words: task.words.clone(),
             environment: self.environment(&task.place, &task.environment),
             sandbox: self.sandbox(&task.place)?,
             log: task.log.clone(),
+            log_limit: task.log_limit,
             stdin: task.stdin.clone(),
             stdout: task.stdout.clone(),
             deadline: task.deadline.map(shipway_events::Timestamp::micros),
             grace_ms: u64::try_from(task.grace.as_millis()).unwrap_or(u64::MAX),
         };
-        let input = shim::Input { environment: task.secrets.clone(), mask: task.mask.clone() };
+        let input = shim::Input {
+            environment: task.secrets.clone(),
+            mask: task.mask.clone(),
+            lease: self.lease.deadlines(),
+        };
         let what = || task.words.first().cloned().unwrap_or_default();
         let folder = self.shims.start(&spec, &input).await;
         folder.map(Handle).map_err(|source| RuntimeError::Start { what: what(), source })
@@ -326,6 +365,7 @@ fn task_end(ended: Ended) -> TaskEnd {
         error: ended.error,
         timed_out: ended.timed_out,
         stopped: ended.stopped,
+        lapsed: ended.lapsed,
         tail: ended.tail,
     }
 }

@@ -1,10 +1,20 @@
 //! `shipway serve`: one service of a distributed Shipway, from its settings to its end.
+//!
+//! * [`process`]: what every service's process does: telemetry, start, port, readiness, drain.
+//! * [`ground`]: what services with a database stand on: log, feed, leases, blobs, and each other's addresses.
+//! * A file for each service: what it is given.
 
+mod console;
+mod executor;
+mod ground;
+mod logs;
+mod pipelines;
+mod process;
+mod scheduler;
 pub(crate) mod settings;
+mod triggers;
 
 use std::process::ExitCode;
-
-use shipway_service_kit::config::Settings;
 
 use super::args::{ServeArgs, Service};
 
@@ -12,37 +22,10 @@ use super::args::{ServeArgs, Service};
 pub(crate) fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let sources = settings::sources(&args.given);
     match args.service {
-        Service::Pipelines => pipelines(settings::load(&sources)?),
-        Service::Triggers => triggers(settings::load(&sources)?),
-        Service::Scheduler => scheduler(settings::load(&sources)?),
-        Service::Executor => executor(settings::load(&sources)?),
-        Service::Console => console(settings::load(&sources)?),
+        Service::Pipelines => pipelines::serve(settings::load(&sources)?),
+        Service::Triggers => triggers::serve(settings::load(&sources)?),
+        Service::Scheduler => scheduler::serve(settings::load(&sources)?),
+        Service::Executor => executor::serve(settings::load(&sources)?),
+        Service::Console => console::serve(settings::load(&sources)?),
     }
-}
-
-fn pipelines(_settings: shipway_pipelines::Settings) -> anyhow::Result<ExitCode> {
-    absent::<shipway_pipelines::Settings>()
-}
-
-fn triggers(_settings: shipway_triggers::Settings) -> anyhow::Result<ExitCode> {
-    absent::<shipway_triggers::Settings>()
-}
-
-fn scheduler(_settings: shipway_scheduler::Settings) -> anyhow::Result<ExitCode> {
-    absent::<shipway_scheduler::Settings>()
-}
-
-fn executor(_settings: shipway_executor::Settings) -> anyhow::Result<ExitCode> {
-    absent::<shipway_executor::Settings>()
-}
-
-fn console(_settings: shipway_console::Settings) -> anyhow::Result<ExitCode> {
-    absent::<shipway_console::Settings>()
-}
-
-fn absent<S: Settings>() -> anyhow::Result<ExitCode> {
-    anyhow::bail!(
-        "`serve {}` is not in this version: it runs all services in one process; use `shipway up`",
-        S::SERVICE
-    )
 }

@@ -282,11 +282,10 @@ impl World {
                 as u32
         };
         let alive = |e: &usize| self.leases[*e].1 + LEASE >= self.now && self.leases[*e].0 > 0;
-        Slots::new((0..self.executors.len()).filter(alive).map(|e| Free {
-            executor: id(e as u32 + 1),
-            registration: id(self.leases[e].0),
-            light: self.executors[e].light.saturating_sub(open(e, false)),
-            heavy: self.executors[e].heavy.saturating_sub(open(e, true)),
+        Slots::new((0..self.executors.len()).filter(alive).map(|e| {
+            let light = self.executors[e].light.saturating_sub(open(e, false));
+            let heavy = self.executors[e].heavy.saturating_sub(open(e, true));
+            Free::new(id(e as u32 + 1), id(self.leases[e].0), light, heavy)
         }))
     }
 

@@ -120,7 +120,7 @@ async fn create(connection: &mut SqliteConnection, file: &SqliteFile) -> Result<
     let failed =
         |source| OpenError::Database { place: file.place(), attempting: "making its tables", source };
     sqlx::query(schema::CREATE)
-        .bind(schema::FORMAT)
+        .bind(super::FORMAT)
         .bind(uuid::Uuid::now_v7().to_string())
         .execute(&mut *connection)
         .await
@@ -130,9 +130,7 @@ async fn create(connection: &mut SqliteConnection, file: &SqliteFile) -> Result<
             .fetch_one(connection)
             .await
             .map_err(failed)?;
-    if found > schema::FORMAT {
-        return Err(OpenError::Newer { place: file.place(), found, known: schema::FORMAT });
-    }
+    super::usable(found, &file.place())?;
     Ok((id, generation))
 }
 
@@ -255,6 +253,10 @@ impl Log for SqliteLog {
 
     async fn large(&self, digest: &str) -> Result<String, BlobError> {
         rows::large(self.blobs.as_ref(), digest).await
+    }
+
+    fn blobs(&self) -> Option<&Blobs> {
+        self.blobs.as_ref()
     }
 
     async fn durable(&self) -> Result<Durable, DurableError> {

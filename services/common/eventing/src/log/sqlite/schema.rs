@@ -1,8 +1,5 @@
 //! The tables of the embedded log, and every statement about them.
 
-/// The format of the tables. A log of a newer one is refused.
-pub(super) const FORMAT: i64 = 1;
-
 /// Makes what is missing.
 pub(super) const CREATE: &str = "
 CREATE TABLE IF NOT EXISTS log (

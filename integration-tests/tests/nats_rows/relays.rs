@@ -1,0 +1,176 @@
+//! More than one relay. N-7 and N-8.
+
+use std::{
+    io::BufRead,
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use shipway_eventing::{Leadership, leadership::RELAY};
+
+use crate::{
+    full,
+    given::{self, Given, Member, SOON, in_order, on_stream, until},
+};
+
+/// Makes the test that finds it the other process: a relay in the database and on the server that it names.
+const OTHER: &str = "SHIPWAY_TEST_RELAY";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_n_7_a_stopped_relay_comes_back_after_another_took_over() {
+    if let Ok(places) = std::env::var(OTHER) {
+        return other_process(&places).await;
+    }
+    let given = Given::new();
+    let one = given.member().await;
+    let reader = one.reader();
+    let (mut other, said) = start_other(&given);
+    let pid = Pid::from_child(&other);
+    assert!(heard(&said, "publishes=true").is_some(), "the other process publishes");
+    // It leads already, so this one waits.
+    let relay = one.relay(one.elect(RELAY, "here").await).await;
+    let writer = one.writer(Duration::from_millis(2));
+    let position = one.append(1).await;
+    reader.reach(position + 100).await;
+
+    kill_process(pid, Signal::STOP).unwrap();
+    let stopped = Instant::now();
+    until("the second relay publishes", || relay.status().borrow().publishes).await;
+    let takeover = stopped.elapsed();
+    let pause = if full() { Duration::from_secs(30) } else { Duration::ZERO };
+    let mark = one.append(1).await + 100;
+    until("it publishes what comes", || relay.status().borrow().position >= mark).await;
+    tokio::time::sleep(pause.saturating_sub(stopped.elapsed())).await;
+
+    while said.try_recv().is_ok() {}
+    let woken = Instant::now();
+    kill_process(pid, Signal::CONT).unwrap();
+    let down = tokio::task::block_in_place(|| heard(&said, "publishes=false")).expect("it steps down");
+    let down_after = down.saturating_duration_since(woken);
+    let last = writer.stop().await;
+    until("all is published", || relay.status().borrow().position >= last).await;
+    assert!(relay.status().borrow().publishes, "the second relay leads on");
+    other.kill().unwrap();
+    other.wait().unwrap();
+    in_order(&on_stream(&one).await);
+    reader.agrees_with(&*one.log).await;
+    if full() {
+        assert!(down_after <= Duration::from_secs(1), "{down_after:?}");
+    }
+    println!("ROW N-7 takeover={takeover:?} stepped_down={down_after:?} out_of_order=0");
+    relay.stop().await;
+}
+
+fn start_other(given: &Given) -> (Child, mpsc::Receiver<(Instant, String)>) {
+    let mut other = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "relays::row_n_7_a_stopped_relay_comes_back_after_another_took_over",
+            "--nocapture",
+        ])
+        .env(OTHER, format!("{} {}", given.database(), given.server.url()))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (tell, said) = mpsc::channel();
+    let output = std::io::BufReader::new(other.stdout.take().unwrap());
+    std::thread::spawn(move || {
+        for line in output.lines().map_while(Result::ok) {
+            if tell.send((Instant::now(), line)).is_err() {
+                return;
+            }
+        }
+    });
+    (other, said)
+}
+
+/// When the other process said this.
+fn heard(said: &mpsc::Receiver<(Instant, String)>, what: &str) -> Option<Instant> {
+    let deadline = Instant::now() + SOON;
+    while let Ok((at, line)) = said.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        if line.contains(what) {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// Publishes until it is killed, and says each change of its mind.
+async fn other_process(places: &str) {
+    let (database, nats) = places.split_once(' ').unwrap();
+    let blobs = tempfile::tempdir().unwrap();
+    let member = Member::open(given::log(database, blobs.path()).await, nats).await;
+    let relay = member.relay(member.elect(RELAY, "there").await).await;
+    let mut status = relay.status();
+    let mut publishes = None;
+    loop {
+        let now = status.borrow_and_update().publishes;
+        if publishes.replace(now) != Some(now) {
+            println!("publishes={now}");
+        }
+        status.changed().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_n_8_two_relays_that_both_believe_to_lead() {
+    let given = Given::new();
+    let (one, two) = (given.member().await, given.member().await);
+    let (first, second) = tokio::join!(one.relay(Leadership::always()), two.relay(Leadership::always()));
+    let readers = [one.reader(), two.reader()];
+    let writers = [one.writer(Duration::ZERO), two.writer(Duration::ZERO)];
+    let enough = if full() { 20_000 } else { 1_500 };
+    for reader in &readers {
+        reader.reach(enough / 2).await;
+    }
+    // Both find a new stream now and begin a generation of their own: the ids of what they publish differ.
+    one.nats.jetstream().delete_stream(one.names().events_stream()).await.unwrap();
+    for reader in &readers {
+        reader.reach(enough).await;
+    }
+    until("both have begun anew", || {
+        [&first, &second].iter().all(|relay| relay.status().borrow().generation > 1)
+    })
+    .await;
+    for writer in writers {
+        writer.stop().await;
+    }
+    let head = one.log.head().await.unwrap().position;
+    let published = || first.status().borrow().position.max(second.status().borrow().position);
+    until("all is published", || published() >= head).await;
+    let stream = on_stream(&one).await;
+    for pair in stream.windows(2) {
+        assert_eq!(pair[0].1 + 1, pair[1].1, "positions rise one by one: {pair:?}");
+    }
+    for reader in &readers {
+        reader.agrees_with(&*one.log).await;
+    }
+    let refused = [&first, &second].map(|relay| relay.status().borrow().refused);
+    println!("ROW N-8 events={head} interleaved=0 refused={refused:?}");
+    first.stop().await;
+    second.stop().await;
+}
+
+/// Somebody who is no relay at all publishes on the stream's subjects.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_n_8_a_stranger_publishes_in_between() {
+    let given = Given::new();
+    let (one, two) = (given.member().await, given.member().await);
+    let relay = one.publishing().await;
+    let readers = [one.reader(), two.reader()];
+    let subject = one.names().all_events().replace('>', "run.-.run-x");
+    for round in 1..=5 {
+        one.append(20).await;
+        one.nats.jetstream().publish(subject.clone(), "{}".into()).await.unwrap().await.unwrap();
+        let last = one.append(20).await;
+        until("the relay goes on", || relay.status().borrow().position >= last).await;
+        assert!(relay.status().borrow().refused >= round, "the relay did not notice");
+    }
+    for reader in &readers {
+        reader.agrees_with(&*one.log).await;
+    }
+    println!("ROW N-8 strangers=5 refused={} missed=0", relay.status().borrow().refused);
+    relay.stop().await;
+}

@@ -1,0 +1,222 @@
+//! Who of several processes does what only one should do: run the consumers of a service, publish the log.
+//!
+//! It is held by a lease that is over 1.5 s after its last renewal, so that another takes over about 2 s after a death.
+//! A leader counts from before it asked for the renewal, on the clock that also counts suspends: it stops believing
+//! before anybody else may begin to. One that was stopped in between may still finish what it was at; what it writes
+//! is therefore guarded by itself (a checkpoint's old value, an epoch, an expected sequence).
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::{sync::watch, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::lease::{Epoch, Leases};
+
+/// The lease of the relay.
+pub const RELAY: &str = "relay";
+
+/// The lease of a service's consumers, of which one process' run.
+#[must_use]
+pub fn consumers(service: &str) -> String {
+    format!("consumers/{service}")
+}
+
+/// How long a holding lasts without renewal.
+pub const TTL: Duration = Duration::from_millis(1_500);
+
+/// How often it is renewed, and how often others try to take it.
+const EVERY: Duration = Duration::from_millis(500);
+
+/// How much earlier than the database a leader considers its holding over.
+const MARGIN: Duration = Duration::from_millis(100);
+
+/// Whether this process leads. Clones share it; when the last is dropped, it is given up.
+#[derive(Clone, Debug)]
+pub struct Leadership {
+    state: watch::Receiver<Option<Epoch>>,
+    /// Until when the holding counts, in microseconds since boot.
+    until: Arc<AtomicI64>,
+    /// Asks for the lease to be confirmed, or found lost, at once.
+    doubt: Arc<tokio::sync::Notify>,
+    candidate: Option<Arc<Candidate>>,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    stop: CancellationToken,
+    task: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Leadership {
+    /// Leads always: there is only one process.
+    #[must_use]
+    pub fn always() -> Self {
+        let (_, state) = watch::channel(Some(0));
+        Self { state, until: Arc::new(AtomicI64::new(i64::MAX)), doubt: Arc::default(), candidate: None }
+    }
+
+    /// Leads whenever `owner` holds the lease of this name: [`RELAY`], [`consumers`]. The owner is a process, and no other
+    /// has its name. `note` is what others are told of
+    /// the owner.
+    #[must_use]
+    pub fn elect(leases: Leases, name: &str, owner: &str, note: &str) -> Self {
+        let (tell, state) = watch::channel(None);
+        let until = Arc::new(AtomicI64::new(0));
+        let doubt = Arc::new(tokio::sync::Notify::new());
+        let stop = CancellationToken::new();
+        let election = Election {
+            leases,
+            name: name.to_owned(),
+            owner: owner.to_owned(),
+            note: note.to_owned(),
+            tell,
+            until: Arc::clone(&until),
+            doubt: Arc::clone(&doubt),
+        };
+        let task = std::sync::Mutex::new(Some(tokio::spawn(election.run(stop.clone()))));
+        Self { state, until, doubt, candidate: Some(Arc::new(Candidate { stop, task })) }
+    }
+
+    /// The epoch of the holding, if this process leads now.
+    #[must_use]
+    pub fn epoch(&self) -> Option<Epoch> {
+        let epoch = *self.state.borrow();
+        epoch.filter(|_| since_boot() < self.until.load(Ordering::Acquire))
+    }
+
+    /// Whether this process leads now.
+    #[must_use]
+    pub fn leads(&self) -> bool {
+        self.epoch().is_some()
+    }
+
+    /// Waits until this process leads; the epoch.
+    pub async fn gained(&self) -> Epoch {
+        let mut state = self.state.clone();
+        loop {
+            if let Some(epoch) = self.epoch() {
+                return epoch;
+            }
+            // A holding that is over, and that its task has not seen to be over, changes soon.
+            if state.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits until this process does not lead with this epoch.
+    pub async fn lost(&self, epoch: Epoch) {
+        let mut state = self.state.clone();
+        if state.wait_for(|now| *now != Some(epoch)).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Something hints that another leads: the lease is looked at within moments.
+    pub fn doubt(&self) {
+        self.doubt.notify_one();
+    }
+
+    /// Gives it up, so that others need not wait for its end.
+    pub async fn resign(&self) {
+        let Some(candidate) = &self.candidate else { return };
+        candidate.stop.cancel();
+        let task = candidate.task.lock().expect("nothing panics while it holds this").take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!(%error, "an election ended badly");
+        }
+    }
+}
+
+struct Election {
+    leases: Leases,
+    name: String,
+    owner: String,
+    note: String,
+    tell: watch::Sender<Option<Epoch>>,
+    until: Arc<AtomicI64>,
+    doubt: Arc<tokio::sync::Notify>,
+}
+
+impl Election {
+    async fn run(self, stop: CancellationToken) {
+        loop {
+            let held = *self.tell.borrow();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.round(held) => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(EVERY) => {}
+                () = self.doubt.notified() => {}
+            }
+        }
+        let held = self.tell.send_replace(None);
+        if let Some(epoch) = held
+            && let Err(error) = self.leases.release(&self.name, &self.owner, epoch).await
+        {
+            tracing::debug!(lease = self.name, %error, "a lease could not be given up; it ends by itself");
+        }
+    }
+
+    /// Renews the holding, or tries to get one.
+    async fn round(&self, held: Option<Epoch>) {
+        let asked = since_boot();
+        let left = self.until.load(Ordering::Acquire).saturating_sub(asked);
+        let answer = match held {
+            // Whoever cannot ask in time has lost it, whatever the answer would be.
+            Some(epoch) => tokio::time::timeout(
+                Duration::from_micros(u64::try_from(left).unwrap_or(0)),
+                self.leases.renew(&self.name, &self.owner, epoch, TTL),
+            )
+            .await
+            .map(|renewed| renewed.map(|renewed| renewed.then_some(epoch))),
+            None => {
+                let take = self.leases.take(&self.name, &self.owner, &self.note, TTL);
+                tokio::time::timeout(TTL, take).await
+            }
+        };
+        let now = match answer {
+            Ok(Ok(Some(epoch))) => {
+                self.until.store(asked.saturating_add(micros(TTL - MARGIN)), Ordering::Release);
+                Some(epoch)
+            }
+            Ok(Ok(None)) | Err(_) => None,
+            Ok(Err(error)) => {
+                tracing::warn!(lease = self.name, %error, "a lease could not be asked for; trying again");
+                held.filter(|_| since_boot() < self.until.load(Ordering::Acquire))
+            }
+        };
+        match (held, now) {
+            (None, Some(_)) => tracing::info!(lease = self.name, "this process leads"),
+            (Some(_), None) => tracing::warn!(lease = self.name, "this process does not lead any more"),
+            _ => {}
+        }
+        self.tell.send_if_modified(|state| std::mem::replace(state, now) != now);
+    }
+}
+
+fn since_boot() -> i64 {
+    let now = clock_gettime(ClockId::Boottime);
+    now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,162 @@
+//! Says that this scheduler is there, looks who else is, and which executors are; takes over what fell to it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use shipway_eventing::{DurableError, Member};
+use shipway_events::{ExecutorId, RegistrationId};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::{COUNTS, Cluster, Peer, Together, View, shards, shards::Shard};
+use crate::{registry::Introduction, service::Shared};
+
+/// How the members are called.
+const SCHEDULERS: &str = "scheduler";
+pub(crate) const EXECUTORS: &str = "executor";
+/// How often this scheduler says that it is there.
+const BEAT: Duration = Duration::from_millis(500);
+/// Members that have been gone for so long are forgotten.
+const FORGET: Duration = Duration::from_secs(3600);
+
+/// Runs until the service stops; then others take over at once.
+pub(crate) async fn keep(shared: Arc<Shared>, together: Together, stopping: CancellationToken) {
+    let mut beats = interval(BEAT);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut owned = BTreeSet::new();
+    loop {
+        tokio::select! {
+            _ = beats.tick() => {}
+            () = shared.cluster.look.notified() => {}
+            () = stopping.cancelled() => break,
+        }
+        if let Err(error) = beat(&shared, &together, &mut owned).await {
+            tracing::warn!(%error, "this scheduler could not say that it is there; trying again");
+            // What it had may be another's by now.
+            if shared.cluster.has_expired() {
+                shared.give_up(std::mem::take(&mut owned)).await;
+            }
+        }
+    }
+    shared.cluster.forget_all();
+    if let Err(error) = together.leases.leave(SCHEDULERS, &together.id).await {
+        tracing::warn!(%error, "the other schedulers were not told; they notice in a moment");
+    }
+    shared.give_up(owned).await;
+}
+
+async fn beat(
+    shared: &Arc<Shared>,
+    together: &Together,
+    owned: &mut BTreeSet<Shard>,
+) -> Result<(), DurableError> {
+    // What an earlier holding owned may have been another's in between: it is read again.
+    if shared.cluster.has_expired() {
+        shared.give_up(std::mem::take(owned)).await;
+    }
+    let sent = Instant::now();
+    let leases = &together.leases;
+    leases.beat(SCHEDULERS, &together.id, &together.address, "{}", COUNTS).await?;
+    let schedulers = leases.members(SCHEDULERS).await?;
+    shared.meet(&leases.members(EXECUTORS).await?).await;
+    let next = shared.cluster.see(together, &schedulers, sent + COUNTS);
+    let (gained, lost): (BTreeSet<_>, BTreeSet<_>) =
+        (next.difference(owned).copied().collect(), owned.difference(&next).copied().collect());
+    *owned = next;
+    if !lost.is_empty() {
+        shared.give_up(lost).await;
+    }
+    if !gained.is_empty() {
+        tracing::info!(shards = gained.len(), owned = owned.len(), "lanes have come to this scheduler");
+        let shared = shared.clone();
+        tokio::spawn(async move { shared.take_up(gained).await });
+    }
+    if schedulers.iter().any(|member| member.gone_for > FORGET) {
+        leases.forget(SCHEDULERS, FORGET).await?;
+    }
+    Ok(())
+}
+
+impl Cluster {
+    /// This scheduler has been silent for too long to count.
+    fn has_expired(&self) -> bool {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        view.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    fn forget_all(&self) {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        view.until = None;
+        if let Some(together) = &self.together {
+            let others: Vec<String> = view.peers.keys().cloned().collect();
+            view.owners = owners(others.iter().map(String::as_str));
+            tracing::debug!(id = together.id, "this scheduler leaves");
+        }
+        drop(view);
+        self.looked.notify_waiters();
+    }
+
+    /// Notes who is there; the shards that are this scheduler's.
+    fn see(&self, together: &Together, members: &[Member], until: Instant) -> BTreeSet<Shard> {
+        let live: Vec<&Member> = members.iter().filter(|member| !member.left.is_zero()).collect();
+        let owners = owners(live.iter().map(|member| member.id.as_str()));
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        let others = live.iter().filter(|member| member.id != together.id);
+        let peers: BTreeMap<String, Peer> = others
+            .filter_map(|member| {
+                let known = view.peers.get(&member.id).filter(|peer| peer.address == member.address);
+                Some((member.id.clone(), known.cloned().or_else(|| Peer::at(&member.address))?))
+            })
+            .collect();
+        let own = owners.iter().filter(|(_, owner)| **owner == together.id);
+        let own = own.map(|(shard, _)| *shard).collect();
+        *view = View { owners, peers, until: Some(until) };
+        drop(view);
+        self.looked.notify_waiters();
+        own
+    }
+}
+
+fn owners<'a>(schedulers: impl Iterator<Item = &'a str> + Clone) -> BTreeMap<Shard, String> {
+    let owner = |shard| Some((shard, shards::owner(shard, schedulers.clone())?.to_owned()));
+    Shard::all().filter_map(owner).collect()
+}
+
+impl Shared {
+    /// Learns which executors are there, and deals with what those left that are not.
+    async fn meet(self: &Arc<Self>, members: &[Member]) {
+        let mut changed = false;
+        for member in members {
+            let (Ok(executor), Ok(intro)) =
+                (member.id.parse::<ExecutorId>(), serde_json::from_str::<Introduction>(&member.detail))
+            else {
+                tracing::error!(id = member.id, "an executor's row cannot be read");
+                continue;
+            };
+            let registration: RegistrationId = intro.registration;
+            if member.left.is_zero() {
+                if self.registry.standing(executor, registration) == crate::registry::Standing::Unknown {
+                    self.registry.register(executor, intro);
+                }
+                if self.registry.is_away(executor, registration) {
+                    tracing::warn!(%executor, "an executor's lease is over");
+                    changed = true;
+                }
+            } else {
+                let was_away = self.registry.standing(executor, registration);
+                if self.registry.register(executor, intro) {
+                    tracing::info!(%executor, %registration, "an executor has started");
+                    changed = true;
+                }
+                changed |= was_away == crate::registry::Standing::LeaseOver;
+            }
+        }
+        if changed {
+            let shared = self.clone();
+            tokio::spawn(async move { shared.settle_all().await });
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Follows what other schedulers append: a run that is open here and that another has written to is read again, and
+//! slots that other schedulers' attempts use are counted.
+
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+
+use serde::Deserialize;
+use serde_json::Value;
+use shipway_eventing::Feed;
+use shipway_events::{ExecutorId, Fence, RawEvent, RegistrationId, RunId, Version};
+use tokio_util::sync::CancellationToken;
+
+use crate::{registry::Hold, service::Shared};
+
+/// How many events are read at once.
+const READ: usize = 500;
+/// How long it rests after events: what was appended here is known here by then.
+const REST: Duration = Duration::from_millis(10);
+/// How long it waits when the log cannot be read.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What an event says of an attempt's slot.
+#[derive(Deserialize)]
+struct Requested {
+    executor: ExecutorId,
+    registration: RegistrationId,
+    #[serde(default)]
+    work: Value,
+}
+
+#[derive(Deserialize)]
+struct Ended {
+    #[serde(default)]
+    fence: Option<Fence>,
+}
+
+/// Runs until the service stops.
+pub(crate) async fn follow(
+    shared: Arc<Shared>,
+    feed: Feed,
+    stopping: CancellationToken,
+) -> Result<(), Infallible> {
+    let mut tail = feed.tail();
+    let mut position = *tail.borrow_and_update();
+    let mut behind: BTreeMap<RunId, Version> = BTreeMap::new();
+    loop {
+        if *tail.borrow_and_update() <= position && behind.is_empty() {
+            tokio::select! {
+                more = tail.changed() => if more.is_err() { return Ok(()) },
+                () = stopping.cancelled() => return Ok(()),
+            }
+        }
+        match feed.read(position, READ).await {
+            Ok(events) => {
+                for event in events {
+                    position = event.position;
+                    shared.heard(&event, &mut behind);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the log could not be read; trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        tokio::time::sleep(REST).await;
+        for (run, version) in std::mem::take(&mut behind) {
+            if shared.book.version(run).is_some_and(|known| known < version) {
+                tracing::debug!(%run, version, "another scheduler wrote to a run that is here");
+                shared.book.refresh(run, version).await;
+            }
+        }
+        if stopping.is_cancelled() {
+            return Ok(());
+        }
+    }
+}
+
+impl Shared {
+    fn heard(&self, event: &RawEvent, behind: &mut BTreeMap<RunId, Version>) {
+        if event.stream.kind() != "run" {
+            return;
+        }
+        let Some(run) = event.stream.id().and_then(|id| id.parse::<RunId>().ok()) else { return };
+        if let Some(known) = self.book.version(run) {
+            if known < event.version {
+                behind.insert(run, event.version);
+            }
+            return;
+        }
+        let fence = Fence::new(self.log.generation(), event.position);
+        match event.kind.as_str() {
+            "run.attempt_requested" => {
+                if let Ok(Requested { executor, registration, work }) = serde_json::from_str(&event.data) {
+                    let heavy = shipway_engine::takes_a_process(&work);
+                    self.registry.taken_elsewhere(fence, Hold { executor, registration, heavy });
+                }
+            }
+            "run.node_succeeded"
+            | "run.node_failed"
+            | "run.attempt_failed"
+            | "run.attempt_lost"
+            | "run.node_unknown"
+            | "run.node_aborted"
+            | "run.node_ended_later" => {
+                if let Ok(Ended { fence: Some(fence) }) = serde_json::from_str(&event.data)
+                    && self.registry.freed_elsewhere(fence)
+                {
+                    self.room_came_free();
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Lanes that come and go, and attempts whose executor is gone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use shipway_contracts::Error;
+use shipway_engine::{Command, RunState};
+use shipway_events::{Cause, Fence, Meta, RunId};
+
+use super::shards::Shard;
+use crate::{registry::Standing, run::book, service::Shared};
+
+/// How long it waits before it tries again what could not be read.
+const PAUSE: Duration = Duration::from_millis(200);
+
+impl Shared {
+    /// Lanes have gone to other schedulers.
+    pub(crate) async fn give_up(&self, shards: BTreeSet<Shard>) {
+        if !shards.is_empty() {
+            self.book.leave(|shard| shards.contains(&shard)).await;
+        }
+    }
+
+    /// Lanes have come here: their runs go on, and what became of their attempts is looked at.
+    pub(crate) async fn take_up(self: Arc<Self>, shards: BTreeSet<Shard>) {
+        loop {
+            match self.open_shards(&shards).await {
+                Ok(0) => return,
+                Ok(runs) => {
+                    tracing::info!(runs, "runs go on with this scheduler");
+                    return;
+                }
+                Err(error) => tracing::warn!(%error, "runs could not be taken over; trying again"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                () = self.stopping.cancelled() => return,
+            }
+        }
+    }
+
+    async fn open_shards(&self, shards: &BTreeSet<Shard>) -> Result<usize, Error> {
+        // The last scheduler may have started a run a moment before it went.
+        self.caught_up().await?;
+        let places = self.all_places().await?;
+        self.registry.set_places(places.into_iter().map(|(target, row)| (target, row.executor)).collect());
+        let mut opened = 0;
+        for (run, shard) in self.open_runs().await? {
+            if !shards.contains(&shard) || !self.cluster.is_here(shard) {
+                continue;
+            }
+            match self.book.open_run(run).await {
+                Ok(()) => {
+                    opened += 1;
+                    self.settle(run).await;
+                    self.book.ring(run).await;
+                }
+                Err(error @ book::LoadError::Read { .. }) => return Err(error.into()),
+                Err(error) => {
+                    tracing::error!(%run, %error, "an open run could not be read; it is left as it is")
+                }
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Looks at the attempts of every run that is open here.
+    pub(crate) async fn settle_all(&self) {
+        for run in self.book.open_runs() {
+            self.settle(run).await;
+            self.book.nudge(run, Command::Due).await;
+        }
+    }
+
+    /// Attempts whose executor has started again, or whose lease is over, are asked for again, or nobody can know.
+    pub(crate) async fn settle(&self, run: RunId) {
+        let Ok(state) = self.book.look(run).await else { return };
+        for (reason, fences) in self.gone(&state) {
+            let meta = Meta { actor: book::system(), cause: Cause::Run(run), trace: None };
+            let command = Command::AttemptsLost { fences, reason: reason.to_owned(), never_started: false };
+            if let Err(error) = self.book.command(run, command, meta).await {
+                tracing::warn!(%run, %error, "the work of an executor that is gone could not be asked for again");
+            }
+        }
+    }
+
+    fn gone(&self, state: &RunState) -> BTreeMap<&'static str, Vec<Fence>> {
+        let mut gone: BTreeMap<_, Vec<Fence>> = BTreeMap::new();
+        for open in state.open_attempts() {
+            let reason = match self.registry.standing(open.attempt.executor, open.attempt.registration) {
+                Standing::Here => continue,
+                Standing::StartedAgain => "its executor started again",
+                Standing::LeaseOver => "its executor was not heard of until its lease was over",
+                Standing::Unknown => "its executor is not known any more",
+            };
+            gone.entry(reason).or_default().push(open.fence);
+        }
+        gone
+    }
+
+    /// Runs that wait for room are tried again.
+    pub(crate) fn room_came_free(&self) {
+        let waiting = self.registry.take_waiting();
+        if waiting.is_empty() {
+            return;
+        }
+        let book = self.book.clone();
+        tokio::spawn(async move {
+            for run in waiting {
+                book.nudge(run, Command::Due).await;
+            }
+        });
+    }
+}

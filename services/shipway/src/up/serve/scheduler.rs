@@ -1,0 +1,133 @@
+//! `serve scheduler`: runs and their lanes; hosts the relay.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use prost::Message;
+use shipway_eventing::{
+    Leadership, NodeLogs,
+    nats::{BellRinger, Relay},
+};
+use shipway_events::{ExecutorId, Timestamp};
+use shipway_scheduler::{Bell, Bells, Deps, Service, Settings, Together};
+use shipway_service_kit::{Lifecycle, Server};
+
+use super::{
+    ground::Ground,
+    process::{self, Started},
+};
+
+/// How often it is looked for logs that are too old.
+const FORGET: Duration = Duration::from_secs(3600);
+/// Of how many runs the logs are deleted in one go.
+const AT_ONCE: usize = 1_000;
+
+pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
+    process::run("scheduler", settings.server.clone(), settings.telemetry.clone(), |lifecycle| async move {
+        let Settings { server, database, nats, blobs, logs, .. } = settings;
+        let ground = Ground::open("scheduler", &server, &database, &nats, &blobs).await?;
+        ground.check_streams().await?;
+        relay(&ground, &lifecycle).await?;
+        forget_logs(&ground, logs.retention, &lifecycle);
+        let bells = ground
+            .nats
+            .as_ref()
+            .map(|nats| -> Arc<dyn Bells> { Arc::new(OverNats(BellRinger::new(nats, &ground.names))) });
+        let service = Service::start(Deps {
+            feed: ground.led_feed(),
+            views: ground.views("shipway_scheduler").await?,
+            durable: ground.durable.clone(),
+            projects: ground.way_to("pipelines", &lifecycle)?,
+            executors: None,
+            data: None,
+            together: Some(Together {
+                leases: ground.leases.clone(),
+                id: ground.id.clone(),
+                address: ground.address.clone(),
+            }),
+            bells,
+            lifecycle: lifecycle.clone(),
+        })
+        .await
+        .context("starting the scheduler")?;
+        let server = Server::new()
+            .health(ground.health(&lifecycle, server.ready_lag))
+            .grpc(service.runs_server())
+            .grpc(service.events_server())
+            .grpc(super::logs::server(&ground))
+            .grpc(service.work_server())
+            .grpc(service.peers_server());
+        let close = Box::pin(async move {
+            drop(service);
+            ground.log.close().await;
+        });
+        Ok(Started { server, close })
+    })
+}
+
+/// One of all schedulers publishes the log on NATS.
+async fn relay(ground: &Ground, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+    let Some(nats) = &ground.nats else { return Ok(()) };
+    let leadership: Leadership = ground.leadership("relay");
+    let relay = Relay::start(nats, &ground.feed, &ground.durable, leadership, ground.streams)
+        .await
+        .context("starting the relay")?;
+    let stopping = lifecycle.stopping();
+    lifecycle.spawn("relay", async move {
+        tokio::select! {
+            error = relay.failed() => Err(error),
+            () = stopping.cancelled() => {
+                relay.stop().await;
+                Ok(())
+            }
+        }
+    });
+    Ok(())
+}
+
+/// One of all schedulers deletes what nodes printed long ago.
+fn forget_logs(ground: &Ground, retention: Duration, lifecycle: &Lifecycle) {
+    let leadership = ground.leadership("logs");
+    let (logs, stopping) = (NodeLogs::new(&ground.blobs), lifecycle.stopping());
+    let log = ground.log.clone();
+    lifecycle.spawn("old logs", async move {
+        let forget = async {
+            let mut rounds = tokio::time::interval(FORGET);
+            loop {
+                rounds.tick().await;
+                leadership.gained().await;
+                let age = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
+                let before = Timestamp::from_micros(log.now().micros().saturating_sub(age));
+                loop {
+                    match logs.expire(before, AT_ONCE).await {
+                        Ok(done) if done.more => {}
+                        Ok(_) => break,
+                        Err(error) => {
+                            tracing::warn!(%error, "old logs of nodes could not be deleted; trying again later");
+                            break;
+                        }
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = forget => {}
+            () = stopping.cancelled() => {}
+        }
+        Ok::<(), std::convert::Infallible>(())
+    });
+}
+
+/// Executors are told over NATS; what is not sent they hear with their beats.
+struct OverNats(BellRinger);
+
+impl Bells for OverNats {
+    fn ring(&self, executor: ExecutorId, bell: Bell) {
+        let executor = executor.to_string();
+        let sent = match bell {
+            Bell::Assign(assignment) => self.0.ring(&executor, assignment.encode_to_vec().into()),
+            Bell::Stop(fence) => self.0.stop(&executor, fence.raw().to_be_bytes().to_vec().into()),
+        };
+        tracing::trace!(executor, sent, "an executor's bell");
+    }
+}
