@@ -16,6 +16,7 @@ use std::{
 
 use shipway_events::{Fence, RegistrationId, ResourceId, RunId};
 use shipway_nodes::Outcome;
+use shipway_service_kit::metrics;
 use tokio::sync::Notify;
 
 use crate::{
@@ -158,6 +159,19 @@ impl Executor {
     #[must_use]
     pub fn held(&self) -> Vec<Fence> {
         self.0.lock().fences()
+    }
+
+    /// Tells whoever asks how many of the slots, light and heavy, are in use; as long as there is this executor.
+    pub fn tell_slots(&self, light: u32, heavy: u32) {
+        let weak = Arc::downgrade(&self.0);
+        metrics::EXECUTOR_SLOTS.observe(move |seen| {
+            let (light_used, heavy_used) = weak.upgrade()?.lock().used();
+            for (size, all, used) in [("light", light, light_used), ("heavy", heavy, heavy_used)] {
+                seen.value(f64::from(used), &[size, "used"]);
+                seen.value(f64::from(all.saturating_sub(used)), &[size, "free"]);
+            }
+            Some(())
+        });
     }
 
     /// Whether an attempt of that node is being worked on here.

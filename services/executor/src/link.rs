@@ -300,5 +300,6 @@ fn read(assignment: v1::Assignment) -> Option<Assignment> {
         registration: assignment.registration.parse().ok(),
         detached: assignment.detached,
         labels: assignment.labels.into_iter().collect(),
+        trace: Some(assignment.trace).filter(|trace| !trace.is_empty()),
     })
 }

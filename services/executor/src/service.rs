@@ -107,6 +107,7 @@ impl Service {
             Arc::new(Executor::open(deps.config, Arc::new(link.clone()), Arc::new(link.clone())).await?);
         let reach = deps.reach.unwrap_or(Reach { address: String::new(), host: String::new() });
         executor.registered(registration);
+        executor.tell_slots(LIGHT_SLOTS, heavy);
         let intro =
             Introduction { light: LIGHT_SLOTS, heavy, labels, address: reach.address, host: reach.host };
         let hurry = link.hurry();

@@ -14,6 +14,7 @@ use shipway_events::{
     project::{self, ResourceKind},
     run::Origin,
 };
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
@@ -50,8 +51,12 @@ impl Reaction for Deliveries {
         let delivery::Event::Matched(matched) = delivery::Event::from_raw(event)?.event;
         for verdict in &matched.verdicts {
             let Some(run) = verdict.run(matched.delivery) else { continue };
-            let asked = asked(event, &matched, verdict, run);
-            settle(self.shared.start(asked).await, &verdict.path)?;
+            // A trace of its own, that points back to the delivery: a run outlives the request that it follows from.
+            let span = tracing::info_span!(parent: None, "start", %run, delivery = %matched.delivery);
+            shipway_service_kit::link_span(&span, event.meta.trace.as_deref());
+            let mut asked = asked(event, &matched, verdict, run);
+            asked.meta.trace = shipway_contracts::trace::of(&span).or(asked.meta.trace);
+            settle(self.shared.start(asked).instrument(span).await, &verdict.path)?;
         }
         Ok(())
     }

@@ -116,6 +116,11 @@ impl Service {
         for reaction in crate::reactions::all(&shared) {
             consumers.push(deps.feed.react(&deps.durable, reaction).await?);
         }
+        let watched = shared.clone();
+        deps.lifecycle.spawn("watchdog", async move {
+            crate::watchdog::watch(watched).await;
+            Ok::<(), std::convert::Infallible>(())
+        });
         let starting = shared.clone();
         match deps.together {
             None => {

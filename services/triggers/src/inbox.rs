@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use shipway_contracts::v1;
 use shipway_eventing::{Durable, DurableError, GroupWriter, Log};
 use shipway_events::{DeliveryId, HookId, Timestamp, delivery::Verdict};
+use shipway_service_kit::metrics;
 use tokio::sync::Notify;
 
 use crate::{
@@ -177,12 +178,17 @@ impl Inbox {
     pub(crate) async fn accept(&self, incoming: Arc<Incoming>) -> Result<Outcome, InboxError> {
         match self.writer.submit(Row::Delivery(incoming)).await? {
             Done::New(kept) => {
-                if kept.verdicts.iter().any(|verdict| verdict.matched) {
+                let matched = kept.verdicts.iter().any(|verdict| verdict.matched);
+                metrics::DELIVERIES.add(1, &[if matched { "matched" } else { "unmatched" }]);
+                if matched {
                     self.stored.notify_one();
                 }
                 Ok(Outcome::Kept(kept))
             }
-            Done::Known(kept) => Ok(Outcome::Kept(kept)),
+            Done::Known(kept) => {
+                metrics::DELIVERIES.add(1, &["repeated"]);
+                Ok(Outcome::Kept(kept))
+            }
             Done::AskFirst => Ok(Outcome::AskFirst),
             Done::Written | Done::TooOld => Err(DurableError::Closed),
         }

@@ -16,6 +16,7 @@ use shipway_events::{
     CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, ResourceId, RunId, StreamEvent, StreamName,
     Version, lane, place, run,
 };
+use shipway_service_kit::metrics;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -229,12 +230,13 @@ impl Actor {
             cause: shipway_events::Cause::Run(self.run),
             trace: None,
         });
+        let trace = meta.trace.clone();
         match self.append(&events, meta, &places).await {
             Ok((first, version)) => {
                 for (target, executor) in places {
                     shared.registry.set_place(target, executor);
                 }
-                self.committed(&events, first, version, decided);
+                self.committed(&events, first, version, decided, trace);
                 None
             }
             Err(error) => {
@@ -289,7 +291,15 @@ impl Actor {
         Ok((appended.first, self.version + events.len() as Version))
     }
 
-    fn committed(&mut self, events: &[run::Event], first: Position, version: Version, decided: Vec<Decided>) {
+    /// What follows from a commit. Work points back to `trace`, the request that made it follow.
+    fn committed(
+        &mut self,
+        events: &[run::Event],
+        first: Position,
+        version: Version,
+        decided: Vec<Decided>,
+        trace: Option<String>,
+    ) {
         let shared = self.book.shared.clone();
         let generation = shared.log.generation();
         self.version = version;
@@ -302,8 +312,12 @@ impl Actor {
                 run::Event::AttemptRequested(request) => {
                     let fence = Fence::new(generation, position);
                     let key = (request.executor, request.registration);
-                    assigned.push((key, self.told(assignment(&self.state, self.run, request, fence))));
+                    let mut work = self.told(assignment(&self.state, self.run, request, fence));
+                    work.trace = trace.clone().unwrap_or_default();
+                    assigned.push((key, work));
                 }
+                run::Event::Started(_) => metrics::RUNS_STARTED.add(1, &[]),
+                run::Event::Ended(ended) => metrics::RUNS_ENDED.add(1, &[ended.status.as_str()]),
                 run::Event::NodeTimedOut(_) | run::Event::Aborting(_) | run::Event::NodeFailed(_) => {
                     stops = true
                 }
@@ -428,7 +442,7 @@ pub(crate) fn assignment(
         work_json: request.work.to_string(),
         deadline: request.deadline.map_or(0, shipway_events::Timestamp::micros),
         detached: request.detached,
-        trace: shipway_service_kit::current_trace().unwrap_or_default(),
+        trace: String::new(),
         project: project(state),
         registration: request.registration.to_string(),
         labels: labels(state, request.node),

@@ -51,6 +51,7 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         .await
         .context("starting the scheduler")?;
         let server = Server::new()
+            .health(ground.health(&lifecycle, server.ready_lag))
             .grpc(service.runs_server())
             .grpc(service.events_server())
             .grpc(super::logs::server(&ground))
