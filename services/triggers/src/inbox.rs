@@ -26,6 +26,7 @@ use crate::{
     sealer::Sealer,
 };
 use decide::{Done, Row, Writer};
+pub use sql::TABLES;
 
 /// Why the inbox could not be read or written. Nothing was stored, or (if only the answer was lost) all of it:
 /// the sender delivers again and hears the same.
@@ -169,7 +170,7 @@ pub(crate) struct Stored {
 impl Inbox {
     /// Makes the tables that are missing.
     pub(crate) async fn open(durable: Durable, log: Arc<dyn Log>) -> Result<Self, InboxError> {
-        durable.create(sql::TABLES).await?;
+        durable.create(TABLES).await?;
         let writer = GroupWriter::spawn(durable.clone(), Writer::new(log));
         Ok(Self { durable, writer, stored: Arc::default() })
     }
