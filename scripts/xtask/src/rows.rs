@@ -32,7 +32,11 @@ const ROWS: &[Row] = &[
     row("N-7", "30 s", "a relay that was stopped comes back after another took over, and steps down"),
     row("N-8", "20,000 events", "two relays that both believe to lead, and a stranger: positions only rise"),
     row("N-9", "20,000 events", "messages lost, doubled and swapped on the way: each event once"),
-    row("N-10", "20 s", "the server stopped, and connections that carry nothing: progress, and back by itself"),
+    row(
+        "N-10",
+        "20 s",
+        "the server stopped, and connections that carry nothing: progress, and back by itself",
+    ),
     row("N-11", "200,000 events", "a burst while a consumer sleeps: nothing missed in bounded memory"),
     row("N-12", "", "streams that are not what they must be are refused by the setting's name"),
     row("N-13", "", "every event reaches its own subject, whatever the names"),
