@@ -14,7 +14,10 @@ use rustix::process::{Pid, Signal, kill_process};
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(20);
 
-/// The variable that names a newer server's program than the one that is installed.
+/// The variable that names the server's program, if it is not to be the installed one.
+pub const SERVER: &str = "SHIPWAY_NATS_SERVER";
+
+/// The variable that names a newer server's program, on which everything must be the same.
 pub const NEW_SERVER: &str = "SHIPWAY_NATS_SERVER_NEW";
 
 /// A server, running or not.
@@ -27,23 +30,12 @@ pub struct NatsServer {
 }
 
 impl NatsServer {
-    /// Starts the installed server.
+    /// Starts the installed server, or the one that `SHIPWAY_NATS_SERVER` names.
     ///
     /// # Errors
-    /// If it is not installed, or does not start.
+    /// If there is none, or it does not start.
     pub fn start() -> Result<Self> {
-        Self::start_program(installed()?)
-    }
-
-    /// Starts a server of the program that `SHIPWAY_NATS_SERVER_NEW` names; none if it names none.
-    ///
-    /// # Errors
-    /// If that does not start.
-    pub fn start_new() -> Result<Option<Self>> {
-        std::env::var_os(NEW_SERVER).map(|program| Self::start_program(program.into())).transpose()
-    }
-
-    fn start_program(program: PathBuf) -> Result<Self> {
+        let program = program()?;
         let port = free_port()?;
         let folder = std::env::temp_dir().join(format!("shipway-nats-{}-{port}", std::process::id()));
         fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
@@ -222,7 +214,10 @@ impl Drop for NatsServer {
     }
 }
 
-fn installed() -> Result<PathBuf> {
+fn program() -> Result<PathBuf> {
+    if let Some(program) = std::env::var_os(SERVER) {
+        return Ok(program.into());
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
     folders

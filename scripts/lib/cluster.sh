@@ -165,7 +165,7 @@ settings() { # kind, part
   [ "$1" = console ] || printf '\n[blobs]\nurl = "file://%s/blobs"\n' "$data"
   [ "$1" = executor ] || printf '\n[database]\nurl = "%s"\n' "$(database_url)"
   case $1 in
-    pipelines) printf '\n[keys]\nfolder = "%s/keys"\n\n[ports]\nfirst = %s\n' "$data" "$(first_port)" ;;
+    pipelines) printf '\n[keys]\nfolder = "%s/keys"\n\n[ports]\nfirst = %s\nlast = %s\n' "$data" "$(first_port)" "$(($(first_port) + 499))" ;;
     triggers) printf '\n[keys]\nfolder = "%s/keys"\n' "$data" ;;
     executor) printf '\n[executor]\ndata = "%s/%s/host"\n' "$data" "$2" ;;
   esac

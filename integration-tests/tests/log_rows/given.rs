@@ -58,6 +58,35 @@ impl Given {
         }
     }
 
+    /// The PostgreSQL server.
+    pub(crate) fn server(&mut self) -> &mut Postgres {
+        self.server.as_mut().unwrap()
+    }
+
+    /// A log in another database of the same server, or as another role.
+    pub(crate) async fn at(&self, url: &str) -> PostgresLog {
+        PostgresLog::connect(url, self.options().await).await.unwrap()
+    }
+
+    /// How the log is opened.
+    pub(crate) async fn options(&self) -> PostgresOptions {
+        let blobs = Some(Blobs::open(&self.folder.path().join("blobs")).await.unwrap());
+        PostgresOptions { blobs, allow_not_durable: self.sync == Sync::Off, ..PostgresOptions::default() }
+    }
+
+    /// The URL of the PostgreSQL database, as its superuser.
+    pub(crate) fn url(&self) -> String {
+        self.server.as_ref().unwrap().url("shipway")
+    }
+
+    /// A connection to it, in the log's schema.
+    pub(crate) async fn superuser(&self) -> PgConnection {
+        match self.direct().await {
+            Direct::Postgres(connection) => connection,
+            Direct::Sqlite(_) => unreachable!("the row is about PostgreSQL"),
+        }
+    }
+
     /// Straight to the database, as its superuser.
     pub(crate) async fn direct(&self) -> Direct {
         match &self.server {

@@ -1,4 +1,5 @@
-//! Rows of the test plan about the log: L-1 to L-4, L-11, L-13 to L-15 and L-17, on SQLite and on PostgreSQL.
+//! Rows of the test plan about the log, most of them on SQLite and on PostgreSQL; L-5, L-6, L-8, L-10 and L-12 are about
+//! PostgreSQL itself, L-9 about files of ours.
 //!
 //! Each test prints a line `ROW <id> <database> name=figure …` last. Counts and zeros decide; times are printed.
 //! `SHIPWAY_FULL=1` runs the sizes that take longer than about 20 seconds.
@@ -6,11 +7,15 @@
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking too")]
 
 mod commands;
+mod crashes;
+mod full;
 mod given;
 mod golden;
+mod locks;
 mod model;
 mod order;
 mod rebuild;
+mod roles;
 mod snapshots;
 mod tampering;
 mod throughput;
@@ -47,6 +52,26 @@ rows! {
     row_l_14_sqlite, row_l_14_postgresql => rebuild::a_rebuild_equals_what_was_live, Off;
     row_l_15_sqlite, row_l_15_postgresql => snapshots::a_snapshot_is_only_a_cache, Off;
     row_l_17_sqlite, row_l_17_postgresql => throughput::appends_are_fast_and_fair, On;
+}
+
+/// A test for a row that is about one database only.
+macro_rules! postgresql_rows {
+    ($($name:ident => $row:path, $sync:ident;)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let mut given = Given::postgres(Sync::$sync).await;
+            $row(&mut given).await;
+            given.end().await;
+        }
+    )*};
+}
+
+postgresql_rows! {
+    row_l_5_postgresql => crashes::a_killed_server_loses_nothing, On;
+    row_l_6_postgresql => crashes::a_killed_backend_leaves_no_half_batch, On;
+    row_l_8_postgresql => full::a_full_disk_loses_nothing_and_heals, Off;
+    row_l_10_postgresql => locks::a_session_that_holds_the_head_stops_nobody_for_long, Off;
+    row_l_12_postgresql => roles::the_services_role_may_only_append, Off;
 }
 
 /// Whether the long sizes are asked for.

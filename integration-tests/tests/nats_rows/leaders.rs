@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use shipway_eventing::{Consumer, HandleError, Leadership, Projection, Reaction, Views};
+use shipway_eventing::{Consumer, HandleError, Leadership, Projection, Reaction, Views, leadership};
 use shipway_events::{Position, RawEvent};
 use sqlx::AnyConnection;
 
@@ -68,7 +68,7 @@ struct Service {
 async fn service(given: &Given, name: &str) -> Service {
     let member = given.member().await;
     let views = Views::connect(&given.database(), "test_views", &*member.log).await.unwrap();
-    let leadership = member.elect("consumers/test", name).await;
+    let leadership = member.elect(&leadership::consumers("test"), name).await;
     let feed = member.feed.clone().with_leadership(leadership.clone());
     let seen = Arc::new(Seen::default());
     let consumers = [
@@ -153,9 +153,9 @@ async fn a_reactions_checkpoint_never_goes_back() {
 async fn a_leader_that_cannot_renew_stops_believing_before_another_leads() {
     let given = Given::new();
     let (one, two) = (given.member().await, given.member().await);
-    let first = one.elect("consumers/test", "one").await;
+    let first = one.elect(&leadership::consumers("test"), "one").await;
     let epoch = first.gained().await;
-    let second = two.elect("consumers/test", "two").await;
+    let second = two.elect(&leadership::consumers("test"), "two").await;
     // Its database connections are gone: it cannot ask, nor be told.
     one.durable.close().await;
     let begin = Instant::now();

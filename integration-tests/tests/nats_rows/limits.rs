@@ -1,6 +1,6 @@
 //! Limits and drift. N-11, N-12, N-13 and N-15.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::jetstream::stream::{Config, RetentionPolicy, StorageType};
 use shipway_eventing::{Leadership, nats};
@@ -26,7 +26,9 @@ async fn row_n_11_a_burst_while_the_consumer_sleeps() {
         last = append(&*one.log, &format!("run-{n}"), 1_000).await;
         most = most.max(resident());
     }
+    let appended = Instant::now();
     until("all is published", || relay.status().borrow().position >= last).await;
+    println!("the relay was {:?} behind the burst", appended.elapsed());
     while slow.at() < last {
         most = most.max(resident());
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -46,16 +48,18 @@ fn resident() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
+/// Makes one setting another than it must be.
+type Drift = fn(&mut Config);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_n_12_a_stream_that_is_not_what_it_must_be_is_refused_by_the_settings_name() {
     let given = Given::new();
     let one = given.member().await;
-    until("NATS is there", || one.nats.is_connected()).await;
     nats::check(&one.nats, &one.names(), SETTINGS).await.unwrap();
     let jetstream = one.nats.jetstream();
     let names = one.names();
     let right = jetstream.get_stream(names.events_stream()).await.unwrap().cached_info().config.clone();
-    let drifted: [(&str, fn(&mut Config)); 9] = [
+    let drifted: [(&str, Drift); 9] = [
         ("max_age", |config| config.max_age += Duration::from_secs(1)),
         ("max_bytes", |config| config.max_bytes -= 1),
         ("max_msg_size", |config| config.max_message_size = 1024),

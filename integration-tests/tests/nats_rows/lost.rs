@@ -59,7 +59,7 @@ async fn what_one_appends_the_others_hear() {
         hops.push(begin.elapsed());
     }
     hops.sort();
-    println!("ROW G-3 hop_p50={:?} hop_p99={:?}", hops[50], hops[99]);
+    println!("from one process to another: p50 {:?}, p99 {:?}", hops[50], hops[99]);
     caught_up(&relay, &one).await;
     let stream = on_stream(&one).await;
     assert_eq!((stream.len(), relay.status().borrow().resyncs), (101, 1));
@@ -110,7 +110,7 @@ async fn row_n_3_the_store_is_rolled_back() {
     let relay = one.publishing().await;
     let readers = [one.reader(), two.reader()];
     let writer = one.writer(BUSY);
-    let (first, then) = if full() { (5_000, 10_000) } else { (200, 300) };
+    let (first, then) = if full() { (2_000, 8_000) } else { (200, 300) };
     until("there is something to keep", || relay.status().borrow().position >= first).await;
     given.server(|server| server.copy());
     let mark = relay.status().borrow().position + then;

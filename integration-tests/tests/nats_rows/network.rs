@@ -139,6 +139,6 @@ async fn without_a_server_events_come_by_looking_at_the_log() {
         reader.reach(last).await;
     }
     reader.agrees_with(&*one.log).await;
-    println!("ROW N-2 feed hop_without_nats_max={slowest:?}");
+    println!("without a server at most {slowest:?}");
     relay.stop().await;
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use shipway_eventing::Leadership;
+use shipway_eventing::{Leadership, leadership::RELAY};
 
 use crate::{
     full,
@@ -30,7 +30,7 @@ async fn row_n_7_a_stopped_relay_comes_back_after_another_took_over() {
     let pid = Pid::from_child(&other);
     assert!(heard(&said, "publishes=true").is_some(), "the other process publishes");
     // It leads already, so this one waits.
-    let relay = one.relay(one.elect("relay", "here").await).await;
+    let relay = one.relay(one.elect(RELAY, "here").await).await;
     let writer = one.writer(Duration::from_millis(2));
     let position = one.append(1).await;
     reader.reach(position + 100).await;
@@ -102,7 +102,7 @@ async fn other_process(places: &str) {
     let (database, nats) = places.split_once(' ').unwrap();
     let blobs = tempfile::tempdir().unwrap();
     let member = Member::open(given::log(database, blobs.path()).await, nats).await;
-    let relay = member.relay(member.elect("relay", "there").await).await;
+    let relay = member.relay(member.elect(RELAY, "there").await).await;
     let mut status = relay.status();
     let mut publishes = None;
     loop {

@@ -25,7 +25,7 @@ const ROWS: &[Row] = &[
     row("L-15", "", "snapshots deleted, damaged or old: the same state, no error"),
     row("L-17", "60 s of 16 clients", "appends per second, and no project starves another"),
     row("N-1", "more events", "the store of NATS wiped three times under load: nothing lost"),
-    row("N-3", "10,000 events later", "the store rolled back: nothing missed, and published again soon"),
+    row("N-3", "8,000 events later", "the store rolled back: nothing missed, and published again soon"),
     row("N-4", "", "messages rolled back but not the consumers: nobody passes over new ones, nor outside"),
     row("N-5", "", "the stream deleted, purged, made anew: nothing missed or swallowed"),
     row("N-6", "100 rounds", "bits flipped and files cut in the store: nothing missed, no wrong data taken"),
@@ -50,6 +50,7 @@ const ROWS: &[Row] = &[
     row("E-16", "200,000 seeds", "deterministic simulation with faults: every run ends"),
     row("E-17", "1,000 seeds", "the same seed twice gives the same trace"),
     row("E-20", "100 stops", "an executor that is stopped under load loses nothing and begins nothing twice"),
+    row("E-21", "1 GiB", "an output storm is capped and said so, and its executor stays small"),
 ];
 
 const fn row(id: &'static str, full: &'static str, what: &'static str) -> Row {

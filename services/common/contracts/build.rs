@@ -6,7 +6,7 @@ use anyhow::Context;
 use prost::Message;
 
 const FILES: &[&str] =
-    &["common", "projects", "pipelines", "triggers", "runs", "executor", "events", "peers"];
+    &["common", "projects", "pipelines", "triggers", "runs", "executor", "logs", "events", "peers"];
 
 fn main() -> anyhow::Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../../proto");

@@ -1,24 +1,22 @@
 //! What only a host knows: `shipway.v1.Executors`.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt};
 use shipway_contracts::{
     Error, id,
     v1::{
-        LogChunk, NodeLogRequest, StopAllReply, StopAllRequest, TargetStatus, TargetStatusesReply,
+        NodeLogReply, NodeLogRequest, StopAllReply, StopAllRequest, TargetStatus, TargetStatusesReply,
         TargetStatusesRequest, executors_server::Executors,
     },
 };
+use shipway_eventing::node_logs::LiveTail;
 use shipway_events::RunId;
 use tonic::{Request, Response, Status};
 
-use crate::{Executor, keeper::Phase, runtime, service::stop_keepers};
+use crate::{Executor, keeper::Phase, logs_api::shown as shown_line, runtime, service::stop_keepers};
 
-/// Bytes of a log in one message.
-const CHUNK: usize = 64 << 10;
-/// How often a log that is followed is looked at.
-const LOOK: Duration = Duration::from_millis(100);
+/// Nobody is kept waiting for a log's next line longer than this in one go.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Serves `Executors`.
 #[derive(Clone)]
@@ -26,22 +24,27 @@ pub struct ExecutorsApi {
     pub(crate) executor: Arc<Executor>,
 }
 
+impl ExecutorsApi {
+    /// Answers for this executor.
+    #[must_use]
+    pub fn new(executor: Executor) -> Self {
+        Self { executor: Arc::new(executor) }
+    }
+}
+
 #[tonic::async_trait]
 impl Executors for ExecutorsApi {
-    type NodeLogStream = Pin<Box<dyn Stream<Item = Result<LogChunk, Status>> + Send>>;
-
-    async fn node_log(
-        &self,
-        request: Request<NodeLogRequest>,
-    ) -> Result<Response<Self::NodeLogStream>, Status> {
+    async fn node_log(&self, request: Request<NodeLogRequest>) -> Result<Response<NodeLogReply>, Status> {
         let request = request.into_inner();
         let run: RunId = id("run", &request.run)?;
-        let (executor, follow) = (self.executor.clone(), request.follow);
-        let chunks = futures::stream::try_unfold(request.offset, move |offset| {
-            let executor = executor.clone();
-            async move { next_chunk(&executor, run, request.node, offset, follow).await }
-        });
-        Ok(Response::new(chunks.boxed()))
+        let wait = Duration::from_millis(request.wait_ms.into()).min(LONGEST_WAIT);
+        let tail = self.executor.logs().tail(run, request.node, request.from, wait).await;
+        let tail = tail.map_err(|error| Error::internal(&error))?;
+        Ok(Response::new(tail.map_or_else(NodeLogReply::default, |tail| NodeLogReply {
+            open: true,
+            stored: tail.stored,
+            lines: tail.lines.into_iter().map(shown_line).collect(),
+        })))
     }
 
     async fn target_statuses(
@@ -55,29 +58,6 @@ impl Executors for ExecutorsApi {
 
     async fn stop_all(&self, _: Request<StopAllRequest>) -> Result<Response<StopAllReply>, Status> {
         Ok(Response::new(StopAllReply { stopped: stop_keepers(&self.executor).await }))
-    }
-}
-
-/// The next part of a node's log; none at its end, which for who follows is when nobody works on the node any more.
-async fn next_chunk(
-    executor: &Executor,
-    run: RunId,
-    node: u32,
-    offset: u64,
-    follow: bool,
-) -> Result<Option<(LogChunk, u64)>, Status> {
-    loop {
-        // Asked before the log is read: what is written until the work ends is not missed.
-        let goes_on = follow && executor.works_on(run, node);
-        let chunk =
-            executor.logs().read(run, node, offset, CHUNK).map_err(|error| Error::internal(&error))?;
-        if !chunk.bytes.is_empty() {
-            return Ok(Some((LogChunk { offset, data: chunk.bytes.to_vec() }, chunk.next)));
-        }
-        if !goes_on {
-            return Ok(None);
-        }
-        tokio::time::sleep(LOOK).await;
     }
 }
 

@@ -88,8 +88,11 @@ impl Executor {
         let lease = Arc::new(Lease::new(config.lease).map_err(OpenError::Lease)?);
         let http =
             reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?;
+        let store = shipway_eventing::NodeLogs::new(&config.blobs);
+        let logs = NodeLogs::open(folder.join("logs"), store, config.log_limit);
+        let logs = logs.map_err(|source| OpenError::Folder { folder: folder.join("logs"), source })?;
         let host = Host {
-            logs: NodeLogs::new(folder.join("logs")),
+            logs,
             blobs: config.blobs.clone(),
             runtime: Arc::new(runtime.under(Arc::clone(&lease))),
             folder,
@@ -98,6 +101,8 @@ impl Executor {
             config,
             lease,
         };
+        let logs_of_shims = host.runtime.logs()?;
+        host.logs.recover(logs_of_shims);
         let holdings = Holdings::new(host.config.heavy_slots, host.config.labels.clone());
         let inner = Arc::new(Inner {
             host,
@@ -184,17 +189,20 @@ impl Executor {
             inner.confirm(given, Outcome::Refused { reason });
         }
         let begun = Instant::now();
-        loop {
+        let left = loop {
             let changed = inner.changed.notified();
             let (short, long) = inner.lock().left();
             let passed = begun.elapsed();
             let wanted = [(short, light), (long, heavy)].into_iter().filter(|(count, _)| *count > 0);
             let Some(left) = wanted.filter_map(|(_, limit)| limit.checked_sub(passed)).max() else {
-                return short + long;
+                break short + long;
             };
             // A limit that has come is seen in the next turn.
             let _ = tokio::time::timeout(left, changed).await;
-        }
+        };
+        // What is not stored by then is found by the next start, and only there.
+        inner.host.logs.settle(light.saturating_sub(begun.elapsed())).await;
+        left
     }
 
     /// How all targets of this host stand.

@@ -33,6 +33,8 @@ pub struct ExecutorConfig {
     /// Builds, jobs, backups and restores at the same time; what is given beyond waits here. No limit by default: who
     /// gives the work counts too.
     pub heavy_slots: u32,
+    /// How large a node's log may grow, in bytes. 64 MiB by default; what follows is not kept, and the log says so.
+    pub log_limit: u64,
     /// What nodes may ask of an executor and this one has.
     pub labels: BTreeSet<String>,
     /// When work ends by itself because no beat was good ([`crate::Executor::renew`]). None by default: where there
@@ -53,6 +55,7 @@ impl ExecutorConfig {
             allow_private_addresses: true,
             stop_grace: Duration::from_secs(10),
             heavy_slots: u32::MAX,
+            log_limit: crate::node_logs::LIMIT,
             labels: BTreeSet::new(),
             lease: None,
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
 
 use shipway_contracts::{
     Channel,
-    v1::{self, executors_server::ExecutorsServer},
+    v1::{self, executors_server::ExecutorsServer, logs_server::LogsServer},
 };
 use shipway_events::{ExecutorId, Fence, RegistrationId};
 use shipway_service_kit::Lifecycle;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    BootTime, Executor, ExecutorConfig, OpenError,
+    BootTime, Executor, ExecutorConfig, LogsApi, NodeLogs, OpenError,
     api::ExecutorsApi,
     link::{Introduction, Link},
     runtime::{
@@ -177,6 +177,12 @@ impl Service {
     /// The services and addons that run on this host.
     pub async fn running(&self) -> Vec<String> {
         names(&self.executor).await
+    }
+
+    /// `shipway.v1.Logs`, of this executor alone: what it has not stored yet it knows itself.
+    #[must_use]
+    pub fn logs_server(&self) -> LogsServer<LogsApi<NodeLogs>> {
+        LogsServer::new(LogsApi::new(self.executor.logs().reader()))
     }
 
     /// `shipway.v1.Executors`.

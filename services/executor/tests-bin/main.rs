@@ -49,6 +49,7 @@ fn main() -> ExitCode {
             runtime.block_on(effects(&text(1)));
             ExitCode::SUCCESS
         }
+        "storm" => storm(text(1).parse().unwrap_or(0)),
         "print" => {
             println!("{}", env::var(text(1)).unwrap_or_default());
             ExitCode::SUCCESS
@@ -137,6 +138,22 @@ fn append(path: &str, line: &str, stay_ms: u64) -> ExitCode {
     writeln!(file, "{line}").expect("the file takes a line");
     std::thread::sleep(Duration::from_millis(stay_ms));
     println!("appended {line}");
+    ExitCode::SUCCESS
+}
+
+/// Prints so many bytes: a line of 10 MB, bytes that are no text, then numbered lines.
+fn storm(bytes: u64) -> ExitCode {
+    let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
+    let long = vec![b'x'; 10_000_000];
+    out.write_all(&long).and_then(|()| out.write_all(b"\n\0\xff\xfe\xc3(\n")).expect("output");
+    let (mut written, mut number) = (long.len() as u64 + 7, 0_u64);
+    while written < bytes {
+        let line = format!("line {number} of a storm that says nothing but how long it is\n");
+        out.write_all(line.as_bytes()).expect("output");
+        written += line.len() as u64;
+        number += 1;
+    }
+    out.flush().expect("output");
     ExitCode::SUCCESS
 }
 

@@ -14,7 +14,7 @@ use std::{
 };
 
 use common::{Data, eventually, free_port, target, walk};
-use scheduler::{Scheduler, assignment, executor};
+use scheduler::{Scheduler, assignment, executor, log as node_log};
 use serde_json::{Map, json};
 use shipway_events::{Fence, plan::Artifact, run::Effect};
 use shipway_nodes::{
@@ -209,8 +209,7 @@ async fn from_a_commit_to_a_running_service() {
     let given = assignment(11, "run/11", Workload::Job(run));
     executor.offer(given.clone());
     scheduler.succeed(fence(11)).await;
-    let log = executor.logs().read(given.run, given.node, 0, 1 << 20).unwrap();
-    let log = String::from_utf8(log.bytes.to_vec()).unwrap();
+    let log = node_log(&executor, &given).await;
     assert!(log.contains("migrated as ***") && !log.contains("horse"), "{log}");
     if rustix::process::geteuid().is_root() {
         assert!(

@@ -19,6 +19,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::lease::{Epoch, Leases};
 
+/// The lease of the relay.
+pub const RELAY: &str = "relay";
+
+/// The lease of a service's consumers, of which one process' run.
+#[must_use]
+pub fn consumers(service: &str) -> String {
+    format!("consumers/{service}")
+}
+
 /// How long a holding lasts without renewal.
 pub const TTL: Duration = Duration::from_millis(1_500);
 
@@ -59,7 +68,8 @@ impl Leadership {
         Self { state, until: Arc::new(AtomicI64::new(i64::MAX)), doubt: Arc::default(), candidate: None }
     }
 
-    /// Leads whenever `owner` holds the lease of this name: `consumers/scheduler`. `note` is what others are told of
+    /// Leads whenever `owner` holds the lease of this name: [`RELAY`], [`consumers`]. The owner is a process, and no other
+    /// has its name. `note` is what others are told of
     /// the owner.
     #[must_use]
     pub fn elect(leases: Leases, name: &str, owner: &str, note: &str) -> Self {

@@ -7,6 +7,7 @@
 //! * [`lease`]: who may do what only one process may do, and who is there; [`leadership`]: who leads, on top of it.
 //! * [`nats`]: how several processes learn of events at once: relay, subscriber, bell. The log needs none of it.
 //! * [`blobs`]: bytes by their digest. [`backup`]: everything in one file, and back. [`lock`]: the embedded data folder.
+//! * [`node_logs`]: what nodes print.
 //!
 //! # SQL for both databases
 //! Static text with `$1`, TEXT, BIGINT (times in microseconds), `ON CONFLICT` and `RETURNING`; no booleans. Sets come as
@@ -25,6 +26,7 @@ pub mod lease;
 pub mod lock;
 pub mod log;
 pub mod nats;
+pub mod node_logs;
 pub mod verify;
 pub mod views;
 
@@ -39,4 +41,5 @@ pub use log::{
     Snapshot, SqliteLog, SqliteOptions, Stats, Write, fold,
 };
 pub use nats::{Nats, NatsOptions, Relay};
+pub use node_logs::NodeLogs;
 pub use views::{Views, ViewsError};

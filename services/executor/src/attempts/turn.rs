@@ -3,7 +3,7 @@
 use std::{
     io,
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::Ordering},
     thread,
     time::Duration,
 };
@@ -126,7 +126,14 @@ impl Inner {
             (None, None)
         };
         let Signals { stop, over } = signals;
-        let attempt = Attempt { host: &self.host, given, stop, over, started: Mutex::new(sender) };
+        let attempt = Attempt {
+            host: &self.host,
+            given,
+            stop,
+            over,
+            started: Mutex::new(sender),
+            log: OnceLock::new(),
+        };
         let mut run = std::pin::pin!(AssertUnwindSafe(work::run(&attempt)).catch_unwind());
         let ended = match begun {
             None => run.await,

@@ -123,6 +123,8 @@ pub struct Task {
     pub mask: Vec<String>,
     /// The file that its output is appended to.
     pub log: PathBuf,
+    /// How large that file may grow.
+    pub log_limit: u64,
     /// The file that it reads.
     pub stdin: Option<PathBuf>,
     /// The file that its standard output goes to instead of the log.

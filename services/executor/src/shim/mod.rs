@@ -237,7 +237,7 @@ impl Shim {
         };
         command.stderr(writer);
         let mask: Vec<&String> = input.environment.values().chain(&input.mask).collect();
-        let output = Output::open(&spec.log, &mask)?;
+        let output = Output::open(&spec.log, spec.log_limit, &mask)?;
         let pid = self.children.spawn(&mut command)?;
         drop(command);
         let pump = thread::spawn(move || output.pump(reader));

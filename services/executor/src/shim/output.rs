@@ -9,8 +9,6 @@ use std::{
 
 use crate::masking::Masker;
 
-/// A node's log does not grow beyond this.
-const LIMIT: u64 = 64 << 20;
 /// How many lines an error shows, and how much of each.
 const TAIL: usize = 20;
 const LINE: usize = 2 << 10;
@@ -19,19 +17,20 @@ const LINE: usize = 2 << 10;
 pub(super) struct Output {
     log: File,
     size: u64,
+    limit: u64,
     masker: Masker,
     tail: VecDeque<String>,
     line: Vec<u8>,
 }
 
 impl Output {
-    pub(super) fn open(log: &Path, mask: &[&String]) -> io::Result<Self> {
+    pub(super) fn open(log: &Path, limit: u64, mask: &[&String]) -> io::Result<Self> {
         if let Some(folder) = log.parent() {
             fs::create_dir_all(folder)?;
         }
         let log = File::options().create(true).append(true).open(log)?;
         let size = log.metadata()?.len();
-        Ok(Self { log, size, masker: Masker::new(mask), tail: VecDeque::new(), line: Vec::new() })
+        Ok(Self { log, size, limit, masker: Masker::new(mask), tail: VecDeque::new(), line: Vec::new() })
     }
 
     /// Reads to the end and gives the last lines back.
@@ -79,14 +78,16 @@ impl Output {
 
     /// A log that cannot be written must not stop the work.
     fn write(&mut self, bytes: &[u8]) {
-        if self.size > LIMIT {
+        if self.size > self.limit {
             return;
         }
         let _ = self.log.write_all(bytes);
         self.size += bytes.len() as u64;
-        if self.size > LIMIT {
-            let note =
-                format!("\n[shipway] this log has reached {} MiB; what follows is not kept\n", LIMIT >> 20);
+        if self.size > self.limit {
+            let note = format!(
+                "\n[shipway] this log has reached {} MiB; what follows is not kept\n",
+                self.limit >> 20
+            );
             let _ = self.log.write_all(note.as_bytes());
         }
     }
@@ -95,13 +96,14 @@ impl Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node_logs::LIMIT;
 
     #[test]
     fn a_storm_is_capped_and_said_so() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/1.log");
         let storm = io::repeat(b'x').take(LIMIT + (10 << 20));
-        let tail = Output::open(&path, &[]).unwrap().pump(storm);
+        let tail = Output::open(&path, LIMIT, &[]).unwrap().pump(storm);
         assert_eq!(tail, ["x".repeat(LINE)]);
         let size = fs::metadata(&path).unwrap().len();
         assert!((LIMIT..LIMIT + (1 << 20)).contains(&size), "{size}");

@@ -37,6 +37,9 @@ pub(crate) struct Spec {
     pub(crate) sandbox: Sandbox,
     /// Where its output is appended.
     pub(crate) log: PathBuf,
+    /// How large that may grow.
+    #[serde(default = "log_limit")]
+    pub(crate) log_limit: u64,
     /// What it reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) stdin: Option<PathBuf>,
@@ -48,6 +51,10 @@ pub(crate) struct Spec {
     pub(crate) deadline: Option<i64>,
     /// Milliseconds between SIGTERM and SIGKILL at the deadline.
     pub(crate) grace_ms: u64,
+}
+
+const fn log_limit() -> u64 {
+    crate::node_logs::LIMIT
 }
 
 /// What comes through a pipe at the start and stays in memory.

@@ -44,7 +44,14 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Exec) -> Result<Success, F
     attempt.note(&format!("executing in {}: {}", work.target.slug, work.command[0]));
     if work.dispatch_only {
         attempt.may_act()?;
-        attempt.host.runtime.start(&task).await.map_err(failed)?;
+        let handle = attempt.host.runtime.start(&task).await.map_err(failed)?;
+        let runtime = std::sync::Arc::clone(&attempt.host.runtime);
+        let writing = attempt.host.logs.write(attempt.given.run, attempt.given.node);
+        tokio::spawn(async move {
+            // Nobody waits for its end, but its log is open until then.
+            let _ = runtime.wait(&handle).await;
+            drop(writing);
+        });
         return Ok(Success { outputs: outputs("dispatched", None), effects: Vec::new() });
     }
     let end = attempt.execute(&task).await?;

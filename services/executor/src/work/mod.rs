@@ -31,7 +31,7 @@ use crate::{
     assignment::{Assignment, Secrets},
     config::ExecutorConfig,
     lease::Lease,
-    node_logs::NodeLogs,
+    node_logs::{NodeLogs, Writing},
     os::files,
     runtime::{Handle, Runtime, RuntimeError, Task, TaskEnd, TaskId, process::ProcessRuntime},
 };
@@ -60,6 +60,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) over: &'a CancellationToken,
     /// Told once, when the effect has begun.
     pub(crate) started: std::sync::Mutex<Option<oneshot::Sender<Map<String, Value>>>>,
+    /// Keeps the node's log open from the first that is written to it.
+    pub(crate) log: std::sync::OnceLock<Writing>,
 }
 
 /// What came of it.
@@ -122,11 +124,18 @@ impl Attempt<'_> {
 
     /// A line in the node's log.
     pub(crate) fn note(&self, line: &str) {
-        self.host.logs.note(self.given.run, self.given.node, line);
+        self.opened();
+        self.host.logs.note(self.given.run, self.given.node, self.given.fence, line);
+    }
+
+    fn opened(&self) {
+        let Assignment { run, node, .. } = *self.given;
+        self.log.get_or_init(|| self.host.logs.write(run, node));
     }
 
     /// A command of this attempt; the caller fills in what it needs.
     pub(crate) fn task(&self, step: &str, words: Vec<String>) -> Task {
+        self.opened();
         Task {
             id: TaskId {
                 effect_key: self.given.effect_key.clone(),
@@ -139,7 +148,8 @@ impl Attempt<'_> {
             environment: std::collections::BTreeMap::new(),
             secrets: std::collections::BTreeMap::new(),
             mask: Vec::new(),
-            log: self.host.logs.path(self.given.run, self.given.node),
+            log: self.host.logs.path(self.given.run, self.given.node, self.given.fence),
+            log_limit: self.host.logs.limit(),
             stdin: None,
             stdout: None,
             deadline: self.given.deadline,

@@ -145,6 +145,7 @@ pub fn task(data: &Data, target: &Target, key: &str, words: &[&str]) -> Task {
         secrets: BTreeMap::new(),
         mask: Vec::new(),
         log: data.path().join("host/logs/run/1.log"),
+        log_limit: 64 << 20,
         stdin: None,
         stdout: None,
         deadline: None,

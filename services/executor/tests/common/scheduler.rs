@@ -10,7 +10,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use shipway_eventing::Blobs;
+use futures::TryStreamExt;
+use shipway_eventing::{
+    Blobs,
+    node_logs::{From, Kind, Line},
+};
 use shipway_events::{Fence, ProjectId, RunId, SecretRef, plan::Artifact, run::NodeError};
 use shipway_executor::{Assignment, Executor, ExecutorConfig, ReportError, Reports, Secrets, SecretsError};
 use shipway_nodes::{Outcome, Workload};
@@ -149,4 +153,17 @@ pub async fn artifact(data: &Data) -> Artifact {
         commit: "a".repeat(40),
         branch: text("main"),
     }
+}
+
+/// The whole log of an attempt's node, once nobody writes it any more.
+pub async fn lines(executor: &Executor, given: &Assignment) -> Vec<Line> {
+    let lines = executor.logs().reader().lines(given.run, given.node, From::Record(0), true);
+    lines.try_collect::<Vec<_>>().await.unwrap().concat()
+}
+
+/// As [`lines`], as text.
+pub async fn log(executor: &Executor, given: &Assignment) -> String {
+    let end = |line: &Line| if line.record.kind == Kind::Piece { "" } else { "\n" };
+    let text = |line: Line| String::from_utf8_lossy(&line.record.text).into_owned() + end(&line);
+    lines(executor, given).await.into_iter().map(text).collect()
 }

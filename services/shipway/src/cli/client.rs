@@ -9,9 +9,8 @@ use std::{
 use serde::Deserialize;
 use shipway_contracts::v1::{GetRunRequest, ListProjectsRequest, Page};
 use shipway_contracts::v1::{
-    Project, Run, events_client::EventsClient, executors_client::ExecutorsClient,
-    pipelines_client::PipelinesClient, projects_client::ProjectsClient, runs_client::RunsClient,
-    triggers_client::TriggersClient,
+    Project, Run, events_client::EventsClient, logs_client::LogsClient, pipelines_client::PipelinesClient,
+    projects_client::ProjectsClient, runs_client::RunsClient, triggers_client::TriggersClient,
 };
 use tonic::transport::{Channel, Endpoint};
 
@@ -68,8 +67,8 @@ impl Client {
         EventsClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
     }
 
-    pub(crate) fn executors(&self) -> ExecutorsClient<Channel> {
-        ExecutorsClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
+    pub(crate) fn logs(&self) -> LogsClient<Channel> {
+        LogsClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
     }
 
     pub(crate) fn triggers(&self) -> TriggersClient<Channel> {

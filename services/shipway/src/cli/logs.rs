@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use serde_json::json;
-use shipway_contracts::v1::{Node, NodeLogRequest, Run, WatchRunRequest};
+use shipway_contracts::v1::{
+    Node, NodeLogKind, ReadNodeLogRequest, Run, WatchRunRequest, read_node_log_request,
+};
 use tokio::{sync::mpsc, task::JoinSet};
 use tokio_stream::StreamExt;
 
@@ -127,27 +129,29 @@ async fn read(
     follow: bool,
     lines: mpsc::Sender<Line>,
 ) -> Result<(), Failure> {
-    let mut offset = 0;
+    let mut next = 0;
     let mut rest = Vec::new();
     loop {
-        let request = NodeLogRequest { run: run.to_owned(), node: node.index, offset, follow };
+        let from = Some(read_node_log_request::From::Number(next));
+        let request = ReadNodeLogRequest { run: run.to_owned(), node: node.index, from, follow, limit: 0 };
         let result = async {
-            let mut chunks = client.executors().node_log(request).await?.into_inner();
-            while let Some(chunk) = chunks.next().await {
-                let chunk = chunk?;
-                offset = chunk.offset + chunk.data.len() as u64;
-                rest.extend_from_slice(&chunk.data);
-                while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-                    let line: Vec<u8> = rest.drain(..=end).collect();
-                    let _ = lines.send((node.r#ref.clone(), line[..end].to_vec())).await;
+            let mut batches = client.logs().read_node_log(request).await?.into_inner();
+            while let Some(batch) = batches.next().await {
+                for line in batch?.lines {
+                    let kind = line.kind();
+                    rest.extend_from_slice(&line.text);
+                    if kind != NodeLogKind::Gap {
+                        next = line.number + 1;
+                    }
+                    if kind != NodeLogKind::Piece {
+                        let _ = lines.send((node.r#ref.clone(), std::mem::take(&mut rest))).await;
+                    }
                 }
             }
             Ok::<_, tonic::Status>(())
         };
         match result.await {
             Ok(()) => break,
-            // A node that printed nothing has no log.
-            Err(status) if status.code() == tonic::Code::NotFound => break,
             Err(status) if follow && status.code() == tonic::Code::Unavailable => {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }

@@ -107,7 +107,8 @@ impl Shipway {
             .grpc(triggers.triggers_server())
             .grpc(scheduler.runs_server())
             .grpc(scheduler.events_server())
-            .grpc(executor.executors_server());
+            .grpc(executor.executors_server())
+            .grpc(executor.logs_server());
         Ok(Self {
             log,
             executor,

@@ -9,7 +9,7 @@ use super::{BackupError, database_error};
 use crate::database::Database;
 
 /// Durable tables that a backup leaves out: they tell of processes, and of what NATS holds.
-const LEFT_OUT: [&str; 3] = ["leases", "members", "relays"];
+const LEFT_OUT: [&str; 3] = ["leases", "members", "relay"];
 
 /// A table as it is in one database.
 #[derive(Clone, Debug)]

@@ -65,6 +65,11 @@ impl Blobs {
         Ok(blobs)
     }
 
+    /// Where they are, for what has names of its own beside them.
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
     /// Stores bytes. On return they are on disk.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use super::{Consumer, Projection, Reaction, Recent, projection, reaction};
 use crate::{
     durable::{Durable, DurableError},
     leadership::Leadership,
-    log::{Log, ReadError},
+    log::{Log, ReadError, Stored},
     nats::{Following, Nats},
     views::{Views, ViewsError},
 };
@@ -32,10 +32,11 @@ impl Feed {
     }
 
     /// The feed of this log, which learns over NATS what other processes append, and tells them what this one does.
-    /// While NATS is away it looks at the log more often; nothing else changes.
+    /// While NATS is away it looks at the log more often; nothing else changes. One feed per process: its clones share
+    /// what came.
     #[must_use]
     pub fn over_nats(log: Arc<dyn Log>, nats: &Nats) -> Self {
-        let recent = Arc::default();
+        let recent = Arc::new(Recent::relayed());
         let following = Some(Arc::new(Following::start(nats, &log, &recent)));
         Self { log, recent, leadership: Leadership::always(), following }
     }
@@ -108,10 +109,12 @@ impl Feed {
         self.following.as_ref()
     }
 
-    /// Events that were read from the log for another reason.
-    pub(crate) async fn offer(&self, events: Vec<Arc<RawEvent>>) {
-        let Some(last) = events.last().map(|event| event.position) else { return };
-        self.recent.offer(events).await;
-        self.log.heard(last);
+    /// The rows after a position, for the relay; consumers then need not read them again.
+    pub(crate) async fn rows(&self, after: Position, limit: usize) -> Result<Vec<Stored>, ReadError> {
+        let rows = self.recent.rows(&*self.log, after, limit).await?;
+        if let Some(last) = rows.last() {
+            self.log.heard(last.position);
+        }
+        Ok(rows)
     }
 }

@@ -189,6 +189,10 @@ impl<W: Writer> Appender<W> {
                 outcomes
             }
             Err(source) if items.len() == 1 => vec![Err(unavailable(source))],
+            Err(source) if is_outage(&source) => {
+                tracing::warn!(error = %source, items = items.len(), "a batch failed; its callers may try again");
+                items.iter().map(|_| Err(away(&source))).collect()
+            }
             Err(source) => {
                 tracing::warn!(error = %source, items = items.len(), "a batch failed; retrying item by item");
                 self.counters.retried.fetch_add(1, Ordering::Relaxed);
@@ -235,6 +239,30 @@ impl<W: Writer> Appender<W> {
         self.counters.commits.fetch_add(u64::from(items > 0), Ordering::Relaxed);
         self.counters.items.fetch_add(items, Ordering::Relaxed);
         self.counters.events.fetch_add(events, Ordering::Relaxed);
+    }
+}
+
+/// Whether every item would fare the same: then nobody waits while each fails by itself.
+fn is_outage(error: &sqlx::Error) -> bool {
+    /// Classes of PostgreSQL: connection, resources, locks that were not had, operators, the system.
+    const CLASSES: [&str; 5] = ["08", "53", "55", "57", "58"];
+    match error.as_database_error() {
+        None => !matches!(error, sqlx::Error::Encode(_) | sqlx::Error::RowNotFound | sqlx::Error::Decode(_)),
+        Some(error) => error
+            .code()
+            .is_some_and(|code| code.len() == 5 && CLASSES.iter().any(|class| code.starts_with(class))),
+    }
+}
+
+/// The same failure for one of many.
+fn away(error: &sqlx::Error) -> AppendError {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let full = code.is_some_and(|code| code == "53100");
+    let source = sqlx::Error::Io(std::io::Error::other(error.to_string()));
+    if full {
+        AppendError::DiskFull { source }
+    } else {
+        AppendError::Unavailable { attempting: "appending events", source }
     }
 }
 

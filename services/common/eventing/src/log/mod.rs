@@ -41,6 +41,7 @@ pub use fold::fold;
 pub use group::Stats;
 pub use postgres::{PostgresLog, PostgresOptions};
 pub use prepare::{MAX_INLINE, MAX_ITEM_BYTES, MAX_ITEM_EVENTS};
+pub(crate) use rows::events;
 pub use sqlite::{SqliteLog, SqliteOptions};
 
 /// The format of the tables. A log of a newer one is refused.
@@ -271,6 +272,15 @@ pub enum OpenError {
         setting: &'static str,
         /// Its value.
         value: String,
+    },
+    /// The tables are missing, and the role may not make them.
+    #[error(
+        "there is no log at {place}, and this role may not make its tables: run `shipway database migrate` with the \
+         URL of their owner"
+    )]
+    NotPrepared {
+        /// The server.
+        place: String,
     },
     /// A restore into this log was cut off.
     #[error(

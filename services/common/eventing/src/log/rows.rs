@@ -52,7 +52,7 @@ pub(super) fn answers(rows: Vec<AnswerRow>) -> HashMap<CommandId, Appended> {
 }
 
 /// Checks that nothing is missing after `after` and fetches large data.
-pub(super) async fn events(
+pub(crate) async fn events(
     log: &dyn Log,
     rows: Vec<Stored>,
     after: u64,

@@ -14,6 +14,9 @@ use super::{Names, Nats};
 /// The largest message on the stream of events: data of 256 KiB and what stands around it.
 pub const MAX_MESSAGE: usize = 512 * 1024;
 
+/// How long a starting service waits for NATS to be there.
+const MOMENT: Duration = Duration::from_secs(2);
+
 /// What an operator may choose about the streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamSettings {
@@ -75,12 +78,13 @@ impl SetUpError {
     }
 }
 
-/// Checks, if NATS is there, that the streams are or can be made what they must be.
+/// Checks that the streams are or can be made what they must be. If NATS is not there within a moment, nothing is
+/// checked: the relay will find it out.
 ///
 /// # Errors
 /// See [`SetUpError`]; a service refuses to start with one that [is final](SetUpError::is_final).
 pub async fn check(nats: &Nats, names: &Names, settings: StreamSettings) -> Result<(), SetUpError> {
-    if nats.is_connected() {
+    if tokio::time::timeout(MOMENT, nats.connected()).await.is_ok() {
         ensure(nats, events(names, settings)).await?;
         ensure(nats, work(names)).await?;
     }

@@ -90,6 +90,23 @@ impl ProcessRuntime {
         Self { lease, ..self }
     }
 
+    /// The logs that running commands write, each with what lasts until its command has ended.
+    pub(crate) fn logs(
+        &self,
+    ) -> Result<Vec<(PathBuf, impl Future<Output = ()> + Send + use<>)>, RuntimeError> {
+        let all = self.shims.all().map_err(RuntimeError::io("listing shims"))?;
+        let running = all.into_iter().filter(|(_, _, ended)| ended.is_none());
+        let logs = running.map(|(folder, spec, _)| {
+            let shims = self.shims.clone();
+            let end = async move {
+                // However it ends, it writes no more.
+                let _ = shims.wait(&folder).await;
+            };
+            (spec.log, end)
+        });
+        Ok(logs.collect())
+    }
+
     /// Tells the commands that run of the lease's new end.
     pub(crate) async fn renew(&self) {
         if let Some(deadlines) = self.lease.deadlines() {
@@ -220,6 +237,7 @@ impl Runtime for ProcessRuntime {
             environment: self.environment(&task.place, &task.environment),
             sandbox: self.sandbox(&task.place)?,
             log: task.log.clone(),
+            log_limit: task.log_limit,
             stdin: task.stdin.clone(),
             stdout: task.stdout.clone(),
             deadline: task.deadline.map(shipway_events::Timestamp::micros),

@@ -188,6 +188,8 @@ async fn open_log(settings: &section::Database, blobs: &Blobs) -> anyhow::Result
         let options = PostgresOptions {
             blobs: Some(blobs.clone()),
             readers: settings.readers,
+            connections: settings.connections,
+            connect_timeout: settings.connect_time,
             ..PostgresOptions::default()
         };
         match PostgresLog::connect(settings.url.expose(), options).await {

@@ -7,6 +7,7 @@
 mod console;
 mod executor;
 mod ground;
+mod logs;
 mod pipelines;
 mod process;
 mod scheduler;

@@ -65,7 +65,18 @@ where
         }
     };
     let stopping = lifecycle.stopping();
-    lifecycle.spawn("server", async move { started.server.serve(listener, stopping).await });
+    let retiring = lifecycle.retiring();
+    let probes = axum::Router::new().route("/healthz", axum::routing::get(|| async { "ok" })).route(
+        "/readyz",
+        axum::routing::get(move || {
+            let gone = retiring.is_cancelled();
+            async move {
+                if gone { axum::http::StatusCode::SERVICE_UNAVAILABLE } else { axum::http::StatusCode::OK }
+            }
+        }),
+    );
+    let server = if service == "console" { started.server } else { started.server.http(probes) };
+    lifecycle.spawn("server", async move { server.serve(listener, stopping).await });
     tracing::info!(service, address = port.address(), "the service is ready");
     let code = end(&mut failures).await?;
     tracing::info!(service, "the service stops");

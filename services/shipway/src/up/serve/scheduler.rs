@@ -1,14 +1,14 @@
 //! `serve scheduler`: runs and their lanes; hosts the relay.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use prost::Message;
 use shipway_eventing::{
-    Leadership,
+    Leadership, NodeLogs,
     nats::{BellRinger, Relay},
 };
-use shipway_events::ExecutorId;
+use shipway_events::{ExecutorId, Timestamp};
 use shipway_scheduler::{Bell, Bells, Deps, Service, Settings, Together};
 use shipway_service_kit::{Lifecycle, Server};
 
@@ -17,12 +17,18 @@ use super::{
     process::{self, Started},
 };
 
+/// How often it is looked for logs that are too old.
+const FORGET: Duration = Duration::from_secs(3600);
+/// Of how many runs the logs are deleted in one go.
+const AT_ONCE: usize = 1_000;
+
 pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     process::run("scheduler", settings.server.clone(), settings.telemetry.clone(), |lifecycle| async move {
-        let Settings { server, database, nats, blobs, .. } = settings;
+        let Settings { server, database, nats, blobs, logs, .. } = settings;
         let ground = Ground::open("scheduler", &server, &database, &nats, &blobs).await?;
         ground.check_streams().await?;
         relay(&ground, &lifecycle).await?;
+        forget_logs(&ground, logs.retention, &lifecycle);
         let bells = ground
             .nats
             .as_ref()
@@ -47,6 +53,7 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         let server = Server::new()
             .grpc(service.runs_server())
             .grpc(service.events_server())
+            .grpc(super::logs::server(&ground))
             .grpc(service.work_server())
             .grpc(service.peers_server());
         let close = Box::pin(async move {
@@ -75,6 +82,39 @@ async fn relay(ground: &Ground, lifecycle: &Lifecycle) -> anyhow::Result<()> {
         }
     });
     Ok(())
+}
+
+/// One of all schedulers deletes what nodes printed long ago.
+fn forget_logs(ground: &Ground, retention: Duration, lifecycle: &Lifecycle) {
+    let leadership = ground.leadership("logs");
+    let (logs, stopping) = (NodeLogs::new(&ground.blobs), lifecycle.stopping());
+    let log = ground.log.clone();
+    lifecycle.spawn("old logs", async move {
+        let forget = async {
+            let mut rounds = tokio::time::interval(FORGET);
+            loop {
+                rounds.tick().await;
+                leadership.gained().await;
+                let age = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
+                let before = Timestamp::from_micros(log.now().micros().saturating_sub(age));
+                loop {
+                    match logs.expire(before, AT_ONCE).await {
+                        Ok(done) if done.more => {}
+                        Ok(_) => break,
+                        Err(error) => {
+                            tracing::warn!(%error, "old logs of nodes could not be deleted; trying again later");
+                            break;
+                        }
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = forget => {}
+            () = stopping.cancelled() => {}
+        }
+        Ok::<(), std::convert::Infallible>(())
+    });
 }
 
 /// Executors are told over NATS; what is not sent they hear with their beats.

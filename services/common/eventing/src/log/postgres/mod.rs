@@ -1,20 +1,17 @@
 //! The log of the distributed mode: a schema in a PostgreSQL database.
 
+mod connect;
 mod sql;
 mod writer;
 
 use std::{
-    str::FromStr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use shipway_events::{CommandId, Position, RawEvent, StreamName, Timestamp, Version};
-use sqlx::{
-    AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool, Row,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{PgPool, Row};
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
@@ -30,6 +27,7 @@ use crate::{
     database::{Database, Promise},
     durable::{Durable, DurableError},
 };
+use connect::{Server, within};
 use writer::PostgresWriter;
 
 /// How often the head is looked at for what other processes appended, unless somebody else tells of that and the pause
@@ -45,13 +43,24 @@ pub struct PostgresOptions {
     pub blobs: Option<Blobs>,
     /// How many readers may work at the same time.
     pub readers: u32,
+    /// How many connections the durable tables have.
+    pub connections: u32,
+    /// How long a connection may take to come about.
+    pub connect_timeout: Duration,
     /// Accepts a server that acknowledges what it has not written to disk. For tests that judge something else.
     pub allow_not_durable: bool,
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { schema: "shipway_log".to_owned(), blobs: None, readers: 4, allow_not_durable: false }
+        Self {
+            schema: "shipway_log".to_owned(),
+            blobs: None,
+            readers: 4,
+            connections: 4,
+            connect_timeout: Duration::from_secs(3),
+            allow_not_durable: false,
+        }
     }
 }
 
@@ -61,6 +70,7 @@ pub struct PostgresLog {
     readers: PgPool,
     url: String,
     schema: String,
+    connections: u32,
     blobs: Option<Blobs>,
     clock: Arc<Clock>,
     tail: watch::Sender<Position>,
@@ -71,47 +81,25 @@ pub struct PostgresLog {
 }
 
 impl PostgresLog {
-    /// Opens the log in the database of this URL, whose tables are made if they are missing.
+    /// Opens the log in the database of this URL (one server, or one address before several), whose tables are made if
+    /// they are missing. From then on connections that are cut are made again, for ever; meanwhile every call fails
+    /// within seconds, with an error that says that it may be repeated.
     ///
     /// # Errors
     /// See [`OpenError`]; [`OpenError::NotDurable`] if `fsync`, `synchronous_commit` or `full_page_writes` is off.
     pub async fn connect(url: &str, options: PostgresOptions) -> Result<Self, OpenError> {
-        let connect = parse(url, &options.schema)?;
-        let place = place(&connect, &options.schema);
-        let failed = |attempting| {
-            let place = place.clone();
-            move |source| OpenError::Database { place, attempting, source }
-        };
-        let mut connection =
-            PgConnection::connect_with(&connect).await.map_err(failed("connecting to the server"))?;
-        if !options.allow_not_durable {
-            refuse_not_durable(&mut connection).await?;
-        }
-        let (found, id, generation) = create(&mut connection, &options.schema)
-            .await
-            .map_err(failed("making its tables and functions"))?;
-        super::usable(found, &place)?;
-        let readers = PgPoolOptions::new()
-            .max_connections(options.readers)
-            .connect_with(connect.clone())
-            .await
-            .map_err(failed("connecting readers to the server"))?;
+        let server = Server::new(url, &options)?;
+        let failed = |attempting| server.failed(attempting);
+        let (id, generation) = server.prepare(options.allow_not_durable).await?;
+        let readers =
+            server.readers(options.readers).await.map_err(failed("connecting readers to the server"))?;
         let head = read_head(&readers).await.map_err(failed("reading the head"))?;
         let clock = Arc::new(Clock::start(head.at));
         let tail = watch::Sender::new(head.position);
         let (pause, paused) = watch::channel(LOOK);
         let look = tokio::spawn(look(readers.clone(), tail.clone(), Arc::clone(&clock), paused));
-        // A generic plan that scans `streams` because it was small once would be kept for ever.
-        let writing = connect.clone().options([
-            ("enable_seqscan", "off"),
-            ("enable_hashjoin", "off"),
-            ("enable_mergejoin", "off"),
-            ("lock_timeout", "2s"),
-            ("idle_in_transaction_session_timeout", "10s"),
-        ]);
-        drop(connection.close().await);
         let group = Group::spawn(PostgresWriter {
-            options: writing,
+            server: server.clone(),
             connection: None,
             clock: Arc::clone(&clock),
             tail: tail.clone(),
@@ -121,6 +109,7 @@ impl PostgresLog {
             readers,
             url: url.to_owned(),
             schema: options.schema,
+            connections: options.connections,
             blobs: options.blobs,
             clock,
             tail,
@@ -132,67 +121,8 @@ impl PostgresLog {
     }
 }
 
-/// Only names that need no quoting reach SQL text.
-fn parse(url: &str, schema: &str) -> Result<PgConnectOptions, OpenError> {
-    let invalid = |source| OpenError::Database {
-        place: format!("schema {schema}"),
-        attempting: "reading the server's URL and the schema's name",
-        source,
-    };
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    if schema.is_empty() || !schema.chars().all(plain) {
-        let hint = "a schema's name has only lower case letters, digits and `_`";
-        return Err(invalid(sqlx::Error::Configuration(hint.into())));
-    }
-    Ok(PgConnectOptions::from_str(url)
-        .map_err(invalid)?
-        // Compiling a plan costs a hundred times what running it does here.
-        .options([("search_path", schema), ("jit", "off")])
-        .application_name("shipway")
-        .disable_statement_logging())
-}
-
-fn place(options: &PgConnectOptions, schema: &str) -> String {
-    let database = options.get_database().unwrap_or("postgres");
-    format!("{}:{}/{database}, schema {schema}", options.get_host(), options.get_port())
-}
-
-async fn refuse_not_durable(connection: &mut PgConnection) -> Result<(), OpenError> {
-    let settings: Vec<(String, String)> =
-        sqlx::query_as(sql::SETTINGS).fetch_all(connection).await.map_err(|source| OpenError::Database {
-            place: "the server".to_owned(),
-            attempting: "reading its settings",
-            source,
-        })?;
-    for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
-        let value = settings.iter().find(|(name, _)| name == setting).map_or("unknown", |(_, value)| value);
-        if matches!(value, "off" | "unknown") {
-            return Err(OpenError::NotDurable { setting, value: value.to_owned() });
-        }
-    }
-    Ok(())
-}
-
-async fn create(connection: &mut PgConnection, schema: &str) -> Result<(i64, String, u32), sqlx::Error> {
-    let mut setup = connection.begin().await?;
-    sqlx::query(sql::LOCK).execute(&mut *setup).await?;
-    let make_schema = AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {schema}"));
-    sqlx::raw_sql(make_schema).execute(&mut *setup).await?;
-    sqlx::raw_sql(sql::SCHEMA).execute(&mut *setup).await?;
-    sqlx::query(sql::IDENTIFY)
-        .bind(super::FORMAT)
-        .bind(uuid::Uuid::now_v7().to_string())
-        .execute(&mut *setup)
-        .await?;
-    let (format, id, generation): (i64, String, i64) =
-        sqlx::query_as(sql::IDENTITY).fetch_one(&mut *setup).await?;
-    setup.commit().await?;
-    let generation = u32::try_from(generation).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    Ok((format, id, generation))
-}
-
 async fn read_head(readers: &PgPool) -> Result<Head, sqlx::Error> {
-    let row = sqlx::query(sql::HEAD).fetch_one(readers).await?;
+    let row = within(sqlx::query(sql::HEAD).fetch_one(readers)).await?;
     let hash: Vec<u8> = row.try_get("hash")?;
     let hash =
         hash.try_into().map_err(|_| sqlx::Error::Protocol("the head's hash is not 32 bytes".into()))?;
@@ -208,7 +138,7 @@ async fn look(
     mut pause: watch::Receiver<Duration>,
 ) {
     loop {
-        match sqlx::query_as::<_, (i64, i64)>(sql::LOOK).fetch_one(&readers).await {
+        match within(sqlx::query_as::<_, (i64, i64)>(sql::LOOK).fetch_one(&readers)).await {
             Ok((position, now)) => {
                 clock.observe(Timestamp::from_micros(now));
                 announce(&tail, position.cast_unsigned());
@@ -268,14 +198,16 @@ impl Log for PostgresLog {
         after: Version,
         limit: usize,
     ) -> Result<Vec<RawEvent>, ReadError> {
-        let rows = sqlx::query(sql::READ_STREAM)
-            .bind(stream.as_str())
-            .bind(after.cast_signed())
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&self.readers)
-            .await
-            .and_then(to_stored)
-            .map_err(read_failed("reading a stream"))?;
+        let rows = within(
+            sqlx::query(sql::READ_STREAM)
+                .bind(stream.as_str())
+                .bind(after.cast_signed())
+                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+                .fetch_all(&self.readers),
+        )
+        .await
+        .and_then(to_stored)
+        .map_err(read_failed("reading a stream"))?;
         rows::events(self, rows, after, |row| row.version).await
     }
 
@@ -285,22 +217,26 @@ impl Log for PostgresLog {
     }
 
     async fn stored(&self, after: Position, limit: usize) -> Result<Vec<Stored>, ReadError> {
-        sqlx::query(sql::READ)
-            .bind(after.cast_signed())
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&self.readers)
-            .await
-            .and_then(to_stored)
-            .map_err(read_failed("reading events"))
+        within(
+            sqlx::query(sql::READ)
+                .bind(after.cast_signed())
+                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+                .fetch_all(&self.readers),
+        )
+        .await
+        .and_then(to_stored)
+        .map_err(read_failed("reading events"))
     }
 
     async fn streams(&self, after: i64, limit: usize) -> Result<Vec<(i64, String, Version)>, ReadError> {
-        let rows: Vec<(i64, String, i64)> = sqlx::query_as(sql::STREAMS)
-            .bind(after)
-            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&self.readers)
-            .await
-            .map_err(read_failed("reading the streams' versions"))?;
+        let rows: Vec<(i64, String, i64)> = within(
+            sqlx::query_as(sql::STREAMS)
+                .bind(after)
+                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+                .fetch_all(&self.readers),
+        )
+        .await
+        .map_err(read_failed("reading the streams' versions"))?;
         Ok(rows.into_iter().map(|(number, name, version)| (number, name, version.cast_unsigned())).collect())
     }
 
@@ -335,21 +271,22 @@ impl Log for PostgresLog {
     }
 
     async fn command_result(&self, command: CommandId) -> Result<Option<Appended>, ReadError> {
-        let rows: Vec<AnswerRow> = sqlx::query_as(sql::ANSWER)
-            .bind(command.to_string())
-            .fetch_all(&self.readers)
-            .await
-            .map_err(read_failed("looking for a command's answer"))?;
+        let rows: Vec<AnswerRow> =
+            within(sqlx::query_as(sql::ANSWER).bind(command.to_string()).fetch_all(&self.readers))
+                .await
+                .map_err(read_failed("looking for a command's answer"))?;
         Ok(rows::answers(rows).remove(&command))
     }
 
     async fn snapshot(&self, stream: &StreamName, schema: u32) -> Result<Option<Snapshot>, ReadError> {
-        let row: Option<(i64, Vec<u8>)> = sqlx::query_as(sql::SNAPSHOT)
-            .bind(stream.as_str())
-            .bind(i64::from(schema))
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(read_failed("reading a snapshot"))?;
+        let row: Option<(i64, Vec<u8>)> = within(
+            sqlx::query_as(sql::SNAPSHOT)
+                .bind(stream.as_str())
+                .bind(i64::from(schema))
+                .fetch_optional(&self.readers),
+        )
+        .await
+        .map_err(read_failed("reading a snapshot"))?;
         Ok(row.and_then(|(version, sealed)| unseal(stream, schema, version.cast_unsigned(), sealed)))
     }
 
@@ -371,7 +308,7 @@ impl Log for PostgresLog {
                 .await?;
             transaction.commit().await
         };
-        put.await.map_err(read_failed("keeping a snapshot"))
+        within(put).await.map_err(read_failed("keeping a snapshot"))
     }
 
     async fn large(&self, digest: &str) -> Result<String, BlobError> {
@@ -386,7 +323,8 @@ impl Log for PostgresLog {
         let open = async |promise, connections| {
             Database::postgres(&self.url, &self.schema, promise, connections).await
         };
-        let opened = async { Ok((open(Promise::Durable, 4).await?, open(Promise::Lazy, 1).await?)) };
+        let opened =
+            async { Ok((open(Promise::Durable, self.connections).await?, open(Promise::Lazy, 2).await?)) };
         let (durable, lazy) =
             opened.await.map_err(crate::durable::failed("connecting to the durable tables"))?;
         Durable::open(durable, lazy).await

@@ -5,9 +5,20 @@ pub(super) const SCHEMA: &str = include_str!("schema.sql");
 /// Held while the tables are made, so that services that start together do not get in each other's way.
 pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7311021946)";
 
+/// For as long as the tables are made.
+pub(super) const PATIENCE: &str = "SET LOCAL statement_timeout = '60s'";
+
+/// Whether the tables are there, and whether this role may make, and has to make, what the text of this Shipway says.
+pub(super) const PREPARED: &str = "
+SELECT to_regclass($1 || '.log') IS NOT NULL,
+       CASE WHEN n.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
+            ELSE has_schema_privilege(n.oid, 'CREATE') AND obj_description(n.oid, 'pg_namespace') IS DISTINCT FROM $2
+       END
+FROM (SELECT to_regnamespace($1) AS oid) n";
+
 pub(super) const SETTINGS: &str = "
 SELECT name, setting FROM pg_settings
-WHERE name IN ('fsync', 'synchronous_commit', 'full_page_writes') ORDER BY name";
+WHERE name IN ('fsync', 'synchronous_commit', 'full_page_writes', 'data_checksums') ORDER BY name";
 
 pub(super) const IDENTIFY: &str =
     "INSERT INTO log (format, id, generation) VALUES ($1, $2, 1) ON CONFLICT DO NOTHING";

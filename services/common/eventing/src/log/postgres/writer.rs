@@ -5,10 +5,13 @@ use std::{collections::HashMap, sync::Arc};
 use async_trait::async_trait;
 use serde::Serialize;
 use shipway_events::{Position, StreamName, Timestamp};
-use sqlx::{Connection, PgConnection, Row, postgres::PgConnectOptions};
+use sqlx::{Connection, PgConnection, Row};
 use tokio::sync::watch;
 
-use super::sql;
+use super::{
+    connect::{Server, within},
+    sql,
+};
 use crate::log::{
     AppendError, Appended,
     clock::Clock,
@@ -17,7 +20,7 @@ use crate::log::{
 };
 
 pub(super) struct PostgresWriter {
-    pub options: PgConnectOptions,
+    pub server: Server,
     /// None after a failure, until the next commit.
     pub connection: Option<PgConnection>,
     pub clock: Arc<Clock>,
@@ -59,10 +62,11 @@ struct BatchEvent<'a> {
 impl Writer for PostgresWriter {
     async fn commit(&mut self, items: &[Prepared]) -> Result<Vec<Outcome>, sqlx::Error> {
         let batch = serde_json::to_string(&batch(items)).expect("a batch has only string keys");
+        let connected = self.connection.is_some();
         let rows = match self.call(&batch).await {
-            // The connection is gone, and nobody knows whether the batch was committed: the command ids make it
-            // harmless to hand it over again.
-            Err(error) if is_lost(&error) => self.call(&batch).await?,
+            // The connection was cut, and nobody knows whether the batch was committed: the command ids make it
+            // harmless to hand it over again. What could not even be made, or did not answer, is not waited for twice.
+            Err(error) if connected && is_cut(&error) => self.call(&batch).await?,
             answer => answer?,
         };
         let outcomes: Vec<_> =
@@ -88,14 +92,20 @@ impl PostgresWriter {
     async fn call(&mut self, batch: &str) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => PgConnection::connect_with(&self.options).await?,
+            None => self.server.writer().await?,
         };
-        let rows = sqlx::query(sql::APPEND).bind(batch).fetch_all(&mut connection).await;
+        let rows = within(sqlx::query(sql::APPEND).bind(batch).fetch_all(&mut connection)).await;
         if !rows.as_ref().err().is_some_and(is_lost) {
             self.connection = Some(connection);
         }
         rows
     }
+}
+
+/// Whether the connection was cut, and another may be had at once.
+fn is_cut(error: &sqlx::Error) -> bool {
+    let silent = matches!(error, sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::TimedOut);
+    is_lost(error) && !silent
 }
 
 /// Whether the connection is gone with this error. After one like a lock timeout it is good.

@@ -171,6 +171,7 @@ impl Work {
     /// Publishes until another leads.
     async fn lead(&self, epoch: Epoch) {
         let mut place = None;
+        let mut warned = String::new();
         while self.leadership.epoch() == Some(epoch) {
             self.nats.connected().await;
             let stopped = match self.resync(epoch, place.as_ref()).await {
@@ -185,7 +186,13 @@ impl Work {
                     tokio::time::sleep(AGAIN).await;
                 }
                 Stop::LookAgain(why) => {
-                    tracing::debug!(why, "the relay looks at the stream again");
+                    // Once, however long it lasts.
+                    if why == warned {
+                        tracing::debug!(why, "the relay looks at the stream again");
+                    } else {
+                        tracing::warn!(why, "the relay looks at the stream again");
+                        warned = why;
+                    }
                     tokio::time::sleep(AGAIN).await;
                 }
                 Stop::Final(error) => {

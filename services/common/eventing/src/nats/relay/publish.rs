@@ -1,6 +1,6 @@
 //! Publishing, until something is not as it should be.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, time::Duration};
 
 use async_nats::{
     header,
@@ -114,17 +114,11 @@ impl Flow<'_> {
     /// Reads what comes next; whether there may be more.
     async fn read(&mut self) -> Result<bool, Stop> {
         let feed = &self.work.feed;
-        let rows = feed.log().stored(self.read_to, IN_FLIGHT).await?;
+        let rows = feed.rows(self.read_to, IN_FLIGHT).await?;
         let Some(last) = rows.last().map(|row| row.position) else { return Ok(false) };
-        // Consumers of this process need not read them a second time.
-        let events = rows.iter().take_while(|row| row.form == 0).map(|row| row.clone().into_event());
-        if let Ok(events) = events.map(|event| event.map(Arc::new)).collect::<Result<Vec<_>, _>>() {
-            feed.offer(events).await;
-        }
         self.read_to = last;
-        let more = rows.len() == IN_FLIGHT;
         self.waiting.extend(rows);
-        Ok(more)
+        Ok(last < *feed.tail().borrow())
     }
 
     /// Sends what may be on the way.

@@ -1,0 +1,113 @@
+//! L-8: the disk of the log's tables is full. What was answered stays, appends say what is wrong, and go on by themselves
+//! when there is room again.
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, chown},
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use shipway_eventing::{AppendError, Expected, Item, Log, verify::verify};
+use shipway_events::NewEvent;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::given::{Given, command, meta, stream};
+
+/// The size of the disk, of what keeps it busy, and of an event, in bytes.
+const DISK: usize = 64 << 20;
+const BUSY: usize = 32 << 20;
+const EVENT: usize = 200 << 10;
+
+pub(crate) async fn a_full_disk_loses_nothing_and_heals(given: &mut Given) {
+    let Some(disk) = Disk::mount() else {
+        println!("ROW L-8 postgresql skipped=only-root-can-mount");
+        return;
+    };
+    let mut superuser = given.superuser().await;
+    let data: String = sqlx::query_scalar("SHOW data_directory").fetch_one(&mut superuser).await.unwrap();
+    let owner = fs::metadata(&data).unwrap();
+    chown(disk.path(), Some(owner.uid()), Some(owner.gid())).unwrap();
+    fs::write(disk.path().join("busy"), vec![0; BUSY]).unwrap();
+    let place = format!("CREATE TABLESPACE small LOCATION '{}'", disk.path().join("space").display());
+    fs::create_dir(disk.path().join("space")).unwrap();
+    chown(disk.path().join("space"), Some(owner.uid()), Some(owner.gid())).unwrap();
+    sqlx::raw_sql(AssertSqlSafe(place)).execute(&mut superuser).await.unwrap();
+    sqlx::raw_sql("CREATE DATABASE small TABLESPACE small").execute(&mut superuser).await.unwrap();
+    let url = given.url().replace("/shipway", "/small");
+    let log = given.at(&url).await;
+    let mut acked = 0_u64;
+    let refused = loop {
+        match log.append(large(acked)).await {
+            Ok(_) => acked += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, AppendError::DiskFull { .. }) && refused.is_transient(), "{refused}");
+    let full_at = acked;
+    // Reading goes on.
+    assert_eq!(log.head().await.unwrap().position, acked);
+    let again = log.append(large(acked)).await.unwrap_err();
+    assert!(again.is_transient(), "{again}");
+    fs::remove_file(disk.path().join("busy")).unwrap();
+    let freed = Instant::now();
+    while let Err(error) = log.append(large(acked)).await {
+        assert!(error.is_transient(), "{error}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let healed = freed.elapsed();
+    acked += 1;
+    for _ in 0..20 {
+        log.append(large(acked)).await.unwrap();
+        acked += 1;
+    }
+    let report = verify(&log).await.unwrap();
+    println!(
+        "ROW L-8 postgresql full_at={full_at} acked={acked} events={} bad={} healed_ms={}",
+        report.events,
+        u8::from(report.bad.is_some()),
+        healed.as_millis()
+    );
+    assert_eq!((report.events, report.bad), (acked, None));
+    log.close().await;
+    superuser.close().await.unwrap();
+    let mut superuser = PgConnection::connect(&given.url()).await.unwrap();
+    sqlx::raw_sql("DROP DATABASE small WITH (FORCE)").execute(&mut superuser).await.unwrap();
+    sqlx::raw_sql("DROP TABLESPACE small").execute(&mut superuser).await.unwrap();
+    superuser.close().await.unwrap();
+}
+
+/// An event that does not get smaller by being packed.
+fn large(n: u64) -> Item {
+    use rand::{Rng, SeedableRng, rngs::SmallRng};
+    let mut bytes = vec![0; EVENT / 2];
+    SmallRng::seed_from_u64(n).fill_bytes(&mut bytes);
+    let event = NewEvent { kind: "test.happened", schema: 1, data: format!("\"{}\"", hex::encode(bytes)) };
+    Item::one(command(), meta(), stream(format!("large-{n}")), Expected::New, vec![event])
+}
+
+/// A small disk in memory.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    /// None without the right to mount.
+    fn mount() -> Option<Self> {
+        let folder = tempfile::Builder::new().prefix("shipway-disk-").tempdir().unwrap();
+        let size = format!("size={DISK}");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
+        mounted.is_ok_and(|output| output.status.success()).then(|| Self(folder))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Also while the server still has files open there.
+        drop(Command::new("umount").arg("--lazy").arg(self.0.path()).output());
+    }
+}
