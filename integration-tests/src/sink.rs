@@ -9,7 +9,8 @@
 //! - everything else is an effect.
 //!
 //! `POST /later/<target>` is the same, but answers 503 to the first request of each key: a retry has to be waited for.
-//! `POST /mark/<target>/<who>` is what a process of a test's own says of itself: that it is there.
+//! `POST /hold/<target>` keeps the first request of each key waiting until [`Sink::release`]: whoever sent it can die
+//! meanwhile. `POST /mark/<target>/<who>` is what a process of a test's own says of itself: that it is there.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -30,7 +31,10 @@ use axum::{
     routing::post,
 };
 use serde::{Deserialize, Serialize};
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+};
 
 /// A running sink; its ledger is gone with it.
 #[derive(Debug)]
@@ -38,6 +42,7 @@ pub struct Sink {
     folder: tempfile::TempDir,
     address: SocketAddr,
     books: Arc<Mutex<Books>>,
+    release: watch::Sender<bool>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -54,6 +59,8 @@ pub enum What {
     Refused,
     /// It was told to come again.
     Later,
+    /// It is kept waiting.
+    Held,
     /// A process said that it is there.
     Mark,
 }
@@ -95,9 +102,13 @@ struct Books {
     file: fs::File,
     highest: HashMap<String, u64>,
     known: BTreeSet<(String, String)>,
-    later: BTreeSet<(String, String)>,
+    /// Keys whose first request was put off or held.
+    seen: BTreeSet<(String, String)>,
     failure: Option<String>,
 }
+
+/// What the handlers share.
+type Shared = (Arc<Mutex<Books>>, watch::Receiver<bool>);
 
 impl Sink {
     /// Starts a sink on 127.0.0.1.
@@ -119,15 +130,17 @@ impl Sink {
             file,
             highest: HashMap::new(),
             known: BTreeSet::new(),
-            later: BTreeSet::new(),
+            seen: BTreeSet::new(),
             failure: None,
         };
         let books = Arc::new(Mutex::new(books));
+        let (release, released) = watch::channel(false);
         let app = Router::new()
             .route("/effect/{target}", post(effect))
             .route("/later/{target}", post(later))
+            .route("/hold/{target}", post(hold))
             .route("/mark/{target}/{who}", post(mark))
-            .with_state(books.clone());
+            .with_state((books.clone(), released));
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, listening) = mpsc::channel();
         // A thread of its own: it answers whatever the test itself is busy with.
@@ -144,7 +157,7 @@ impl Sink {
             });
         });
         let address = listening.recv().context("starting the sink")?;
-        Ok(Self { folder, address, books, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { folder, address, books, release, stop: Some(stop), thread: Some(thread) })
     }
 
     /// Where it answers: `http://127.0.0.1:<port>`.
@@ -157,6 +170,11 @@ impl Sink {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Lets all requests go on that are held, and holds none from now on.
+    pub fn release(&self) {
+        self.release.send_replace(true);
     }
 
     /// The ledger, read from its file.
@@ -230,7 +248,7 @@ fn judge(ledger: &[Entry], targets: impl IntoIterator<Item = String>) -> Verdict
             What::Effect => effects.entry(&entry.target).or_default().push(entry),
             What::Repeat => verdict.repeats += 1,
             What::Refused => verdict.refused += 1,
-            What::Later | What::Mark => {}
+            What::Later | What::Held | What::Mark => {}
         }
     }
     for target in targets {
@@ -272,13 +290,18 @@ impl Books {
         }
     }
 
+    /// Notes the first request of a key; false for later ones.
+    fn first(&mut self, what: What, target: &str, headers: &HeaderMap) -> bool {
+        let Some((key, fence)) = key_and_fence(headers) else { return false };
+        let first = self.seen.insert((target.to_owned(), key.to_owned()));
+        if first {
+            self.write(what, target, key, fence);
+        }
+        first
+    }
+
     fn take(&mut self, target: &str, headers: &HeaderMap) -> StatusCode {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let (Some(key), Some(fence)) =
-            (text("webhook-id"), text("shipway-fence").and_then(|fence| fence.parse().ok()))
-        else {
-            return StatusCode::BAD_REQUEST;
-        };
+        let Some((key, fence)) = key_and_fence(headers) else { return StatusCode::BAD_REQUEST };
         let highest = self.highest.get(target).copied().unwrap_or_default();
         if fence < highest {
             self.write(What::Refused, target, key, fence);
@@ -291,8 +314,13 @@ impl Books {
     }
 }
 
+fn key_and_fence(headers: &HeaderMap) -> Option<(&str, u64)> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    Some((text("webhook-id")?, text("shipway-fence")?.parse().ok()?))
+}
+
 async fn effect(
-    State(books): State<Arc<Mutex<Books>>>,
+    State((books, _)): State<Shared>,
     Path(target): Path<String>,
     headers: HeaderMap,
 ) -> StatusCode {
@@ -300,23 +328,31 @@ async fn effect(
 }
 
 async fn later(
-    State(books): State<Arc<Mutex<Books>>>,
+    State((books, _)): State<Shared>,
     Path(target): Path<String>,
     headers: HeaderMap,
 ) -> StatusCode {
     let mut books = lock(&books);
-    let key = headers.get("webhook-id").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if books.later.insert((target.clone(), key.to_owned())) {
-        books.write(What::Later, &target, key, 0);
+    if books.first(What::Later, &target, &headers) {
         return StatusCode::SERVICE_UNAVAILABLE;
     }
     books.take(&target, &headers)
 }
 
-async fn mark(
-    State(books): State<Arc<Mutex<Books>>>,
-    Path((target, who)): Path<(String, String)>,
+async fn hold(
+    State((books, mut released)): State<Shared>,
+    Path(target): Path<String>,
+    headers: HeaderMap,
 ) -> StatusCode {
+    let held = !*released.borrow() && lock(&books).first(What::Held, &target, &headers);
+    if held {
+        // The sink's end lets it go, too. A client that dies meanwhile ends this handler: nothing takes effect.
+        let _ = released.wait_for(|released| *released).await;
+    }
+    lock(&books).take(&target, &headers)
+}
+
+async fn mark(State((books, _)): State<Shared>, Path((target, who)): Path<(String, String)>) -> StatusCode {
     lock(&books).write(What::Mark, &target, &who, 0);
     StatusCode::OK
 }

@@ -29,6 +29,7 @@ const STUCK: Duration = Duration::from_secs(300);
 #[derive(Clone, Debug)]
 pub struct Workload {
     runs: RunsClient<Channel>,
+    /// What a target's name is added to.
     sink: String,
 }
 
@@ -76,7 +77,7 @@ spec:
             spec:
               type: sequential
               steps:
-{steps}"
+{steps}    - name: Rest"
     )
 }
 
@@ -84,7 +85,13 @@ impl Workload {
     /// Runs of [`project`], which has been applied, with their effects in that sink.
     #[must_use]
     pub fn new(way: Channel, sink: &Sink) -> Self {
-        Self { runs: RunsClient::new(way), sink: sink.url() }
+        Self::through(way, sink, "effect")
+    }
+
+    /// The same, at another door of the sink: `later`, `hold`.
+    #[must_use]
+    pub fn through(way: Channel, sink: &Sink, door: &str) -> Self {
+        Self { runs: RunsClient::new(way), sink: format!("{}/{door}", sink.url()) }
     }
 
     /// The targets in the sink that a run with that number touches.
@@ -111,7 +118,7 @@ impl Workload {
     /// If it does not start or end in five minutes.
     pub async fn one(&self, number: usize) -> Result<Ended> {
         let begin = Instant::now();
-        let arguments = serde_json::json!({ "SINK": format!("{}/effect/{number}", self.sink) });
+        let arguments = serde_json::json!({ "SINK": format!("{}/{number}", self.sink) });
         let started =
             start(&self.runs, FLOW, &arguments).await.with_context(|| format!("starting run {number}"))?;
         let run = end(&self.runs, &started.run).await.with_context(|| format!("run {number}"))?;
@@ -199,16 +206,13 @@ where
         match tokio::time::timeout(Duration::from_secs(5), ask()).await {
             Ok(Ok(answer)) => return Ok(answer.into_inner()),
             Ok(Err(status)) if !shipway_contracts::is_away(&status) => return Err(status.into()),
-            answer if Instant::now() > until => {
-                bail!("nobody answered in {STUCK:?}: {:?}", answer.map(drop_answer))
+            Ok(Err(status)) if Instant::now() > until => {
+                return Err(anyhow::Error::from(status).context(format!("nobody answered in {STUCK:?}")));
             }
+            Err(_) if Instant::now() > until => bail!("nobody answered in {STUCK:?}"),
             _ => tokio::time::sleep(Duration::from_millis(100)).await,
         }
     }
-}
-
-fn drop_answer<T>(answer: Result<T, Status>) -> Option<Status> {
-    answer.err()
 }
 
 /// The time within which so many of a hundred ended.

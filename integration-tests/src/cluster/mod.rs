@@ -40,6 +40,8 @@ pub struct Shape {
     pub nats: usize,
     /// Each service's process on a machine of its own, with object storage instead of a folder. Needs root.
     pub machines: bool,
+    /// Whether the NATS servers run from the start; services know of them in any case.
+    pub nats_runs: bool,
     /// More settings for every service: `SHIPWAY_…` and a value.
     pub settings: Vec<(String, String)>,
 }
@@ -47,7 +49,7 @@ pub struct Shape {
 impl Default for Shape {
     /// Two of what decides and works, one of the rest.
     fn default() -> Self {
-        Self { services: [1, 1, 2, 2, 1], nats: 1, machines: false, settings: Vec::new() }
+        Self { services: [1, 1, 2, 2, 1], nats: 1, nats_runs: true, machines: false, settings: Vec::new() }
     }
 }
 
@@ -80,10 +82,12 @@ impl Cluster {
     /// If a part does not start; the error has what it said.
     pub fn start(name: &str, shape: Shape) -> Result<Self> {
         let mut cluster = Self::prepare(name, shape)?;
-        for number in 1..=cluster.shape.nats {
-            cluster.process(&format!("nats-{number}")).spawn()?;
+        if cluster.shape.nats_runs {
+            for number in 1..=cluster.shape.nats {
+                cluster.process(&format!("nats-{number}")).spawn()?;
+            }
+            cluster.wait_ready("nats-")?;
         }
-        cluster.wait_ready("nats-")?;
         // The first of each makes what the others find: tables, keys.
         cluster.process("pipelines-1").start()?;
         cluster.share_keys()?;
@@ -92,7 +96,9 @@ impl Cluster {
                 cluster.process(&name).spawn()?;
             }
         }
-        cluster.wait_ready("")?;
+        for service in SERVICES {
+            cluster.wait_ready(service)?;
+        }
         cluster.process("lb").start()?;
         Ok(cluster)
     }
@@ -217,6 +223,28 @@ impl Cluster {
         })
     }
 
+    /// One more executor; its name.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn add_executor(&mut self) -> Result<String> {
+        let number = self.services().iter().filter(|name| name.starts_with("executor")).count() + 1;
+        let name = format!("executor-{number}");
+        let machine = self.network.as_ref().map(Network::machine).transpose()?;
+        let address = self.address(machine.as_ref());
+        let urls = self.urls();
+        let plan = self.plan("executor", &name, address, machine.as_ref(), &urls)?;
+        self.add(plan, machine)?;
+        self.process(&name).start()?;
+        Ok(name)
+    }
+
+    /// Where the services answer that others ask.
+    fn urls(&self) -> Vec<String> {
+        let names = self.services().into_iter().filter(|name| !name.starts_with("executor"));
+        names.map(|name| format!("http://{}", self.processes[&name].address())).collect()
+    }
+
     /// Machines share no folder: what one process of pipelines has made is carried to the others, as a person would.
     fn share_keys(&mut self) -> Result<()> {
         if self.network.is_none() {
@@ -306,13 +334,7 @@ impl Cluster {
     /// # Errors
     /// If an address is none.
     pub fn channel(&self) -> Result<Channel> {
-        let urls: Vec<_> = self
-            .services()
-            .iter()
-            .filter(|name| !name.starts_with("executor"))
-            .map(|name| format!("http://{}", self.processes[name].address()))
-            .collect();
-        Ok(Targets::new(&urls)?.1)
+        Ok(Targets::new(&self.urls())?.1)
     }
 
     /// Runs a verb of the command line; its standard output.

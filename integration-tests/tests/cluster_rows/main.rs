@@ -1,5 +1,14 @@
-//! Rows of the test plan that need many processes: runs, effects and what dies under them.
+//! Rows of the test plan that need many processes: runs and their effects, and what dies under them.
+//!
+//! Each test prints a line `ROW <id> name=figure …` last. Counts and zeros decide; times are judged only where a row
+//! is asked for (`scripts/test --row`) or under `--full`, which has the plan's sizes.
 
 #![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
 
+mod database;
+mod executors;
+mod given;
+mod kills;
 mod nats_away;
+mod stops;
+mod timers;

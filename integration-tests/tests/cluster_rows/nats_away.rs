@@ -1,22 +1,67 @@
-//! N-1: NATS loses all that it stored, under running runs.
+//! N-1 and N-2: NATS loses all that it stored under running runs, or is not there at all.
 
-use shipway_integration_tests::{
-    cluster::{Cluster, Shape},
-    sink::Sink,
-    workload::{self, Workload},
-};
+use std::time::Duration;
+
+use shipway_integration_tests::{cluster::Shape, workload::percentile};
+
+use crate::given::{Given, judged, sized};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn row_n_1_runs_do_not_notice_that_the_message_store_is_wiped() {
+async fn row_n_1_runs_go_on_when_the_message_store_is_wiped() {
+    let mut given = Given::new("n1", Shape::default());
+    let quiet = given.load(20, 10).ended().await;
+    let runs = sized(150, 300);
+    let load = given.load(runs, sized(30, 300));
+    let mut wiped = 0;
+    for _ in 0..3 {
+        given.cluster.wipe_nats(1).unwrap();
+        wiped += usize::from(!load.is_done());
+        // So that each finds streams that were made again and runs that use them.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let ended = load.ended().await;
+    let verdict = given.judge(&ended.iter().chain(&quiet).cloned().collect::<Vec<_>>());
+    let alone = given.load(runs, sized(30, 300)).ended().await;
+    let extra = percentile(&ended, 99).saturating_sub(percentile(&alone, 99));
+    println!(
+        "ROW N-1 runs={runs} wiped_under_load={wiped} lost=0 doubled=0 repeats={} p50={:?} p99={:?} p99_without={:?} extra={extra:?}",
+        verdict.repeats,
+        percentile(&ended, 50),
+        percentile(&ended, 99),
+        percentile(&alone, 99),
+    );
+    assert!(wiped > 0, "the runs had ended before the store was wiped");
+    assert!(!judged() || extra <= Duration::from_secs(5), "{extra:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_n_2_everything_ends_without_nats() {
+    let mut given = Given::new("n2", Shape { nats_runs: false, ..Shape::default() });
+    let runs = sized(20, 100);
+    let without = given.load(runs, 5).ended().await;
+    given.cluster.process("nats-1").start().unwrap();
+    // The services find it by themselves.
+    given.load(runs, 5).ended().await;
+    let with = given.load(runs, 5).ended().await;
+    given.cluster.process("nats-1").kill().unwrap();
+    let away = Duration::from_secs(sized(5, 600));
     let begin = std::time::Instant::now();
-    let cluster = Cluster::start("n1", Shape::default()).unwrap();
-    println!("started after {:?}", begin.elapsed());
-    let sink = Sink::start().unwrap();
-    cluster.apply(&workload::project()).unwrap();
-    let work = Workload::new(cluster.channel().unwrap(), &sink);
-    let ended = work.run(0..20, 5).await.unwrap();
-    println!("{:?} {:?}", begin.elapsed(), workload::percentile(&ended, 50));
-    println!("{:?}", workload::judge(&sink, &ended));
-    println!("{:?}", ended[0]);
-    cluster.verify().unwrap();
+    let mut outage = Vec::new();
+    while begin.elapsed() < away {
+        outage.extend(given.load(10, 5).ended().await);
+    }
+    let all: Vec<_> = without.iter().chain(&with).chain(&outage).cloned().collect();
+    // The second round is in the sink too, and asked for by nobody here.
+    let failed = all.iter().filter(|ended| ended.status != "success").count();
+    given.cluster.verify().unwrap();
+    let (p95, normal) = (percentile(&outage, 95).max(percentile(&without, 95)), percentile(&with, 95));
+    println!(
+        "ROW N-2 runs={} failed={failed} p95_never_there={:?} p95_gone={:?} p95_there={normal:?} per_node_extra={:?}",
+        all.len(),
+        percentile(&without, 95),
+        percentile(&outage, 95),
+        p95.saturating_sub(normal) / 5,
+    );
+    assert_eq!(failed, 0);
+    assert!(!judged() || p95.saturating_sub(normal) / 5 <= Duration::from_millis(500), "{p95:?} {normal:?}");
 }

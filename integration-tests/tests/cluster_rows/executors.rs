@@ -1,0 +1,86 @@
+//! E-5 and E-8 for whole runs: an executor stands still past its lease, or dies, while its effects are on their way.
+
+use std::time::{Duration, Instant};
+
+use shipway_integration_tests::{
+    cluster::Shape,
+    sink::{Entry, What},
+};
+
+use crate::given::{Given, judged, sized};
+
+/// As long as anybody else may take over: the lease, and what it takes to look.
+const TAKEN_OVER: Duration = Duration::from_secs(60);
+
+/// The targets whose first request is held, and when it came.
+fn held(ledger: &[Entry]) -> Vec<&Entry> {
+    ledger.iter().filter(|entry| entry.what == What::Held).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_e_5_a_zombie_executor_changes_nothing() {
+    let mut given = Given::new("e5", Shape { services: [1, 1, 1, 1, 1], ..Shape::default() });
+    let load = given.load_through("hold", 1, 1);
+    given.sink.wait("a held request", TAKEN_OVER, |ledger| (!held(ledger).is_empty()).then_some(())).unwrap();
+    let begin = Instant::now();
+    given.cluster.process("executor-1").pause().unwrap();
+    let name = given.cluster.add_executor().unwrap();
+    given
+        .sink
+        .wait("the effect of another executor", TAKEN_OVER, |ledger| {
+            ledger.iter().any(|entry| entry.what == What::Effect).then_some(())
+        })
+        .unwrap();
+    let replaced = begin.elapsed();
+    // The zombie's own request is answered now, and it wakes up to that answer.
+    given.sink.release();
+    given.cluster.process("executor-1").resume().unwrap();
+    let ended = load.ended().await;
+    let refused = given
+        .sink
+        .wait("the refusal of the zombie's effect", TAKEN_OVER, |ledger| {
+            ledger.iter().any(|entry| entry.what == What::Refused).then_some(())
+        })
+        .is_ok();
+    let verdict = given.judge(&ended);
+    println!("ROW E-5 by={name} replaced_after={replaced:?} refused={} doubled=0", verdict.refused);
+    assert!(refused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_e_8_attempts_of_a_dead_executor_are_begun_again() {
+    let rounds = sized(1, 10);
+    let mut times = Vec::new();
+    for round in 0..rounds {
+        let mut given = Given::new(&format!("e8-{round}"), Shape::default());
+        let load = given.load_through("hold", 20, 20);
+        given
+            .sink
+            .wait("all first requests", TAKEN_OVER, |ledger| (held(ledger).len() == 20).then_some(()))
+            .unwrap();
+        given.cluster.process("executor-1").kill().unwrap();
+        let killed = shipway_integration_tests::sink::now();
+        // What the other holds goes on waiting; what the dead one held comes again.
+        given
+            .sink
+            .wait("effects of what was begun again", TAKEN_OVER, |ledger| {
+                ledger.iter().any(|entry| entry.what == What::Effect).then_some(())
+            })
+            .unwrap();
+        given.sink.release();
+        let ended = load.ended().await;
+        let ledger = given.sink.ledger().unwrap();
+        let first =
+            |target: &str| ledger.iter().find(|entry| entry.target == target && entry.what == What::Effect);
+        let again = held(&ledger).into_iter().filter_map(|held| {
+            let effect = first(&held.target)?;
+            (effect.fence > held.fence).then(|| Duration::from_micros(effect.at - killed))
+        });
+        times.extend(again);
+        given.judge(&ended);
+    }
+    times.sort();
+    println!("ROW E-8 attempts={} first={:?} last={:?}", times.len(), times.first(), times.last());
+    assert!(!times.is_empty(), "the dead executor held nothing");
+    assert!(!judged() || *times.last().unwrap() <= Duration::from_secs(45), "{times:?}");
+}
