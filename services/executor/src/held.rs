@@ -242,6 +242,7 @@ mod tests {
             detached: false,
             registration: None,
             labels: BTreeSet::new(),
+            trace: None,
         }
     }
 

@@ -44,7 +44,10 @@ impl Shared {
         let places = self.all_places().await?;
         for row in deployed {
             let Some(place) = row.id.parse().ok().and_then(|id| places.get(&id)) else { continue };
-            row.executor = place.executor.to_string();
+            (row.executor, row.placed_since) = (place.executor.to_string(), place.since.to_string());
+            if let Some(host) = self.registry.introduction(place.executor).map(|intro| intro.host) {
+                row.addresses.iter_mut().for_each(|at| *at = at.replacen("127.0.0.1", &host, 1));
+            }
             if let Some(lost) = place.lost {
                 row.lost_since = lost.to_string();
                 row.status = format!("host away since {lost}");

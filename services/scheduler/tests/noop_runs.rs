@@ -196,7 +196,7 @@ async fn a_beat_brings_what_the_bell_did_not() {
         executor: world.executor.to_string(),
         registration: registration.to_string(),
         held: vec![Held { fence: 77, ..Held::default() }],
-        draining: false,
+        ..BeatRequest::default()
     };
     let reply = world.work.clone().beat(beat).await.unwrap().into_inner();
     assert!(reply.known);

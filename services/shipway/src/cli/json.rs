@@ -120,6 +120,9 @@ pub(crate) fn deployed(deployed: &Deployed) -> Value {
         "artifact": artifact(deployed.artifact.as_ref()),
         "run": deployed.run,
         "releasedAt": deployed.released_at,
+        "executor": deployed.executor,
+        "placedSince": deployed.placed_since,
+        "hostAwaySince": deployed.lost_since,
         "status": deployed.status,
         "addresses": deployed.addresses,
     })

@@ -268,6 +268,7 @@ mod tests {
             status: "running 2/2".to_owned(),
             addresses: vec!["http://127.0.0.1:7501".to_owned()],
             kind: "service".to_owned(),
+            ..Deployed::default()
         };
         let state = GetStateReply { deployed: vec![deployed], ..GetStateReply::default() };
         let board = Board { pipelines: vec![pipeline], state, active: vec![] };
