@@ -1,6 +1,6 @@
 //! Runs node attempts, drives runtimes and keeps logs.
 //!
-//! [`Executor`] is what happens inside Shipway; [`keeper`], [`shim`] and [`sandbox`] are small processes of the
+//! [`Executor`] is what happens inside Shipway; [`keeper`], [`shim`], [`ways`] and [`sandbox`] are small processes of the
 //! same binary, which calls their `main` functions before it starts any thread.
 
 mod addon;
@@ -21,6 +21,7 @@ pub mod runtime;
 pub mod sandbox;
 mod service;
 pub mod shim;
+pub mod ways;
 mod work;
 
 pub use api::ExecutorsApi;
@@ -33,3 +34,4 @@ pub use logs_api::{LogsApi, RemoteTail};
 pub use node_logs::NodeLogs;
 pub use os::boot::BootTime;
 pub use service::{Deps, Service, StartError, stop_all};
+pub use ways::Way;
