@@ -42,7 +42,7 @@ async fn thirty_kills_lose_nothing_and_double_nothing() {
         let (shipway, killed, done) = (shipway.clone(), killed.clone(), done.clone());
         move || kill_now_and_then(&shipway, &killed, &done)
     });
-    let mut rounds = 0;
+    let (mut rounds, mut staged) = (0, Vec::new());
     while killed.load(Ordering::Relaxed) < KILLS || rounds < 3 {
         rounds += 1;
         let release = format!("r{rounds}");
@@ -63,6 +63,7 @@ async fn thirty_kills_lose_nothing_and_double_nothing() {
             ("lab/production", format!("{{\"NOTIFY\": \"{}\"}}", receiver.url)),
         ] {
             let run = start(&url, flow, &arguments).await;
+            staged.extend((flow == "lab/staging").then(|| run.clone()));
             ended_well(&url, &run, flow, &commit).await;
         }
     }
@@ -75,8 +76,9 @@ async fn thirty_kills_lose_nothing_and_double_nothing() {
     let mut shipway = shipway.lock().unwrap();
     let verdict = shipway.shipway(&["verify"]).unwrap();
     let keys = receiver.keys.lock().unwrap().clone();
-    let migrations = lines(&shipway, "logs", "migrated to");
-    let served = lines(&shipway, "targets", "serving r");
+    let migrations: usize =
+        staged.iter().map(|run| lines(&shipway.shipway(&["logs", run]).unwrap(), "migrated to")).sum();
+    let served = served_lines(&shipway, "serving r");
     println!(
         "KILL kills={} rounds={rounds} requests={} refused={} bad={} keys={} migrations={migrations} instances={served}",
         killed.load(Ordering::Relaxed),
@@ -106,28 +108,27 @@ fn kill_now_and_then(shipway: &Mutex<Shipway>, killed: &AtomicUsize, done: &Atom
     Ok(())
 }
 
-/// How often a text is in the files below a folder of the host's.
-fn lines(shipway: &Shipway, below: &str, text: &str) -> usize {
+/// How often a text is in the logs of the host's services.
+fn served_lines(shipway: &Shipway, text: &str) -> usize {
     let mut count = 0;
-    let mut folders = vec![shipway.data().join("host").join(below)];
-    if below == "targets" {
-        folders = vec![shipway.data().join("host")];
-    }
+    let mut folders = vec![shipway.data().join("host")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
             let name = entry.file_name().to_string_lossy().into_owned();
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(path);
-            } else if (below == "targets" && name.starts_with("service.log"))
-                || (below == "logs" && name.ends_with(".log"))
-            {
+            } else if name.starts_with("service.log") {
                 let content = fs::read(&path).unwrap_or_default();
-                count += String::from_utf8_lossy(&content).lines().filter(|line| line.contains(text)).count();
+                count += lines(&String::from_utf8_lossy(&content), text);
             }
         }
     }
     count
+}
+
+fn lines(content: &str, text: &str) -> usize {
+    content.lines().filter(|line| line.contains(text)).count()
 }
 
 #[derive(Debug, Default)]

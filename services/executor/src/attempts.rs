@@ -30,6 +30,7 @@ use crate::{
         Runtime, RuntimeError, TargetStatus,
         process::{ProcessOptions, ProcessRuntime},
     },
+    ways::Way,
     work::Host,
 };
 
@@ -217,6 +218,15 @@ impl Executor {
         // What is not stored by then is found by the next start, and only there.
         inner.host.logs.settle(light.saturating_sub(begun.elapsed())).await;
         left
+    }
+
+    /// Instances of this host reach these targets of other hosts at their public ports on 127.0.0.1, and no others.
+    /// What is open stays so when it leads to another host from now on.
+    ///
+    /// # Errors
+    /// They could not be opened.
+    pub async fn set_ways(&self, ways: Vec<Way>) -> Result<(), RuntimeError> {
+        self.0.host.runtime.set_ways(ways).await
     }
 
     /// How all targets of this host stand.

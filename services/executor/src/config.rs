@@ -17,11 +17,12 @@ pub struct ExecutorConfig {
     /// The data folder. What the executor keeps is in its `host` folder.
     pub data: PathBuf,
     /// Shipway's own binary, for keepers, shims and the sandbox: it has to call [`crate::keeper::main`],
-    /// [`crate::shim::main`] and [`crate::sandbox::main`] for the words `keeper`, `shim` and `sandbox`.
+    /// [`crate::shim::main`], [`crate::ways::main`] and [`crate::sandbox::main`] for the words `keeper`, `shim`, `way`
+    /// and `sandbox`.
     pub binary: PathBuf,
     /// Where artifacts and backups are.
     pub blobs: Blobs,
-    /// The address that services' public ports are opened on.
+    /// The address of this host that services' public ports are opened on, beside 127.0.0.1.
     pub listen: IpAddr,
     /// Whether keepers and shims try to be the root of a PID namespace. Off, they are subreapers.
     pub namespaces: bool,

@@ -1,6 +1,6 @@
 //! Runs node attempts, drives runtimes and keeps logs.
 //!
-//! [`Executor`] is what happens inside Shipway; [`keeper`], [`shim`] and [`sandbox`] are small processes of the
+//! [`Executor`] is what happens inside Shipway; [`keeper`], [`shim`], [`ways`] and [`sandbox`] are small processes of the
 //! same binary, which calls their `main` functions before it starts any thread.
 
 mod addon;
@@ -22,6 +22,7 @@ pub mod sandbox;
 mod service;
 mod settings;
 pub mod shim;
+pub mod ways;
 mod work;
 
 pub use api::ExecutorsApi;
@@ -35,3 +36,4 @@ pub use node_logs::NodeLogs;
 pub use os::boot::BootTime;
 pub use service::{Deps, Reach, Service, StartError, stop_all};
 pub use settings::{Host, Settings};
+pub use ways::Way;

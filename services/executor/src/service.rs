@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    BootTime, Executor, ExecutorConfig, LogsApi, NodeLogs, OpenError,
+    BootTime, Executor, ExecutorConfig, LogsApi, NodeLogs, OpenError, Way,
     api::ExecutorsApi,
     link::{Beat, Introduction, Link},
     runtime::{
@@ -316,6 +316,10 @@ impl Beating {
             if let Err(error) = self.executor.evict(*target).await {
                 tracing::error!(%target, %error, "a target that is another host's could not be ended");
             }
+        }
+        let ways = beat.ways.iter().map(|(port, host)| Way { port: *port, host: host.clone() }).collect();
+        if let Err(error) = self.executor.set_ways(ways).await {
+            tracing::error!(%error, "the ways to what is on other hosts could not be set");
         }
     }
 

@@ -15,6 +15,7 @@ use serde_json::Value;
 use shipway_events::{Fence, ProjectId, RunId, SecretRef};
 use shipway_executor::{
     Assignment, BootTime, Executor, ExecutorConfig, LeaseTimes, ReportError, Reports, Secrets, SecretsError,
+    Way,
 };
 use shipway_nodes::Outcome;
 use zeroize::Zeroizing;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     match text(0).as_str() {
         "keeper" => shipway_executor::keeper::main(Path::new(&words[1])),
         "shim" => shipway_executor::shim::main(Path::new(&words[1])),
+        "way" => shipway_executor::ways::main(Path::new(&words[1])),
         "sandbox" => shipway_executor::sandbox::main(&words[1..]),
         "serve" => {
             let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
             runtime.block_on(effects(&text(1)));
             ExitCode::SUCCESS
         }
+        "get" => get(&text(1)),
         "storm" => storm(text(1).parse().unwrap_or(0)),
         "print" => {
             println!("{}", env::var(text(1)).unwrap_or_default());
@@ -74,10 +77,22 @@ async fn attempt(data: &Path, given: &str) {
     let own = env::current_exe().expect("a program");
     let mut config = ExecutorConfig::new(data.to_owned(), own, blobs);
     let milliseconds = |name: &str| Duration::from_millis(given["lease"][name].as_u64().unwrap_or_default());
+    if let Some(listen) = given["listen"].as_str() {
+        config.listen = listen.parse().expect("an address");
+    }
     config.lease = given
         .get("lease")
         .map(|_| LeaseTimes { stop_after: milliseconds("stop"), dead_after: milliseconds("dead") });
     let executor = Executor::open(config, Arc::new(Printing), Arc::new(Printing)).await.expect("an executor");
+    let ways = given["ways"].as_array().into_iter().flatten().map(|way| Way {
+        port: way["port"].as_u64().and_then(|port| port.try_into().ok()).expect("a port"),
+        host: way["host"].as_str().expect("a host").to_owned(),
+    });
+    executor.set_ways(ways.collect()).await.expect("ways");
+    if given["work"].is_null() {
+        println!("ready");
+        return std::future::pending().await;
+    }
     println!("offered");
     let beating = executor.clone();
     tokio::spawn(async move {
@@ -139,6 +154,23 @@ fn append(path: &str, line: &str, stay_ms: u64) -> ExitCode {
     writeln!(file, "{line}").expect("the file takes a line");
     std::thread::sleep(Duration::from_millis(stay_ms));
     println!("appended {line}");
+    ExitCode::SUCCESS
+}
+
+/// Prints what an address answers, or why it does not.
+fn get(address: &str) -> ExitCode {
+    use std::io::Read as _;
+    let ask = || -> std::io::Result<String> {
+        let mut server = std::net::TcpStream::connect(address)?;
+        server.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        server.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    match ask() {
+        Ok(answer) => println!("{}", answer.lines().last().unwrap_or_default()),
+        Err(error) => println!("error {:?}", error.kind()),
+    }
     ExitCode::SUCCESS
 }
 

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         [verb, folder] if verb == "keeper" => up::keeper(Path::new(folder)),
         [verb, folder] if verb == "shim" => up::shim(Path::new(folder)),
+        [verb, folder] if verb == "way" => up::way(Path::new(folder)),
         [verb, rest @ ..] if verb == "sandbox" => up::sandbox(rest),
         _ => cli::main(),
     }

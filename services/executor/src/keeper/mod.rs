@@ -37,6 +37,7 @@ use crate::os::{
 };
 
 pub use protocol::Phase;
+pub(crate) use proxy::join;
 
 /// What the keeper itself has to say, in its folder.
 pub(crate) const LOG: &str = "keeper.log";

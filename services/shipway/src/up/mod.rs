@@ -37,6 +37,11 @@ pub(crate) fn shim(folder: &Path) -> ExitCode {
     shipway_executor::shim::main(folder)
 }
 
+/// Leads to targets on other hosts, outliving Shipway.
+pub(crate) fn way(folder: &Path) -> ExitCode {
+    shipway_executor::ways::main(folder)
+}
+
 /// Starts a program as another user in a view of its own.
 pub(crate) fn sandbox(words: &[OsString]) -> ExitCode {
     shipway_executor::sandbox::main(words)

@@ -7,7 +7,7 @@ mod tunnel;
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -19,6 +19,8 @@ use std::{
 use shipway_nodes::workload::Port;
 
 use super::routes::Routes;
+
+pub(crate) use tunnel::join;
 
 /// The open public ports.
 #[derive(Debug, Default)]
@@ -44,8 +46,7 @@ impl Listeners {
     ) -> Result<(), (u16, io::Error)> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let mut fresh = Vec::new();
-        for port in ports {
-            let address = SocketAddr::new(listen, port.public);
+        for (address, port) in addresses(listen, ports) {
             if let Some(known) = open.iter().find(|known| known.address == address) {
                 *known.port.lock().unwrap_or_else(PoisonError::into_inner) = port.clone();
                 continue;
@@ -71,7 +72,7 @@ impl Listeners {
     pub(super) fn keep(&self, listen: IpAddr, ports: &[Port]) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|listener| {
-            let wanted = ports.iter().any(|port| SocketAddr::new(listen, port.public) == listener.address);
+            let wanted = addresses(listen, ports).any(|(address, _)| address == listener.address);
             if !wanted {
                 listener.closed.store(true, Ordering::SeqCst);
                 // Wakes its thread, which then sees that it is closed.
@@ -80,6 +81,16 @@ impl Listeners {
             wanted
         });
     }
+}
+
+/// Where ports are opened: on the host's address, for others, and on the machine's own, where its instances look.
+fn addresses(listen: IpAddr, ports: &[Port]) -> impl Iterator<Item = (SocketAddr, &Port)> {
+    let own = IpAddr::from(Ipv4Addr::LOCALHOST);
+    let both = listen != own && !listen.is_unspecified();
+    ports.iter().flat_map(move |port| {
+        let places = std::iter::once(listen).chain(both.then_some(own));
+        places.map(move |address| (SocketAddr::new(address, port.public), port))
+    })
 }
 
 fn accept(socket: &TcpListener, listener: &Arc<Listener>, routes: &Arc<Routes>) {

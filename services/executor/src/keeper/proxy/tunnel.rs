@@ -24,7 +24,7 @@ pub(super) fn serve(client: TcpStream, port: &str, routes: &Routes) {
 }
 
 /// Copies both ways until both sides have ended.
-pub(super) fn join(client: BufReader<TcpStream>, upstream: BufReader<TcpStream>) -> io::Result<()> {
+pub(crate) fn join(client: BufReader<TcpStream>, upstream: BufReader<TcpStream>) -> io::Result<()> {
     let (to_client, to_upstream) = (client.get_ref().try_clone()?, upstream.get_ref().try_clone()?);
     client.get_ref().set_read_timeout(None)?;
     upstream.get_ref().set_read_timeout(None)?;

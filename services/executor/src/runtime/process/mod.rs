@@ -5,7 +5,7 @@ mod keepers;
 use std::{
     collections::BTreeMap,
     fs, io,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -23,6 +23,7 @@ use crate::{
     os::stage::Starter,
     sandbox::{self, Bind, Isolation, Sandbox, Toolchain, Users, VIEW, View},
     shim::{self, Ended, Shims},
+    ways::{Route, Way, Ways},
 };
 use keepers::Keepers;
 
@@ -35,6 +36,7 @@ pub struct ProcessRuntime {
     toolchain: Toolchain,
     shims: Shims,
     keepers: Keepers,
+    ways: Ways,
     listen: IpAddr,
     lease: Arc<Lease>,
 }
@@ -50,7 +52,7 @@ pub struct ProcessOptions {
 
 impl Default for ProcessOptions {
     fn default() -> Self {
-        Self { listen: std::net::Ipv4Addr::LOCALHOST.into(), namespaces: true }
+        Self { listen: Ipv4Addr::LOCALHOST.into(), namespaces: true }
     }
 }
 
@@ -75,14 +77,15 @@ impl ProcessRuntime {
             Ok((
                 Users::open(host.join("users.json"), isolation.users)?,
                 Shims::new(host.join("shims"), starter.clone())?,
-                Keepers::new(host.join("keepers"), starter)?,
+                Keepers::new(host.join("keepers"), starter.clone())?,
+                Ways::new(host.join("ways"), starter)?,
             ))
         };
-        let (users, shims, keepers) =
+        let (users, shims, keepers, ways) =
             open().map_err(RuntimeError::io(format!("opening {}", host.display())))?;
         let toolchain = tokio::task::spawn_blocking(Toolchain::find).await.unwrap_or_default();
         let lease = Arc::new(Lease::unbound());
-        Ok(Self { data, isolation, users, toolchain, shims, keepers, listen, lease })
+        Ok(Self { data, isolation, users, toolchain, shims, keepers, ways, listen, lease })
     }
 
     /// Commands are bound by this lease.
@@ -129,12 +132,38 @@ impl ProcessRuntime {
     /// # Errors
     /// The list could not be read.
     pub async fn revive(&self) -> Result<(), RuntimeError> {
+        if let Err(error) = self.ways.revive().await {
+            tracing::warn!(%error, "the ways to other hosts could not be opened again");
+        }
         for target in self.keepers.all().map_err(RuntimeError::io("listing keepers"))? {
             if let Err(error) = self.keepers.ensure(target).await {
                 tracing::warn!(%target, %error, "its keeper could not be started again");
             }
         }
         Ok(())
+    }
+
+    /// Leads to these targets of other hosts, and to no others; and others to the addons of this one, which listen on
+    /// the machine's own address only.
+    ///
+    /// # Errors
+    /// They could not be told to the process that forwards.
+    pub async fn set_ways(&self, ways: Vec<Way>) -> Result<(), RuntimeError> {
+        let own = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let mut routes: Vec<Route> = ways
+            .into_iter()
+            .map(|way| Route { listen: (own, way.port).into(), host: way.host, port: way.port })
+            .collect();
+        if self.listen != own && !self.listen.is_unspecified() {
+            let here = self.statuses().await?;
+            let addons = here.iter().filter(|status| status.addon).flat_map(|status| &status.ports);
+            routes.extend(addons.map(|port| Route {
+                listen: (self.listen, port.public).into(),
+                host: own.to_string(),
+                port: port.public,
+            }));
+        }
+        self.ways.set(routes).await.map_err(RuntimeError::io("setting the ways to other hosts"))
     }
 
     /// Hands a keeper that was started from its record the values that it waits for.
@@ -162,6 +191,7 @@ impl ProcessRuntime {
     /// # Errors
     /// The list could not be read.
     pub async fn down(&self) -> Result<(), RuntimeError> {
+        self.ways.stop().await;
         self.keepers.stop_all().await
     }
 
@@ -318,6 +348,8 @@ impl Runtime for ProcessRuntime {
             timeout_ms: u64::try_from(deployment.timeout.as_millis()).unwrap_or(u64::MAX),
         };
         let target = deployment.target.id;
+        let ports = apply.spec.ports.iter().map(|port| port.public).collect();
+        self.ways.release(ports).await;
         self.keepers.ensure(target).await?;
         self.keepers.order(target, &Request::Apply(Box::new(apply))).await
     }
