@@ -61,6 +61,8 @@ pub(crate) async fn a_consumer_that_is_behind_is_told_and_one_that_has_caught_up
     let held = Arc::new(Held::default());
     let consumer = feed.react(&durable, Arc::clone(&held) as Arc<dyn Reaction>).await.unwrap();
     given.append("run-a", Expected::New, 3).await.unwrap();
+    // It counts from when this process leads.
+    until(|| !feed.standing().is_empty()).await;
     let behind = |feed: &Feed| {
         let standing = feed.standing();
         let [held] = standing.as_slice() else { panic!("{standing:?}") };
