@@ -1,0 +1,63 @@
+//! A backup is made while runs go on, and becomes another cluster: what it holds goes on there, and nothing that was
+//! done is done again.
+
+use std::collections::BTreeSet;
+
+use shipway_integration_tests::{
+    cluster::{Cluster, Shape},
+    shipway::wait,
+    sink::What,
+    workload::Workload,
+};
+
+use crate::given::Given;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_made_under_load_goes_on_elsewhere() {
+    let mut given = Given::new("backup", Shape::default());
+    let runs = 100;
+    let load = given.load(runs, 25);
+    given
+        .sink
+        .wait("some effects", std::time::Duration::from_secs(60), |ledger| (ledger.len() > 60).then_some(()))
+        .unwrap();
+    let archive = given.sink.folder().join("backup.tar.zst");
+    let file = archive.to_str().unwrap();
+    given.cluster.shipway(&["backup", "-o", file, "--with-keys"]).unwrap();
+    let early = load.is_done();
+    // All that comes after the backup is lost with this cluster, but not its effects.
+    let ended = load.ended().await;
+    given.judge(&ended);
+    let Given { cluster, sink, .. } = given;
+    drop(cluster);
+
+    let cluster = Cluster::start_on("restored", Shape::default(), |cluster| {
+        let (database, blobs, keys) = (cluster.database(), cluster.blobs(), cluster.keys());
+        let keys = keys.to_str().unwrap();
+        cluster
+            .shipway(&["restore", file, "--database", &database, "--blobs", &blobs, "--keys", keys])
+            .map(drop)
+    })
+    .unwrap();
+    let open = wait("the end of what the backup holds", || {
+        let listed = cluster.json(&["runs", "load/work", "--limit", "200"])?;
+        let all = listed["runs"].as_array().cloned().unwrap_or_default();
+        Ok(all.iter().all(|run| run["concluded"] == true).then_some(all))
+    })
+    .unwrap();
+    let known: BTreeSet<usize> = open.iter().filter_map(|run| run["name"].as_str()?.parse().ok()).collect();
+    let failed: Vec<_> = open.iter().filter(|run| run["status"] != "success").collect();
+    cluster.verify().unwrap();
+    let verdict = sink.judge((0..runs).flat_map(Workload::targets)).unwrap();
+    let repeats = sink.ledger().unwrap().iter().filter(|entry| entry.what == What::Repeat).count();
+    println!(
+        "BACKUP runs={runs} in_backup={} asked_again={repeats} lost={} doubled={} refused={}",
+        known.len(),
+        verdict.lost.len(),
+        verdict.doubled.len(),
+        verdict.refused,
+    );
+    assert!(!early, "the runs had ended before the backup was made");
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert_eq!((verdict.lost.len(), verdict.doubled.len()), (0, 0), "{verdict:#?}");
+}
