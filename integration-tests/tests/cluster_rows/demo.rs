@@ -35,8 +35,10 @@ fn the_demo_goes_through_while_parts_are_killed() {
         if let Some(status) = demo.try_wait().unwrap() {
             break status;
         }
-        if Instant::now() > next {
-            let process = cluster.process(victims.next().unwrap());
+        if Instant::now() > next
+            && let Some(victim) = victims.next()
+        {
+            let process = cluster.process(victim);
             process.kill().unwrap();
             process.spawn().unwrap();
             killed += 1;

@@ -52,7 +52,7 @@ const ROWS: &[Row] = &[
     row("E-5", "10 cases", "a zombie executor's outcome and effects are refused, and its processes die"),
     row("E-6", "the real times", "an executor without good beats ends its processes in their time"),
     row("E-7", "50 process trees", "an executor killed with children leaves no stale process"),
-    row("E-8", "100 attempts", "attempts of a dead executor are begun again elsewhere"),
+    row("E-8", "200 attempts", "attempts of a dead executor are begun again elsewhere"),
     row("E-9", "4,000 cases", "each effect class over each crash: exactly once, or unknown and said so"),
     row("E-10", "1,000 runs", "aborted at any time: dead in time, one end, `always` nodes ran"),
     row("E-11", "10,000 triggers", "many triggers at once while schedulers die: each is one run"),
