@@ -1,7 +1,7 @@
 //! A backup is made while runs go on, and becomes another cluster: what it holds goes on there, and nothing that was
 //! done is done again.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use shipway_integration_tests::{
     cluster::{Cluster, Shape},
@@ -12,21 +12,32 @@ use shipway_integration_tests::{
 
 use crate::given::Given;
 
+/// Runs that have begun and not ended in the backup for certain.
+const HELD: usize = 5;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_made_under_load_goes_on_elsewhere() {
     let mut given = Given::new("backup", Shape::default());
     let runs = 100;
+    // These are on their way when the backup is made, whatever the machine is busy with.
+    let held = given.load_through("hold", HELD, HELD);
+    given
+        .sink
+        .wait("held requests", Duration::from_secs(60), |ledger| (ledger.len() == HELD).then_some(()))
+        .unwrap();
     let load = given.load(runs, 25);
     given
         .sink
-        .wait("some effects", std::time::Duration::from_secs(60), |ledger| (ledger.len() > 60).then_some(()))
+        .wait("some effects", Duration::from_secs(60), |ledger| (ledger.len() > 60).then_some(()))
         .unwrap();
     let archive = given.sink.folder().join("backup.tar.zst");
     let file = archive.to_str().unwrap();
     given.cluster.shipway(&["backup", "-o", file]).unwrap();
     let early = load.is_done();
     // All that comes after the backup is lost with this cluster, but not its effects.
-    let ended = load.ended().await;
+    given.sink.release();
+    let mut ended = load.ended().await;
+    ended.extend(held.ended().await);
     given.judge(&ended);
     let Given { cluster, sink, .. } = given;
     // Schedulers have no keys: a person keeps those apart.
@@ -49,7 +60,7 @@ async fn a_backup_made_under_load_goes_on_elsewhere() {
     let known: BTreeSet<usize> = open.iter().filter_map(|run| run["name"].as_str()?.parse().ok()).collect();
     let failed: Vec<_> = open.iter().filter(|run| run["status"] != "success").collect();
     cluster.verify().unwrap();
-    let verdict = sink.judge((0..runs).flat_map(Workload::targets)).unwrap();
+    let verdict = sink.judge((0..runs + HELD).flat_map(Workload::targets)).unwrap();
     let repeats = sink.ledger().unwrap().iter().filter(|entry| entry.what == What::Repeat).count();
     println!(
         "BACKUP runs={runs} in_backup={} asked_again={repeats} lost={} doubled={} refused={}",
@@ -59,6 +70,7 @@ async fn a_backup_made_under_load_goes_on_elsewhere() {
         verdict.refused,
     );
     assert!(!early, "the runs had ended before the backup was made");
+    assert!(repeats >= HELD, "what was on its way has not been asked for again: {repeats}");
     assert!(failed.is_empty(), "{failed:#?}");
     assert_eq!((verdict.lost.len(), verdict.doubled.len()), (0, 0), "{verdict:#?}");
 }

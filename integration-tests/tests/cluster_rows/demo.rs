@@ -27,8 +27,7 @@ fn the_demo_goes_through_while_parts_are_killed() {
         .stderr(said)
         .spawn()
         .unwrap();
-    let mut victims =
-        ["scheduler-1", "executor-1", "lb", "nats-2", "scheduler-2", "executor-2"].iter().cycle();
+    let mut victims = ["scheduler-1", "executor-1", "lb", "nats-2", "scheduler-2", "executor-2"].iter();
     let mut killed = 0;
     let mut next = begin + Duration::from_secs(3);
     let status = loop {
