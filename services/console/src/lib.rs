@@ -1,4 +1,4 @@
-//! The HTTP front: what a browser and a probe find at Shipway's address.
+//! The HTTP front: what a browser and a probe finds at Shipway's address.
 
 mod page;
 mod settings;
@@ -8,13 +8,12 @@ pub use settings::Settings;
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Router,
     extract::State,
     http::StatusCode,
     response::{Html, IntoResponse, Response},
     routing::get,
 };
-use serde_json::json;
 use shipway_contracts::{
     Channel,
     v1::{GetStateRequest, ListRunsRequest, Page, runs_client::RunsClient},
@@ -29,24 +28,21 @@ pub struct Deps {
     pub version: &'static str,
 }
 
-/// The routes: `/` for people, `/healthz` and `/readyz` for probes.
+/// The routes: `/` for people.
 pub fn router(deps: Deps) -> Router {
-    Router::new()
-        .route("/", get(home))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .with_state(Arc::new(deps))
+    Router::new().route("/", get(home)).with_state(Arc::new(deps))
 }
 
-/// Ready is who can answer what runs where: the log, the views and the executor are all in that answer.
-async fn ready(State(deps): State<Arc<Deps>>) -> Response {
-    let mut runs = RunsClient::new(deps.runs.clone());
-    match runs.get_state(GetStateRequest::default()).await {
-        Ok(state) => Json(json!({"ready": true, "position": state.into_inner().position})).into_response(),
-        Err(status) => {
-            let body = Json(json!({"ready": false, "reason": status.message()}));
-            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
-        }
+/// Whether the scheduler answers: without it there is nothing to show.
+///
+/// # Errors
+/// Why it does not, for people.
+pub async fn answers(runs: Channel) -> Result<(), String> {
+    let page = Some(Page { limit: 1, ..Page::default() });
+    let request = ListRunsRequest { page, ..ListRunsRequest::default() };
+    match RunsClient::new(runs).list_runs(request).await {
+        Ok(_) => Ok(()),
+        Err(status) => Err(format!("the scheduler does not answer: {}", status.message())),
     }
 }
 

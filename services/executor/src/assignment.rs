@@ -34,6 +34,8 @@ pub struct Assignment {
     pub registration: Option<RegistrationId>,
     /// What it asks of its executor.
     pub labels: BTreeSet<String>,
+    /// The W3C `traceparent` of the request that it follows from.
+    pub trace: Option<String>,
 }
 
 /// Why an outcome was not taken.

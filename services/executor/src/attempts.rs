@@ -16,6 +16,7 @@ use std::{
 
 use shipway_events::{Fence, RegistrationId, ResourceId, RunId};
 use shipway_nodes::Outcome;
+use shipway_service_kit::metrics;
 use tokio::sync::Notify;
 
 use crate::{
@@ -160,6 +161,19 @@ impl Executor {
         self.0.lock().fences()
     }
 
+    /// Tells whoever asks how many of the slots, light and heavy, are in use; as long as there is this executor.
+    pub fn tell_slots(&self, light: u32, heavy: u32) {
+        let weak = Arc::downgrade(&self.0);
+        metrics::EXECUTOR_SLOTS.observe(move |seen| {
+            let (light_used, heavy_used) = weak.upgrade()?.lock().used();
+            for (size, all, used) in [("light", light, light_used), ("heavy", heavy, heavy_used)] {
+                seen.value(f64::from(used), &[size, "used"]);
+                seen.value(f64::from(all.saturating_sub(used)), &[size, "free"]);
+            }
+            Some(())
+        });
+    }
+
     /// Whether an attempt of that node is being worked on here.
     #[must_use]
     pub fn works_on(&self, run: RunId, node: u32) -> bool {
@@ -211,6 +225,14 @@ impl Executor {
     /// The list could not be read.
     pub async fn statuses(&self) -> Result<Vec<TargetStatus>, RuntimeError> {
         self.0.host.runtime.statuses().await
+    }
+
+    /// Ends what this host keeps of a target that another host has by now.
+    ///
+    /// # Errors
+    /// Its record could not be put away; it goes on.
+    pub async fn evict(&self, target: ResourceId) -> Result<(), RuntimeError> {
+        self.0.host.runtime.evict(target).await
     }
 
     /// The logs of nodes.

@@ -188,6 +188,12 @@ impl Holdings {
         (light, self.held.len() - light)
     }
 
+    /// The slots in use: light, then heavy.
+    pub(crate) fn used(&self) -> (u32, u32) {
+        let light = self.held.values().filter(|held| held.running && !held.heavy).count();
+        (u32::try_from(light).unwrap_or(u32::MAX), self.heavy)
+    }
+
     fn unwait_all(&mut self) -> Vec<Assignment> {
         let waiting: Vec<Fence> = self.waiting.iter().copied().collect();
         waiting.into_iter().filter_map(|fence| self.unwait(fence)).collect()

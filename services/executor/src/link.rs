@@ -9,14 +9,16 @@ use async_trait::async_trait;
 use shipway_contracts::{
     Channel, Targets, is_away,
     v1::{
-        self, BeatRequest, CompleteRequest, FetchSecretsRequest, Held, RegisterRequest,
+        self, BeatRequest, CompleteRequest, FetchSecretsRequest, Held, Kept, RegisterRequest,
         project_home_client::ProjectHomeClient, work_client::WorkClient,
     },
 };
 use shipway_events::{
-    EffectClass, ExecutorId, Fence, ProjectId, RegistrationId, RunId, SecretRef, Timestamp,
+    EffectClass, ExecutorId, Fence, ProjectId, RegistrationId, ResourceId, RunId, SecretRef, Timestamp,
+    run::Effect,
 };
 use shipway_nodes::{Outcome, Workload};
+use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use crate::{Assignment, ReportError, Reports, Secrets, SecretsError};
@@ -30,6 +32,8 @@ pub struct Link {
     home: ProjectHomeClient<Channel>,
     /// Where each attempt came from, until its outcome was taken.
     origins: Arc<Mutex<HashMap<Fence, Origin>>>,
+    /// Something has changed on this host that others should know soon.
+    hurry: Arc<Notify>,
     /// The ways to the schedulers that gave work here.
     schedulers: Arc<Mutex<HashMap<String, WorkClient<Channel>>>>,
 }
@@ -54,6 +58,10 @@ pub(crate) struct Beat {
     pub(crate) stop: Vec<Fence>,
     /// Effect keys of nodes that have not ended; none unless every scheduler has said its own.
     pub(crate) keep: Option<BTreeSet<String>>,
+    /// Targets on this host that another has by now.
+    pub(crate) evict: Vec<ResourceId>,
+    /// Public ports of targets on other hosts.
+    pub(crate) ways: Vec<(u16, String)>,
 }
 
 /// What an executor says of itself.
@@ -84,6 +92,7 @@ impl Link {
             work: WorkClient::new(work).max_decoding_message_size(LARGE),
             home: ProjectHomeClient::new(home),
             origins: Arc::default(),
+            hurry: Arc::default(),
             schedulers: Arc::default(),
         }
     }
@@ -104,7 +113,12 @@ impl Link {
     }
 
     /// Says what is held; hears what should be.
-    pub(crate) async fn beat(&self, held: &[Fence], draining: bool) -> Result<Beat, tonic::Status> {
+    pub(crate) async fn beat(
+        &self,
+        held: &[Fence],
+        kept: &[Kept],
+        draining: bool,
+    ) -> Result<Beat, tonic::Status> {
         let held = {
             let origins = self.origins();
             let held = held.iter().filter_map(|fence| {
@@ -119,6 +133,7 @@ impl Link {
             registration: self.registration.to_string(),
             held,
             draining,
+            kept: kept.to_vec(),
         };
         let reply = self.work.clone().beat(request).await?.into_inner();
         Ok(Beat {
@@ -126,6 +141,12 @@ impl Link {
             hold: reply.hold.into_iter().filter_map(|work| self.read(work)).collect(),
             stop: reply.stop.into_iter().map(Fence::from_raw).collect(),
             keep: reply.complete.then(|| reply.keep.into_iter().collect()),
+            evict: reply.evict.iter().filter_map(|target| target.parse().ok()).collect(),
+            ways: reply
+                .ways
+                .into_iter()
+                .filter_map(|way| Some((u16::try_from(way.port).ok()?, way.host)))
+                .collect(),
         })
     }
 
@@ -136,6 +157,11 @@ impl Link {
         let origin = Origin { scheduler, run: read.run, shard, heavy: read.work.is_heavy() };
         self.origins().insert(read.fence, origin);
         Some(read)
+    }
+
+    /// Told when a beat should not wait for its time.
+    pub(crate) fn hurry(&self) -> Arc<Notify> {
+        self.hurry.clone()
     }
 
     /// The scheduler that gave an attempt, or any: each finds the one that has the run.
@@ -193,6 +219,10 @@ impl Reports for Link {
             registration: self.registration.to_string(),
         };
         let goes_on = matches!(outcome, Outcome::Started { .. });
+        let moves = |effect: &Effect| matches!(effect, Effect::Released { .. } | Effect::AddonStarted { .. });
+        if matches!(&outcome, Outcome::Succeeded { effects, .. } if effects.iter().any(moves)) {
+            self.hurry.notify_one();
+        }
         let (mut work, address) = self.work_of(fence);
         match work.complete(request).await {
             Ok(reply) => {
@@ -270,5 +300,6 @@ fn read(assignment: v1::Assignment) -> Option<Assignment> {
         registration: assignment.registration.parse().ok(),
         detached: assignment.detached,
         labels: assignment.labels.into_iter().collect(),
+        trace: Some(assignment.trace).filter(|trace| !trace.is_empty()),
     })
 }

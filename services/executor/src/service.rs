@@ -4,13 +4,13 @@ use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
 
 use shipway_contracts::{
     Channel,
-    v1::{self, executors_server::ExecutorsServer, logs_server::LogsServer},
+    v1::{self, Kept, executors_server::ExecutorsServer, logs_server::LogsServer},
 };
 use shipway_events::{ExecutorId, Fence, RegistrationId};
 use shipway_service_kit::Lifecycle;
 use tokio::{
     sync::{Notify, watch},
-    time::{Interval, MissedTickBehavior, interval},
+    time::{Instant, Interval, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -18,9 +18,9 @@ use uuid::Uuid;
 use crate::{
     BootTime, Executor, ExecutorConfig, LogsApi, NodeLogs, OpenError,
     api::ExecutorsApi,
-    link::{Introduction, Link},
+    link::{Beat, Introduction, Link},
     runtime::{
-        Runtime, RuntimeError,
+        Runtime, RuntimeError, TargetStatus,
         process::{ProcessOptions, ProcessRuntime},
     },
 };
@@ -33,6 +33,8 @@ const BEAT: Duration = Duration::from_secs(5);
 const BEAT_ALONE: Duration = Duration::from_millis(200);
 /// How long a stop waits for light work. The rest goes on under its shims.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long what is known of this host's keepers is good for.
+const KEPT_FOR: Duration = Duration::from_millis(900);
 /// How long a scheduler may take to answer a beat.
 const ANSWER: Duration = Duration::from_secs(4);
 /// How long until a scheduler that is away is asked again.
@@ -105,9 +107,10 @@ impl Service {
             Arc::new(Executor::open(deps.config, Arc::new(link.clone()), Arc::new(link.clone())).await?);
         let reach = deps.reach.unwrap_or(Reach { address: String::new(), host: String::new() });
         executor.registered(registration);
+        executor.tell_slots(LIGHT_SLOTS, heavy);
         let intro =
             Introduction { light: LIGHT_SLOTS, heavy, labels, address: reach.address, host: reach.host };
-        let hurry = Arc::new(Notify::new());
+        let hurry = link.hurry();
         let (pace, log) = (watch::Sender::new(BEAT), watch::Sender::new(None));
         let beating = Beating {
             executor: executor.clone(),
@@ -223,6 +226,7 @@ impl Beating {
         let mut pace = self.pace.subscribe();
         let mut beats = paced(*pace.borrow_and_update());
         let mut registered = false;
+        let mut kept = KeptHere::default();
         loop {
             tokio::select! {
                 _ = beats.tick() => {}
@@ -246,9 +250,15 @@ impl Beating {
                 registered = true;
                 self.executor.renew(sent);
             }
-            match in_time(self.link.beat(&self.executor.held(), false)).await {
+            let there = self.reaches().then_some(&mut kept);
+            let kept = match there {
+                Some(kept) => kept.look(&self.executor).await,
+                None => &[],
+            };
+            match in_time(self.link.beat(&self.executor.held(), kept, false)).await {
                 Ok(beat) if beat.known => {
                     self.executor.renew(sent);
+                    self.arrange(&beat).await;
                     if let (false, Some(keep)) = (swept, &beat.keep) {
                         self.sweep(keep).await;
                         swept = true;
@@ -270,13 +280,15 @@ impl Beating {
     async fn stop(&self) {
         let mut beats = paced(BEAT);
         let mut drained = std::pin::pin!(self.executor.drain(DRAIN, self.finish));
+        let mut kept = KeptHere::default();
         loop {
             tokio::select! {
                 _ = &mut drained => return,
-                _ = beats.tick(), if !self.intro.address.is_empty() => {}
+                _ = beats.tick(), if self.reaches() => {}
             }
             let sent = BootTime::now();
-            match in_time(self.link.beat(&self.executor.held(), true)).await {
+            let kept = kept.look(&self.executor).await;
+            match in_time(self.link.beat(&self.executor.held(), kept, true)).await {
                 Ok(beat) if beat.known => self.executor.renew(sent),
                 Ok(_) => {}
                 Err(status) => {
@@ -289,6 +301,24 @@ impl Beating {
         }
     }
 
+    /// Whether there are other hosts.
+    const fn reaches(&self) -> bool {
+        !self.intro.address.is_empty()
+    }
+
+    /// Lets go of what other hosts have by now, and finds the way to it.
+    async fn arrange(&self, beat: &Beat) {
+        if !self.reaches() {
+            return;
+        }
+        for target in &beat.evict {
+            tracing::warn!(%target, "a target was given to another host while this one was away; it ends here");
+            if let Err(error) = self.executor.evict(*target).await {
+                tracing::error!(%target, %error, "a target that is another host's could not be ended");
+            }
+        }
+    }
+
     async fn sweep(&self, keep: &BTreeSet<String>) {
         match self.executor.sweep(keep).await {
             Ok(0) => {}
@@ -296,6 +326,32 @@ impl Beating {
             Err(error) => tracing::error!(%error, "what is left of earlier attempts could not be listed"),
         }
     }
+}
+
+/// What is on this host, looked at now and then.
+#[derive(Default)]
+struct KeptHere {
+    at: Option<Instant>,
+    kept: Vec<Kept>,
+}
+
+impl KeptHere {
+    /// As it is, or was a moment ago.
+    async fn look(&mut self, executor: &Executor) -> &[Kept] {
+        if self.at.is_none_or(|at| at.elapsed() >= KEPT_FOR) {
+            match executor.statuses().await {
+                Ok(statuses) => self.kept = statuses.iter().filter(|status| status.kept).map(kept).collect(),
+                Err(error) => tracing::warn!(%error, "the keepers of this host could not be listed"),
+            }
+            self.at = Some(Instant::now());
+        }
+        &self.kept
+    }
+}
+
+fn kept(status: &TargetStatus) -> Kept {
+    let ports = status.ports.iter().map(|port| port.public.into()).collect();
+    Kept { resource: status.target.id.to_string(), ports }
 }
 
 /// Beats of this pace, the first at once; one that comes late does not make the next come early.

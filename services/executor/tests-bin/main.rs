@@ -100,6 +100,7 @@ async fn attempt(data: &Path, given: &str) {
         detached: false,
         registration: None,
         labels: BTreeSet::new(),
+        trace: None,
     });
     std::future::pending::<()>().await;
 }

@@ -20,7 +20,7 @@ mod triggers;
 mod usable;
 mod world;
 
-pub use secrets::{KekError, OpenError, SecretError};
+pub use secrets::{KekError, OpenError, SecretError, TABLES};
 pub use service::{Deps, Service, StartError, start};
 pub use settings::{Ports, Settings};
 pub use world::WorldError;

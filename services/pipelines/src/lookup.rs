@@ -18,6 +18,8 @@ pub(crate) enum Found<'a> {
     Stage(&'a Arc<Project>, &'a Pipeline, &'a Flow),
     /// The one-node flow of an addon.
     Addon(&'a Arc<Project>, &'a Resource),
+    /// The one-node flow of a deployment service: it gets again what it has.
+    Service(&'a Arc<Project>, &'a Resource),
 }
 
 /// The project of that slug or id. With an empty name the only project there is.
@@ -93,6 +95,7 @@ impl Found<'_> {
         match self {
             Self::Stage(project, _, flow) => format!("{}/{}", project.slug, flow.path()),
             Self::Addon(project, addon) => format!("addon/{}/{}", project.slug, addon.slug),
+            Self::Service(project, service) => format!("service/{}/{}", project.slug, service.slug),
         }
     }
 }
@@ -103,13 +106,17 @@ fn by_id(projects: &Projects, id: FlowId) -> Result<Found<'_>, Error> {
     {
         return Ok(Found::Stage(project, pipeline, flow));
     }
-    let addon = ResourceId::new(id.uuid());
+    let resource = ResourceId::new(id.uuid());
     projects
         .by_slug
         .values()
         .find_map(|project| {
-            let found = project.state.resource(addon).filter(|found| found.kind == ResourceKind::Addon)?;
-            Some(Found::Addon(project, found))
+            let found = project.state.resource(resource)?;
+            match found.kind {
+                ResourceKind::Addon => Some(Found::Addon(project, found)),
+                ResourceKind::DeploymentService => Some(Found::Service(project, found)),
+                _ => None,
+            }
         })
         .ok_or_else(|| Error::not_found(format!("there is no flow {id}; its pipeline may have been deleted")))
 }

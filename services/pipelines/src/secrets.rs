@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 use cipher::{Identity, Key};
 use kek::Kek;
 pub use kek::KekError;
+pub use rows::SCHEMA as TABLES;
 
 /// A secret's value. Wiped when it goes; never printed.
 pub(crate) type Value = Zeroizing<String>;

@@ -5,6 +5,7 @@
 
 mod beats;
 mod follow;
+mod lost_places;
 mod peers;
 pub(crate) mod shards;
 mod takeover;
@@ -22,6 +23,7 @@ use tokio::{sync::Notify, time::Instant};
 
 pub(crate) use beats::{EXECUTORS, keep};
 pub(crate) use follow::follow;
+pub(crate) use lost_places::watch as watch_places;
 pub use peers::PeersApi;
 pub(crate) use peers::passed_on;
 use shards::Shard;

@@ -19,6 +19,7 @@ mod settings;
 mod start;
 mod state;
 mod upkeep;
+mod watchdog;
 
 pub use api::{EventsApi, RunsApi, WorkApi};
 pub use cluster::{PeersApi, Together};

@@ -18,6 +18,8 @@ pub(crate) struct Place {
     pub(crate) since: Timestamp,
     /// Since when its host has been given up, if it has.
     pub(crate) lost: Option<Timestamp>,
+    /// Labels that its host must have.
+    pub(crate) labels: Vec<String>,
     /// The version of its stream.
     pub(crate) version: Version,
 }
@@ -59,9 +61,13 @@ pub(crate) fn evolve(
 ) -> Option<Place> {
     match event {
         place::Event::Chosen(chosen) => {
-            Some(Place { executor: chosen.executor, since: at, lost: None, version })
+            let labels = chosen.labels.clone();
+            Some(Place { executor: chosen.executor, since: at, lost: None, labels, version })
         }
-        place::Event::Moved(moved) => Some(Place { executor: moved.to, since: at, lost: None, version }),
+        place::Event::Moved(moved) => {
+            let labels = place.map(|place| place.labels).unwrap_or_default();
+            Some(Place { executor: moved.to, since: at, lost: None, labels, version })
+        }
         place::Event::Lost(_) => place.map(|place| Place { lost: Some(at), version, ..place }),
     }
 }
@@ -80,7 +86,7 @@ mod tests {
     #[test]
     fn a_place_is_chosen_lost_and_given_anew() {
         let (run, at) = (RunId::new(Uuid::from_u128(9)), |n| Timestamp::from_micros(n));
-        let chosen = place::Chosen { executor: executor(1), run }.into();
+        let chosen = place::Chosen { executor: executor(1), run, labels: vec!["eu".to_owned()] }.into();
         let place = evolve(None, &chosen, at(1), 1);
         assert_eq!(place.as_ref().map(|place| (place.executor, place.lost)), Some((executor(1), None)));
         let lost = place::Lost { executor: executor(1), away_seconds: 60 }.into();
@@ -89,5 +95,6 @@ mod tests {
         let moved = place::Moved { from: executor(1), to: executor(2), run }.into();
         let place = evolve(place, &moved, at(3), 3).unwrap();
         assert_eq!((place.executor, place.since, place.lost, place.version), (executor(2), at(3), None, 3));
+        assert_eq!(place.labels, ["eu"], "another host must have them too");
     }
 }

@@ -10,9 +10,11 @@ use shipway_eventing::feed::{HandleError, Reaction};
 use shipway_events::{
     Actor, Cause, Meta, RawEvent, RunId, StreamEvent,
     delivery::{self, Matched, Verdict},
+    place,
     project::{self, ResourceKind},
     run::Origin,
 };
+use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
@@ -22,7 +24,12 @@ use crate::{
 
 /// Every reaction of the scheduler.
 pub(crate) fn all(shared: &Arc<Shared>) -> Vec<Arc<dyn Reaction>> {
-    vec![Arc::new(Deliveries { shared: shared.clone() }), Arc::new(Resources { shared: shared.clone() })]
+    let mut all: Vec<Arc<dyn Reaction>> =
+        vec![Arc::new(Deliveries { shared: shared.clone() }), Arc::new(Resources { shared: shared.clone() })];
+    if shared.cluster.together().is_some() {
+        all.push(Arc::new(Places { shared: shared.clone() }));
+    }
+    all
 }
 
 /// A delivery that matched starts one run for each trigger that it matched.
@@ -44,8 +51,12 @@ impl Reaction for Deliveries {
         let delivery::Event::Matched(matched) = delivery::Event::from_raw(event)?.event;
         for verdict in &matched.verdicts {
             let Some(run) = verdict.run(matched.delivery) else { continue };
-            let asked = asked(event, &matched, verdict, run);
-            settle(self.shared.start(asked).await, &verdict.path)?;
+            // A trace of its own, that points back to the delivery: a run outlives the request that it follows from.
+            let span = tracing::info_span!(parent: None, "start", %run, delivery = %matched.delivery);
+            shipway_service_kit::link_span(&span, event.meta.trace.as_deref());
+            let mut asked = asked(event, &matched, verdict, run);
+            asked.meta.trace = shipway_contracts::trace::of(&span).or(asked.meta.trace);
+            settle(self.shared.start(asked).instrument(span).await, &verdict.path)?;
         }
         Ok(())
     }
@@ -108,6 +119,42 @@ impl Reaction for Resources {
             at_least: event.position,
         };
         settle(self.shared.start(asked).await, &applied.slug)
+    }
+}
+
+/// A service that was given another host is released there again, by a run of its own one-node flow.
+struct Places {
+    shared: Arc<Shared>,
+}
+
+#[async_trait]
+impl Reaction for Places {
+    fn name(&self) -> &'static str {
+        "scheduler-places"
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        &["place"]
+    }
+
+    async fn handle(&self, event: &RawEvent) -> Result<(), HandleError> {
+        let place::Event::Moved(moved) = place::Event::from_raw(event)?.event else { return Ok(()) };
+        let target = event.stream.id().unwrap_or_default().to_owned();
+        let asked = Asked {
+            run: moved.run,
+            choice: FlowChoice::Published { project: String::new(), flow: target.clone() },
+            name: "another host".to_owned(),
+            description: format!(
+                "executor {} was away; the service goes to executor {}",
+                moved.from, moved.to
+            ),
+            origin: Origin::Resource,
+            arguments: Map::new(),
+            triggers: Map::new(),
+            meta: Meta::reaction("scheduler", event.position),
+            at_least: event.position,
+        };
+        settle(self.shared.start(asked).await, &target)
     }
 }
 

@@ -61,6 +61,9 @@ pub(crate) struct Introduction {
     /// It stops: it takes nothing more.
     #[serde(default)]
     pub(crate) draining: bool,
+    /// Services and addons on its host, with their public ports.
+    #[serde(default)]
+    pub(crate) kept: BTreeMap<ResourceId, Vec<u16>>,
 }
 
 #[derive(Debug)]
@@ -143,6 +146,22 @@ impl Registry {
         let seats = self.lock();
         let here = seats.executors.iter().filter(|(_, seat)| !seat.away);
         here.map(|(executor, seat)| (*executor, seat.intro.clone())).collect()
+    }
+
+    /// The executor that would take one more target: with all these labels, and the fewest targets.
+    pub(crate) fn roomiest(&self, labels: &[String]) -> Option<ExecutorId> {
+        let seats = self.lock();
+        let fits = |seat: &Seat| {
+            let has = |label: &String| seat.intro.labels.contains(label);
+            !seat.away && !seat.intro.draining && labels.iter().all(has)
+        };
+        let here = seats.executors.iter().filter(|(_, seat)| fits(seat)).map(|(executor, _)| *executor);
+        here.min_by_key(|executor| (seats.targets.get(executor).copied().unwrap_or_default(), *executor))
+    }
+
+    /// The executor of the host that a target is on, as far as is known here.
+    pub(crate) fn place(&self, target: ResourceId) -> Option<ExecutorId> {
+        self.lock().places.as_ref()?.get(&target).copied()
     }
 
     /// How the start of an executor that an attempt was given to stands.

@@ -116,6 +116,11 @@ impl Service {
         for reaction in crate::reactions::all(&shared) {
             consumers.push(deps.feed.react(&deps.durable, reaction).await?);
         }
+        let watched = shared.clone();
+        deps.lifecycle.spawn("watchdog", async move {
+            crate::watchdog::watch(watched).await;
+            Ok::<(), std::convert::Infallible>(())
+        });
         let starting = shared.clone();
         match deps.together {
             None => {
@@ -126,6 +131,12 @@ impl Service {
                 let stopping = deps.lifecycle.stopping();
                 deps.lifecycle
                     .spawn("followed runs", cluster::follow(shared.clone(), deps.feed, stopping.clone()));
+                let (watching, members) = (shared.clone(), together.clone());
+                let ending = stopping.clone();
+                deps.lifecycle.spawn("lost places", async move {
+                    cluster::watch_places(watching, members, ending).await;
+                    Ok::<(), std::convert::Infallible>(())
+                });
                 let retiring = deps.lifecycle.retiring();
                 deps.lifecycle.spawn("scheduler beats", async move {
                     cluster::keep(starting, together, retiring).await;

@@ -33,7 +33,26 @@ impl Shared {
             let placed = self.placed(&id, asked).await?;
             deployed.extend(rows(&slug, &resources, placed, &statuses, at.is_none()));
         }
+        if at.is_none() && self.cluster.together().is_some() {
+            self.say_places(&mut deployed).await?;
+        }
         Ok(GetStateReply { deployed, position, at: asked.to_string() })
+    }
+
+    /// Says where each target is, and whether its host was given up.
+    async fn say_places(&self, deployed: &mut [Deployed]) -> Result<(), Error> {
+        let places = self.all_places().await?;
+        for row in deployed {
+            let Some(place) = row.id.parse().ok().and_then(|id| places.get(&id)) else { continue };
+            row.executor = place.executor.to_string();
+            if let Some(lost) = place.lost {
+                row.lost_since = lost.to_string();
+                row.status = format!("host away since {lost}");
+            } else if row.status.is_empty() {
+                row.status = "host does not answer".to_owned();
+            }
+        }
+        Ok(())
     }
 
     /// What every host says of what it keeps. A host that does not answer says nothing.
@@ -109,12 +128,14 @@ fn rows(
                 project: project.to_owned(),
                 stage: resource.map(|r| r.stage.clone()).unwrap_or_default(),
                 kind: resource.map(|r| r.kind.clone()).unwrap_or_default(),
+                id: resource.map(|r| r.id.clone()).unwrap_or_default(),
                 resource: placed.slug,
                 artifact: Some(artifact(placed.artifact)),
                 run: placed.run,
                 released_at: placed.at.to_string(),
                 status: status.map(words).unwrap_or_default(),
                 addresses: status.map(|status| status.addresses.clone()).unwrap_or_default(),
+                ..Deployed::default()
             }
         })
         .collect();
@@ -127,6 +148,7 @@ fn rows(
                     stage: addon.stage.clone(),
                     kind: addon.kind.clone(),
                     resource: status.slug.clone(),
+                    id: addon.id.clone(),
                     status: words(status),
                     addresses: status.addresses.clone(),
                     ..Deployed::default()

@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use shipway_contracts::v1;
 use shipway_eventing::{Durable, DurableError, GroupWriter, Log};
 use shipway_events::{DeliveryId, HookId, Timestamp, delivery::Verdict};
+use shipway_service_kit::metrics;
 use tokio::sync::Notify;
 
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
     sealer::Sealer,
 };
 use decide::{Done, Row, Writer};
+pub use sql::TABLES;
 
 /// Why the inbox could not be read or written. Nothing was stored, or (if only the answer was lost) all of it:
 /// the sender delivers again and hears the same.
@@ -168,7 +170,7 @@ pub(crate) struct Stored {
 impl Inbox {
     /// Makes the tables that are missing.
     pub(crate) async fn open(durable: Durable, log: Arc<dyn Log>) -> Result<Self, InboxError> {
-        durable.create(sql::TABLES).await?;
+        durable.create(TABLES).await?;
         let writer = GroupWriter::spawn(durable.clone(), Writer::new(log));
         Ok(Self { durable, writer, stored: Arc::default() })
     }
@@ -177,12 +179,17 @@ impl Inbox {
     pub(crate) async fn accept(&self, incoming: Arc<Incoming>) -> Result<Outcome, InboxError> {
         match self.writer.submit(Row::Delivery(incoming)).await? {
             Done::New(kept) => {
-                if kept.verdicts.iter().any(|verdict| verdict.matched) {
+                let matched = kept.verdicts.iter().any(|verdict| verdict.matched);
+                metrics::DELIVERIES.add(1, &[if matched { "matched" } else { "unmatched" }]);
+                if matched {
                     self.stored.notify_one();
                 }
                 Ok(Outcome::Kept(kept))
             }
-            Done::Known(kept) => Ok(Outcome::Kept(kept)),
+            Done::Known(kept) => {
+                metrics::DELIVERIES.add(1, &["repeated"]);
+                Ok(Outcome::Kept(kept))
+            }
             Done::AskFirst => Ok(Outcome::AskFirst),
             Done::Written | Done::TooOld => Err(DurableError::Closed),
         }

@@ -20,6 +20,7 @@ mod settings;
 pub mod signature;
 
 pub use api::Api;
+pub use inbox::TABLES;
 pub use limits::Rate;
 pub use sealer::{KeyError, OpenError, Sealer};
 pub use service::{Config, Deps, Service, StartError, start};

@@ -18,10 +18,14 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Channel(BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>);
 
 impl Channel {
-    /// Over the network.
+    /// Over the network; each call carries the current span.
     #[must_use]
     pub fn remote(channel: tonic::transport::Channel) -> Self {
-        Self(BoxCloneSyncService::new(channel.map_err(Into::into)))
+        let traced = channel.map_err(Into::into).map_request(|mut request: http::Request<Body>| {
+            crate::trace::inject(request.headers_mut());
+            request
+        });
+        Self(BoxCloneSyncService::new(traced))
     }
 
     /// Over the network, to whichever of several addresses answers.

@@ -4,6 +4,7 @@ mod channel;
 mod convert;
 mod error;
 mod targets;
+pub mod trace;
 
 /// The generated messages, clients and servers of `shipway.v1`.
 pub mod v1 {

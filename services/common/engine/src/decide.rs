@@ -278,6 +278,9 @@ impl Decision<'_> {
         let Some((executor, registration)) = self.slots.take(needs) else {
             let placed = needs.target.is_some() && self.slots.is_placing();
             let anywhere = needs.only.is_none() && needs.labels.is_empty() && !placed;
+            if let Some(target) = needs.target.filter(|_| placed) {
+                self.state.nodes[node as usize].waits_for = self.slots.place(target);
+            }
             let agenda = &mut self.state.agenda;
             let waiting = match (anywhere, heavy) {
                 (false, _) => &mut agenda.particular,

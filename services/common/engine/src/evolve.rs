@@ -303,6 +303,7 @@ impl NodeState {
             reason: None,
             later: None,
             pinned: None,
+            waits_for: None,
             next_attempt: 1,
             losses: 0,
             past: Vec::new(),

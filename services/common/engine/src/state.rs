@@ -75,6 +75,8 @@ pub struct NodeState {
     pub later: Option<Later>,
     /// The only executor that may be asked again: it knows what an earlier attempt did.
     pub pinned: Option<ExecutorId>,
+    /// The host that its target is on, while it waits for a slot there.
+    pub waits_for: Option<ExecutorId>,
     /// The number of the next attempt.
     pub(crate) next_attempt: u32,
     pub(crate) losses: u32,

@@ -106,14 +106,20 @@ fn blocker(state: &RunState, n: u32, now: Timestamp) -> Option<Blocker> {
 
 fn slot(state: &RunState, n: u32, name: &str) -> (Blocked, String) {
     let heavy = state.agenda.heavy.contains(&n);
-    let only = state.node(n).and_then(|node| node.pinned);
-    let words = match only {
-        Some(only) => format!(
+    let (pinned, host) = state.node(n).map_or((None, None), |node| (node.pinned, node.waits_for));
+    let only = pinned.or(host);
+    let labels = state.plan_node(n).map_or(&[][..], |plan| plan.runs_on.as_slice());
+    let words = match (pinned, host) {
+        (Some(only), _) => format!(
             "`{name}` waits for executor {only}: an effect of class `{}` is asked about where it was tried",
             EffectClass::Checked
         ),
-        None if heavy => format!("`{name}` waits for an executor with a free process slot"),
-        None => format!("`{name}` waits for an executor with a free slot"),
+        (None, Some(host)) => format!("`{name}` waits for executor {host}: its target is on that host"),
+        (None, None) if !labels.is_empty() => {
+            format!("`{name}` waits for an executor with a free slot and the labels {}", labels.join(", "))
+        }
+        (None, None) if heavy => format!("`{name}` waits for an executor with a free process slot"),
+        (None, None) => format!("`{name}` waits for an executor with a free slot"),
     };
     (Blocked::Slot { heavy, only }, words)
 }

@@ -94,6 +94,17 @@ impl Durable {
         tx.commit().await
     }
 
+    /// Makes the tables of everything in this crate that works beside a PostgreSQL log, so that a role that may make none
+    /// can work with them.
+    ///
+    /// # Errors
+    /// [`DurableError::Database`].
+    pub async fn create_own(&self) -> Result<(), DurableError> {
+        self.create(crate::feed::REACTION_TABLES).await?;
+        self.create(crate::lease::TABLES).await?;
+        self.create(crate::nats::RELAY_TABLES).await
+    }
+
     /// The database itself.
     pub(crate) const fn database(&self) -> &Database {
         &self.database

@@ -13,7 +13,7 @@ use sqlx::Row;
 
 use crate::durable::{Durable, DurableError, failed};
 
-const TABLES: &[&str] = &[
+pub(crate) const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS leases (
         name TEXT PRIMARY KEY,
         owner TEXT NOT NULL,

@@ -28,6 +28,9 @@ pub struct Chosen {
     pub executor: ExecutorId,
     /// The run that released it first.
     pub run: RunId,
+    /// Labels that its release asked for: another host must have them too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
 }
 
 /// See [`Event::Lost`].

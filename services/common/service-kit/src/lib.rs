@@ -2,16 +2,20 @@
 
 mod actor;
 pub mod config;
+mod health;
 mod lifecycle;
+mod lines;
+pub mod metrics;
+mod requests;
 mod server;
 mod telemetry;
-mod trace;
 
 pub use actor::actor;
+pub use health::{Health, Report};
 pub use lifecycle::{Lifecycle, TaskFailed};
 pub use server::{ServeError, Server};
-pub use telemetry::{Telemetry, TelemetryError};
-pub use trace::{current as current_trace, link_to as link_to_trace};
+pub use shipway_contracts::trace::{current as current_trace, link as link_span, link_to as link_to_trace};
+pub use telemetry::{Telemetry, TelemetryError, TelemetryOptions};
 
 /// Names the cryptography that TLS uses. Called first thing in a process that may speak TLS.
 pub fn install_crypto() {

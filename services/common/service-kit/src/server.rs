@@ -1,8 +1,8 @@
-//! One port: gRPC with reflection and health, and HTTP beside it.
+//! One port: gRPC with reflection and health, and HTTP beside it, with `/healthz`, `/readyz` and `/metrics`.
 
 use std::net::SocketAddr;
 
-use axum::{Router, serve::ListenerExt};
+use axum::{Router, http::header::CONTENT_TYPE, routing::get, serve::ListenerExt};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -10,15 +10,21 @@ use tonic::{
     server::NamedService,
     service::{Routes, RoutesBuilder},
 };
-use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic_health::server::HealthReporter;
 use tower::Service;
+
+use crate::{Health, metrics, requests};
+
+/// What Prometheus calls its text.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Gathers what a process serves, then serves it.
 #[derive(Debug)]
 pub struct Server {
     grpc: RoutesBuilder,
     http: Router,
-    health: HealthReporter,
+    reporter: HealthReporter,
+    health: Health,
     names: Vec<&'static str>,
 }
 
@@ -40,13 +46,20 @@ pub enum ServeError {
 }
 
 impl Server {
-    /// A server with health and nothing else.
+    /// A server with health and metrics and nothing else; ready until it is told otherwise.
     #[must_use]
     pub fn new() -> Self {
-        let (health, service) = tonic_health::server::health_reporter();
+        let (reporter, service) = tonic_health::server::health_reporter();
         let mut grpc = Routes::builder();
         grpc.add_service(service);
-        Self { grpc, http: Router::new(), health, names: Vec::new() }
+        let health = Health::new(CancellationToken::new());
+        Self { grpc, http: Router::new(), reporter, health, names: Vec::new() }
+    }
+
+    /// Says by these checks whether it is ready.
+    #[must_use]
+    pub fn health(self, health: Health) -> Self {
+        Self { health, ..self }
     }
 
     /// Adds a gRPC service.
@@ -90,10 +103,13 @@ impl Server {
             .build_v1()
             .map_err(ServeError::Reflection)?;
         self.grpc.add_service(reflection);
-        for name in &self.names {
-            self.health.set_service_status(*name, ServingStatus::Serving).await;
-        }
-        let app = self.http.merge(self.grpc.routes().into_axum_router());
+        tokio::spawn(self.health.clone().tell(self.reporter, self.names, stopping.clone()));
+        let app = self
+            .http
+            .merge(self.health.router())
+            .route("/metrics", get(|| async { ([(CONTENT_TYPE, TEXT)], metrics::text()) }))
+            .merge(self.grpc.routes().into_axum_router())
+            .layer(axum::middleware::from_fn(requests::measured));
         // Without it a small answer waits up to 40 ms for the client's acknowledgement of the one before.
         let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
         axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())

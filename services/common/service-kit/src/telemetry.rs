@@ -1,14 +1,43 @@
-//! Logs to standard error and, if an endpoint is set, traces by OTLP.
+//! Logs to standard error; metrics at `/metrics`; and, if an endpoint is set, traces and metrics by OTLP.
+
+use std::time::Duration;
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
-use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider, trace::SdkTracerProvider};
+use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// Keeps the exporter; flushed by [`Telemetry::shutdown`].
+use crate::{config::section, lines::JsonLines, metrics};
+
+/// Keeps the exporters; flushed by [`Telemetry::shutdown`].
 #[derive(Debug)]
 pub struct Telemetry {
-    provider: Option<SdkTracerProvider>,
+    traces: Option<SdkTracerProvider>,
+    metrics: SdkMeterProvider,
+}
+
+/// What is told, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct TelemetryOptions<'a> {
+    /// Which lines are written, as in `RUST_LOG`.
+    pub filter: &'a str,
+    /// As JSON lines; their fields are described at [`crate::config::section::Telemetry`].
+    pub json: bool,
+    /// Where traces and metrics are sent by OTLP over gRPC, like `http://127.0.0.1:4317`.
+    pub otlp: Option<&'a str>,
+    /// How often metrics are sent.
+    pub interval: Duration,
+}
+
+impl<'a> From<&'a section::Telemetry> for TelemetryOptions<'a> {
+    fn from(settings: &'a section::Telemetry) -> Self {
+        Self {
+            filter: settings.filter.as_str(),
+            json: settings.json,
+            otlp: settings.otlp.as_ref().map(crate::config::HttpUrl::as_str),
+            interval: settings.interval,
+        }
+    }
 }
 
 /// Why telemetry could not be started.
@@ -23,43 +52,49 @@ pub enum TelemetryError {
         #[source]
         source: opentelemetry_otlp::ExporterBuildError,
     },
+    /// Nothing can be measured.
+    #[error("starting the metrics")]
+    Metrics(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Telemetry was started twice in one process.
     #[error("telemetry is already running in this process")]
     Twice(#[source] tracing_subscriber::util::TryInitError),
 }
 
 impl Telemetry {
-    /// Starts logging for `service`; `filter` is as in `RUST_LOG`. With `otlp` (an address like
-    /// `http://127.0.0.1:4317`) spans are exported too. Call it inside the runtime.
+    /// Starts logging, measuring and, with an endpoint, tracing for `service`. Call it inside the runtime.
     ///
     /// # Errors
     /// If the endpoint is not usable or telemetry runs already.
-    pub fn start(
-        service: &'static str,
-        filter: &str,
-        json: bool,
-        otlp: Option<&str>,
-    ) -> Result<Self, TelemetryError> {
-        let provider = otlp.map(|endpoint| provider(service, endpoint)).transpose()?;
+    pub fn start(service: &'static str, options: &TelemetryOptions<'_>) -> Result<Self, TelemetryError> {
+        let provider = options.otlp.map(|endpoint| provider(service, endpoint)).transpose()?;
         let traces = provider.as_ref().map(|provider| {
             tracing_opentelemetry::layer()
                 .with_tracer(provider.tracer(service))
                 .with_filter(EnvFilter::new("info"))
         });
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-        let lines = if json { lines.json().boxed() } else { lines.compact().boxed() };
+        let lines = fmt::layer().with_writer(std::io::stderr);
+        let lines = if options.json {
+            lines.fmt_fields(fmt::format::JsonFields::new()).event_format(JsonLines::new(service)).boxed()
+        } else {
+            lines.with_target(false).compact().boxed()
+        };
         tracing_subscriber::registry()
-            .with(lines.with_filter(EnvFilter::new(filter)))
+            .with(lines.with_filter(EnvFilter::new(options.filter)))
             .with(traces)
             .try_init()
             .map_err(TelemetryError::Twice)?;
-        Ok(Self { provider })
+        let metrics =
+            metrics::start(service, options).map_err(|error| TelemetryError::Metrics(Box::new(error)))?;
+        Ok(Self { traces: provider, metrics })
     }
 
     /// Sends what is still held back.
     pub fn shutdown(self) {
-        if let Some(Err(error)) = self.provider.map(|provider| provider.shutdown()) {
+        if let Some(Err(error)) = self.traces.map(|provider| provider.shutdown()) {
             tracing::warn!(%error, "the last traces could not be sent");
+        }
+        if let Err(error) = self.metrics.shutdown() {
+            tracing::warn!(%error, "the last metrics could not be sent");
         }
     }
 }

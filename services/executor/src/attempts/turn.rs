@@ -5,13 +5,15 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::FutureExt;
 use shipway_events::{Fence, RunId, run::NodeError};
 use shipway_nodes::Outcome;
+use shipway_service_kit::metrics;
 use tokio::{runtime::Handle, sync::oneshot};
+use tracing::Instrument as _;
 
 use super::Inner;
 use crate::{
@@ -61,8 +63,12 @@ impl Inner {
     /// Does the work and whatever the answers to its outcome bring; what comes beyond one goes to tasks of its own.
     async fn work(self: Arc<Self>, mut assignment: Assignment, mut signals: Signals) {
         loop {
-            let outcome = self.perform(&assignment, &signals).await;
-            let next = self.report(&assignment, outcome).await;
+            let span = span(&assignment);
+            let attempt = async {
+                let outcome = self.perform(&assignment, &signals).await;
+                self.report(&assignment, outcome).await
+            };
+            let next = attempt.instrument(span).await;
             self.finish(assignment.fence);
             next.into_iter().for_each(|next| self.take(next));
             let mut ready = self.ready().into_iter();
@@ -119,6 +125,15 @@ impl Inner {
     }
 
     async fn perform(&self, given: &Assignment, signals: &Signals) -> Outcome {
+        let begin = Instant::now();
+        let outcome = self.effect(given, signals).await;
+        let kind = work::kind(&given.work);
+        metrics::ATTEMPTS.add(1, &[kind, word(&outcome)]);
+        metrics::ATTEMPT_SECONDS.record(begin.elapsed().as_secs_f64(), &[kind]);
+        outcome
+    }
+
+    async fn effect(&self, given: &Assignment, signals: &Signals) -> Outcome {
         let (sender, begun) = if given.detached {
             let (sender, begun) = oneshot::channel();
             (Some(sender), Some(begun))
@@ -134,18 +149,21 @@ impl Inner {
             started: Mutex::new(sender),
             log: OnceLock::new(),
         };
-        let mut run = std::pin::pin!(AssertUnwindSafe(work::run(&attempt)).catch_unwind());
+        let (run, node, fence) = (given.run, given.node, given.fence.raw());
+        let effect = tracing::info_span!("effect", %run, node, fence, kind = work::kind(&given.work));
+        let mut doing =
+            std::pin::pin!(AssertUnwindSafe(work::run(&attempt).instrument(effect)).catch_unwind());
         let ended = match begun {
-            None => run.await,
+            None => doing.await,
             Some(begun) => tokio::select! {
                 biased;
                 Ok(outputs) = begun => {
                     // Reported while the work goes on.
                     let report = self.report(given, Outcome::Started { outputs });
-                    let (_, ended) = tokio::join!(report, run);
+                    let (_, ended) = tokio::join!(report, doing);
                     ended
                 }
-                ended = &mut run => ended,
+                ended = &mut doing => ended,
             },
         };
         ended.unwrap_or_else(|_| {
@@ -189,6 +207,25 @@ impl Inner {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_REPORT_PAUSE);
         }
+    }
+}
+
+/// The span of an attempt: a trace of its own, since it may begin long after what it follows from.
+fn span(given: &Assignment) -> tracing::Span {
+    let (run, node, attempt, fence) = (given.run, given.node, given.attempt, given.fence.raw());
+    let span = tracing::info_span!(parent: None, "attempt", %run, node, attempt, fence);
+    shipway_service_kit::link_span(&span, given.trace.as_deref());
+    span
+}
+
+/// An outcome in one word, for counting.
+const fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Started { .. } | Outcome::Succeeded { .. } => "succeeded",
+        Outcome::Failed { .. } => "failed",
+        Outcome::Stopped => "stopped",
+        Outcome::Refused { .. } => "refused",
+        Outcome::Unknown { .. } => "unknown",
     }
 }
 

@@ -84,6 +84,23 @@ pub(crate) enum Failure {
     Unknown(String),
 }
 
+/// What kind of work it is, in one word.
+pub(crate) const fn kind(work: &Workload) -> &'static str {
+    match work {
+        Workload::Noop(_) => "noop",
+        Workload::Build(_) => "build",
+        Workload::Release(_) => "release",
+        Workload::Job(_) => "job",
+        Workload::Addon(_) => "addon",
+        Workload::Backup(_) => "backup",
+        Workload::Restore(_) => "restore",
+        Workload::Exec(_) => "exec",
+        Workload::Restart(_) => "restart",
+        Workload::Await(_) => "await",
+        Workload::Message(_) => "message",
+    }
+}
+
 /// Does it.
 pub(crate) async fn run(attempt: &Attempt<'_>) -> Outcome {
     let done = match &attempt.given.work {

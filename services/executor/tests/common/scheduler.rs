@@ -136,6 +136,7 @@ pub fn assignment(fence: u64, key: &str, work: Workload) -> Assignment {
         detached: false,
         registration: None,
         labels: BTreeSet::new(),
+        trace: None,
     }
 }
 

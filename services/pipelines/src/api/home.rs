@@ -44,6 +44,7 @@ impl ProjectHome for HomeApi {
         let mut reply = match lookup::flow(&projects, "", &request.flow)? {
             Found::Stage(project, pipeline, flow) => stage_flow(project, pipeline, flow)?,
             Found::Addon(project, addon) => addon_flow(project, addon),
+            Found::Service(project, service) => service_flow(project, service),
         };
         reply.position = projects.position;
         Ok(Response::new(reply))
@@ -194,17 +195,32 @@ fn addon_flow(project: &Project, addon: &Resource) -> FlowForRunReply {
     let node = json!({
         "kind": "Addon", "ref": "addon", "spec": {"addonId": addon.slug}, "condition": "running",
     });
+    one_node(project, addon, &format!("addon/{}/{}", project.slug, addon.slug), &node)
+}
+
+/// What a run pins that gives a service again what it has: on another host, or because somebody asks.
+fn service_flow(project: &Project, service: &Resource) -> FlowForRunReply {
+    let itself = json!({"id": service.slug, "type": "service"});
+    let node = json!({
+        "kind": "Release", "ref": "release", "condition": "running",
+        "spec": {"type": "deployment", "origin": itself, "target": itself},
+    });
+    one_node(project, service, &format!("service/{}/{}", project.slug, service.slug), &node)
+}
+
+/// The flow of a resource that has one node.
+fn one_node(project: &Project, resource: &Resource, path: &str, node: &Value) -> FlowForRunReply {
     let document = json!({
         "apiVersion": "v1.2",
         "spec": {"kind": "Workflow", "spec": {"type": "sequential", "steps": [node]}},
     });
     FlowForRunReply {
         project: project.id.to_string(),
-        flow: addon.id.to_string(),
-        path: format!("addon/{}/{}", project.slug, addon.slug),
-        version: addon.revision,
+        flow: resource.id.to_string(),
+        path: path.to_owned(),
+        version: resource.revision,
         document_json: document.to_string(),
-        resources: vec![pinned(project, addon)],
+        resources: vec![pinned(project, resource)],
         overrides_json: "{}".to_owned(),
         ..FlowForRunReply::default()
     }

@@ -5,8 +5,8 @@ use sqlx::{AnyConnection, Row, any::AnyRow};
 
 use super::cipher::Sealed;
 
-/// Makes the tables.
-pub(super) const SCHEMA: &[&str] = &[
+/// The statements that make this service's durable tables.
+pub const SCHEMA: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS secret_keys (
         project TEXT NOT NULL, key_id TEXT NOT NULL, kek_id TEXT NOT NULL, nonce TEXT NOT NULL, wrapped TEXT NOT NULL,
         PRIMARY KEY (project, key_id))",

@@ -185,6 +185,6 @@ impl Shared {
     /// The run as the API shows it.
     pub(crate) async fn show(&self, run: RunId) -> Result<Run, Error> {
         let state = self.book.look(run).await?;
-        Ok(present::run(&state, *self.log.tail().borrow()))
+        Ok(present::run(&state, *self.log.tail().borrow(), self.log.now()))
     }
 }

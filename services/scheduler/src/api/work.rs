@@ -10,7 +10,7 @@ use shipway_contracts::{
     Error, id,
     v1::{
         Assignment, BeatReply, BeatRequest, CompleteReply, CompleteRequest, Held, RegisterReply,
-        RegisterRequest, work_client::WorkClient, work_server::Work,
+        RegisterRequest, Way, work_client::WorkClient, work_server::Work,
     },
 };
 use shipway_engine::{Command, OpenAttempt, RunState};
@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     cluster::{EXECUTORS, Together, passed_on, shards::Shard},
-    registry::{Hold, Introduction},
+    registry::{Bell, Hold, Introduction},
     service::Shared,
 };
 
@@ -47,6 +47,7 @@ impl Work for WorkApi {
             address: request.address,
             host: request.host,
             draining: false,
+            kept: BTreeMap::new(),
         };
         let shared = &self.shared;
         let mut lease_seconds = 0;
@@ -101,11 +102,27 @@ impl Work for WorkApi {
             return Ok(Response::new(reply));
         };
         intro.draining = request.draining;
+        let kept = request.kept.iter();
+        intro.kept =
+            kept.filter_map(|kept| Some((kept.resource.parse().ok()?, ports(&kept.ports)))).collect();
         keep_lease(together, executor, &intro).await?;
+        let moved = shared.registry.introduction(executor).is_none_or(|known| known.kept != intro.kept);
         shared.registry.register(executor, intro);
+        if moved {
+            // The other hosts find the way to what is new here.
+            let others = shared.registry.present().into_iter().filter(|(other, _)| *other != executor);
+            others.for_each(|(other, _)| shared.registry.ring(other, Bell::Ask));
+        }
         let (own, others) = tokio::join!(shared.compare_own(&request), shared.compare_elsewhere(&request));
-        Ok(Response::new(others.into_iter().fold(own?, merged)))
+        let mut reply = others.into_iter().fold(own?, merged);
+        reply.ways = shared.ways(executor);
+        reply.evict = shared.misplaced(executor, &request).await;
+        Ok(Response::new(reply))
     }
+}
+
+fn ports(ports: &[u32]) -> Vec<u16> {
+    ports.iter().filter_map(|port| u16::try_from(*port).ok()).collect()
 }
 
 /// What one scheduler says, and what another says; nothing of one that did not answer.
@@ -208,6 +225,42 @@ impl Shared {
         Ok(reply)
     }
 
+    /// Where this executor's host reaches what is on others.
+    fn ways(&self, executor: ExecutorId) -> Vec<Way> {
+        let others = self.registry.present().into_iter().filter(|(other, _)| *other != executor);
+        let ways = others.flat_map(|(other, intro)| {
+            let here = intro
+                .kept
+                .into_iter()
+                .filter(move |(target, _)| self.registry.place(*target).is_none_or(|place| place == other));
+            let host = intro.host;
+            here.flat_map(|(_, ports)| ports)
+                .map(move |port| Way { port: port.into(), host: host.clone() })
+                .collect::<Vec<_>>()
+        });
+        ways.collect()
+    }
+
+    /// What is on this executor's host although it was given to another. The log is asked: what is known here may be a
+    /// moment old.
+    async fn misplaced(&self, executor: ExecutorId, request: &BeatRequest) -> Vec<String> {
+        let mut misplaced = Vec::new();
+        for kept in &request.kept {
+            let Ok(target) = kept.resource.parse() else { continue };
+            if self.registry.place(target).is_none_or(|place| place == executor) {
+                continue;
+            }
+            match crate::places::read(&*self.log, target).await {
+                Ok(Some(place)) if place.executor != executor => misplaced.push(kept.resource.clone()),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a target's place could not be read; it stays where it is")
+                }
+            }
+        }
+        misplaced
+    }
+
     /// An executor holds work of runs that are to be here: those that are not open yet are opened, so that it is not
     /// told to stop what is its to do.
     async fn open_held(&self, held: &[Held]) -> Result<(), Error> {
@@ -253,7 +306,7 @@ impl Shared {
                 stop.push(fence);
             }
         }
-        BeatReply { known: true, hold, stop, keep, complete: true }
+        BeatReply { known: true, hold, stop, keep, complete: true, ..BeatReply::default() }
     }
 
     /// Whether the log says that an attempt is the executor's to do. What is open here may be a moment old.

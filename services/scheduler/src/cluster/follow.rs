@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration}
 use serde::Deserialize;
 use serde_json::Value;
 use shipway_eventing::Feed;
-use shipway_events::{ExecutorId, Fence, RawEvent, RegistrationId, RunId, Version};
+use shipway_events::{ExecutorId, Fence, RawEvent, RegistrationId, RunId, StreamEvent, Version, place};
 use tokio_util::sync::CancellationToken;
 
 use crate::{registry::Hold, service::Shared};
@@ -75,7 +75,24 @@ pub(crate) async fn follow(
 }
 
 impl Shared {
+    /// Whoever gave a target its place, all schedulers keep to it.
+    fn heard_place(&self, event: &RawEvent) {
+        let Some(target) = event.stream.id().and_then(|id| id.parse().ok()) else { return };
+        match place::Event::from_raw(event).map(|recorded| recorded.event) {
+            Ok(place::Event::Chosen(chosen)) => self.registry.set_place(target, chosen.executor),
+            Ok(place::Event::Moved(moved)) => {
+                self.registry.set_place(target, moved.to);
+                self.room_came_free();
+            }
+            Ok(place::Event::Lost(_)) => {}
+            Err(error) => tracing::error!(%error, "a target's place cannot be read"),
+        }
+    }
+
     fn heard(&self, event: &RawEvent, behind: &mut BTreeMap<RunId, Version>) {
+        if event.stream.kind() == "place" {
+            return self.heard_place(event);
+        }
         if event.stream.kind() != "run" {
             return;
         }

@@ -16,6 +16,8 @@ pub enum Bell {
     Assign(v1::Assignment),
     /// Stop the attempt of this fence.
     Stop(Fence),
+    /// Ask what is new.
+    Ask,
 }
 
 /// The way to executors on other machines. It must not wait.

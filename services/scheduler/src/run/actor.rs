@@ -16,6 +16,7 @@ use shipway_events::{
     CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, ResourceId, RunId, StreamEvent, StreamName,
     Version, lane, place, run,
 };
+use shipway_service_kit::metrics;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -229,12 +230,13 @@ impl Actor {
             cause: shipway_events::Cause::Run(self.run),
             trace: None,
         });
+        let trace = meta.trace.clone();
         match self.append(&events, meta, &places).await {
             Ok((first, version)) => {
                 for (target, executor) in places {
                     shared.registry.set_place(target, executor);
                 }
-                self.committed(&events, first, version, decided);
+                self.committed(&events, first, version, decided, trace);
                 None
             }
             Err(error) => {
@@ -275,7 +277,8 @@ impl Actor {
         }
         for (target, executor) in places {
             // Another run may choose a place for the same target at the same moment: the first one counts.
-            let chosen = place::Event::from(place::Chosen { executor: *executor, run: self.run });
+            let labels = self.asked_labels(events, *target);
+            let chosen = place::Event::from(place::Chosen { executor: *executor, run: self.run, labels });
             let (stream, expected) = (StreamName::place(*target), Expected::New);
             writes.push(Write { stream, expected, events: vec![chosen.encode()] });
         }
@@ -288,7 +291,15 @@ impl Actor {
         Ok((appended.first, self.version + events.len() as Version))
     }
 
-    fn committed(&mut self, events: &[run::Event], first: Position, version: Version, decided: Vec<Decided>) {
+    /// What follows from a commit. Work points back to `trace`, the request that made it follow.
+    fn committed(
+        &mut self,
+        events: &[run::Event],
+        first: Position,
+        version: Version,
+        decided: Vec<Decided>,
+        trace: Option<String>,
+    ) {
         let shared = self.book.shared.clone();
         let generation = shared.log.generation();
         self.version = version;
@@ -301,8 +312,12 @@ impl Actor {
                 run::Event::AttemptRequested(request) => {
                     let fence = Fence::new(generation, position);
                     let key = (request.executor, request.registration);
-                    assigned.push((key, self.told(assignment(&self.state, self.run, request, fence))));
+                    let mut work = self.told(assignment(&self.state, self.run, request, fence));
+                    work.trace = trace.clone().unwrap_or_default();
+                    assigned.push((key, work));
                 }
+                run::Event::Started(_) => metrics::RUNS_STARTED.add(1, &[]),
+                run::Event::Ended(ended) => metrics::RUNS_ENDED.add(1, &[ended.status.as_str()]),
                 run::Event::NodeTimedOut(_) | run::Event::Aborting(_) | run::Event::NodeFailed(_) => {
                     stops = true
                 }
@@ -363,6 +378,19 @@ impl Actor {
         assignment
     }
 
+    /// The labels that the node asks for which gives a target its place.
+    fn asked_labels(&self, events: &[run::Event], target: ResourceId) -> Vec<String> {
+        let of_target = |work: &serde_json::Value| {
+            let work: Option<shipway_nodes::Workload> = serde_json::from_value(work.clone()).ok();
+            work.is_some_and(|work| work.target_on_host().is_some_and(|on| on.id == target))
+        };
+        let node = events.iter().find_map(|event| match event {
+            run::Event::AttemptRequested(request) if of_target(&request.work) => Some(request.node),
+            _ => None,
+        });
+        node.map(|node| labels(&self.state, node)).unwrap_or_default()
+    }
+
     /// Another run was first to choose a target's place.
     async fn learn_place(&self, stream: &StreamName) {
         let Some(target) = (stream.kind() == "place").then(|| stream.id()?.parse().ok()).flatten() else {
@@ -414,7 +442,7 @@ pub(crate) fn assignment(
         work_json: request.work.to_string(),
         deadline: request.deadline.map_or(0, shipway_events::Timestamp::micros),
         detached: request.detached,
-        trace: shipway_service_kit::current_trace().unwrap_or_default(),
+        trace: String::new(),
         project: project(state),
         registration: request.registration.to_string(),
         labels: labels(state, request.node),

@@ -2,15 +2,24 @@
 
 use serde_json::{Map, Value};
 use shipway_contracts::v1;
-use shipway_engine::RunState;
+use shipway_engine::{Blocked, RunState, why};
 use shipway_events::{Position, Timestamp, plan::PlanNode};
 
 /// The whole run, with its nodes.
-pub(crate) fn run(state: &RunState, position: Position) -> v1::Run {
+pub(crate) fn run(state: &RunState, position: Position, now: Timestamp) -> v1::Run {
     let Some(started) = state.started() else { return v1::Run::default() };
     let reason =
         state.ended().and_then(|ended| ended.reason.clone()).or_else(|| state.aborting().map(str::to_owned));
-    let nodes = started.plan.nodes.iter().zip(0..).map(|(plan, index)| node(state, plan, index)).collect();
+    let mut nodes: Vec<v1::Node> =
+        started.plan.nodes.iter().zip(0..).map(|(plan, index)| node(state, plan, index)).collect();
+    for blocker in why(state, now) {
+        // What runs needs no explanation.
+        if let (false, Some(node)) =
+            (matches!(blocker.blocked, Blocked::Work { .. }), nodes.get_mut(blocker.node as usize))
+        {
+            node.waiting_for = blocker.words;
+        }
+    }
     v1::Run {
         id: started.run.to_string(),
         path: started.path.clone(),

@@ -9,6 +9,7 @@ mod backup;
 mod client;
 mod color;
 mod config;
+mod database;
 mod deliveries;
 mod events;
 mod failure;
@@ -93,6 +94,9 @@ enum Verb {
     Backup(backup::BackupArgs),
     /// Bring a backup back, into an empty data folder or an empty database.
     Restore(backup::RestoreArgs),
+    /// Look after the database of a distributed Shipway.
+    #[command(subcommand)]
+    Database(database::Database),
     /// List webhook deliveries and what came of them.
     Deliveries(deliveries::DeliveriesArgs),
     /// List the addresses to paste into a Git host's webhook settings.
@@ -160,6 +164,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Events(args) => events::events(args).await,
         Verb::Verify(args) => events::verify(args).await,
         Verb::Backup(args) => backup::backup(args).await,
+        Verb::Database(verb) => database::database(verb).await,
         Verb::Deliveries(args) => deliveries::deliveries(args).await,
         Verb::Hooks(args) => deliveries::hooks(args).await,
         Verb::Override(verb) => admin::set_override(verb).await,
@@ -233,6 +238,7 @@ mod tests {
             "state --at 2026-01-01T00:00:00Z",
             "backup -f x.tar.zst --with-keys",
             "restore x.tar.zst --data y",
+            "database migrate --url postgres://owner@h/d",
             "restore x.tar.zst --database postgres://h/d --blobs s3://b/p --keys k",
             "override set shop/staging TOKEN --plain",
             "member remove shop-web --dry-run",

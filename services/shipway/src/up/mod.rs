@@ -3,6 +3,7 @@
 mod args;
 mod down;
 mod folder;
+mod observe;
 mod port;
 mod restore;
 mod serve;
@@ -11,7 +12,7 @@ mod wire;
 use std::{ffi::OsString, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::Context;
-use shipway_service_kit::{Lifecycle, Telemetry};
+use shipway_service_kit::{Lifecycle, Telemetry, TelemetryOptions};
 
 pub(crate) use args::{DownArgs, Given, ServeArgs, Service, UpArgs};
 pub(crate) use down::down;
@@ -22,6 +23,9 @@ use wire::Shipway;
 
 /// How long what is going on may take to finish when Shipway stops.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// How often metrics are sent, where they are.
+const METRICS_EVERY: Duration = Duration::from_secs(15);
 
 /// Keeps a service or an addon, outliving Shipway.
 pub(crate) fn keeper(folder: &Path) -> ExitCode {
@@ -50,7 +54,15 @@ pub(crate) fn up(args: UpArgs) -> anyhow::Result<ExitCode> {
 
 async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn".to_owned());
-    let telemetry = Telemetry::start("shipway", &filter, args.log_json, args.otlp.as_deref())?;
+    let telemetry = Telemetry::start(
+        "shipway",
+        &TelemetryOptions {
+            filter: &filter,
+            json: args.log_json,
+            otlp: args.otlp.as_deref(),
+            interval: METRICS_EVERY,
+        },
+    )?;
     let folder = Folder::open(&args.data)?;
     let (lifecycle, mut failures) = Lifecycle::new();
     let (listener, taken) = port::listen(args.listen, args.port).await?;
@@ -95,6 +107,7 @@ async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
         }
     }
     folder.retract();
+    lifecycle.retire();
     tokio::select! {
         in_time = lifecycle.stop(DEADLINE) => if !in_time {
             eprintln!("some work did not finish in {} s; it goes on at the next start", DEADLINE.as_secs());

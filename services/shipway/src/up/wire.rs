@@ -7,10 +7,10 @@ use shipway_contracts::Channel;
 use shipway_eventing::{Blobs, DataLock, Feed, Log, SqliteLog, SqliteOptions, Views};
 use shipway_executor::ExecutorConfig;
 use shipway_scheduler::Bell;
-use shipway_service_kit::{Lifecycle, Server};
+use shipway_service_kit::{Health, Lifecycle, Server};
 use tokio::sync::mpsc;
 
-use super::{args::UpArgs, folder::Folder};
+use super::{args::UpArgs, folder::Folder, observe};
 
 /// Everything that runs.
 pub(crate) struct Shipway {
@@ -26,6 +26,8 @@ pub(crate) struct Shipway {
 
 /// How many public ports may be given out.
 const PORTS: u16 = 500;
+/// How many events read tables and reactions may be behind the log before Shipway says that it is not ready.
+const READY_LAG: u64 = 1_000;
 
 impl Shipway {
     /// Opens the data folder and starts every service on it.
@@ -38,6 +40,10 @@ impl Shipway {
         let log: Arc<dyn Log> = Arc::new(log);
         let views = Views::open(&folder.views(), &*log).await.context("opening the read tables")?;
         let feed = Feed::new(log.clone());
+        observe::measure(&log, &feed);
+        observe::count_parked(durable.clone(), lifecycle);
+        let health = Health::new(lifecycle.retiring());
+        observe::judge(&health, log.clone(), feed.clone(), READY_LAG);
 
         let pipelines = shipway_pipelines::start(
             shipway_pipelines::Deps {
@@ -95,11 +101,13 @@ impl Shipway {
         )
         .await
         .context("starting the triggers service")?;
-        let console = shipway_console::router(shipway_console::Deps {
-            runs: Channel::local(scheduler.runs_server()),
-            version: env!("CARGO_PKG_VERSION"),
-        });
+        let runs = Channel::local(scheduler.runs_server());
+        let asked = runs.clone();
+        health.check("scheduler", move || shipway_console::answers(asked.clone()));
+        let console =
+            shipway_console::router(shipway_console::Deps { runs, version: env!("CARGO_PKG_VERSION") });
         let server = Server::new()
+            .health(health)
             .http(triggers.router())
             .http(console)
             .grpc(pipelines.projects_server())
@@ -166,6 +174,7 @@ async fn start_executor(
                 bell = heard.recv() => match bell {
                     Some(Bell::Assign(assignment)) => told.offer(assignment),
                     Some(Bell::Stop(fence)) => told.stop(fence),
+                    Some(Bell::Ask) => told.ask(),
                     None => return Ok::<(), std::convert::Infallible>(()),
                 },
                 () = stopping.cancelled() => return Ok(()),

@@ -22,6 +22,7 @@ use crate::{
     inbox::{Incoming, Outcome},
 };
 
+#[tracing::instrument(name = "delivery", skip_all)]
 pub(super) async fn receive(
     State(ingress): State<Arc<Ingress>>,
     Path(token): Path<String>,

@@ -27,11 +27,13 @@ use crate::{
     signature::Secrets,
 };
 
+#[tracing::instrument(name = "delivery", skip_all, fields(hook))]
 pub(super) async fn receive(
     State(ingress): State<Arc<Ingress>>,
     Path((source, hook)): Path<(String, String)>,
     request: Request<Body>,
 ) -> Result<Response, Refusal> {
+    tracing::Span::current().record("hook", &*hook);
     let source = sources::named(&source).ok_or_else(Refusal::not_found)?;
     if !is_json(request.headers()) {
         return Err(Refusal::media("set the hook's content type to application/json"));

@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
+use shipway_service_kit::metrics;
 
 use crate::{
     domain::answer::answer,
@@ -87,6 +88,7 @@ impl From<InboxError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        metrics::DELIVERIES.add(1, &["refused"]);
         let mut response = (self.status, Json(json!({ "error": self.message }))).into_response();
         if let Some(wait) = self.retry_after {
             let seconds = wait.as_secs_f64().ceil().max(1.0) as u64;

@@ -7,9 +7,11 @@ use sqlx::FromRow;
 
 use super::Stored;
 
+/// The statements that make this service's durable tables.
+///
 /// `key` is the hook and its sender's id of the delivery; `body_key` the hook and the body's digest, on the first
 /// delivery of a push only. Ids grow with time, so `delivery` is the order of arrival.
-pub(super) const TABLES: &[&str] = &[
+pub const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS inbox (
         delivery TEXT PRIMARY KEY,
         hook TEXT,

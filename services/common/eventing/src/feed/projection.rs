@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use shipway_events::{Position, RawEvent};
 use tokio_util::sync::CancellationToken;
 
-use super::{BATCH, Backoff, Feed, HandleError, Projection, wants};
+use super::{BATCH, Backoff, Feed, Form, HandleError, Projection, wants};
 use crate::{lease::Epoch, views::Views};
 
 /// After a batch, commits may gather for so long, so that a busy log costs a transaction per many events.
@@ -38,6 +38,7 @@ impl Run {
     async fn lead(&self, epoch: Epoch, stop: &CancellationToken) {
         let (views, projection) = (&self.views, &*self.projection);
         let model = projection.name();
+        let progress = self.feed.begin(model, Form::Projection);
         let mut tail = self.feed.tail();
         let mut backoff = Backoff::new();
         let mut caught_up = false;
@@ -48,6 +49,7 @@ impl Run {
                 match views.prepare(projection).await {
                     Ok(at) => {
                         known = Some(at);
+                        progress.at(at);
                         views.written(model, at);
                     }
                     Err(error) => {
@@ -59,6 +61,7 @@ impl Run {
             };
             let end = *tail.borrow_and_update();
             if end <= position {
+                progress.caught_up();
                 if !caught_up {
                     caught_up = views.take_over(projection).await.is_ok();
                 }
@@ -69,10 +72,12 @@ impl Run {
                 }
                 continue;
             }
+            progress.behind();
             match self.step(position).await {
                 Ok(next) => {
                     known = next;
                     let Some(position) = next else { continue };
+                    progress.at(position);
                     views.written(model, position);
                     backoff = Backoff::new();
                     if *tail.borrow() < position + BATCH as u64 {

@@ -6,7 +6,7 @@ use shipway_events::{Position, RawEvent};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{BATCH, Backoff, Feed, HandleError, Reaction, wants};
+use super::{BATCH, Backoff, Feed, Form, HandleError, Reaction, progress::Progress, wants};
 use crate::{
     durable::{Durable, DurableError},
     lease::Epoch,
@@ -82,6 +82,8 @@ pub(super) async fn run(feed: Feed, durable: Durable, reaction: Arc<dyn Reaction
             }
         };
         backoff = Backoff::new();
+        let progress = feed.begin(reaction.name(), Form::Reaction);
+        progress.at(position);
         let mut run = Run {
             feed: feed.clone(),
             durable: durable.clone(),
@@ -90,6 +92,7 @@ pub(super) async fn run(feed: Feed, durable: Durable, reaction: Arc<dyn Reaction
             position,
             saved: position,
             due: Instant::now(),
+            progress,
             stop: stop.clone(),
         };
         run.all().await;
@@ -109,6 +112,7 @@ struct Run {
     saved: Position,
     /// When the checkpoint is saved next, if it has moved.
     due: Instant,
+    progress: Arc<Progress>,
     stop: CancellationToken,
 }
 
@@ -118,6 +122,7 @@ impl Run {
         let mut backoff = Backoff::new();
         while self.goes_on() {
             if *tail.borrow_and_update() <= self.position {
+                self.progress.caught_up();
                 let unsaved = self.saved < self.position;
                 tokio::select! {
                     () = self.stop.cancelled() => return,
@@ -127,6 +132,7 @@ impl Run {
                 }
                 continue;
             }
+            self.progress.behind();
             match self.feed.read(self.position, BATCH).await {
                 Ok(events) => {
                     backoff = Backoff::new();
@@ -187,6 +193,7 @@ impl Run {
             self.due = Instant::now() + SAVE;
         }
         self.position = event.position;
+        self.progress.at(self.position);
         if Instant::now() >= self.due {
             self.save().await;
         }

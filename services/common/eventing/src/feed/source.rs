@@ -6,7 +6,11 @@ use std::sync::Arc;
 use shipway_events::{Position, RawEvent};
 use tokio::sync::watch;
 
-use super::{Consumer, Projection, Reaction, Recent, projection, reaction};
+use super::{
+    Consumer, Form, Projection, Reaction, Recent, Standing,
+    progress::{Consumers, Progress},
+    projection, reaction,
+};
 use crate::{
     durable::{Durable, DurableError},
     leadership::Leadership,
@@ -22,13 +26,15 @@ pub struct Feed {
     recent: Arc<Recent>,
     leadership: Leadership,
     following: Option<Arc<Following>>,
+    consumers: Consumers,
 }
 
 impl Feed {
     /// The feed of this log. What other processes append it learns by looking at the log.
     #[must_use]
     pub fn new(log: Arc<dyn Log>) -> Self {
-        Self { log, recent: Arc::default(), leadership: Leadership::always(), following: None }
+        let (leadership, consumers) = (Leadership::always(), Consumers::default());
+        Self { log, recent: Arc::default(), leadership, following: None, consumers }
     }
 
     /// The feed of this log, which learns over NATS what other processes append, and tells them what this one does.
@@ -38,7 +44,7 @@ impl Feed {
     pub fn over_nats(log: Arc<dyn Log>, nats: &Nats) -> Self {
         let recent = Arc::new(Recent::relayed());
         let following = Some(Arc::new(Following::start(nats, &log, &recent)));
-        Self { log, recent, leadership: Leadership::always(), following }
+        Self { log, recent, leadership: Leadership::always(), following, consumers: Consumers::default() }
     }
 
     /// The same feed for consumers of which only one process' may run: those that are started from this value work
@@ -83,6 +89,23 @@ impl Feed {
     #[must_use]
     pub fn tail(&self) -> watch::Receiver<Position> {
         self.log.tail()
+    }
+
+    /// How far each consumer of this feed is that works here, in the order in which they began.
+    #[must_use]
+    pub fn standing(&self) -> Vec<Standing> {
+        self.consumers().standing(&*self.log)
+    }
+
+    /// The consumers of this feed, for whoever looks at them without keeping the log open.
+    #[must_use]
+    pub fn consumers(&self) -> Consumers {
+        self.consumers.clone()
+    }
+
+    /// A consumer begins to work.
+    pub(super) fn begin(&self, name: &'static str, form: Form) -> Arc<Progress> {
+        self.consumers.begin(name, form)
     }
 
     /// The log that this is the feed of.

@@ -3,9 +3,10 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -39,6 +40,15 @@ pub struct Stats {
     pub retried: u64,
 }
 
+/// Is told what an appender does, as it does it. It must not wait.
+pub trait Observer: Send + Sync + 'static {
+    /// A commit was made: so many commands with so many events were new in it, and it took so long.
+    fn committed(&self, commands: u64, events: u64, took: Duration);
+
+    /// The database did not take a commit.
+    fn failed(&self);
+}
+
 pub(crate) type Outcome = Result<Appended, AppendError>;
 
 /// The database's side: commits a batch as one transaction.
@@ -70,6 +80,7 @@ struct Counters {
     items: AtomicU64,
     events: AtomicU64,
     retried: AtomicU64,
+    observer: OnceLock<Arc<dyn Observer>>,
 }
 
 impl Group {
@@ -98,8 +109,14 @@ impl Group {
         outcomes
     }
 
+    /// Tells somebody what is done from now on. Only the first call counts.
+    pub(crate) fn observe(&self, observer: Arc<dyn Observer>) {
+        // Two would tell the same twice; the first stays.
+        drop(self.counters.observer.set(observer));
+    }
+
     pub(crate) fn stats(&self) -> Stats {
-        let Counters { commits, items, events, retried } = &*self.counters;
+        let Counters { commits, items, events, retried, .. } = &*self.counters;
         Stats {
             commits: commits.load(Ordering::Relaxed),
             items: items.load(Ordering::Relaxed),
@@ -183,11 +200,8 @@ impl<W: Writer> Appender<W> {
 
     async fn commit(&mut self, batch: Batch) {
         let Batch { items, replies, repeated } = batch;
-        let outcomes = match self.writer.commit(&items).await {
-            Ok(outcomes) => {
-                self.count(&items, &outcomes);
-                outcomes
-            }
+        let outcomes = match self.try_commit(&items).await {
+            Ok(outcomes) => outcomes,
             Err(source) if items.len() == 1 => vec![Err(unavailable(source))],
             Err(source) if is_outage(&source) => {
                 tracing::warn!(error = %source, items = items.len(), "a batch failed; its callers may try again");
@@ -217,11 +231,8 @@ impl<W: Writer> Appender<W> {
     async fn one_by_one(&mut self, items: &[Prepared]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(items.len());
         for item in items {
-            let outcome = match self.writer.commit(std::slice::from_ref(item)).await {
-                Ok(mut outcome) => {
-                    self.count(std::slice::from_ref(item), &outcome);
-                    outcome.pop().expect("one outcome per item")
-                }
+            let outcome = match self.try_commit(std::slice::from_ref(item)).await {
+                Ok(mut outcome) => outcome.pop().expect("one outcome per item"),
                 Err(source) => Err(unavailable(source)),
             };
             outcomes.push(outcome);
@@ -229,7 +240,22 @@ impl<W: Writer> Appender<W> {
         outcomes
     }
 
-    fn count(&self, items: &[Prepared], outcomes: &[Outcome]) {
+    /// One try at one commit, counted.
+    async fn try_commit(&mut self, items: &[Prepared]) -> Result<Vec<Outcome>, sqlx::Error> {
+        let begin = Instant::now();
+        let outcomes = self.writer.commit(items).await;
+        match &outcomes {
+            Ok(outcomes) => self.count(items, outcomes, begin.elapsed()),
+            Err(_) => {
+                if let Some(observer) = self.counters.observer.get() {
+                    observer.failed();
+                }
+            }
+        }
+        outcomes
+    }
+
+    fn count(&self, items: &[Prepared], outcomes: &[Outcome], took: Duration) {
         let new = |outcome: &&(&Prepared, &Outcome)| matches!(outcome.1, Ok(answer) if !answer.duplicate);
         let pairs: Vec<_> = items.iter().zip(outcomes).collect();
         let (items, events) = pairs
@@ -239,6 +265,11 @@ impl<W: Writer> Appender<W> {
         self.counters.commits.fetch_add(u64::from(items > 0), Ordering::Relaxed);
         self.counters.items.fetch_add(items, Ordering::Relaxed);
         self.counters.events.fetch_add(events, Ordering::Relaxed);
+        if items > 0
+            && let Some(observer) = self.counters.observer.get()
+        {
+            observer.committed(items, events, took);
+        }
     }
 }
 

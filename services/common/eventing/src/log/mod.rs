@@ -28,7 +28,7 @@ mod prepare;
 mod rows;
 pub mod sqlite;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use shipway_events::{CommandId, Meta, NewEvent, Position, RawEvent, StreamName, Timestamp, Version};
@@ -38,7 +38,7 @@ use crate::durable::{Durable, DurableError};
 
 pub use chain::{Form, GENESIS, Stored};
 pub use fold::fold;
-pub use group::Stats;
+pub use group::{Observer, Stats};
 pub use postgres::{PostgresLog, PostgresOptions};
 pub use prepare::{MAX_INLINE, MAX_ITEM_BYTES, MAX_ITEM_EVENTS};
 pub(crate) use rows::events;
@@ -433,6 +433,9 @@ pub trait Log: Send + Sync + 'static {
 
     /// What this process' appender did so far.
     fn stats(&self) -> Stats;
+
+    /// Tells somebody what this process' appender does from now on. Only the first call counts.
+    fn observe(&self, observer: Arc<dyn Observer>);
 
     /// Waits for what is being appended, refuses more and closes the database.
     async fn close(&self);

@@ -34,6 +34,7 @@ mod wake;
 pub use bell::{BellReceiver, BellRinger, Heard};
 pub use connection::{Link, Nats, NatsError, NatsOptions};
 pub use names::Names;
+pub(crate) use relay::TABLES as RELAY_TABLES;
 pub use relay::{Relay, RelayStatus};
 pub use streams::{MAX_MESSAGE, SetUpError, StreamSettings, check};
 

@@ -6,6 +6,7 @@ mod append;
 mod feed;
 mod fixture;
 mod lease;
+mod observed;
 #[path = "../../../../../integration-tests/src/postgres.rs"]
 #[expect(dead_code, unreachable_pub, reason = "a crate's module there, of which this suite needs a part")]
 mod postgres;
@@ -79,6 +80,8 @@ contract! {
     feed::a_reaction_retries_what_may_go_well_and_parks_what_never_will,
     feed::rows_submitted_at_once_share_commits_and_each_gets_its_own_answer,
     feed::a_group_with_one_bad_row_fails_that_row_only,
+    observed::commits_are_told_with_what_was_new_in_them,
+    observed::a_consumer_that_is_behind_is_told_and_one_that_has_caught_up_too,
     tamper::an_honest_log_is_whole,
     tamper::events_cannot_be_changed_or_deleted_by_accident,
     tamper::every_kind_of_tampering_is_named,

@@ -15,6 +15,8 @@ crate::keys! {
         pub advertise: Option<HttpUrl> = None;
         /// How long what is going on may take to finish once the process is asked to stop.
         pub drain: Duration = Duration::from_secs(20), in Duration::ZERO..=Duration::from_secs(600);
+        /// How long it goes on serving, not ready any more, before it stops taking calls.
+        pub linger: Duration = Duration::from_secs(2), in Duration::ZERO..=Duration::from_secs(60);
         /// How many events its consumers may be behind the log before it says that it is not ready.
         pub ready_lag: u64 = 1_000;
     }

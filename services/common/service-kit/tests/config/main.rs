@@ -114,7 +114,7 @@ fn the_last_layer_has_its_say_and_is_named() {
     assert_eq!(from("server.listen"), Origin::Variable("SHIPWAY_SERVER__LISTEN".to_owned()));
     assert_eq!(from("server.ready_lag"), Origin::Flag("server.ready_lag".to_owned()));
     assert!(
-        matches!(from("telemetry.json"), Origin::Default { line: 37, .. }),
+        matches!(from("telemetry.json"), Origin::Default { line: 38, .. }),
         "{:?}",
         from("telemetry.json")
     );

@@ -127,6 +127,20 @@ impl Keepers {
         }))
     }
 
+    /// Ends a keeper whose target is another host's by now. What it has stays on disk; it does not start again, and lower
+    /// fences stay refused.
+    pub(super) async fn evict(&self, target: ResourceId) -> Result<(), RuntimeError> {
+        let folder = self.folder(target);
+        match fs::rename(folder.join("record.json"), folder.join("record.evicted.json")) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(RuntimeError::io("putting a keeper's record away")(error)),
+        }
+        // One that does not run has nothing to stop.
+        let _ = talk(&folder, &Request::Stop).await;
+        Ok(())
+    }
+
     /// Ends all keepers, each with its grace, at the same time.
     pub(super) async fn stop_all(&self) -> Result<(), RuntimeError> {
         let all = self.all().map_err(RuntimeError::io("listing keepers"))?;

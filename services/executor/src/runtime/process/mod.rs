@@ -149,6 +149,14 @@ impl ProcessRuntime {
         self.keepers.ask(target, &Request::Secrets { values }).await.map(|_| ())
     }
 
+    /// Ends what this host keeps of a target that another host has by now.
+    ///
+    /// # Errors
+    /// Its record could not be put away; it goes on.
+    pub async fn evict(&self, target: ResourceId) -> Result<(), RuntimeError> {
+        self.keepers.evict(target).await
+    }
+
     /// Ends all keepers and what they keep.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use shipway_contracts::{Targets, v1::Assignment};
 use shipway_eventing::nats::{BellReceiver, Heard, Names, Nats};
 use shipway_events::Fence;
 use shipway_executor::{Deps, ExecutorConfig, LeaseTimes, Reach, Service, Settings};
-use shipway_service_kit::{Lifecycle, Server};
+use shipway_service_kit::{Health, Lifecycle, Server};
 
 use super::{
     ground::{open_blobs, open_nats},
@@ -46,7 +46,7 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         .await
         .context("starting the executor")?;
         listen(&service, nats, &lifecycle);
-        let server = Server::new().grpc(service.executors_server());
+        let server = Server::new().health(Health::new(lifecycle.retiring())).grpc(service.executors_server());
         Ok(Started { server, close: Box::pin(async move { drop(service) }) })
     })
 }

@@ -9,8 +9,10 @@ use shipway_eventing::{
     blobs::BlobOptions,
     nats::{Names, Nats, NatsOptions, StreamSettings, check},
 };
-use shipway_service_kit::{Lifecycle, config::section};
+use shipway_service_kit::{Health, Lifecycle, config::section};
 use tokio_util::sync::CancellationToken;
+
+use super::super::observe;
 
 /// How long a service that starts waits for its database.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -63,6 +65,7 @@ impl Ground {
             Some(nats) => Feed::over_nats(log.clone(), nats),
             None => Feed::new(log.clone()),
         };
+        observe::measure(&log, &feed);
         Ok(Self {
             log,
             durable,
@@ -105,6 +108,14 @@ impl Ground {
     /// The feed, with the consumers of this service run by one process of it.
     pub(super) fn led_feed(&self) -> Feed {
         self.feed.clone().with_leadership(self.leadership(&format!("consumers/{}", self.service)))
+    }
+
+    /// Ready is who reaches the log and has kept up with it.
+    pub(super) fn health(&self, lifecycle: &Lifecycle, lag: u64) -> Health {
+        let health = Health::new(lifecycle.retiring());
+        observe::judge(&health, self.log.clone(), self.feed.clone(), lag);
+        observe::count_parked(self.durable.clone(), lifecycle);
+        health
     }
 
     /// A way to all processes of another service, kept up to date.

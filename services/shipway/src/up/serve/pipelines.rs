@@ -28,6 +28,7 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
             .context("starting the pipelines service")?;
         ground.announce(&lifecycle);
         let server = Server::new()
+            .health(ground.health(&lifecycle, server.ready_lag))
             .grpc(service.projects_server())
             .grpc(service.pipelines_server())
             .grpc(service.project_home_server());

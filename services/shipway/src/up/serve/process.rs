@@ -6,9 +6,6 @@ use anyhow::Context;
 use shipway_service_kit::{Lifecycle, Server, Telemetry, config::section};
 use tokio::{net::TcpListener, sync::mpsc};
 
-/// How long a process that stops still answers: load balancers notice, others take over, callers go elsewhere.
-const HAND_OVER: Duration = Duration::from_secs(2);
-
 /// A service that has started.
 pub(super) struct Started {
     /// What its port serves.
@@ -31,9 +28,7 @@ where
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     let code = runtime.block_on(async {
-        let otlp = telemetry.otlp.as_ref().map(|url| url.as_str().to_owned());
-        let telemetry =
-            Telemetry::start(service, telemetry.filter.as_str(), telemetry.json, otlp.as_deref())?;
+        let telemetry = Telemetry::start(service, &(&telemetry).into())?;
         let code = live(service, port, start).await;
         if let Err(error) = &code {
             tracing::error!(error = format!("{error:#}"), "the service ends");
@@ -65,24 +60,14 @@ where
         }
     };
     let stopping = lifecycle.stopping();
-    let retiring = lifecycle.retiring();
-    let probes = axum::Router::new().route("/healthz", axum::routing::get(|| async { "ok" })).route(
-        "/readyz",
-        axum::routing::get(move || {
-            let gone = retiring.is_cancelled();
-            async move {
-                if gone { axum::http::StatusCode::SERVICE_UNAVAILABLE } else { axum::http::StatusCode::OK }
-            }
-        }),
-    );
-    let server = if service == "console" { started.server } else { started.server.http(probes) };
+    let server = started.server;
     lifecycle.spawn("server", async move { server.serve(listener, stopping).await });
     tracing::info!(service, address = port.address(), "the service is ready");
     let code = end(&mut failures).await?;
     tracing::info!(service, "the service stops");
     lifecycle.retire();
     tokio::select! {
-        in_time = stop(&lifecycle, port.drain) => if !in_time {
+        in_time = stop(&lifecycle, port.linger, port.drain) => if !in_time {
             tracing::warn!("some work did not finish in time; it goes on elsewhere or at the next start");
         },
         _ = Lifecycle::signal() => tracing::warn!("stopping at once"),
@@ -91,9 +76,10 @@ where
     Ok(code)
 }
 
-async fn stop(lifecycle: &Lifecycle, drain: Duration) -> bool {
-    tokio::time::sleep(HAND_OVER.min(drain)).await;
-    lifecycle.stop(drain.saturating_sub(HAND_OVER)).await
+/// First it still answers: load balancers notice, others take over, callers go elsewhere.
+async fn stop(lifecycle: &Lifecycle, linger: Duration, drain: Duration) -> bool {
+    tokio::time::sleep(linger.min(drain)).await;
+    lifecycle.stop(drain.saturating_sub(linger)).await
 }
 
 /// Waits until somebody asks the service to stop, or a part of it fails.

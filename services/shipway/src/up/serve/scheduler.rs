@@ -51,6 +51,7 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         .await
         .context("starting the scheduler")?;
         let server = Server::new()
+            .health(ground.health(&lifecycle, server.ready_lag))
             .grpc(service.runs_server())
             .grpc(service.events_server())
             .grpc(super::logs::server(&ground))
@@ -125,6 +126,8 @@ impl Bells for OverNats {
         let executor = executor.to_string();
         let sent = match bell {
             Bell::Assign(assignment) => self.0.ring(&executor, assignment.encode_to_vec().into()),
+            // What is no fence makes it ask.
+            Bell::Ask => self.0.stop(&executor, bytes::Bytes::new()),
             Bell::Stop(fence) => self.0.stop(&executor, fence.raw().to_be_bytes().to_vec().into()),
         };
         tracing::trace!(executor, sent, "an executor's bell");

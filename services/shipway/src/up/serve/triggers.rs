@@ -30,7 +30,10 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
             .await
             .context("starting the triggers service")?;
         ground.announce(&lifecycle);
-        let server = Server::new().http(service.router()).grpc(service.triggers_server());
+        let server = Server::new()
+            .health(ground.health(&lifecycle, server.ready_lag))
+            .http(service.router())
+            .grpc(service.triggers_server());
         let close = Box::pin(async move {
             service.stopped().await;
             ground.log.close().await;

@@ -15,7 +15,7 @@ use sqlx::{PgPool, Row};
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
-    AppendError, Appended, Head, Item, Log, OpenError, ReadError, Snapshot, Stats, Stored,
+    AppendError, Appended, Head, Item, Log, Observer, OpenError, ReadError, Snapshot, Stats, Stored,
     clock::Clock,
     fold::{seal, unseal},
     group::Group,
@@ -332,6 +332,10 @@ impl Log for PostgresLog {
 
     fn stats(&self) -> Stats {
         self.group.stats()
+    }
+
+    fn observe(&self, observer: Arc<dyn Observer>) {
+        self.group.observe(observer);
     }
 
     async fn close(&self) {

@@ -16,7 +16,7 @@ use sqlx::{Connection, Row, SqliteConnection, SqlitePool, sqlite::SqlitePoolOpti
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
-    AppendError, Appended, Head, Item, Log, OpenError, ReadError, Snapshot, Stats, Stored,
+    AppendError, Appended, Head, Item, Log, Observer, OpenError, ReadError, Snapshot, Stats, Stored,
     clock::Clock,
     fold::{seal, unseal},
     group::Group,
@@ -271,6 +271,10 @@ impl Log for SqliteLog {
 
     fn stats(&self) -> Stats {
         self.group.stats()
+    }
+
+    fn observe(&self, observer: Arc<dyn Observer>) {
+        self.group.observe(observer);
     }
 
     async fn close(&self) {

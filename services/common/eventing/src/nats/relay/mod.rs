@@ -26,6 +26,7 @@ use crate::{
     durable::{Durable, DurableError},
     lease::Epoch,
 };
+pub(crate) use row::TABLES;
 use row::{Place, Rows};
 
 /// How many messages may be on their way without an ack.
@@ -73,7 +74,7 @@ impl Relay {
         leadership: Leadership,
         settings: StreamSettings,
     ) -> Result<Self, DurableError> {
-        durable.create(row::TABLES).await?;
+        durable.create(TABLES).await?;
         let origin = Origin::of(&**feed.log());
         let (tell, status) = watch::channel(RelayStatus::default());
         let (fail, failure) = watch::channel(None);

@@ -9,7 +9,7 @@ use crate::{
     lease::Epoch,
 };
 
-pub(super) const TABLES: &[&str] = &["CREATE TABLE IF NOT EXISTS relay (
+pub(crate) const TABLES: &[&str] = &["CREATE TABLE IF NOT EXISTS relay (
     stream TEXT PRIMARY KEY,
     epoch BIGINT NOT NULL,
     generation BIGINT NOT NULL,

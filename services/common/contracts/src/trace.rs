@@ -1,13 +1,29 @@
-//! The trace context that travels in envelopes and messages: the W3C `traceparent`.
+//! The trace context that travels in envelopes, messages and calls: the W3C `traceparent`.
+//!
+//! What is done at once for a caller is a child of the caller's span. What is handled later, possibly by another
+//! process, is a trace of its own that links back: minutes of waiting are nobody's span.
 
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
+use http::{HeaderMap, HeaderValue};
+use opentelemetry::{
+    Context,
+    trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState},
+};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+/// The header, of HTTP, gRPC and NATS alike.
+pub const HEADER: &str = "traceparent";
 
 /// The current span as a `traceparent`; none where nothing is being traced.
 #[must_use]
 pub fn current() -> Option<String> {
-    let context = Span::current().context();
+    of(&Span::current())
+}
+
+/// A span as a `traceparent`; none where nothing is being traced.
+#[must_use]
+pub fn of(span: &Span) -> Option<String> {
+    let context = span.context();
     let span = context.span();
     let span = span.span_context();
     span.is_valid()
@@ -17,8 +33,29 @@ pub fn current() -> Option<String> {
 /// Links the current span to the one that a `traceparent` names: what is handled later, possibly by
 /// another process, is its own trace that points back.
 pub fn link_to(traceparent: Option<&str>) {
+    link(&Span::current(), traceparent);
+}
+
+/// Links a span to the one that a `traceparent` names.
+pub fn link(span: &Span, traceparent: Option<&str>) {
     if let Some(context) = traceparent.and_then(parse) {
-        Span::current().add_link(context);
+        span.add_link(context);
+    }
+}
+
+/// Puts the current span into the headers of a call.
+pub fn inject(headers: &mut HeaderMap) {
+    if let Some(value) = current().and_then(|text| HeaderValue::from_str(&text).ok()) {
+        headers.insert(HEADER, value);
+    }
+}
+
+/// Makes a span that nobody has entered yet a child of the caller's, if the headers name one.
+pub fn follow(span: &Span, headers: &HeaderMap) {
+    let context = headers.get(HEADER).and_then(|value| value.to_str().ok()).and_then(parse);
+    if let Some(context) = context {
+        // Without an exporter there is no layer that could take it, and nothing to be traced.
+        let _ = span.set_parent(Context::new().with_remote_span_context(context));
     }
 }
 

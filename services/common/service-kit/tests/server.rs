@@ -1,0 +1,122 @@
+//! One port, seen from outside: readiness over HTTP and gRPC, a stop that says so first, metrics.
+
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking too")]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use shipway_service_kit::{Health, Lifecycle, Server, Telemetry, TelemetryOptions};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Status and body of a GET.
+async fn get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+async fn serving(health: &mut HealthClient<tonic::transport::Channel>) -> bool {
+    let reply = health.check(HealthCheckRequest { service: String::new() }).await.unwrap();
+    reply.into_inner().status() == ServingStatus::Serving
+}
+
+/// Asks again until gRPC says so: it follows within a second.
+async fn until_serving(health: &mut HealthClient<tonic::transport::Channel>, wanted: bool) {
+    let asked = async {
+        while serving(health).await != wanted {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asked).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_says_whether_it_is_ready_and_that_it_stops_before_it_stops() {
+    let options =
+        TelemetryOptions { filter: "off", json: true, otlp: None, interval: Duration::from_secs(60) };
+    let telemetry = Telemetry::start("probe", &options).unwrap();
+    let (lifecycle, _failures) = Lifecycle::new();
+    let health = Health::new(lifecycle.retiring());
+    let fine = Arc::new(AtomicBool::new(false));
+    let look = fine.clone();
+    health.check("log", move || {
+        let fine = look.load(Ordering::SeqCst);
+        async move { if fine { Ok(()) } else { Err("the database is away".to_owned()) } }
+    });
+    health.check("consumers", || async { Ok(()) });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = Server::new().health(health.clone());
+    let stopping = lifecycle.stopping();
+    lifecycle.spawn("server", async move { server.serve(listener, stopping).await });
+    let channel = tonic::transport::Endpoint::new(format!("http://{address}")).unwrap().connect_lazy();
+    let mut grpc = HealthClient::new(channel);
+
+    // A check that fails is named with its reason; the process lives.
+    assert_eq!(get(&address, "/healthz").await, (200, "ok\n".to_owned()));
+    let (status, body) = get(&address, "/readyz").await;
+    assert_eq!(status, 503);
+    assert!(body.contains(r#""log":{"ok":false,"reason":"the database is away"}"#), "{body}");
+    assert!(body.contains(r#""consumers":{"ok":true}"#), "{body}");
+    until_serving(&mut grpc, false).await;
+
+    fine.store(true, Ordering::SeqCst);
+    assert_eq!(get(&address, "/readyz").await.0, 200);
+    until_serving(&mut grpc, true).await;
+
+    // It says that it stops, and goes on serving for a while.
+    lifecycle.retire();
+    let (status, body) = get(&address, "/readyz").await;
+    assert_eq!(status, 503);
+    assert!(body.contains(r#""draining":true"#), "{body}");
+    until_serving(&mut grpc, false).await;
+    assert_eq!(get(&address, "/healthz").await.0, 200);
+
+    // Calls are counted by what was served, whatever was asked for.
+    assert_eq!(get(&address, "/made/up/by/somebody").await.0, 404);
+    let (_, metrics) = get(&address, "/metrics").await;
+    for line in [
+        r#"shipway_requests_total{code="503",method="GET /readyz",protocol="http"} 2"#,
+        r#"shipway_build_info{service="probe""#,
+        "shipway_ready 0",
+        "shipway_watchdog_stuck_runs 0",
+    ] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
+    assert!(
+        metrics.contains(r#"code="Ok",method="/grpc.health.v1.Health/Check",protocol="grpc""#),
+        "{metrics}"
+    );
+    assert!(!metrics.contains("made/up"), "{metrics}");
+
+    drop(grpc);
+    assert!(lifecycle.stop(PATIENCE).await, "everything ends");
+    telemetry.shutdown();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_does_not_answer_has_failed() {
+    let (lifecycle, _failures) = Lifecycle::new();
+    let health = Health::new(lifecycle.retiring());
+    health.check("log", std::future::pending);
+    let report = health.look().await;
+    assert!(!report.ready());
+    assert_eq!(report.checks, [("log", Err("no answer within 1s".to_owned()))]);
+}
