@@ -166,6 +166,12 @@ impl Sink {
         format!("http://{}", self.address)
     }
 
+    /// The ledger's folder, for what a test puts beside it.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {

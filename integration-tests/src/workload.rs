@@ -119,8 +119,9 @@ impl Workload {
     pub async fn one(&self, number: usize) -> Result<Ended> {
         let begin = Instant::now();
         let arguments = serde_json::json!({ "SINK": format!("{}/{number}", self.sink) });
-        let started =
-            start(&self.runs, FLOW, &arguments).await.with_context(|| format!("starting run {number}"))?;
+        let started = start(&self.runs, FLOW, &number.to_string(), &arguments)
+            .await
+            .with_context(|| format!("starting run {number}"))?;
         let run = end(&self.runs, &started.run).await.with_context(|| format!("run {number}"))?;
         Ok(Ended { number, run: run.id, status: run.status, took: begin.elapsed() })
     }
@@ -134,18 +135,20 @@ pub fn judge(sink: &Sink, ended: &[Ended]) -> Result<Verdict> {
     sink.judge(ended.iter().flat_map(|ended| Workload::targets(ended.number)))
 }
 
-/// Starts a run. The command's id is the same however often it has to be said.
+/// Starts a run, with a name if it is not empty. The command's id is the same however often it has to be said.
 ///
 /// # Errors
 /// If it is refused, or nobody answers in time.
 pub async fn start(
     runs: &RunsClient<Channel>,
     flow: &str,
+    name: &str,
     arguments: &serde_json::Value,
 ) -> Result<StartRunReply> {
     let request = StartRunRequest {
         command: Uuid::now_v7().to_string(),
         flow: flow.to_owned(),
+        name: name.to_owned(),
         arguments_json: arguments.to_string(),
         ..StartRunRequest::default()
     };

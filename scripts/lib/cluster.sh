@@ -156,28 +156,44 @@ start_lb() {
   )
 }
 
-# A service's settings, in a file that can be read and changed.
-settings() { # kind, part
-  local at
-  at=$(address "$2")
-  printf '# Written by scripts/cluster at each start.\n\n[server]\nlisten = "%s"\nadvertise = "http://%s"\n' "$at" "$at"
-  printf '\n[nats]\nurls = ["%s", "%s", "%s"]\n' "nats://$(address nats-1)" "nats://$(address nats-2)" "nats://$(address nats-3)"
-  [ "$1" = console ] || printf '\n[blobs]\nurl = "file://%s/blobs"\n' "$data"
-  [ "$1" = executor ] || printf '\n[database]\nurl = "%s"\n' "$(database_url)"
-  case $1 in
-    pipelines) printf '\n[keys]\nfolder = "%s/keys"\n\n[ports]\nfirst = %s\nlast = %s\n' "$data" "$(first_port)" "$(($(first_port) + 499))" ;;
-    triggers) printf '\n[keys]\nfolder = "%s/keys"\n' "$data" ;;
-    executor) printf '\n[executor]\ndata = "%s/%s/host"\n' "$data" "$2" ;;
-  esac
-  printf '\n[shipway]\nurls = ["http://%s"]\n' "$(address lb)"
+# The settings that all services share: each reads what is its own.
+settings() {
+  cat <<END
+# Written by scripts/cluster at each start of a service. What differs from process to process is on its command line.
+
+[database]
+url = "$(database_url)"
+
+[nats]
+urls = ["nats://$(address nats-1)", "nats://$(address nats-2)", "nats://$(address nats-3)"]
+replicas = 3
+
+[blobs]
+url = "file://$data/blobs"
+
+[keys]
+folder = "$data/keys"
+
+[ports]
+first = $(first_port)
+last = $(($(first_port) + 499))
+
+[shipway]
+urls = ["http://$(address lb)"]
+END
 }
 
 start_service() { # part
-  local kind=${1%-*} file=$data/$1/settings.toml
+  local kind=${1%-*} own=()
   mkdir -p "$data/$1"
   chmod 755 "$data/$1"
-  settings "$kind" "$1" >"$file"
-  launch "$1" "$shipway" serve "$kind" --config "$file"
+  settings >"$data/settings.toml"
+  own=(--set "server.listen=$(address "$1")")
+  case $kind in
+    triggers) own+=(--set "reconcile.scratch=$data/$1/scratch") ;;
+    executor) own+=(--set "executor.data=$data/$1/host") ;;
+  esac
+  launch "$1" "$shipway" serve "$kind" --config "$data/settings.toml" "${own[@]}"
 }
 
 start_part() { # part

@@ -71,6 +71,8 @@ missing_packages() { # [cluster | test]
     [ $debian = yes ] && echo iproute2 || echo iproute
   fi
   command -v iptables >/dev/null || echo iptables
+  # It renders the manifests; no Kubernetes is needed.
+  command -v kubectl >/dev/null || echo kubernetes-client
 }
 
 # Installs packages and lets none of their services start.

@@ -81,7 +81,16 @@ impl Cluster {
     /// # Errors
     /// If a part does not start; the error has what it said.
     pub fn start(name: &str, shape: Shape) -> Result<Self> {
+        Self::start_on(name, shape, |_| Ok(()))
+    }
+
+    /// The same, with something done before any service runs: the database is there, and empty.
+    ///
+    /// # Errors
+    /// If that fails, or a part does not start.
+    pub fn start_on(name: &str, shape: Shape, before: impl FnOnce(&Self) -> Result<()>) -> Result<Self> {
         let mut cluster = Self::prepare(name, shape)?;
+        before(&cluster)?;
         if cluster.shape.nats_runs {
             for number in 1..=cluster.shape.nats {
                 cluster.process(&format!("nats-{number}")).spawn()?;
@@ -174,7 +183,7 @@ impl Cluster {
     ) -> Result<Plan> {
         let own = self.folder.join(name);
         let in_own = |name: &str| own.join(name).to_string_lossy().into_owned();
-        let keys = if machine.is_some() { own.join("keys") } else { self.folder.join("keys") };
+        let keys = if machine.is_some() { own.join("keys") } else { self.keys() };
         let nats: Vec<_> = (1..=self.shape.nats)
             .map(|number| format!("nats://{}", self.processes[&format!("nats-{number}")].address()))
             .collect();
@@ -192,14 +201,14 @@ impl Cluster {
             ("EXECUTOR__DATA", in_own("host")),
         ];
         if service != "executor" {
-            settings.push(("DATABASE__URL", self.postgres.url("shipway")));
+            settings.push(("DATABASE__URL", self.database()));
         }
         if let Some(machine) = machine {
             settings.push(("EXECUTOR__LISTEN", "0.0.0.0".to_owned()));
             settings.push(("EXECUTOR__HOST", machine.address().to_string()));
         }
         match &self.s3 {
-            None => settings.push(("BLOBS__URL", format!("file://{}/blobs", self.folder.display()))),
+            None => settings.push(("BLOBS__URL", self.blobs())),
             Some(s3) => settings.extend([
                 ("BLOBS__URL", "s3://shipway/test".to_owned()),
                 ("BLOBS__ENDPOINT", s3.endpoint()),
@@ -285,6 +294,24 @@ impl Cluster {
     /// The database.
     pub const fn postgres(&mut self) -> &mut Postgres {
         &mut self.postgres
+    }
+
+    /// The address of the services' database.
+    #[must_use]
+    pub fn database(&self) -> String {
+        self.postgres.url("shipway")
+    }
+
+    /// The address of the folder of blobs, where there are no machines.
+    #[must_use]
+    pub fn blobs(&self) -> String {
+        format!("file://{}/blobs", self.folder.display())
+    }
+
+    /// The folder of the keys, where there are no machines.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.folder.join("keys")
     }
 
     /// The cluster's folder: each process has one in it.

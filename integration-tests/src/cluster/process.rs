@@ -130,7 +130,7 @@ impl Process {
     pub fn is_ready(&self) -> bool {
         match self.plan.ready {
             None => TcpStream::connect_timeout(&self.plan.address, Duration::from_secs(1)).is_ok(),
-            Some((address, path)) => status_of(address, path).is_ok_and(|status| status < 500),
+            Some((address, path)) => status_of(address, path).is_ok_and(|status| status == 200),
         }
     }
 

@@ -49,7 +49,7 @@ async fn row_e_5_a_zombie_executor_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_e_8_attempts_of_a_dead_executor_are_begun_again() {
-    let rounds = sized(1, 10);
+    let rounds = sized(1, 20);
     let mut times = Vec::new();
     for round in 0..rounds {
         let mut given = Given::new(&format!("e8-{round}"), Shape::default());

@@ -5,10 +5,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
 
+mod backup;
 mod database;
+mod demo;
 mod executors;
 mod given;
 mod kills;
+mod machines;
 mod nats_away;
+mod places;
 mod stops;
 mod timers;

@@ -10,7 +10,7 @@ use crate::given::{Given, judged, sized};
 async fn row_n_1_runs_go_on_when_the_message_store_is_wiped() {
     let mut given = Given::new("n1", Shape::default());
     let quiet = given.load(20, 10).ended().await;
-    let runs = sized(150, 300);
+    let runs = sized(100, 300);
     let load = given.load(runs, sized(30, 300));
     let mut wiped = 0;
     for _ in 0..3 {

@@ -28,6 +28,11 @@ impl Deployment {
         Ok(Self(state.deployed))
     }
 
+    /// Whether the status of every service that is deployed is known.
+    pub(crate) fn is_known(&self) -> bool {
+        SERVICES.iter().filter_map(|name| self.find(name)).all(|deployed| !deployed.status.is_empty())
+    }
+
     /// A service's address, if it has one.
     pub(crate) fn address(&self, name: &str) -> Option<String> {
         self.find(name)?.addresses.first().cloned()
@@ -117,6 +122,16 @@ mod tests {
             all(|name| if name == "shop-web" { "other" } else { "one" }.to_owned()).wrong("c", 1).await;
         assert!(wrong.iter().any(|line| line == "shop-web runs other, shop-web-dev runs one"), "{wrong:?}");
         assert!(!wrong.iter().any(|line| line.starts_with("shop-admin runs")), "{wrong:?}");
+    }
+
+    #[test]
+    fn what_has_not_said_how_it_is_is_waited_for() {
+        let mut deployment = all(|_| "one".to_owned());
+        assert!(!deployment.is_known());
+        for deployed in &mut deployment.0 {
+            deployed.status = "running 1/1".to_owned();
+        }
+        assert!(deployment.is_known());
     }
 
     #[tokio::test]

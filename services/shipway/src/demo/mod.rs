@@ -83,7 +83,7 @@ pub(crate) async fn run(server: &str, data: &Path, shipway: &Path) -> anyhow::Re
         let asking = demo.asking().await?;
         let commit = demo.bring_to_production(&round).await?;
         productions += 1;
-        let deployment = Deployment::look(&demo.client).await?;
+        let deployment = demo.settled().await?;
         title(&format!("What is deployed where, after {}", round.name()));
         out(&deployment.table().text(Paint::stdout()));
         wrong.extend(deployment.wrong(&commit, round.schema()).await);
@@ -196,6 +196,18 @@ impl Demo {
         .await?;
         let found = listed.hooks.into_iter().find(|hook| hook.kind == kind);
         Ok(found.with_context(|| format!("the project has no webhook of kind `{kind}`"))?.path)
+    }
+
+    /// What is deployed, once all that runs has said how it is: an executor may be on its way up again.
+    async fn settled(&self) -> anyhow::Result<Deployment> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let deployment = Deployment::look(&self.client).await?;
+            if deployment.is_known() || Instant::now() > until {
+                return Ok(deployment);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// Starts asking what is deployed already; nothing in the first round.
