@@ -149,6 +149,12 @@ impl Service {
         }
     }
 
+    /// Whether a scheduler has heard of it.
+    #[must_use]
+    pub fn is_registered(&self) -> bool {
+        self.log.borrow().is_some()
+    }
+
     /// Asks the scheduler at once what there is to do: something may have been missed.
     pub fn ask(&self) {
         self.hurry.notify_one();

@@ -21,7 +21,7 @@ use shipway_eventing::Leases;
 use shipway_events::RunId;
 use tokio::{sync::Notify, time::Instant};
 
-pub(crate) use beats::{EXECUTORS, keep};
+pub(crate) use beats::{EXECUTORS, keep, measure};
 pub(crate) use follow::follow;
 pub(crate) use lost_places::watch as watch_places;
 pub use peers::PeersApi;

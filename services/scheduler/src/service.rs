@@ -128,6 +128,7 @@ impl Service {
                 deps.lifecycle.spawn("open runs", opening);
             }
             Some(together) => {
+                cluster::measure(&shared);
                 let stopping = deps.lifecycle.stopping();
                 deps.lifecycle
                     .spawn("followed runs", cluster::follow(shared.clone(), deps.feed, stopping.clone()));

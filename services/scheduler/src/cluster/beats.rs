@@ -8,6 +8,7 @@ use std::{
 
 use shipway_eventing::{DurableError, Member};
 use shipway_events::{ExecutorId, RegistrationId};
+use shipway_service_kit::metrics;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +38,7 @@ pub(crate) async fn keep(shared: Arc<Shared>, together: Together, stopping: Canc
             tracing::warn!(%error, "this scheduler could not say that it is there; trying again");
             // What it had may be another's by now.
             if shared.cluster.has_expired() {
-                shared.give_up(std::mem::take(&mut owned)).await;
+                lapse(&shared, &mut owned).await;
             }
         }
     }
@@ -55,7 +56,7 @@ async fn beat(
 ) -> Result<(), DurableError> {
     // What an earlier holding owned may have been another's in between: it is read again.
     if shared.cluster.has_expired() {
-        shared.give_up(std::mem::take(owned)).await;
+        lapse(shared, owned).await;
     }
     let sent = Instant::now();
     let leases = &together.leases;
@@ -78,6 +79,24 @@ async fn beat(
         leases.forget(SCHEDULERS, FORGET).await?;
     }
     Ok(())
+}
+
+/// This scheduler was silent for so long that others have its lanes by now.
+async fn lapse(shared: &Shared, owned: &mut BTreeSet<Shard>) {
+    metrics::LEASES_LOST.add(owned.len() as u64, &["shard"]);
+    shared.give_up(std::mem::take(owned)).await;
+}
+
+/// Tells how many lanes are here, and how many executors count.
+pub(crate) fn measure(shared: &Arc<Shared>) {
+    let weak = Arc::downgrade(shared);
+    metrics::LEASES_HELD.observe(move |seen| {
+        let shared = weak.upgrade()?;
+        let shards = Shard::all().filter(|shard| shared.cluster.is_here(*shard)).count();
+        seen.value(shards as f64, &["shard"]);
+        seen.value(shared.registry.present().len() as f64, &["executor"]);
+        Some(())
+    });
 }
 
 impl Cluster {
@@ -143,6 +162,7 @@ impl Shared {
                 }
                 if self.registry.is_away(executor, registration) {
                     tracing::warn!(%executor, "an executor's lease is over");
+                    metrics::LEASES_LOST.add(1, &["executor"]);
                     changed = true;
                 }
             } else {

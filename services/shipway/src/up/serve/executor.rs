@@ -46,7 +46,13 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         .await
         .context("starting the executor")?;
         listen(&service, nats, &lifecycle);
-        let server = Server::new().health(Health::new(lifecycle.retiring())).grpc(service.executors_server());
+        let health = Health::new(lifecycle.retiring());
+        let asked = service.clone();
+        health.check("scheduler", move || {
+            let known = asked.is_registered();
+            async move { if known { Ok(()) } else { Err("no scheduler has answered yet".to_owned()) } }
+        });
+        let server = Server::new().health(health).grpc(service.executors_server());
         Ok(Started { server, close: Box::pin(async move { drop(service) }) })
     })
 }

@@ -1,16 +1,20 @@
 //! `serve scheduler`: runs and their lanes; hosts the relay.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 use prost::Message;
 use shipway_eventing::{
-    Leadership, NodeLogs,
+    Leadership, Log, NodeLogs,
     nats::{BellRinger, Relay},
 };
 use shipway_events::{ExecutorId, Timestamp};
 use shipway_scheduler::{Bell, Bells, Deps, Service, Settings, Together};
-use shipway_service_kit::{Lifecycle, Server};
+use shipway_service_kit::{Lifecycle, Server, metrics};
 
 use super::{
     ground::Ground,
@@ -72,6 +76,7 @@ async fn relay(ground: &Ground, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     let relay = Relay::start(nats, &ground.feed, &ground.durable, leadership, ground.streams)
         .await
         .context("starting the relay")?;
+    measure_relay(&relay, &ground.log);
     let stopping = lifecycle.stopping();
     lifecycle.spawn("relay", async move {
         tokio::select! {
@@ -83,6 +88,35 @@ async fn relay(ground: &Ground, lifecycle: &Lifecycle) -> anyhow::Result<()> {
         }
     });
     Ok(())
+}
+
+/// How far the relay is behind, where it is this process'.
+fn measure_relay(relay: &Relay, log: &Arc<dyn Log>) {
+    let (status, log) = (relay.status(), Arc::downgrade(log));
+    let behind = move || {
+        let status = status.borrow();
+        let head = *log.upgrade()?.tail().borrow();
+        Some(if status.publishes { head.saturating_sub(status.position) } else { 0 })
+    };
+    let at_end = Mutex::new(Instant::now());
+    let since = behind.clone();
+    metrics::RELAY_LAG.observe(move |seen| {
+        seen.value(behind()? as f64, &[]);
+        Some(())
+    });
+    metrics::RELAY_LAG_SECONDS.observe(move |seen| {
+        let mut at_end = at_end.lock().unwrap_or_else(PoisonError::into_inner);
+        if since()? == 0 {
+            *at_end = Instant::now();
+        }
+        seen.value(at_end.elapsed().as_secs_f64(), &[]);
+        Some(())
+    });
+    let status = relay.status();
+    metrics::LEASES_HELD.observe(move |seen| {
+        seen.value(f64::from(u8::from(status.borrow().publishes)), &["relay"]);
+        Some(())
+    });
 }
 
 /// One of all schedulers deletes what nodes printed long ago.
