@@ -175,20 +175,24 @@ impl Registry {
         }
     }
 
-    /// Where targets are, from the read table.
+    /// Where targets are, from the read table. What is known already was heard since, and is newer.
     pub(crate) fn set_places(&self, places: BTreeMap<ResourceId, ExecutorId>) {
         let mut seats = self.lock();
+        let mut known = seats.places.as_deref().cloned().unwrap_or_default();
+        for (target, executor) in places {
+            known.entry(target).or_insert(executor);
+        }
         seats.targets.clear();
-        for executor in places.values() {
+        for executor in known.values() {
             *seats.targets.entry(*executor).or_default() += 1;
         }
-        seats.places = Some(Arc::new(places));
+        seats.places = Some(Arc::new(known));
     }
 
     /// Where a target is, as its own stream says.
     pub(crate) fn set_place(&self, target: ResourceId, executor: ExecutorId) {
         let mut seats = self.lock();
-        let Some(places) = &mut seats.places else { return };
+        let places = seats.places.get_or_insert_default();
         let before = Arc::make_mut(places).insert(target, executor);
         if before == Some(executor) {
             return;

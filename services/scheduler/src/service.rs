@@ -98,6 +98,10 @@ impl Service {
         if let Some(bells) = deps.bells {
             registry.ring_by(bells);
         }
+        if placing {
+            // A place that is not known yet is found out when it is chosen a second time.
+            registry.set_places(std::collections::BTreeMap::new());
+        }
         let cluster = Arc::new(Cluster::new(deps.together.clone()));
         let book = Book::new(log.clone(), registry.clone(), cluster.clone(), TaskTracker::new());
         let shared = Arc::new(Shared {
