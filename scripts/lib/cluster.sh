@@ -187,7 +187,9 @@ start_service() { # part
   local kind=${1%-*} own=()
   mkdir -p "$data/$1"
   chmod 755 "$data/$1"
-  settings >"$data/settings.toml"
+  # In one step: another process may be reading the file just now.
+  settings >"$data/settings.part"
+  mv "$data/settings.part" "$data/settings.toml"
   own=(--set "server.listen=$(address "$1")")
   case $kind in
     triggers) own+=(--set "reconcile.scratch=$data/$1/scratch") ;;
@@ -345,7 +347,7 @@ cluster_down() {
   local services=()
   for part in "${kinds[@]}"; do services+=("$part-1" "$part-2"); done
   for part in "${services[@]}"; do signal TERM "$part"; done
-  for part in "${services[@]}"; do stop "$part" $grace; done
+  for part in "${services[@]}"; do await_end "$part" $grace; done
   for part in executor-1 executor-2; do
     if [ -d "$data/$part/host" ] && [ -x "$shipway" ]; then "$shipway" down --data "$data/$part/host"; fi
   done

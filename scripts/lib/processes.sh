@@ -51,15 +51,19 @@ gone_within() { # seconds, name
   done
 }
 
-# Asks a part to stop, and kills it when it has not after so many seconds.
+# Waits for the end of a part that was asked to stop, and kills it when it has not ended after so many seconds. It is not
+# asked again: a service takes a second signal as the wish to stop at once.
+await_end() { # name, seconds
+  gone_within "$2" "$1" && return
+  say "  $1 has not stopped within $2 s and is killed"
+  signal KILL "$1"
+  gone_within 10 "$1" || fail "$1 cannot be killed"
+}
+
+# Asks a part to stop, and waits for its end.
 stop() { # name, seconds, [signal]
-  pid_of "$1" >/dev/null || return 0
   signal "${3:-TERM}" "$1"
-  if ! gone_within "$2" "$1"; then
-    say "  $1 has not stopped within $2 s and is killed"
-    signal KILL "$1"
-    gone_within 10 "$1" || fail "$1 cannot be killed"
-  fi
+  await_end "$1" "$2"
 }
 
 # The status of an HTTP answer, 000 when there is none. Needs no program but this shell.

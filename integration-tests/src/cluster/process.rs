@@ -175,14 +175,21 @@ impl Process {
         kill_process(self.pid()?, Signal::CONT).with_context(|| format!("resuming {}", self.plan.name))
     }
 
-    /// Asks it to stop, as an operator does, and waits for its end. How it ended, and how long it took.
+    /// Asks it to stop, as an operator does.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn ask_to_stop(&self) -> Result<()> {
+        kill_process(self.pid()?, Signal::TERM).with_context(|| format!("asking {} to stop", self.plan.name))
+    }
+
+    /// Asks it to stop, and waits for its end. How it ended, and how long it took.
     ///
     /// # Errors
     /// If it does not run, or does not end.
     pub fn terminate(&mut self) -> Result<(ExitStatus, Duration)> {
         let begin = Instant::now();
-        kill_process(self.pid()?, Signal::TERM)
-            .with_context(|| format!("asking {} to stop", self.plan.name))?;
+        self.ask_to_stop()?;
         while begin.elapsed() < PATIENCE {
             if let Some(status) = self.ended()? {
                 return Ok((status, begin.elapsed()));

@@ -9,7 +9,10 @@ use std::{
 };
 
 use shipway_contracts::v1::{GetStateRequest, runs_client::RunsClient};
-use shipway_integration_tests::cluster::{SERVICES, Shape};
+use shipway_integration_tests::{
+    cluster::{Cluster, SERVICES, Shape},
+    shipway::wait,
+};
 
 use crate::given::{Given, sized};
 
@@ -47,6 +50,20 @@ async fn row_e_20_services_stop_and_no_request_fails() {
     );
     assert!(failed.is_empty(), "{failed:#?}");
     assert!(slowest < Duration::from_secs(25), "{slowest:?}");
+}
+
+#[test]
+fn a_second_signal_ends_each_service_at_once() {
+    let mut cluster = Cluster::start("twice", Shape::default()).unwrap();
+    for service in SERVICES {
+        let process = cluster.process(&format!("{service}-1"));
+        // The first is given time to be heard: two that wait together are one.
+        process.ask_to_stop().unwrap();
+        wait("the beginning of its stop", || Ok(process.said().contains("the service stops").then_some(())))
+            .unwrap();
+        let (_, took) = process.terminate().unwrap();
+        assert!(took < Duration::from_secs(10), "{service} took {took:?}: {}", process.said());
+    }
 }
 
 /// Asks through the load balancer, as people do; nothing is tried twice.

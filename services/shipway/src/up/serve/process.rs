@@ -70,7 +70,11 @@ where
         in_time = stop(&lifecycle, port.linger, port.drain) => if !in_time {
             tracing::warn!("some work did not finish in time; it goes on elsewhere or at the next start");
         },
-        _ = Lifecycle::signal() => tracing::warn!("stopping at once"),
+        _ = Lifecycle::signal() => {
+            tracing::warn!("stopping at once");
+            // It may still have been handing over: nobody else tells the tasks that what they stand on is closed now.
+            lifecycle.stop(Duration::ZERO).await;
+        }
     }
     started.close.await;
     Ok(code)
