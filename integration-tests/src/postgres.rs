@@ -14,6 +14,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+/// How long the children of a killed server may take to notice.
+const AGAIN: Duration = Duration::from_secs(120);
+
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(30);
 
@@ -139,7 +142,7 @@ impl Postgres {
     /// # Errors
     /// If it does not start.
     pub fn start_again(&mut self) -> Result<()> {
-        let deadline = Instant::now() + START;
+        let deadline = Instant::now() + AGAIN;
         // The children of a killed server notice by themselves; before that a new one refuses to start.
         loop {
             self.server = serve(&self.bin, self.user, &self.folder, self.port, self.sync, self.open)?;

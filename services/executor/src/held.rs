@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use shipway_events::{Fence, RegistrationId, RunId};
-use shipway_nodes::Workload;
+use shipway_nodes::{Outcome, Workload};
 use tokio_util::sync::CancellationToken;
 
 use crate::assignment::Assignment;
 
 /// How many fences that are done with are remembered, so that a repeated offer of one is not taken.
 const REMEMBERED: usize = 65_536;
+
+/// How many outcomes that nobody took are remembered.
+const REMEMBERED_OUTCOMES: usize = 1_024;
 
 /// All of it.
 pub(crate) struct Holdings {
@@ -18,6 +21,8 @@ pub(crate) struct Holdings {
     waiting: BTreeSet<Fence>,
     /// Finished, refused, or confirmed stopped: never started (again).
     done: BTreeSet<Fence>,
+    /// Outcomes that nobody took. Whoever offers such work again is told again.
+    untaken: BTreeMap<Fence, Outcome>,
     /// Whether those up to here are done with is not remembered any more.
     forgotten: Fence,
     registration: Option<RegistrationId>,
@@ -75,6 +80,7 @@ impl Holdings {
             held: BTreeMap::new(),
             waiting: BTreeSet::new(),
             done: BTreeSet::new(),
+            untaken: BTreeMap::new(),
             forgotten: Fence::default(),
             registration: None,
             labels,
@@ -82,6 +88,19 @@ impl Holdings {
             heavy: 0,
             draining: None,
         }
+    }
+
+    /// Nobody took this outcome: the attempt was given up, or the scheduler that was asked did not know of it.
+    pub(crate) fn was_refused(&mut self, fence: Fence, outcome: Outcome) {
+        self.untaken.insert(fence, outcome);
+        if self.untaken.len() > REMEMBERED_OUTCOMES {
+            self.untaken.pop_first();
+        }
+    }
+
+    /// The outcome of work that is offered although it is done, because nobody had taken the outcome.
+    pub(crate) fn untaken(&mut self, fence: Fence) -> Option<Outcome> {
+        self.untaken.remove(&fence)
     }
 
     /// Only what was given to this start is taken from now on.
@@ -244,6 +263,19 @@ mod tests {
             labels: BTreeSet::new(),
             trace: None,
         }
+    }
+
+    #[test]
+    fn an_outcome_that_nobody_took_is_told_to_who_offers_the_work_again() {
+        let mut holdings = Holdings::new(1, BTreeSet::new());
+        let fence = Fence::from_raw(7);
+        assert_eq!(holdings.take(light(7)), Verdict::Held);
+        holdings.ready();
+        holdings.was_refused(fence, Outcome::Stopped);
+        holdings.finish(fence);
+        assert_eq!(holdings.take(light(7)), Verdict::Known, "it is not done again");
+        assert_eq!(holdings.untaken(fence), Some(Outcome::Stopped));
+        assert_eq!(holdings.untaken(fence), None, "it is being told");
     }
 
     fn light(fence: u64) -> Assignment {

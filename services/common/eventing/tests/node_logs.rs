@@ -139,7 +139,10 @@ async fn what_is_missing_shows_in_its_place() {
 
 /// A host that writes: what it has not stored, in steps.
 #[derive(Clone)]
-struct Host(Arc<Mutex<Vec<Result<Option<Tail>, &'static str>>>>);
+struct Host(Arc<Mutex<Vec<Answer>>>);
+
+/// What the host says when it is asked.
+type Answer = Result<Option<Tail>, &'static str>;
 
 #[async_trait]
 impl LiveTail for Host {

@@ -34,6 +34,10 @@ impl Inner {
     /// Holds the work or gives it back.
     pub(super) fn take(self: &Arc<Self>, assignment: Assignment) {
         let (run, node, fence) = (assignment.run, assignment.node, assignment.fence);
+        let untaken = self.lock().untaken(fence);
+        if let Some(outcome) = untaken {
+            return self.confirm(assignment, outcome);
+        }
         let verdict = self.lock().take(assignment);
         if let Verdict::GiveBack(reason) = verdict {
             self.give_back(run, node, fence, reason);
@@ -180,6 +184,7 @@ impl Inner {
                 Ok(next) => return next.unwrap_or_default(),
                 Err(ReportError::Refused(reason)) => {
                     tracing::warn!(run = %given.run, node = given.node, fence = %given.fence, reason, "an outcome was refused");
+                    self.lock().was_refused(given.fence, outcome);
                     return Vec::new();
                 }
                 Err(ReportError::Unavailable(reason)) => {

@@ -62,6 +62,17 @@ struct Decided {
     asker: Option<(ExecutorId, RegistrationId)>,
 }
 
+/// Why commands are to be decided again.
+#[derive(Debug, thiserror::Error)]
+enum Undone {
+    /// Another scheduler has written to the run.
+    #[error("another scheduler has written to it")]
+    Behind,
+    /// The log did not take what was decided.
+    #[error("its events were not appended: {0}")]
+    Append(AppendError),
+}
+
 /// At most so many commands are decided for one commit.
 const BATCH: usize = 256;
 /// How many commands may wait for a run's task.
@@ -170,8 +181,8 @@ impl Actor {
     /// decided again on what is in the log by then.
     async fn decide_batch(&mut self, mut commands: Vec<Asked>) {
         for tried in 1.. {
-            let Some((error, undone)) = self.try_batch(commands).await else { return };
-            tracing::warn!(%error, "a run's events were not appended; it is read again");
+            let Some((why, undone)) = self.try_batch(commands).await else { return };
+            tracing::warn!(%why, "a run is read again, and what was asked decided again");
             self.read_again().await;
             if tried >= TRIES || !self.book.shared.cluster.is_here(self.shard) {
                 for asked in undone {
@@ -184,11 +195,12 @@ impl Actor {
     }
 
     /// One try; the error and the commands if nothing is known to have been written.
-    async fn try_batch(&mut self, commands: Vec<Asked>) -> Option<(AppendError, Vec<Asked>)> {
+    async fn try_batch(&mut self, commands: Vec<Asked>) -> Option<(Undone, Vec<Asked>)> {
         let shared = self.book.shared.clone();
         let now = shared.log.now();
         let mut events: Vec<run::Event> = Vec::new();
         let mut decided = Vec::with_capacity(commands.len());
+        let mut refused = Vec::new();
         let mut meta: Option<Meta> = None;
         let Self { state, run, .. } = self;
         let (places, woken) = shared.registry.decide(*run, |slots| {
@@ -202,8 +214,7 @@ impl Actor {
                         events.extend(more);
                         decided.push(Decided { asked, asker });
                     }
-                    // Who stopped waiting does not need the answer.
-                    Err(rejection) => drop(asked.reply.send(Err(crate::refusal(&rejection)))),
+                    Err(rejection) => refused.push((asked, rejection)),
                 }
             }
             if decided.is_empty() && state.started().is_some() {
@@ -215,6 +226,16 @@ impl Actor {
             let chosen: Vec<_> = slots.chosen().iter().map(|(target, at)| (*target, *at)).collect();
             (chosen, state.ready().next().is_some())
         });
+        // What is known here may be a moment old, and then nobody is refused for it.
+        if !refused.is_empty() && self.is_behind().await {
+            let undone = refused.into_iter().map(|(asked, _)| asked);
+            let undone = decided.into_iter().map(|decision: Decided| decision.asked).chain(undone).collect();
+            return Some((Undone::Behind, undone));
+        }
+        for (asked, rejection) in refused {
+            // Who stopped waiting does not need the answer.
+            let _ = asked.reply.send(Err(crate::refusal(&rejection)));
+        }
         for other in woken {
             let book = self.book.clone();
             shared.tasks.spawn(async move { book.nudge(other, Command::Due).await });
@@ -243,9 +264,20 @@ impl Actor {
                 if let AppendError::Conflict { stream, .. } = &error {
                     self.learn_place(stream).await;
                 }
-                Some((error, decided.into_iter().map(|decision| decision.asked).collect()))
+                Some((Undone::Append(error), decided.into_iter().map(|decision| decision.asked).collect()))
             }
         }
+    }
+
+    /// Whether another scheduler has written to the run, which can be only where there are several.
+    async fn is_behind(&self) -> bool {
+        let shared = &self.book.shared;
+        if shared.cluster.together().is_none() {
+            return false;
+        }
+        // If the log cannot be asked, nothing is known for certain.
+        let newer = shared.log.read_stream(&StreamName::run(self.run), self.version, 1).await;
+        newer.map_or(true, |newer| !newer.is_empty())
     }
 
     async fn append(

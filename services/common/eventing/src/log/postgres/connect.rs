@@ -140,12 +140,13 @@ impl Server {
         // Others that start now wait here, not at a table.
         sqlx::query(sql::PATIENCE).execute(&mut *setup).await?;
         sqlx::query(sql::LOCK).execute(&mut *setup).await?;
-        let missing: bool = sqlx::query_scalar("SELECT to_regnamespace($1) IS NULL")
+        // The table is asked: a name that was looked up before the lock came may be remembered as missing.
+        let there: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_namespace WHERE nspname = $1")
             .bind(&self.schema)
             .fetch_one(&mut *setup)
             .await?;
-        if missing {
-            let make_schema = AssertSqlSafe(format!("CREATE SCHEMA {}", self.schema));
+        if there == 0 {
+            let make_schema = AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {}", self.schema));
             sqlx::raw_sql(make_schema).execute(&mut *setup).await?;
         }
         sqlx::raw_sql(sql::SCHEMA).execute(&mut *setup).await?;
