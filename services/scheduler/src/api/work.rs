@@ -287,7 +287,7 @@ impl Shared {
             let given = (0..).zip(state.nodes()).filter(|(_, node)| {
                 node.attempt.is_some() || (node.attempts > 0 && !node.status.is_terminal())
             });
-            keep.extend(given.map(|(index, _)| crate::run::actor::effect_key(run, index)));
+            keep.extend(given.map(|(index, _)| crate::run::told::effect_key(run, index)));
             for open in state.open_attempts() {
                 if open.attempt.executor != executor || open.attempt.registration != registration {
                     continue;

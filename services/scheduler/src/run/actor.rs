@@ -10,7 +10,7 @@ use std::{
 };
 
 use shipway_contracts::{Error, v1};
-use shipway_engine::{Command, OpenAttempt, RunState, decide_and_evolve};
+use shipway_engine::{Command, RunState, decide_and_evolve};
 use shipway_eventing::log::{AppendError, Expected, Item, Write};
 use shipway_events::{
     CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, ResourceId, RunId, StreamEvent, StreamName,
@@ -21,10 +21,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::book::{Book, Change, Handle, LoadError, load};
+use super::{
+    book::{Book, Change, Handle, LoadError, load},
+    told::{assignment, labels, offer, ring_all},
+};
 use crate::{
     cluster::shards::Shard,
-    registry::{Bell, Hold, Registry, Usage, usage},
+    registry::{Bell, Hold, Usage, usage},
 };
 
 /// What a run's task is asked.
@@ -436,81 +439,8 @@ impl Actor {
     }
 }
 
-/// Tells executors what the log says that they do.
-pub(super) fn ring_all(
-    registry: &Registry,
-    state: &RunState,
-    told: impl Fn(&OpenAttempt<'_>) -> v1::Assignment,
-) {
-    for open in state.open_attempts() {
-        let bell = match open.attempt.stopping {
-            true => Bell::Stop(open.fence),
-            false => Bell::Assign(told(&open)),
-        };
-        registry.ring(open.attempt.executor, bell);
-    }
-}
-
 /// The executor behind a completion, so that its answer can carry what follows.
 fn asker(state: &RunState, command: &Command) -> Option<(ExecutorId, RegistrationId)> {
     let Command::Complete { node, .. } = command else { return None };
     state.assignment(*node).map(|attempt| (attempt.executor, attempt.registration))
-}
-
-/// An attempt as its executor is told of it.
-pub(crate) fn assignment(
-    state: &RunState,
-    run: RunId,
-    request: &run::AttemptRequested,
-    fence: Fence,
-) -> v1::Assignment {
-    v1::Assignment {
-        run: run.to_string(),
-        node: request.node,
-        attempt: request.attempt,
-        fence: fence.raw(),
-        effect: request.effect.to_string(),
-        effect_key: effect_key(run, request.node),
-        work_json: request.work.to_string(),
-        deadline: request.deadline.map_or(0, shipway_events::Timestamp::micros),
-        detached: request.detached,
-        trace: String::new(),
-        project: project(state),
-        registration: request.registration.to_string(),
-        labels: labels(state, request.node),
-        ..v1::Assignment::default()
-    }
-}
-
-/// An open attempt as its executor is told of it again.
-pub(crate) fn offer(state: &RunState, run: RunId, open: &OpenAttempt<'_>) -> v1::Assignment {
-    v1::Assignment {
-        run: run.to_string(),
-        node: open.node,
-        attempt: open.attempt.number,
-        fence: open.fence.raw(),
-        effect: open.attempt.effect.to_string(),
-        effect_key: effect_key(run, open.node),
-        work_json: open.attempt.work.to_string(),
-        deadline: open.attempt.deadline.map_or(0, shipway_events::Timestamp::micros),
-        detached: open.attempt.detached,
-        project: project(state),
-        registration: open.attempt.registration.to_string(),
-        labels: labels(state, open.node),
-        ..v1::Assignment::default()
-    }
-}
-
-fn labels(state: &RunState, node: u32) -> Vec<String> {
-    let plan = state.started().and_then(|started| started.plan.nodes.get(node as usize));
-    plan.map(|plan| plan.runs_on.clone()).unwrap_or_default()
-}
-
-fn project(state: &RunState) -> String {
-    state.started().map(|started| started.project.to_string()).unwrap_or_default()
-}
-
-/// Stable over all attempts of a node.
-pub(crate) fn effect_key(run: RunId, node: u32) -> String {
-    format!("{run}/{node}")
 }

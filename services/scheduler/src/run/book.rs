@@ -211,7 +211,7 @@ impl Book {
     /// Tells the executors of a run's attempts what they are to do, in case they were not told.
     pub(crate) async fn ring(&self, run: RunId) {
         if let Ok(state) = self.look(run).await {
-            super::actor::ring_all(&self.shared.registry, &state, |open| self.told(&state, run, open));
+            super::told::ring_all(&self.shared.registry, &state, |open| self.told(&state, run, open));
         }
     }
 
@@ -221,7 +221,7 @@ impl Book {
         v1::Assignment {
             scheduler: self.shared.cluster.address().to_owned(),
             shard: Shard::of(flow, run).number(),
-            ..super::actor::offer(state, run, open)
+            ..super::told::offer(state, run, open)
         }
     }
 

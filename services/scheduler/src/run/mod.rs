@@ -3,3 +3,4 @@
 pub(crate) mod actor;
 pub(crate) mod book;
 pub(crate) mod present;
+pub(crate) mod told;
