@@ -6,7 +6,6 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -54,10 +53,13 @@ struct Service {
     ready: Duration,
 }
 
+/// CPU time by whose processes: Shipway's, the database's, NATS'.
+type Cpu = [(&'static str, Duration); 3];
+
 /// What it had spent.
 #[derive(Debug)]
 pub(crate) struct Mark {
-    cpu: Duration,
+    cpu: Cpu,
     database: postgres::Mark,
 }
 
@@ -80,7 +82,8 @@ impl Cluster {
             command.args(["serve", name]);
             command.env("SHIPWAY_SERVER__LISTEN", format!("127.0.0.1:{port}"));
             command.envs(settings(folder, &postgres.url("shipway"), &nats.url(), &urls));
-            let mut process = Process::start(name, &command, Signal::TERM, Stdio::inherit())?;
+            let mut process =
+                Process::start(name, &command, Signal::TERM, Some(folder.join(format!("{name}.log"))))?;
             let url = urls[name].clone();
             let ready = format!("{url}/readyz");
             let is_ready =
@@ -130,12 +133,9 @@ impl Cluster {
         Ok(answer.with_context(|| format!("reading the metrics of {url}"))?.text().await?)
     }
 
-    fn cpu(&self) -> anyhow::Result<Duration> {
-        let mut sum = self.postgres.cpu()? + self.nats.cpu()?;
-        for service in &self.services {
-            sum += service.process.cpu()?;
-        }
-        Ok(sum)
+    fn cpu(&self) -> anyhow::Result<Cpu> {
+        let ours = self.services.iter().map(|service| service.process.cpu()).sum::<anyhow::Result<_>>()?;
+        Ok([("shipway", ours), ("postgres", self.postgres.cpu()?), ("nats", self.nats.cpu()?)])
     }
 }
 
@@ -186,14 +186,17 @@ impl Measured for Cluster {
 
     async fn spent_since(&mut self, mark: Mark) -> anyhow::Result<Spent> {
         self.caught_up().await?;
-        let cpu = self.cpu()? - mark.cpu;
+        let cpu_of: Vec<_> =
+            self.cpu()?.into_iter().zip(mark.cpu).map(|((of, now), (_, then))| (of, now - then)).collect();
         let counted = self.postgres.counted_since(mark.database).await?;
         let parts = |of: &HashMap<String, i64>| {
             PARTS.into_iter().filter_map(|part| Some((part, *of.get(part)?))).collect()
         };
         Ok(Spent {
-            cpu,
+            cpu: cpu_of.iter().map(|(_, time)| *time).sum(),
+            cpu_of,
             transactions: counted.transactions,
+            transactions_at_rest: counted.at_rest,
             wal: counted.wal,
             wal_of: parts(&counted.wal_of),
             stored: parts(&counted.stored),

@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
 
@@ -44,7 +43,7 @@ impl Embedded {
         let mut command = shipway()?;
         command.args(["up", "--port", "0", "--hook-rate", "0", "--reconcile", "0", "--data"]).arg(&data);
         command.env("RUST_LOG", "warn");
-        let mut process = Process::start("shipway", &command, Signal::TERM, Stdio::inherit())?;
+        let mut process = Process::start("shipway", &command, Signal::TERM, None)?;
         let (note, pid, client) = (data.join("server.json"), process.pid(), reqwest::Client::new());
         let answers = || async {
             let Some(url) = address(&note, pid) else { return false };

@@ -49,8 +49,12 @@ pub(crate) trait Measured {
 pub(crate) struct Spent {
     /// CPU time of all processes, the load driver's not included.
     pub(crate) cpu: Duration,
+    /// By whose processes, where there are several: a name and its time.
+    pub(crate) cpu_of: Vec<(&'static str, Duration)>,
     /// Transactions of the databases.
     pub(crate) transactions: f64,
+    /// How many of them there would have been without the workload.
+    pub(crate) transactions_at_rest: f64,
     /// Bytes that the databases wrote ahead.
     pub(crate) wal: u64,
     /// By whom, where it can be told apart: a name and its bytes.

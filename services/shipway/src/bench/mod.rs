@@ -16,6 +16,7 @@ mod runs;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::{Context, bail};
@@ -140,8 +141,14 @@ fn hops_per_node(traffic: Traffic, nodes: usize) -> f64 {
 
 fn report_spent(spent: &Spent, nodes: usize, report: &Report) {
     let per_node = |total: f64| total / nodes as f64;
-    report.figure("W2.cpu_ms_per_node", "mean", per_node(spent.cpu.as_secs_f64() * 1000.0), "ms");
+    let milliseconds = |time: Duration| per_node(time.as_secs_f64() * 1000.0);
+    report.figure("W2.cpu_ms_per_node", "mean", milliseconds(spent.cpu), "ms");
+    for (of, time) in &spent.cpu_of {
+        report.figure(&format!("W2.cpu_ms_per_node.{of}"), "mean", milliseconds(*time), "ms");
+    }
     report.figure("C2.tx_per_node", "mean", per_node(spent.transactions), "transactions");
+    let at_rest = per_node(spent.transactions_at_rest);
+    report.figure("C2.tx_per_node.at_rest", "mean", at_rest, "transactions");
     report.figure("C3.wal_bytes_per_node", "mean", per_node(spent.wal as f64), "bytes");
     for (part, bytes) in &spent.wal_of {
         report.figure(&format!("C3.wal_bytes_per_node.{part}"), "mean", per_node(*bytes as f64), "bytes");

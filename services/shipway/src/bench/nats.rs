@@ -1,10 +1,6 @@
 //! The measured cluster's NATS: a server of its own, and how much it took.
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::{path::Path, process::Command, time::Duration};
 
 use anyhow::Context;
 use rustix::process::Signal;
@@ -39,8 +35,8 @@ impl Nats {
         make(folder)?;
         let mut command = Command::new(program);
         command.args(["-a", "127.0.0.1", "-p", &port.to_string(), "-m", &monitor.to_string(), "-js", "-sd"]);
-        command.arg(folder.join("store")).arg("-l").arg(folder.join("log"));
-        let mut process = Process::start("nats", &command, Signal::TERM, Stdio::inherit())?;
+        command.arg(folder.join("store"));
+        let mut process = Process::start("nats", &command, Signal::TERM, Some(folder.join("log")))?;
         let client = reqwest::Client::new();
         let health = format!("http://127.0.0.1:{monitor}/healthz");
         let healthy =

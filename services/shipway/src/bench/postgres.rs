@@ -37,6 +37,7 @@ pub(crate) struct Postgres {
 /// What a server had counted.
 #[derive(Debug)]
 pub(crate) struct Mark {
+    at: Instant,
     transactions: i64,
     place: String,
     sizes: HashMap<String, i64>,
@@ -46,6 +47,8 @@ pub(crate) struct Mark {
 #[derive(Debug)]
 pub(crate) struct Counted {
     pub(crate) transactions: f64,
+    /// Of them, what a cluster would have had that has nothing to do.
+    pub(crate) at_rest: f64,
     pub(crate) wal: u64,
     /// By whose tables: `log`, `views`, `beside`.
     pub(crate) wal_of: HashMap<String, i64>,
@@ -87,9 +90,8 @@ impl Postgres {
         command.arg("-D").arg(&data).arg("-k").arg(folder);
         // What was written ahead is read again when it is counted.
         command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-c", "wal_keep_size=4GB"]);
-        let log = fs::File::create(folder.join("log")).context("making the server's log")?;
         // SIGINT: sessions are ended, everything is written.
-        let mut process = Process::start("postgres", &command, Signal::INT, log.into())?;
+        let mut process = Process::start("postgres", &command, Signal::INT, Some(folder.join("log")))?;
         let url = url(port, "postgres");
         process.ready(|| async { PgConnection::connect(&url).await.is_ok() }).await?;
         let mut watcher = PgConnection::connect(&url).await.context("connecting to PostgreSQL")?;
@@ -120,7 +122,7 @@ impl Postgres {
         let begin = Instant::now();
         let transactions = self.settled().await?;
         self.at_rest = (transactions - before) as f64 / begin.elapsed().as_secs_f64();
-        Ok(Mark { transactions, place: self.place().await?, sizes: self.sizes().await? })
+        Ok(Mark { at: Instant::now(), transactions, place: self.place().await?, sizes: self.sizes().await? })
     }
 
     /// What has been counted since.
@@ -135,6 +137,7 @@ impl Postgres {
         let stored = sizes.iter().map(|(part, size)| (part.clone(), size - before(part))).collect();
         Ok(Counted {
             transactions: ((transactions - mark.transactions) as f64 - waited).max(0.0),
+            at_rest: self.at_rest * (ended - mark.at).as_secs_f64(),
             wal,
             wal_of,
             stored,

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
@@ -23,17 +23,18 @@ pub(crate) struct Process {
     name: &'static str,
     child: Child,
     end: Signal,
+    log: Option<PathBuf>,
     begun: Instant,
 }
 
 impl Process {
-    /// Starts a command; what it says goes there. Dropped, it is ended with this signal; it gets `SIGKILL` when the bench
-    /// itself is killed.
+    /// Starts a command; what it says goes to a file, or to where the bench's own errors go. Dropped, it is ended with
+    /// this signal; it gets `SIGKILL` when the bench itself is killed.
     pub(crate) fn start(
         name: &'static str,
         command: &Command,
         end: Signal,
-        said: Stdio,
+        log: Option<PathBuf>,
     ) -> anyhow::Result<Self> {
         let begun = Instant::now();
         // It replaces itself with the command: the number stays.
@@ -48,9 +49,13 @@ impl Process {
         if let Some(folder) = command.get_current_dir() {
             tied.current_dir(folder);
         }
+        let said = match &log {
+            Some(log) => fs::File::create(log).with_context(|| format!("making {}", log.display()))?.into(),
+            None => Stdio::inherit(),
+        };
         tied.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
         let child = tied.spawn().with_context(|| format!("starting {name}"))?;
-        Ok(Self { name, child, end, begun })
+        Ok(Self { name, child, end, log, begun })
     }
 
     /// Its name in figures and errors.
@@ -70,16 +75,23 @@ impl Process {
     {
         loop {
             if let Some(status) = self.child.try_wait()? {
-                bail!("{} ended at once: {status}", self.name);
+                bail!("{} ended at once: {status}{}", self.name, self.said());
             }
             if is_ready().await {
                 return Ok(self.begun.elapsed());
             }
             if self.begun.elapsed() > START {
-                bail!("{} was not ready after {} s", self.name, START.as_secs());
+                bail!("{} was not ready after {} s{}", self.name, START.as_secs(), self.said());
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// The last that it said, for an error's end.
+    fn said(&self) -> String {
+        let text = self.log.as_ref().and_then(|log| fs::read_to_string(log).ok()).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].iter().map(|line| format!("\n{line}")).collect()
     }
 
     /// Resident memory in MB.
@@ -194,12 +206,12 @@ mod tests {
     async fn a_process_is_asked_to_end_and_ends_with_the_value() {
         let mut command = Command::new("sleep");
         command.arg("600");
-        let mut process = Process::start("sleep", &command, Signal::TERM, Stdio::null()).unwrap();
+        let mut process = Process::start("sleep", &command, Signal::TERM, None).unwrap();
         process.ready(|| async { true }).await.unwrap();
         assert!(process.rss_mb().unwrap() > 0.0);
         assert!(!process.stop().await.unwrap().success());
 
-        let dropped = Process::start("sleep", &command, Signal::TERM, Stdio::null()).unwrap();
+        let dropped = Process::start("sleep", &command, Signal::TERM, None).unwrap();
         let pid = dropped.pid();
         drop(dropped);
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
@@ -207,8 +219,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_process_that_ends_by_itself_is_not_waited_for() {
-        let mut process =
-            Process::start("false", &Command::new("false"), Signal::TERM, Stdio::null()).unwrap();
+        let mut process = Process::start("false", &Command::new("false"), Signal::TERM, None).unwrap();
         let error = process.ready(|| async { false }).await.unwrap_err();
         assert!(error.to_string().contains("ended at once"), "{error}");
     }
