@@ -214,10 +214,9 @@ impl Measured for Cluster {
         }
         // What the executor has started and detached.
         let mut down = shipway()?;
-        let status =
-            down.args(["down", "--data"]).arg(host(&self.folder)).status().context("running down")?;
-        if !status.success() {
-            bail!("`shipway down` ended with {status}");
+        let ended = down.args(["down", "--data"]).arg(host(&self.folder)).output().context("running down")?;
+        if !ended.status.success() {
+            bail!("`shipway down` failed: {}", String::from_utf8_lossy(&ended.stderr).trim());
         }
         self.nats.process().stop().await?;
         self.postgres.process().stop().await?;
