@@ -85,3 +85,28 @@ async fn each_executor_hears_its_own_bell_and_when_it_may_have_missed_it() {
         assert_eq!(heard, Heard::Missed, "another installation's bell");
     }
 }
+
+/// A run of many nodes side by side asks for all of them at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_bells_in_one_go_are_all_heard() {
+    const BELLS: u64 = 1_000;
+    let server = tokio::task::block_in_place(NatsServer::start).unwrap();
+    let names = Names::of("a log");
+    let (scheduler, executor) = (nats(&server.url()).await, nats(&server.url()).await);
+    let ringer = BellRinger::new(&scheduler, &names);
+    let mut receiver = BellReceiver::new(&executor, &names, "host.example *>");
+    ring_until_heard(&ringer, &mut receiver, b"ready").await;
+
+    let word = |n: u64| Bytes::from(n.to_string());
+    let sent = (0..BELLS).filter(|n| ringer.ring("host.example *>", word(*n))).count();
+    assert_eq!(sent as u64, BELLS);
+    let mut next_new = 0;
+    while next_new < BELLS {
+        let heard = next_word(&mut receiver).await;
+        // The last of those before may have been rung twice.
+        if heard != Heard::Work(Bytes::from_static(b"ready")) {
+            assert_eq!(heard, Heard::Work(word(next_new)));
+            next_new += 1;
+        }
+    }
+}

@@ -28,8 +28,13 @@ const CONNECTIONS: usize = 50;
 const MOST_PER_SECOND: u64 = 30_000;
 
 /// Makes 1,000 hooks whose triggers match nothing, then sends as fast as answers come.
-pub(crate) async fn flood(url: &str, channel: &Channel, seconds: u64, report: &Report) -> anyhow::Result<()> {
-    let hooks = make_hooks(channel).await?;
+pub(crate) async fn flood(
+    url: &str,
+    projects: &Channel,
+    seconds: u64,
+    report: &Report,
+) -> anyhow::Result<()> {
+    let hooks = make_hooks(projects).await?;
     let address = url.trim_start_matches("http://").to_owned();
     // Made before the clock starts: what is measured is Shipway, not the sender's cryptography.
     let most = seconds * MOST_PER_SECOND;

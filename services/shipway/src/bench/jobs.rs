@@ -17,11 +17,16 @@ use super::report::Report;
 const RUNS: usize = 10;
 
 /// Builds nothing, releases it to a job, runs the job and reads the times of its nodes.
-pub(crate) async fn processes(folder: &Path, channel: &Channel, report: &Report) -> anyhow::Result<()> {
+pub(crate) async fn processes(
+    folder: &Path,
+    projects: &Channel,
+    runs: &Channel,
+    report: &Report,
+) -> anyhow::Result<()> {
     let repository = folder.join("jobs");
     repository_of_a_job(&repository)?;
-    apply(&repository, channel).await?;
-    let mut client = RunsClient::new(channel.clone()).max_decoding_message_size(64 << 20);
+    apply(&repository, projects).await?;
+    let mut client = RunsClient::new(runs.clone()).max_decoding_message_size(64 << 20);
     let request = StartRunRequest {
         command: Uuid::now_v7().to_string(),
         flow: "jobs/development".to_owned(),

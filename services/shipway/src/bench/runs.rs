@@ -48,20 +48,20 @@ pub(crate) async fn many(
     Ok(runs * 10)
 }
 
-/// W3: one run of so many nodes side by side.
+/// W3: one run of so many nodes side by side, seven times. Tells how many nodes there were.
 pub(crate) async fn fan_out(
     channel: &Channel,
     nodes: usize,
     metric: &str,
     report: &Report,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<usize> {
     let document = flow("parallel", nodes, &json!({}));
     let mut samples = Vec::new();
     for _ in 0..7 {
         samples.push(run(channel, &document).await?);
     }
     report.time(metric, "p50", percentile(&mut samples, 0.5));
-    Ok(())
+    Ok(samples.len() * nodes)
 }
 
 /// W4: nodes that compute in the executor.
