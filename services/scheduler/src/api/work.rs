@@ -14,7 +14,7 @@ use shipway_contracts::{
     },
 };
 use shipway_engine::{Command, OpenAttempt, RunState};
-use shipway_events::{Actor, Cause, EffectClass, ExecutorId, Fence, Meta, RegistrationId, RunId};
+use shipway_events::{Actor, Cause, EffectClass, ExecutorId, Fence, Meta, RegistrationId, ResourceId, RunId};
 use shipway_nodes::Outcome;
 use tonic::{Request, Response, Status};
 
@@ -251,7 +251,10 @@ impl Shared {
                 continue;
             }
             match crate::places::read(&*self.log, target).await {
-                Ok(Some(place)) if place.executor != executor => misplaced.push(kept.resource.clone()),
+                // Only what runs there by now may end here.
+                Ok(Some(place)) if place.executor != executor && self.keeps(place.executor, target) => {
+                    misplaced.push(kept.resource.clone());
+                }
                 Ok(_) => {}
                 Err(error) => {
                     tracing::warn!(%error, "a target's place could not be read; it stays where it is")
@@ -259,6 +262,12 @@ impl Shared {
             }
         }
         misplaced
+    }
+
+    /// Whether an executor that is there says that it has a target on its host.
+    fn keeps(&self, executor: ExecutorId, target: ResourceId) -> bool {
+        let intro = self.registry.introduction(executor);
+        intro.is_some_and(|intro| intro.kept.contains_key(&target))
     }
 
     /// An executor holds work of runs that are to be here: those that are not open yet are opened, so that it is not
