@@ -125,7 +125,7 @@ impl Registry {
     }
 
     /// An executor's lease is over. Tells whether that is news.
-    pub(crate) fn is_away(&self, executor: ExecutorId, registration: RegistrationId) -> bool {
+    pub(crate) fn mark_away(&self, executor: ExecutorId, registration: RegistrationId) -> bool {
         let mut seats = self.lock();
         let seat = seats.executors.get_mut(&executor);
         let Some(seat) = seat.filter(|seat| seat.intro.registration == registration && !seat.away) else {

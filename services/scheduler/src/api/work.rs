@@ -50,9 +50,7 @@ impl Work for WorkApi {
             kept: BTreeMap::new(),
         };
         let shared = &self.shared;
-        let mut lease_seconds = 0;
         if let Some(together) = shared.cluster.together() {
-            lease_seconds = u32::try_from(LEASE.as_secs()).unwrap_or(u32::MAX);
             keep_lease(together, executor, &intro).await?;
         }
         if shared.registry.register(executor, intro) {
@@ -63,7 +61,7 @@ impl Work for WorkApi {
             }
         }
         let log = shared.log.id().to_owned();
-        Ok(Response::new(RegisterReply { generation: shared.log.generation(), lease_seconds, log }))
+        Ok(Response::new(RegisterReply { generation: shared.log.generation(), log }))
     }
 
     async fn complete(&self, request: Request<CompleteRequest>) -> Result<Response<CompleteReply>, Status> {

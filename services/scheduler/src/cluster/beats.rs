@@ -42,7 +42,7 @@ pub(crate) async fn keep(shared: Arc<Shared>, together: Together, stopping: Canc
             }
         }
     }
-    shared.cluster.forget_all();
+    shared.cluster.leave_all();
     if let Err(error) = together.leases.leave(SCHEDULERS, &together.id).await {
         tracing::warn!(%error, "the other schedulers were not told; they notice in a moment");
     }
@@ -106,14 +106,11 @@ impl Cluster {
         view.until.is_some_and(|until| Instant::now() >= until)
     }
 
-    fn forget_all(&self) {
+    /// This scheduler leaves: everything is the others'.
+    fn leave_all(&self) {
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
         view.until = None;
-        if let Some(together) = &self.together {
-            let others: Vec<String> = view.peers.keys().cloned().collect();
-            view.owners = owners(others.iter().map(String::as_str));
-            tracing::debug!(id = together.id, "this scheduler leaves");
-        }
+        view.owners = owners(view.peers.keys().map(String::as_str));
         drop(view);
         self.looked.notify_waiters();
     }
@@ -160,7 +157,7 @@ impl Shared {
                 if self.registry.standing(executor, registration) == crate::registry::Standing::Unknown {
                     self.registry.register(executor, intro);
                 }
-                if self.registry.is_away(executor, registration) {
+                if self.registry.mark_away(executor, registration) {
                     tracing::warn!(%executor, "an executor's lease is over");
                     metrics::LEASES_LOST.add(1, &["executor"]);
                     changed = true;
