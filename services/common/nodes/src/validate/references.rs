@@ -103,6 +103,11 @@ impl<'a> Checker<'a, '_> {
             Root::Triggers => self.trigger(reference),
             Root::Refs if self.triggers.contains_key(reference.name.as_str()) => self.trigger(reference),
             Root::Refs => self.output(node, path, reference),
+            Root::Secrets if steers => self.problems.push(
+                error(reference, format!("`{}` is a secret and cannot decide what happens", reference.name))
+                    .help("secrets may be in variables, build arguments, messages and addresses of messages only"),
+            ),
+            Root::Secrets => {}
         }
     }
 
