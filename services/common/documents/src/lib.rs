@@ -22,6 +22,7 @@ mod suggest;
 pub use code::{Code, UnknownCode};
 pub use fields::{Fields, is_expression};
 pub use js::{json_text, number_text, plain_text, truthy, type_name};
+pub use kinds::{DocumentType, Support};
 pub use problem::{Problem, Problems, Related, Severity};
 pub use report::Report;
 pub use source::{Document, MAX_BYTES, MAX_DEPTH, Position, Source, Span, parse};

@@ -128,7 +128,12 @@ impl Problem {
     /// Shows another place that has to do with it.
     #[must_use]
     pub fn related(mut self, pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        self.related.push(Related { pointer: pointer.into(), message: message.into(), line: None, column: None });
+        self.related.push(Related {
+            pointer: pointer.into(),
+            message: message.into(),
+            line: None,
+            column: None,
+        });
         self
     }
 

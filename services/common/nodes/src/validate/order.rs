@@ -71,7 +71,9 @@ pub(super) fn standing(index: &Index<'_>, source: u32, reader: u32) -> Standing 
     }
     let inner = |at: &u32| *at != around;
     let way: Vec<u32> = index.outwards(source).take_while(inner).collect();
-    if let Some(looped) = way.iter().rev().find(|at| **at != source && index.get(**at).node.kind == "LoopWorkflow") {
+    if let Some(looped) =
+        way.iter().rev().find(|at| **at != source && index.get(**at).node.kind == "LoopWorkflow")
+    {
         return Standing::InLoop(*looped);
     }
     if let Some(skipped) = way.iter().find(|at| always_skipped(index, **at)) {
