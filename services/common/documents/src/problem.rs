@@ -200,6 +200,12 @@ impl Problems {
         self.0.iter().any(|problem| problem.severity != Severity::Warning)
     }
 
+    /// How many there are of a severity.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        self.0.iter().filter(|problem| problem.severity == severity).count()
+    }
+
     /// Whether there is nothing, not even a warning.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -31,6 +31,18 @@ impl fmt::Display for Report {
 const SHOWN: usize = 100;
 
 impl Report {
+    /// One of the problems, as the whole report shows it.
+    #[must_use]
+    pub fn show(&self, problem: &Problem) -> String {
+        struct One<'a>(&'a Report, &'a Problem);
+        impl fmt::Display for One<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.write(self.1, f)
+            }
+        }
+        One(self, problem).to_string()
+    }
+
     fn write(&self, problem: &Problem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = format!("{}[{}]: {}", problem.severity, problem.code, problem.message);
         let (Some(line), Some(column)) = (problem.line, problem.column) else {

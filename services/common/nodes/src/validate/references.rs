@@ -231,7 +231,7 @@ impl<'a> Checker<'a, '_> {
                 reference,
                 format!("`{name}` may have failed when this is needed: then it has no outputs, and this node fails"),
             )
-            .help("say what is used instead: `${fn.if(refs.<ref>.<output>, refs.<ref>.<output>, 'unknown')}`"),
+            .help(format!("say what is used instead: `${{fn.if({0}, {0}, 'unknown')}}`", written(reference))),
             Doubt::MayBeSkipped => {
                 let skipped = of(on);
                 let which = if skipped.reference == name {
@@ -282,7 +282,7 @@ impl<'a> Checker<'a, '_> {
             Standing::InLoop(looped) => {
                 let looped = of(looped);
                 let (at, note) = here(looped);
-                let path = reference.path.iter().fold(String::new(), |path, step| format!("{path}.{step}"));
+                let path = written(reference).split_off("refs.".len() + name.len());
                 error(
                     Code::RefLoop,
                     reference,
@@ -370,6 +370,12 @@ fn collect_names<'a>(value: Option<&'a serde_json::Value>, names: &mut HashSet<&
         }
         _ => {}
     }
+}
+
+/// The reference as it is written inside of a call.
+fn written(reference: &Reference) -> String {
+    let path = reference.path.iter().fold(String::new(), |path, step| format!("{path}.{step}"));
+    format!("refs.{}{path}", reference.name)
 }
 
 fn unknown_output(reference: &Reference, source: &Node, outputs: &Outputs) -> Problem {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use shipway_documents::flow::Flow;
 use shipway_nodes::validate::{StageContext, validate_flow};
 
-use crate::world::{document, said, staging};
+use crate::world::{document, said, staging, without_unused};
 
 fn promote(from: &str, to: &str) -> Value {
     json!({"kind": "Release", "spec": {"type": "deployment", "origin": {"id": from, "type": "service"}, "target": {"id": to, "type": "service"}}})
