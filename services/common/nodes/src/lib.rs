@@ -6,6 +6,7 @@ pub mod addons;
 mod artifacts;
 mod kind;
 mod kinds;
+pub mod lint;
 mod outputs;
 mod registry;
 mod removal;
