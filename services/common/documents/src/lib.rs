@@ -4,6 +4,8 @@
 //! a [`flow::Flow`] or a list of [`resources::Declaration`]s, and [`expr`] resolves what is written
 //! `${…}` in either. Whatever is wrong is a [`Problem`]: where, what, and what to do, all of them at once.
 
+mod cst;
+pub mod edit;
 pub mod expr;
 mod fields;
 pub mod flow;
