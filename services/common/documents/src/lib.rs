@@ -5,6 +5,8 @@
 //! `${…}` in either. Whatever is wrong is a [`Problem`]: where, what, and what to do, all of them at once.
 
 mod code;
+mod cst;
+pub mod edit;
 pub mod expr;
 mod fields;
 pub mod flow;

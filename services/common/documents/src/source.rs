@@ -45,6 +45,11 @@ pub fn parse(name: &str, text: &str) -> Result<Document, Report> {
     }
 }
 
+/// What YAML takes an unquoted text for; none for a number that JSON cannot say.
+pub(crate) fn plain_scalar(text: &str) -> Option<Value> {
+    yaml::plain(text)
+}
+
 /// A parsed file.
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -177,7 +182,7 @@ impl Source {
         self.text[from..to].trim_end_matches(['\n', '\r'])
     }
 
-    fn is_json(&self) -> bool {
+    pub(crate) fn is_json(&self) -> bool {
         let extension = self.name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
         match extension.as_deref() {
             Some("json") => true,

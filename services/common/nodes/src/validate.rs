@@ -116,7 +116,7 @@ pub fn validate_flow(flow: &Flow, stage: &StageContext<'_>) -> Problems {
 #[must_use]
 pub fn validate_flow_with(flow: &Flow, stage: &StageContext<'_>, known: &Known) -> Problems {
     let document = DocumentType::ReleaseFlow;
-    check_flow(flow, &Context { document, stage: Some(stage), partial: false, known, whole: true })
+    check_flow(flow, &Context { document, stage: Some(stage), partial: false, known, whole: false })
 }
 
 /// All that is wrong with a flow of any type, sorted by place.
