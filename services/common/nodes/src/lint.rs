@@ -64,19 +64,24 @@ pub fn recognise(value: &Value) -> Option<DocumentType> {
     {
         return Some(kind);
     }
-    let spec = value.get("spec")?;
-    Some(if holds_declarations(spec) { DocumentType::Template } else { DocumentType::ReleaseFlow })
+    let mut kinds = Vec::new();
+    leaves(value.get("spec")?, &mut kinds);
+    // A template has a name and declares something; without a name it declares nothing else.
+    let declares = |kind: &&str| {
+        shipway_documents::kinds::find(kind).is_some_and(|kind| {
+            !kind.is_allowed_in(DocumentType::ReleaseFlow) && kind.is_allowed_in(DocumentType::Template)
+        })
+    };
+    let named = value.get("name").is_some();
+    let is_template = kinds.iter().any(declares) && (named || kinds.iter().all(|kind| declares(&kind)));
+    Some(if is_template { DocumentType::Template } else { DocumentType::ReleaseFlow })
 }
 
-/// Whether a step declares something that flows cannot hold.
-fn holds_declarations(node: &Value) -> bool {
-    let kind = node.get("kind").and_then(Value::as_str).unwrap_or_default();
-    let steps = node.pointer("/spec/steps").and_then(Value::as_array);
-    match steps {
-        Some(steps) => steps.iter().any(holds_declarations),
-        None => shipway_documents::kinds::find(kind).is_some_and(|kind| {
-            !kind.is_allowed_in(DocumentType::ReleaseFlow) && kind.is_allowed_in(DocumentType::Template)
-        }),
+/// The kinds of all nodes that are no workflows.
+fn leaves<'a>(node: &'a Value, kinds: &mut Vec<&'a str>) {
+    match node.pointer("/spec/steps").and_then(Value::as_array) {
+        Some(steps) => steps.iter().for_each(|step| leaves(step, kinds)),
+        None => kinds.extend(node.get("kind").and_then(Value::as_str)),
     }
 }
 

@@ -48,6 +48,11 @@ fn schema_of<C: JsonSchema>() -> Value {
 }
 
 impl Shape {
+    /// The JSON Schema of resolved values.
+    pub(crate) fn schema(&self) -> &Value {
+        &self.schema
+    }
+
     /// Notes where `spec`, which stands at `at`, has another shape. Values with expressions fit everywhere.
     pub(crate) fn check(&self, spec: &Value, at: &str, problems: &mut Problems) {
         fit(&self.schema, spec, at, true, problems);

@@ -9,6 +9,7 @@ mod order;
 mod reach;
 mod references;
 mod stage;
+mod types;
 mod unused;
 
 use std::{borrow::Cow, collections::BTreeMap};
@@ -151,6 +152,7 @@ pub fn check_flow(flow: &Flow, context: &Context<'_>) -> Problems {
     if context.whole {
         unused::check(flow, &index, used, &mut problems);
     }
+    types::check(flow, &index, &mut problems);
     arguments::check(flow, context.known, &mut problems);
     credentials::check(&flow.value, &mut problems);
     problems.extend(flow.warnings.clone());

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::{Fields, Problem, Problems, expr, pointer, secret};
+use crate::{Code, Fields, Problem, Problems, expr, pointer, secret};
 
 /// A release flow. What is not understood is kept in [`Flow::value`].
 #[derive(Clone, Debug)]
@@ -94,6 +94,7 @@ const MEMBERS: &[&str] = &[
     "apiVersion",
     "arguments",
     "argumentOverrides",
+    "argumentsOverride",
     "options",
     "gitops",
     "triggers",
@@ -140,6 +141,7 @@ impl Flow {
         }
         if fields.get("argumentsOverride").is_some() {
             let problem = Problem::warning("/argumentsOverride", "this is called `argumentOverrides`");
+            let problem = problem.code(Code::AliasUsed);
             fields.note(problem.help("overrides are set beside the document: `shipway override`").at_key());
         }
         let arguments = fields.object("arguments").into_iter().flatten();

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Fields, Problem, Problems, is_expression, pointer, suggest};
+use crate::{Code, Fields, Problem, Problems, is_expression, pointer, suggest};
 
 /// A trigger.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,8 +100,8 @@ pub(super) fn read_all(list: &[Value], problems: &mut Problems) -> Vec<Trigger> 
         if let Some(trigger) = Trigger::read(value, &at, problems) {
             if triggers.iter().any(|other| other.reference == trigger.reference) {
                 let message = format!("two triggers are called `{}`", trigger.reference);
-                problems
-                    .push(Problem::error(pointer::join(&at, "ref"), message).help("give each its own `ref`"));
+                let problem = Problem::error(pointer::join(&at, "ref"), message).code(Code::RefDuplicate);
+                problems.push(problem.help("give each its own `ref`"));
             }
             triggers.push(trigger);
         }

@@ -99,11 +99,26 @@ impl<'a> Checker<'a, '_> {
     }
 
     fn reference(&mut self, at: u32, reference: &Reference, steers: bool) {
+        // A name of the document around; that there is none is a problem of its own.
+        if reference.template {
+            return;
+        }
         match reference.root {
             Root::Args => self.argument(reference, steers),
             Root::Triggers => self.trigger(reference),
             Root::Refs if self.triggers.contains_key(reference.name.as_str()) => self.trigger(reference),
             Root::Refs => self.output(at, reference),
+            Root::Secrets if steers => self.problems.push(
+                error(
+                    Code::SecretSteers,
+                    reference,
+                    format!("`{}` is a secret and cannot decide what happens", reference.name),
+                )
+                .help(
+                    "secrets may be in variables, build arguments, messages and addresses of messages only",
+                ),
+            ),
+            Root::Secrets => {}
         }
     }
 
@@ -143,6 +158,7 @@ impl<'a> Checker<'a, '_> {
             ),
             Some(_) => {}
             None => {
+                nearest(name, self.arguments.keys().copied()).inspect(|near| self.used.argument(near));
                 let problem = self.unknown_argument(reference);
                 self.problems.push(problem);
             }
@@ -196,6 +212,8 @@ impl<'a> Checker<'a, '_> {
         let Some(source) = self.index.find(name) else {
             if !self.is_unread(name) {
                 let known: Vec<_> = self.index.names().chain(self.triggers.keys().copied()).collect();
+                // What was probably meant is used: that nothing uses it would be a second problem of one mistake.
+                nearest(name, known.iter().copied()).inspect(|near| self.used.node(near));
                 let problem =
                     error(Code::RefUnknown, reference, format!("no node or trigger is called `{name}`"));
                 self.problems.push(problem.suggest(name, known));
@@ -229,7 +247,7 @@ impl<'a> Checker<'a, '_> {
             Doubt::MayHaveFailed => warning(
                 Code::RefMaybe,
                 reference,
-                format!("`{name}` may have failed when this is needed: then it has no outputs, and this node fails"),
+                format!("`{name}` may have failed, or not have run, when this is needed: then it has no outputs, and this node fails"),
             )
             .help(format!("say what is used instead: `${{fn.if({0}, {0}, 'unknown')}}`", written(reference))),
             Doubt::MayBeSkipped => {

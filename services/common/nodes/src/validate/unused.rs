@@ -40,6 +40,7 @@ impl Used {
                 match reference.root {
                     Root::Args => self.argument(&reference.name),
                     Root::Refs | Root::Triggers => self.node(&reference.name),
+                    Root::Secrets => {}
                 }
             }
         }

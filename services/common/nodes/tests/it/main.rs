@@ -5,6 +5,7 @@
 mod actions;
 mod checks;
 mod codes;
+mod golden;
 mod removal;
 mod schemas;
 mod stage_rules;
