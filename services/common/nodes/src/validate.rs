@@ -8,12 +8,11 @@ use std::{borrow::Cow, collections::BTreeMap};
 use shipway_documents::{
     Problem, Problems,
     flow::{Flow, Node},
-    kinds::{self, DocumentType, KNOWN, canonical},
     pointer,
 };
 use shipway_events::project::ResourceKind;
 
-use crate::{Kind, find, supported};
+use crate::{Kind, allowed};
 
 /// What a stage's flow may name.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +59,11 @@ impl Validation<'_> {
         self.problems.push(Problem::error(format!("{}{place}", self.at), message).help(help));
     }
 
+    /// Notes something that works and should be written otherwise.
+    pub fn warning(&mut self, place: &str, message: &str, help: &str) {
+        self.problems.push(Problem::warning(format!("{}{place}", self.at), message).help(help));
+    }
+
     /// Notes something that is right in the format and not supported.
     pub fn unsupported(&mut self, place: &str, message: &str, help: &str) {
         self.problems.push(Problem::unsupported(format!("{}{place}", self.at), message).help(help));
@@ -90,7 +94,7 @@ pub fn validate_flow_with(flow: &Flow, stage: &StageContext<'_>, known: &Known) 
     let mut problems = Problems::new();
     for placed in flow.nodes() {
         let node = placed.node;
-        if let Some(kind) = known_kind(node, &mut problems) {
+        if let Some(kind) = allowed::kind(node, flow.document_type, &mut problems) {
             envelope(kind, node, &mut problems);
             kind.shape().check(&node.spec, &node.spec_pointer(), &mut problems);
             let mut validation = Validation { at: node.spec_pointer(), known, problems: &mut problems };
@@ -106,52 +110,8 @@ pub fn validate_flow_with(flow: &Flow, stage: &StageContext<'_>, known: &Known) 
     problems
 }
 
-fn known_kind(node: &Node, problems: &mut Problems) -> Option<&'static dyn Kind> {
-    let at = pointer::join(&node.pointer, "kind");
-    let name = node.kind.as_str();
-    let right = canonical(name);
-    if right != name {
-        let problem = Problem::warning(&at, format!("`{name}` is another name of `{right}`"));
-        problems.push(problem.help(format!("write `kind: {right}`")));
-    }
-    let Some(known) = kinds::find(name) else {
-        let problem = Problem::error(&at, format!("no node is of kind `{name}`"));
-        problems.push(problem.suggest(name, KNOWN.iter().map(|kind| kind.name)));
-        return None;
-    };
-    if !known.is_allowed_in(DocumentType::ReleaseFlow) {
-        let help = if known.is_allowed_in(DocumentType::Template) {
-            format!("declare the {name} beside the flow, with `shipway apply`")
-        } else {
-            format!("a release flow may hold {}", supported().join(", "))
-        };
-        problems.push(Problem::error(&at, format!("a release flow cannot hold `{name}` nodes")).help(help));
-        return None;
-    }
-    let found = find(name);
-    if found.is_none() {
-        let problem = Problem::unsupported(&at, format!("`{name}` nodes are not supported yet"));
-        problems.push(problem.help(format!("supported are {}", supported().join(", "))));
-    }
-    found
-}
-
 fn envelope(kind: &dyn Kind, node: &Node, problems: &mut Problems) {
-    if let Some(condition) = &node.condition {
-        let allowed = kind.conditions();
-        if !allowed.contains(&condition.as_str()) {
-            let at = pointer::join(&node.pointer, "condition");
-            let problem =
-                Problem::error(at, format!("`{}` nodes cannot wait for `{condition}`", kind.name()));
-            problems.push(match allowed {
-                [] => problem.help("take `condition` away: it is done when it has ended"),
-                [one] => problem.help(format!("write `condition: {one}`")),
-                some => {
-                    problem.help(format!("it is one of {}", shipway_documents::list(some.iter().copied())))
-                }
-            });
-        }
-    }
+    allowed::condition(kind, node, problems);
     if !node.depends_on.is_empty() {
         let at = pointer::join(&node.pointer, "dependsOn");
         let problem = Problem::unsupported(at, "`dependsOn` is not supported yet");

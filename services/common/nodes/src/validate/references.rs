@@ -39,7 +39,7 @@ fn triggers(flow: &Flow) -> BTreeMap<&str, Outputs> {
     }
     for trigger in &flow.triggers {
         let values = match trigger.source {
-            TriggerSource::Git(_) => Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId"], &[]),
+            TriggerSource::Git(_) | TriggerSource::Typed(_) => Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId"], &[]),
             TriggerSource::Webhook(_) => webhook(),
         };
         all.insert(&trigger.reference, values);
@@ -186,6 +186,12 @@ impl<'a> Checker<'a, '_> {
                 let problem =
                     error(reference, format!("`{path}` of `{name}` is only known when it has ended"));
                 self.problems.push(problem.help(format!("give `{name}` a `condition: {word}`")));
+            }
+            PathFit::Later => {
+                let path = reference.path.join(".");
+                let message = format!("the output `{path}` of `{name}` is not given yet");
+                let problem = Problem::unsupported(reference.pointer.clone(), message);
+                self.problems.push(problem.span(reference.span.clone()).suggest(&path, outputs.names()));
             }
             PathFit::Open => {
                 let mut problem = unknown_output(reference, source, &outputs);

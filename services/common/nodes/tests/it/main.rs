@@ -4,7 +4,10 @@
 
 mod actions;
 mod checks;
+mod examples;
+mod kind_table;
 mod removal;
+mod schema_property;
 mod schemas;
 mod stage_rules;
 mod steps;
