@@ -46,7 +46,21 @@ pub enum ArgumentType {
 impl ArgumentType {
     const WORDS: &'static [&'static str] = &["string", "number", "integer", "boolean", "array", "object"];
 
-    fn parse(text: &str) -> Self {
+    /// The word in documents; `any` where a document says nothing.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::String => "string",
+            Self::Number => "number",
+            Self::Integer => "integer",
+            Self::Boolean => "boolean",
+            Self::Array => "array",
+            Self::Object => "object",
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Self {
         match text {
             "string" => Self::String,
             "number" => Self::Number,

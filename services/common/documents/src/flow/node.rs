@@ -134,14 +134,25 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
     refuse_later(&mut fields);
     check_reference(&node, &mut fields);
     check_labels(&node, &mut fields);
-    if fields.get("spec").is_some_and(|spec| !spec.is_object()) {
-        fields.object("spec");
+    fields.one_of("updateMode", &["put", "patch"]);
+    for name in ["name", "description"] {
+        fields.text(name);
+    }
+    if let Some(spec) = fields.get("spec").filter(|spec| !spec.is_object()) {
+        let message = format!("`spec` must be an object, not {}", js::type_name(spec));
+        fields.note(Problem::error(fields.at("spec"), message));
         return None;
     }
-    if node.kind == "Workflow" {
+    if holds_steps(&node.kind) {
         read_steps(&mut node, depth, problems);
     }
     Some(node)
+}
+
+/// Whether nodes of that kind have other nodes in their `steps`.
+#[must_use]
+pub fn holds_steps(kind: &str) -> bool {
+    matches!(kind, "Workflow" | "LoopWorkflow")
 }
 
 fn read_steps(node: &mut Node, depth: usize, problems: &mut Problems) {
@@ -160,10 +171,12 @@ fn read_steps(node: &mut Node, depth: usize, problems: &mut Problems) {
         }
         Some(other) => {
             let kind = js::type_name(&other);
-            problems.push(Problem::error(at, format!("`steps` must be a list of nodes, not {kind}")));
+            let problem = Problem::error(at, format!("`steps` must be a list of nodes, not {kind}"));
+            problems.push(problem.code(Code::FieldType));
         }
         None => problems.push(
             Problem::error(node.spec_pointer(), "`steps` is missing")
+                .code(Code::FieldMissing)
                 .help("list the nodes of the workflow: `steps: []`"),
         ),
     }
@@ -180,7 +193,7 @@ fn check_labels(node: &Node, fields: &mut Fields<'_, '_>) {
         let help = "use letters, digits, `-`, `_`, `.`, `/` and `=`, at most 63: `runsOn: [gpu]`";
         fields.note(Problem::error(fields.at("runsOn"), message).help(help));
     }
-    if node.kind == "Workflow" && !node.runs_on.is_empty() {
+    if holds_steps(&node.kind) && !node.runs_on.is_empty() {
         let problem = Problem::error(fields.at("runsOn"), "a workflow runs on no executor");
         fields.note(problem.help("write `runsOn` on the nodes in it"));
     }
@@ -208,7 +221,11 @@ fn read_when(fields: &mut Fields<'_, '_>) -> When {
 
 /// `retry`, or the `settings` that run documents carry.
 fn read_retry(fields: &mut Fields<'_, '_>) -> Option<Retry> {
-    let key = if fields.get("retry").is_some() { "retry" } else { "settings" };
+    let (own, settings) = (read_retry_of("retry", fields), read_retry_of("settings", fields));
+    own.or(settings)
+}
+
+fn read_retry_of(key: &str, fields: &mut Fields<'_, '_>) -> Option<Retry> {
     let (value, at) = (fields.get(key)?, fields.at(key));
     let mut inner = Fields::new(value, &at, &format!("`{key}`"), fields.problems());
     inner.known(&["maxAttempts", "backoff", "delay", "maxDelay", "jitter"]);
@@ -221,7 +238,8 @@ fn read_retry(fields: &mut Fields<'_, '_>) -> Option<Retry> {
         Some(Value::Object(_)) => {
             let (value, at) = (inner.get("backoff")?, inner.at("backoff"));
             let mut backoff = Fields::new(value, &at, "`backoff`", inner.problems());
-            delay = delay.or_else(|| seconds(&mut backoff, "delay"));
+            let inner_delay = seconds(&mut backoff, "delay");
+            delay = delay.or(inner_delay);
             backoff.one_of("type", &["fixed", "exponential"])
         }
         _ => inner.one_of("backoff", &["fixed", "exponential"]),

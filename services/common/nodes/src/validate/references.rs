@@ -15,6 +15,7 @@ use shipway_documents::{
 use super::{
     Known,
     index::Index,
+    nested,
     order::{Doubt, Standing, Why, standing},
     unused::Used,
 };
@@ -49,19 +50,26 @@ pub(super) fn check<'a>(
 
 /// The values of each trigger.
 fn triggers(flow: &Flow) -> BTreeMap<&str, Outputs> {
-    let webhook = || Outputs::of(&["body.*"], &[]);
     let mut all: BTreeMap<&str, Outputs> = BTreeMap::new();
     if flow.webhook.is_some() {
-        all.insert("webhook", webhook());
+        all.insert("webhook", webhook_values());
     }
-    for trigger in &flow.triggers {
-        let values = match trigger.source {
-            TriggerSource::Git(_) => Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId"], &[]),
-            TriggerSource::Webhook(_) => webhook(),
-        };
-        all.insert(&trigger.reference, values);
-    }
+    all.extend(flow.triggers.iter().map(|one| (one.reference.as_str(), trigger_values(&one.source))));
     all
+}
+
+/// The values that a trigger of this kind has.
+pub(super) fn trigger_values(source: &TriggerSource) -> Outputs {
+    match source {
+        TriggerSource::Git(_) | TriggerSource::Typed(_) => {
+            Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId"], &[])
+        }
+        TriggerSource::Webhook(_) => webhook_values(),
+    }
+}
+
+fn webhook_values() -> Outputs {
+    Outputs::of(&["body.*"], &[])
 }
 
 struct Checker<'a, 'p> {
@@ -80,7 +88,13 @@ impl<'a> Checker<'a, '_> {
     fn node(&mut self, at: u32, node: &'a Node) {
         let payload = find(&node.kind).map(|kind| kind.payload()).unwrap_or_default();
         let spec_at = node.spec_pointer();
+        let inner = nested(node);
         for reference in expr::references(&node.spec, &spec_at) {
+            // In a document that stands in this node only `${template.…}` means a name of this one.
+            let is_inner = inner.iter().any(|place| pointer::is_within(&reference.pointer, place));
+            if is_inner != reference.template {
+                continue;
+            }
             let is_payload =
                 |place: &&str| pointer::is_within(&reference.pointer, &format!("{spec_at}{place}"));
             let steers = !payload.iter().any(is_payload);
@@ -99,10 +113,6 @@ impl<'a> Checker<'a, '_> {
     }
 
     fn reference(&mut self, at: u32, reference: &Reference, steers: bool) {
-        // A name of the document around; that there is none is a problem of its own.
-        if reference.template {
-            return;
-        }
         match reference.root {
             Root::Args => self.argument(reference, steers),
             Root::Triggers => self.trigger(reference),
@@ -354,6 +364,12 @@ impl<'a> Checker<'a, '_> {
                     .related(source.pointer.clone(), format!("nothing waits for the end of `{name}`"))
                     .help(format!("give `{name}` a `condition: {word}`")),
                 );
+            }
+            PathFit::Later => {
+                let path = reference.path.join(".");
+                let message = format!("the output `{path}` of `{name}` is not given yet");
+                let problem = Problem::unsupported(reference.pointer.clone(), message);
+                self.problems.push(problem.span(reference.span.clone()).suggest(&path, outputs.names()));
             }
             PathFit::Open => {
                 let mut problem = unknown_output(reference, source, &outputs);

@@ -6,11 +6,11 @@ use serde_json::Value;
 use shipway_documents::{
     Code, Problem, Problems,
     expr::{Fit, Type, TypeScope, infer},
-    flow::{ArgumentType, Flow, Node, TriggerSource},
+    flow::{ArgumentType, Flow, Node},
     is_expression, pointer,
 };
 
-use super::index::Index;
+use super::{index::Index, nested, references::trigger_values};
 use crate::{Outputs, find};
 
 /// Outputs and values of triggers that are text, whatever node they are of.
@@ -42,7 +42,14 @@ pub(super) fn check(flow: &Flow, index: &Index<'_>, problems: &mut Problems) {
     for (_, item) in index.all() {
         let node = item.node;
         let schema = find(&node.kind).map(|kind| kind.shape().schema());
-        visit(&node.spec, &node.spec_pointer(), schema, &types, &mut found);
+        let inner = nested(node);
+        visit(
+            &node.spec,
+            &node.spec_pointer(),
+            schema,
+            &Visitor { types: &types, inner: &inner },
+            &mut found,
+        );
         for (name, value, wanted) in
             [("skipNodeExecution", &node.skip, Type::Any), ("timeoutDuration", &node.timeout, Type::Number)]
         {
@@ -55,27 +62,30 @@ pub(super) fn check(flow: &Flow, index: &Index<'_>, problems: &mut Problems) {
         .extend(found.into_iter().filter(|problem| span(problem).is_none_or(|span| !said.contains(&span))));
 }
 
+/// What is known while a value is gone through.
+struct Visitor<'v> {
+    types: &'v Types<'v>,
+    /// The documents in the node: their expressions are their own.
+    inner: &'v [String],
+}
+
 /// Goes through a value together with the schema of what stands there.
-fn visit(value: &Value, at: &str, schema: Option<&Value>, types: &Types<'_>, problems: &mut Problems) {
+fn visit(value: &Value, at: &str, schema: Option<&Value>, visitor: &Visitor<'_>, problems: &mut Problems) {
     match value {
         Value::String(text) if text.contains("${") => {
-            expression(text, at, &schema.map(wanted).unwrap_or_default(), types, problems);
+            let wanted = schema.map(wanted).unwrap_or_default();
+            expression(text, at, &wanted, visitor.types, problems);
         }
         Value::Array(items) => {
             let schema = schema.and_then(|schema| inner(schema, "items"));
             for (n, item) in items.iter().enumerate().filter(|(_, item)| may_hold_expressions(item)) {
-                visit(item, &pointer::item(at, n), schema, types, problems);
+                visit(item, &pointer::item(at, n), schema, visitor, problems);
             }
         }
-        Value::Object(members) => {
+        Value::Object(members) if !visitor.inner.iter().any(|place| place == at) => {
             for (name, member) in members.iter().filter(|(_, member)| may_hold_expressions(member)) {
-                visit(
-                    member,
-                    &pointer::join(at, name),
-                    schema.and_then(|schema| inner(schema, name)),
-                    types,
-                    problems,
-                );
+                let schema = schema.and_then(|schema| inner(schema, name));
+                visit(member, &pointer::join(at, name), schema, visitor, problems);
             }
         }
         _ => {}
@@ -170,14 +180,10 @@ impl<'a> Types<'a> {
             ArgumentType::Object => Type::Object(BTreeMap::new()),
         };
         let typed = flow.arguments.iter().map(|one| (one.name.as_str(), argument(one.kind)));
-        let git = || outputs_type(&Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId"], &[]));
-        let triggers = flow.triggers.iter().map(|trigger| {
-            let kind = match trigger.source {
-                TriggerSource::Git(_) => git(),
-                TriggerSource::Webhook(_) => Type::Any,
-            };
-            (trigger.reference.as_str(), kind)
-        });
+        let triggers = flow
+            .triggers
+            .iter()
+            .map(|trigger| (trigger.reference.as_str(), outputs_type(&trigger_values(&trigger.source))));
         let nodes = index.all().map(|(_, item)| (item.node.reference.as_str(), item.node));
         Self { arguments: typed.collect(), triggers: triggers.collect(), nodes: nodes.collect() }
     }

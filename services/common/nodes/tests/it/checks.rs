@@ -44,15 +44,15 @@ fn kinds() {
         ),
         (
             json!({"kind": "Approval", "spec": {"amount": 2}}),
-            "unsupported: /kind: `Approval` nodes are not supported yet; supported are Workflow, Build, Release, JobRun, AddonBackup, Action, Condition, Message, Noop",
+            "unsupported: /kind: the node `approval` is of kind `Approval`, which is not supported yet; supported are Workflow, Build, Release, JobRun, AddonBackup, Action, Condition, Message, Noop",
         ),
         (
             json!({"kind": "DeploymentService", "spec": {}}),
-            "error: /kind: a release flow cannot hold `DeploymentService` nodes; declare the DeploymentService beside the flow, with `shipway apply`",
+            "error: /kind: a release flow cannot hold `DeploymentService` nodes; declare the DeploymentService beside the flow, with `shipway apply`; it may stand in a team template, a preview template or a preview blueprint",
         ),
         (
             json!({"kind": "Addon", "spec": {}}),
-            "error: /kind: a release flow cannot hold `Addon` nodes; declare the Addon beside the flow, with `shipway apply`",
+            "error: /kind: a release flow cannot hold `Addon` nodes; declare the Addon beside the flow, with `shipway apply`; it may stand in a team template, a preview template or a preview blueprint",
         ),
         (
             json!({"kind": "OpenTofuDestroy", "spec": {}}),
