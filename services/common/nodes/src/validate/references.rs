@@ -15,6 +15,7 @@ use shipway_documents::{
 use super::{
     Known,
     index::Index,
+    nested,
     order::{Doubt, Standing, Why, standing},
     unused::Used,
 };
@@ -49,19 +50,26 @@ pub(super) fn check<'a>(
 
 /// The values of each trigger.
 fn triggers(flow: &Flow) -> BTreeMap<&str, Outputs> {
-    let webhook = || Outputs::of(&["body.*"], &[]);
     let mut all: BTreeMap<&str, Outputs> = BTreeMap::new();
     if flow.webhook.is_some() {
-        all.insert("webhook", webhook());
+        all.insert("webhook", webhook_values());
     }
-    for trigger in &flow.triggers {
-        let values = match trigger.source {
-            TriggerSource::Git(_) => Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId"], &[]),
-            TriggerSource::Webhook(_) => webhook(),
-        };
-        all.insert(&trigger.reference, values);
-    }
+    all.extend(flow.triggers.iter().map(|one| (one.reference.as_str(), trigger_values(&one.source))));
     all
+}
+
+/// The values that a trigger of this kind has.
+pub(super) fn trigger_values(source: &TriggerSource) -> Outputs {
+    match source {
+        TriggerSource::Git(_) | TriggerSource::Typed(_) => {
+            Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId"], &[])
+        }
+        TriggerSource::Webhook(_) => webhook_values(),
+    }
+}
+
+fn webhook_values() -> Outputs {
+    Outputs::of(&["body.*"], &[])
 }
 
 struct Checker<'a, 'p> {
@@ -80,7 +88,13 @@ impl<'a> Checker<'a, '_> {
     fn node(&mut self, at: u32, node: &'a Node) {
         let payload = find(&node.kind).map(|kind| kind.payload()).unwrap_or_default();
         let spec_at = node.spec_pointer();
+        let inner = nested(node);
         for reference in expr::references(&node.spec, &spec_at) {
+            // In a document that stands in this node only `${template.…}` means a name of this one.
+            let is_inner = inner.iter().any(|place| pointer::is_within(&reference.pointer, place));
+            if is_inner != reference.template {
+                continue;
+            }
             let is_payload =
                 |place: &&str| pointer::is_within(&reference.pointer, &format!("{spec_at}{place}"));
             let steers = !payload.iter().any(is_payload);
@@ -103,7 +117,7 @@ impl<'a> Checker<'a, '_> {
             Root::Args => self.argument(reference, steers),
             Root::Triggers => self.trigger(reference),
             Root::Refs if self.triggers.contains_key(reference.name.as_str()) => self.trigger(reference),
-Root::Refs => self.output(at, reference),
+            Root::Refs => self.output(at, reference),
             Root::Secrets if steers => self.problems.push(
                 error(
                     Code::SecretSteers,
@@ -154,6 +168,7 @@ Root::Refs => self.output(at, reference),
             ),
             Some(_) => {}
             None => {
+                nearest(name, self.arguments.keys().copied()).inspect(|near| self.used.argument(near));
                 let problem = self.unknown_argument(reference);
                 self.problems.push(problem);
             }
@@ -207,6 +222,8 @@ Root::Refs => self.output(at, reference),
         let Some(source) = self.index.find(name) else {
             if !self.is_unread(name) {
                 let known: Vec<_> = self.index.names().chain(self.triggers.keys().copied()).collect();
+                // What was probably meant is used: that nothing uses it would be a second problem of one mistake.
+                nearest(name, known.iter().copied()).inspect(|near| self.used.node(near));
                 let problem =
                     error(Code::RefUnknown, reference, format!("no node or trigger is called `{name}`"));
                 self.problems.push(problem.suggest(name, known));
@@ -240,7 +257,7 @@ Root::Refs => self.output(at, reference),
             Doubt::MayHaveFailed => warning(
                 Code::RefMaybe,
                 reference,
-                format!("`{name}` may have failed when this is needed: then it has no outputs, and this node fails"),
+                format!("`{name}` may have failed, or not have run, when this is needed: then it has no outputs, and this node fails"),
             )
             .help(format!("say what is used instead: `${{fn.if({0}, {0}, 'unknown')}}`", written(reference))),
             Doubt::MayBeSkipped => {
@@ -347,6 +364,12 @@ Root::Refs => self.output(at, reference),
                     .related(source.pointer.clone(), format!("nothing waits for the end of `{name}`"))
                     .help(format!("give `{name}` a `condition: {word}`")),
                 );
+            }
+            PathFit::Later => {
+                let path = reference.path.join(".");
+                let message = format!("the output `{path}` of `{name}` is not given yet");
+                let problem = Problem::unsupported(reference.pointer.clone(), message);
+                self.problems.push(problem.span(reference.span.clone()).suggest(&path, outputs.names()));
             }
             PathFit::Open => {
                 let mut problem = unknown_output(reference, source, &outputs);

@@ -48,11 +48,11 @@ fn kinds() {
         ),
         (
             json!({"kind": "DeploymentService", "spec": {}}),
-            "error: /kind: a release flow cannot hold `DeploymentService` nodes; declare the DeploymentService beside the flow, with `shipway apply`",
+            "error: /kind: a release flow cannot hold `DeploymentService` nodes; declare the DeploymentService beside the flow, with `shipway apply`; it may stand in a team template, a preview template or a preview blueprint",
         ),
         (
             json!({"kind": "Addon", "spec": {}}),
-            "error: /kind: a release flow cannot hold `Addon` nodes; declare the Addon beside the flow, with `shipway apply`",
+            "error: /kind: a release flow cannot hold `Addon` nodes; declare the Addon beside the flow, with `shipway apply`; it may stand in a team template, a preview template or a preview blueprint",
         ),
         (
             json!({"kind": "OpenTofuDestroy", "spec": {}}),

@@ -5,7 +5,11 @@
 mod actions;
 mod checks;
 mod codes;
+mod examples;
+mod golden;
+mod kind_table;
 mod removal;
+mod schema_property;
 mod schemas;
 mod stage_rules;
 mod steps;
