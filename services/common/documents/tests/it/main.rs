@@ -4,7 +4,9 @@
 
 mod expressions;
 mod flows;
+mod functions;
 mod golden;
+mod infer;
 mod phases;
 mod properties;
 mod resources;
