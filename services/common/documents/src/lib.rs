@@ -19,6 +19,7 @@ mod suggest;
 
 pub use fields::{Fields, is_expression};
 pub use js::{json_text, number_text, plain_text, truthy, type_name};
+pub use kinds::{DocumentType, Support};
 pub use problem::{Problem, Problems, Report, Severity};
 pub use source::{Document, MAX_BYTES, MAX_DEPTH, Position, Source, Span, parse};
 pub use suggest::{list, nearest, with_article};

@@ -16,7 +16,7 @@ pub mod validate;
 mod words;
 pub mod workload;
 
-pub use kind::{Kind, Outputs, Role, Use, UseKind};
+pub use kind::{Kind, Outputs, PathFit, Role, Use, UseKind};
 pub use kinds::workflow::{Order, order};
 pub use outputs::outputs_at_start;
 pub use registry::{KINDS, find, supported};

@@ -119,7 +119,7 @@ fn known_kind(node: &Node, problems: &mut Problems) -> Option<&'static dyn Kind>
         problems.push(problem.suggest(name, KNOWN.iter().map(|kind| kind.name)));
         return None;
     };
-    if !known.is_allowed_in(DocumentType::Flow) {
+    if !known.is_allowed_in(DocumentType::ReleaseFlow) {
         let help = if known.is_allowed_in(DocumentType::Template) {
             format!("declare the {name} beside the flow, with `shipway apply`")
         } else {

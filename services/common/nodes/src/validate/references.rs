@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use shipway_documents::{
-    Problem, Problems,
+    Problem, Problems, Severity,
     expr::{self, Reference, Root},
     flow::{Flow, Node, TriggerSource},
     nearest, pointer, with_article,
@@ -191,6 +191,11 @@ impl<'a> Checker<'a, '_> {
                 let problem =
                     error(reference, format!("`{path}` of `{name}` is only known when it has ended"));
                 self.problems.push(problem.help(format!("give `{name}` a `condition: {word}`")));
+            }
+            PathFit::Open => {
+                let mut problem = unknown_output(reference, source, &outputs);
+                problem.severity = Severity::Warning;
+                self.problems.push(problem);
             }
             PathFit::Unknown => self.problems.push(unknown_output(reference, source, &outputs)),
         }
