@@ -7,11 +7,12 @@ use serde_json::{Map, Value};
 use shipway_contracts::{
     Error, id,
     v1::{
-        AbortRunRequest, GetRunRequest, GetStateReply, GetStateRequest, ListRunsReply, ListRunsRequest, Run,
-        StartRunReply, StartRunRequest, WatchRunRequest, runs_client::RunsClient, runs_server::Runs,
+        AbortRunRequest, GetRunRequest, GetStateReply, GetStateRequest, ListRunsReply, ListRunsRequest,
+        MoveAddonReply, MoveAddonRequest, Run, StartRunReply, StartRunRequest, WatchRunRequest,
+        runs_client::RunsClient, runs_server::Runs,
     },
 };
-use shipway_engine::Command;
+use shipway_engine::{Command, why};
 use shipway_events::{Cause, Meta, RunId, Timestamp, run::Origin};
 use tokio::{
     sync::{mpsc, watch},
@@ -118,6 +119,15 @@ impl Runs for RunsApi {
         };
         Ok(Response::new(self.shared.state(at, &request.project).await?))
     }
+
+    async fn move_addon(
+        &self,
+        request: Request<MoveAddonRequest>,
+    ) -> Result<Response<MoveAddonReply>, Status> {
+        let actor = shipway_service_kit::actor(request.metadata());
+        let meta = Meta { actor, cause: Cause::Request, trace: shipway_service_kit::current_trace() };
+        Ok(Response::new(self.shared.move_addon(request.into_inner(), meta).await?))
+    }
 }
 
 /// Sends the run, then again after each change, until it has ended. Changes that come close together are one.
@@ -185,6 +195,17 @@ impl Shared {
     /// The run as the API shows it.
     pub(crate) async fn show(&self, run: RunId) -> Result<Run, Error> {
         let state = self.book.look(run).await?;
-        Ok(present::run(&state, *self.log.tail().borrow(), self.log.now()))
+        let mut shown = present::run(&state, *self.log.tail().borrow(), self.log.now());
+        // Where a host is away, that is what it waits for.
+        for blocker in why(&state, self.log.now()) {
+            let Some(executor) = present::waits_for(&blocker) else { continue };
+            let (Some(words), Some(node)) =
+                (self.away_in_words(executor).await?, shown.nodes.get_mut(blocker.node as usize))
+            else {
+                continue;
+            };
+            node.waiting_for = format!("{}: {words}", blocker.words);
+        }
+        Ok(shown)
     }
 }
