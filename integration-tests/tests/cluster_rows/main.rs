@@ -11,6 +11,7 @@ mod demo;
 mod executors;
 mod given;
 mod kills;
+mod lost_host;
 mod machines;
 mod nats_away;
 mod places;

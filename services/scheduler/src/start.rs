@@ -46,6 +46,8 @@ pub(crate) enum FlowChoice {
     Published { project: String, flow: String },
     /// A document of diagnostic nodes.
     Document(String),
+    /// An addon's own, with its content from a backup.
+    Restored { addon: String, backup: String },
 }
 
 impl Shared {
@@ -68,6 +70,9 @@ impl Shared {
             FlowChoice::Published { project, flow } => {
                 self.flow_for_run(project, flow, asked.at_least).await?
             }
+            FlowChoice::Restored { addon, backup } => {
+                planning::restored(self.flow_for_run("", addon, asked.at_least).await?, backup)
+            }
         };
         let flow_id = shipway_contracts::id("flow", &flow.flow)?;
         Self::check_nesting(asked.parent.as_ref(), flow_id, &flow.path)?;
@@ -77,7 +82,7 @@ impl Shared {
         }
         let world = match &asked.choice {
             FlowChoice::Document(_) => World::default(),
-            FlowChoice::Published { .. } => self.world(&flow).await?,
+            FlowChoice::Published { .. } | FlowChoice::Restored { .. } => self.world(&flow).await?,
         };
         let meta = asked.meta.clone();
         let started = match planning::plan(&asked, &flow, world) {
@@ -115,7 +120,7 @@ impl Shared {
         })
     }
 
-    async fn flow_for_run(
+    pub(crate) async fn flow_for_run(
         &self,
         project: &str,
         flow: &str,

@@ -3,6 +3,7 @@
 //! Standard output is data, standard error is talk. Exit codes: 0 ok, 1 failed, 2 usage, 3 aborted,
 //! 4 not allowed, 5 waiting for a person.
 
+mod addon;
 mod admin;
 mod apply;
 mod backup;
@@ -118,6 +119,9 @@ enum Verb {
     /// Look after pipelines.
     #[command(subcommand)]
     Pipeline(admin::Pipeline),
+    /// Look after addons.
+    #[command(subcommand)]
+    Addon(addon::Addon),
     /// List projects.
     Projects(admin::ProjectsArgs),
     /// Make a plain Git repository a sender of pushes.
@@ -181,6 +185,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Override(verb) => admin::set_override(verb).await,
         Verb::Member(verb) => admin::member(verb).await,
         Verb::Pipeline(verb) => admin::pipeline(verb).await,
+        Verb::Addon(verb) => addon::addon(verb).await,
         Verb::Projects(args) => admin::projects(args).await,
         Verb::Hook(verb) => hook::hook(verb).await,
         Verb::Demo(args) => demo::main(args).await,
@@ -259,6 +264,7 @@ mod tests {
             "override set shop/staging TOKEN --plain",
             "member remove shop-web --dry-run",
             "pipeline delete shop",
+            "addon move shop-db --backup latest --yes --project shop",
             "hook post-receive --config hooks/shipway.json",
             "serve scheduler --config scheduler.toml --set server.listen=0.0.0.0:7401",
             "config check --service triggers -o json",
