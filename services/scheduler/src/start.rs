@@ -8,6 +8,7 @@ use shipway_contracts::{
         FlowForRunReply, FlowForRunRequest, Problem, StartRunReply, project_home_client::ProjectHomeClient,
     },
 };
+use shipway_eventing::failing;
 use shipway_events::{Meta, Position, ProjectId, RunId, run::Origin};
 
 use crate::{
@@ -60,16 +61,23 @@ impl Shared {
         let flow = match &asked.choice {
             FlowChoice::Document(text) => planning::diagnostic(text)?,
             FlowChoice::Published { project, flow } => {
-                self.flow_for_run(project, flow, asked.at_least).await?
+                let found = self.flow_for_run(project, flow, asked.at_least);
+                failing!("scheduler.start_flow", Error::unavailable, found.await)?
             }
         };
         let shard = Shard::of(shipway_contracts::id("flow", &flow.flow)?, asked.run);
         if let Some(peer) = self.cluster.route(shard, passed_on).await? {
-            return self.start_there(&peer, &asked).await;
+            return failing!(
+                "scheduler.start_there",
+                Error::unavailable,
+                self.start_there(&peer, &asked).await
+            );
         }
         let world = match &asked.choice {
             FlowChoice::Document(_) => World::default(),
-            FlowChoice::Published { .. } => self.world(&flow).await?,
+            FlowChoice::Published { .. } => {
+                failing!("scheduler.start_world", Error::unavailable, self.world(&flow).await)?
+            }
         };
         let meta = asked.meta.clone();
         let started = match planning::plan(&asked, &flow, world) {
@@ -77,7 +85,8 @@ impl Shared {
             Err(problems) => return Ok(refused(&flow, problems)),
         };
         let (path, name) = (started.path.clone(), started.name.clone());
-        let reply = match self.book.start(started, meta).await {
+        let start = self.book.start(started, meta);
+        let reply = match failing!("scheduler.start", Error::unavailable, start.await) {
             // The same command came twice at once.
             Err(error) if error.code == Code::AlreadyExists => {
                 return self.started_before(asked.run).await.ok_or(error);

@@ -12,6 +12,7 @@ use sqlx::{
 };
 
 use crate::{
+    failing,
     gate::{Gate, Turn},
     log::sqlite::file::Wal,
 };
@@ -176,10 +177,11 @@ impl Database {
     /// Begins a transaction that writes. On SQLite it is the only one of this process until it ends.
     pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
         let Some((gate, wal)) = &self.file else {
-            return Ok(Tx { transaction: self.writers.begin().await?, file: None });
+            let transaction = failing!("db.begin", self.writers.begin().await)?;
+            return Ok(Tx { transaction, file: None });
         };
         let turn = gate.enter().await;
-        let transaction = self.writers.begin_with("BEGIN IMMEDIATE").await?;
+        let transaction = failing!("db.lite.begin", self.writers.begin_with("BEGIN IMMEDIATE").await)?;
         Ok(Tx { transaction, file: Some((turn, std::sync::Arc::clone(wal))) })
     }
 
@@ -232,7 +234,7 @@ impl Tx {
     /// # Errors
     /// If the database does not commit; then nothing was written, or (if the answer was lost) all of it.
     pub async fn commit(self) -> Result<(), sqlx::Error> {
-        self.transaction.commit().await?;
+        failing!("db.commit", self.transaction.commit().await)?;
         if let Some((_, wal)) = &self.file {
             wal.written(0);
         }
