@@ -1,6 +1,7 @@
 //! Real processes, real PostgreSQL, NATS, Git and clients.
 
 pub mod cluster;
+pub mod failpoints;
 pub mod git;
 pub mod lab;
 pub mod nats;

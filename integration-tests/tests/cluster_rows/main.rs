@@ -9,6 +9,7 @@ mod backup;
 mod database;
 mod demo;
 mod executors;
+mod failpoints;
 mod given;
 mod kills;
 mod machines;

@@ -54,6 +54,12 @@ const ROWS: &[Row] = &[
         "2,000 runs",
         "a service killed every few seconds: no effect of a run lost or doubled, none stuck",
     ),
+    row(
+        "E-3",
+        "every point",
+        "a process dies, fails or waits at each point of its work: nothing lost or doubled",
+    ),
+    row("E-4", "each call", "the n-th call of the database fails, for every n: everything converges"),
     row("E-5", "10 cases", "a zombie executor's outcome and effects are refused, and its processes die"),
     row("E-6", "the real times", "an executor without good beats ends its processes in their time"),
     row("E-7", "50 process trees", "an executor killed with children leaves no stale process"),

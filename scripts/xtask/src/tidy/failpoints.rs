@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn points_are_found_however_they_are_written() {
-        let text = "failing!(\"a\", x.await)?;\n failing!(\n    \"b\",\n y)\n failpoint!(blocking \"c\", return);";
+        let text =
+            "failing!(\"a\", x.await)?;\n failing!(\n    \"b\",\n y)\n failpoint!(blocking \"c\", return);";
         let names: Vec<_> = points(text, "f").into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["a", "b", "c"]);
     }
