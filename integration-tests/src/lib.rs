@@ -10,4 +10,5 @@ pub mod proxy;
 pub mod s3;
 pub mod shipway;
 pub mod sink;
+pub mod strace;
 pub mod workload;

@@ -8,6 +8,7 @@
 mod backup;
 mod database;
 mod demo;
+mod disk;
 mod executors;
 mod failpoints;
 mod given;
