@@ -28,7 +28,7 @@ const ROWS: &[Row] = &[
         "40 requests, 30 syncs",
         "syncs fail: nothing is taken that is not on disk, by no service and no hook",
     ),
-    row("L-10", "refused in 5 s", "a session that holds the log's head stops nobody for long"),
+    row("L-10", "refused in 2 s", "a session that holds the log's head stops nobody for long"),
     row("L-11", "1,000 places", "whatever is changed in the log, `verify` finds and names it"),
     row("L-12", "", "the services' database role may append and nothing else"),
     row("L-13", "", "every version of every event is read"),
