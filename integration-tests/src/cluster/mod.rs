@@ -89,9 +89,9 @@ impl Cluster {
     ///
     /// # Errors
     /// If that fails, or a part does not start.
-    pub fn start_on(name: &str, shape: Shape, before: impl FnOnce(&Self) -> Result<()>) -> Result<Self> {
+    pub fn start_on(name: &str, shape: Shape, before: impl FnOnce(&mut Self) -> Result<()>) -> Result<Self> {
         let mut cluster = Self::prepare(name, shape)?;
-        before(&cluster)?;
+        before(&mut cluster)?;
         if cluster.shape.nats_runs {
             for number in 1..=cluster.shape.nats {
                 cluster.process(&format!("nats-{number}")).spawn()?;

@@ -8,7 +8,9 @@
 mod backup;
 mod database;
 mod demo;
+mod disk;
 mod executors;
+mod failpoints;
 mod given;
 mod kills;
 mod lost_host;

@@ -6,6 +6,7 @@ use shipway_contracts::{
     Error,
     v1::{ListRunsReply, ListRunsRequest, Run},
 };
+use shipway_eventing::failing;
 use shipway_events::{
     ExecutorId, Position, ProjectId, ResourceId, RunId, Timestamp,
     plan::{Artifact, BackupPin},
@@ -69,7 +70,7 @@ impl Shared {
     /// Runs that are not over, with the shards of their lanes, oldest first.
     pub(crate) async fn open_runs(&self) -> Result<Vec<(RunId, Shard)>, Error> {
         let rows: Vec<(String, String)> =
-            sqlx::query_as(OPEN).fetch_all(self.tables()).await.map_err(away)?;
+            failing!("db.reads.open", sqlx::query_as(OPEN).fetch_all(self.tables()).await).map_err(away)?;
         let read = |(run, flow): &(String, String)| {
             let (run, flow) = (run.parse().ok()?, flow.parse().ok()?);
             Some((run, Shard::of(flow, run)))
@@ -79,7 +80,8 @@ impl Shared {
 
     /// Where every target is.
     pub(crate) async fn all_places(&self) -> Result<BTreeMap<ResourceId, PlaceRow>, Error> {
-        let rows = sqlx::query(PLACES).fetch_all(self.tables()).await.map_err(away)?;
+        let rows =
+            failing!("db.reads.places", sqlx::query(PLACES).fetch_all(self.tables()).await).map_err(away)?;
         rows.iter().filter_map(|row| place(row).transpose()).collect::<Result<_, _>>().map_err(away)
     }
 
@@ -136,15 +138,14 @@ impl Shared {
                 .parse()
                 .map_err(|_| Error::bad_request("field `page.after`: not the `next` of an answer"))?,
         };
-        let rows = sqlx::query(LIST)
+        let list = sqlx::query(LIST)
             .bind(before)
             .bind(request.flow)
             .bind(request.status)
             .bind(request.project)
             .bind(i64::from(limit) + 1)
-            .fetch_all(self.tables())
-            .await
-            .map_err(away)?;
+            .fetch_all(self.tables());
+        let rows = failing!("db.reads.list", list.await).map_err(away)?;
         let mut runs = Vec::with_capacity(rows.len());
         for row in rows.iter().take(limit as usize) {
             runs.push(run(row).map_err(away)?);
@@ -161,19 +162,15 @@ impl Shared {
 
     /// What every resource had at a time.
     pub(crate) async fn placed(&self, project: &str, at: Timestamp) -> Result<Vec<Placed>, Error> {
-        let rows = sqlx::query(DEPLOYED)
-            .bind(project)
-            .bind(at.micros())
-            .fetch_all(self.tables())
-            .await
-            .map_err(away)?;
+        let read = sqlx::query(DEPLOYED).bind(project).bind(at.micros()).fetch_all(self.tables());
+        let rows = failing!("db.reads.deployed", read.await).map_err(away)?;
         rows.iter().map(placed).collect::<Result<_, _>>().map_err(away)
     }
 
     /// A project's newest builds, by id.
     pub(crate) async fn builds(&self, project: ProjectId) -> Result<BTreeMap<String, Artifact>, Error> {
-        let rows =
-            sqlx::query(BUILDS).bind(project.to_string()).fetch_all(self.tables()).await.map_err(away)?;
+        let read = sqlx::query(BUILDS).bind(project.to_string()).fetch_all(self.tables());
+        let rows = failing!("db.reads.builds", read.await).map_err(away)?;
         rows.iter()
             .map(|row| Ok((row.try_get("build")?, artifact(row)?)))
             .collect::<Result<_, _>>()
@@ -182,8 +179,8 @@ impl Shared {
 
     /// A project's newest backups, by id.
     pub(crate) async fn backups(&self, project: ProjectId) -> Result<BTreeMap<String, BackupPin>, Error> {
-        let rows =
-            sqlx::query(BACKUPS).bind(project.to_string()).fetch_all(self.tables()).await.map_err(away)?;
+        let read = sqlx::query(BACKUPS).bind(project.to_string()).fetch_all(self.tables());
+        let rows = failing!("db.reads.backups", read.await).map_err(away)?;
         rows.iter()
             .map(|row| {
                 let pin = BackupPin { addon: row.try_get("addon")?, digest: row.try_get("digest")? };

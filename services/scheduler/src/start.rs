@@ -8,6 +8,7 @@ use shipway_contracts::{
         FlowForRunReply, FlowForRunRequest, Problem, StartRunReply, project_home_client::ProjectHomeClient,
     },
 };
+use shipway_eventing::failing;
 use shipway_events::{
     Meta, Position, ProjectId, RunId,
     run::{Origin, Parent},
@@ -68,7 +69,8 @@ impl Shared {
         let flow = match &asked.choice {
             FlowChoice::Document(text) => planning::diagnostic(text)?,
             FlowChoice::Published { project, flow } => {
-                self.flow_for_run(project, flow, asked.at_least).await?
+                let found = self.flow_for_run(project, flow, asked.at_least);
+                failing!("scheduler.start_flow", Error::unavailable, found.await)?
             }
             FlowChoice::Restored { addon, backup } => {
                 planning::restored(self.flow_for_run("", addon, asked.at_least).await?, backup)
@@ -78,11 +80,17 @@ impl Shared {
         Self::check_nesting(asked.parent.as_ref(), flow_id, &flow.path)?;
         let shard = Shard::of(flow_id, asked.run);
         if let Some(peer) = self.cluster.route(shard, passed_on).await? {
-            return self.start_there(&peer, &asked).await;
+            return failing!(
+                "scheduler.start_there",
+                Error::unavailable,
+                self.start_there(&peer, &asked).await
+            );
         }
         let world = match &asked.choice {
             FlowChoice::Document(_) => World::default(),
-            FlowChoice::Published { .. } | FlowChoice::Restored { .. } => self.world(&flow).await?,
+            FlowChoice::Published { .. } | FlowChoice::Restored { .. } => {
+                failing!("scheduler.start_world", Error::unavailable, self.world(&flow).await)?
+            }
         };
         let meta = asked.meta.clone();
         let started = match planning::plan(&asked, &flow, world) {
@@ -90,7 +98,8 @@ impl Shared {
             Err(problems) => return Ok(refused(&flow, problems)),
         };
         let (path, name) = (started.path.clone(), started.name.clone());
-        let reply = match self.book.start(started, meta).await {
+        let start = self.book.start(started, meta);
+        let reply = match failing!("scheduler.start", Error::unavailable, start.await) {
             // The same command came twice at once.
             Err(error) if error.code == Code::AlreadyExists => {
                 return self.started_before(asked.run).await.ok_or(error);

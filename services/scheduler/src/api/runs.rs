@@ -12,7 +12,7 @@ use shipway_contracts::{
         WatchRunRequest, runs_client::RunsClient, runs_server::Runs,
     },
 };
-use shipway_engine::{Command, RunState};
+use shipway_engine::{Command, RunState, why};
 use shipway_events::{Cause, Meta, RunId, Timestamp, run::Origin};
 use tokio::{
     sync::{mpsc, watch},

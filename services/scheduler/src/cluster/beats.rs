@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use shipway_eventing::{DurableError, Member};
+use shipway_eventing::{DurableError, Member, failpoint};
 use shipway_events::{ExecutorId, RegistrationId, Timestamp};
 use shipway_service_kit::metrics;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -63,6 +63,7 @@ async fn beat(
     leases.beat(SCHEDULERS, &together.id, &together.address, "{}", COUNTS).await?;
     let schedulers = leases.members(SCHEDULERS).await?;
     shared.meet(&leases.members(EXECUTORS).await?).await;
+    failpoint!("scheduler.see");
     let next = shared.cluster.see(together, &schedulers, sent + COUNTS);
     let (gained, lost): (BTreeSet<_>, BTreeSet<_>) =
         (next.difference(owned).copied().collect(), owned.difference(&next).copied().collect());

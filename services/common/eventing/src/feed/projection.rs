@@ -6,7 +6,7 @@ use shipway_events::{Position, RawEvent};
 use tokio_util::sync::CancellationToken;
 
 use super::{BATCH, Backoff, Feed, Form, HandleError, Projection, wants};
-use crate::{lease::Epoch, views::Views};
+use crate::{failing, lease::Epoch, views::Views};
 
 /// After a batch, commits may gather for so long, so that a busy log costs a transaction per many events.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -119,7 +119,7 @@ impl Run {
             return Ok(None);
         }
         if !wanted.is_empty() {
-            projection.apply(&mut tx, &wanted).await?;
+            failing!("feed.project", projection.apply(&mut tx, &wanted).await)?;
         }
         tx.commit().await?;
         views.committed();
