@@ -40,7 +40,8 @@ impl Projection for Places {
     async fn apply(&self, tables: &mut AnyConnection, events: &[RawEvent]) -> Result<(), HandleError> {
         for raw in events {
             let target = raw.stream.id().unwrap_or_default();
-            let executor = match place::Event::from_raw(raw)?.event {
+            let Some(recorded) = place::Event::read(raw)? else { continue };
+            let executor = match recorded.event {
                 place::Event::Chosen(chosen) => chosen.executor,
                 place::Event::Moved(moved) => moved.to,
                 place::Event::Lost(_) => {

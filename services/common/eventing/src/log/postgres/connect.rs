@@ -115,13 +115,8 @@ impl Server {
             self.refuse_not_durable(&mut connection).await?;
         }
         let failed = self.failed("making its tables and functions");
-        let (there, may_make): (bool, bool) = sqlx::query_as(sql::PREPARED)
-            .bind(&self.schema)
-            .bind(fingerprint())
-            .fetch_one(&mut connection)
-            .await
-            .map_err(&failed)?;
-        if may_make {
+        let (there, must_make) = self.prepared(&mut connection).await.map_err(&failed)?;
+        if must_make {
             self.make(&mut connection).await.map_err(&failed)?;
         } else if !there {
             return Err(OpenError::NotPrepared { place: self.place() });
@@ -135,11 +130,25 @@ impl Server {
         Ok((id, generation))
     }
 
+    /// Whether the tables are there, and whether this process is to make them.
+    async fn prepared(&self, connection: &mut PgConnection) -> Result<(bool, bool), sqlx::Error> {
+        sqlx::query_as(sql::PREPARED)
+            .bind(&self.schema)
+            .bind(fingerprint())
+            .bind(sql::REVISION)
+            .fetch_one(connection)
+            .await
+    }
+
     async fn make(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
         let mut setup = connection.begin().await?;
         // Others that start now wait here, not at a table.
         sqlx::query(sql::PATIENCE).execute(&mut *setup).await?;
         sqlx::query(sql::LOCK).execute(&mut *setup).await?;
+        // Somebody may have made them while this one waited: the same, or newer ones.
+        if !self.prepared(&mut setup).await?.1 {
+            return Ok(());
+        }
         // The table is asked: a name that was looked up before the lock came may be remembered as missing.
         let there: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_namespace WHERE nspname = $1")
             .bind(&self.schema)
@@ -191,5 +200,17 @@ impl Server {
 /// What tells one text of tables and functions from another. It is kept as the schema's comment.
 fn fingerprint() -> String {
     use sha2::{Digest, Sha256};
-    format!("The log of Shipway, as made by {}", &hex::encode(Sha256::digest(sql::SCHEMA))[..16])
+    let digest = hex::encode(Sha256::digest(sql::SCHEMA));
+    format!("The log of Shipway, revision {}, as made by {}", sql::REVISION, &digest[..16])
+}
+
+#[cfg(all(test, not(feature = "next-schema")))]
+mod tests {
+    use super::*;
+
+    /// Another text needs another number: raise it, then put the new pair here.
+    #[test]
+    fn the_text_has_the_number_that_it_had() {
+        assert_eq!(fingerprint(), "The log of Shipway, revision 1, as made by 0000000000000000");
+    }
 }

@@ -1,6 +1,18 @@
 //! Every statement about the PostgreSQL log but its set-up.
 
+/// What makes the tables and functions. Older processes go on beside it and after it: what it changes must be right for
+/// them too (columns with a default, functions with the arguments that they had), or the format rises.
+#[cfg(not(feature = "next-schema"))]
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
+#[cfg(feature = "next-schema")]
+pub(super) const SCHEMA: &str = concat!(
+    include_str!("schema.sql"),
+    "ALTER TABLE events ADD COLUMN IF NOT EXISTS remark text;"
+);
+
+/// The number of that text; it rises with every change, so that an older process does not put its own in place of a
+/// newer one's.
+pub(super) const REVISION: i64 = 1 + cfg!(feature = "next-schema") as i64;
 
 /// Held while the tables are made, so that services that start together do not get in each other's way.
 pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7311021946)";
@@ -8,13 +20,15 @@ pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7311021946)";
 /// For as long as the tables are made.
 pub(super) const PATIENCE: &str = "SET LOCAL statement_timeout = '60s'";
 
-/// Whether the tables are there, and whether this role may make, and has to make, what the text of this Shipway says.
-pub(super) const PREPARED: &str = "
+/// Whether the tables are there, and whether this role may make, and has to make, what the text of this Shipway says. A
+/// newer one's are left as they are.
+pub(super) const PREPARED: &str = r"
 SELECT to_regclass($1 || '.log') IS NOT NULL,
        CASE WHEN n.oid IS NULL THEN has_database_privilege(current_database(), 'CREATE')
-            ELSE has_schema_privilege(n.oid, 'CREATE') AND obj_description(n.oid, 'pg_namespace') IS DISTINCT FROM $2
+            ELSE has_schema_privilege(n.oid, 'CREATE') AND n.note IS DISTINCT FROM $2
+                 AND coalesce(substring(n.note FROM 'revision (\d+)')::bigint, 0) <= $3
        END
-FROM (SELECT to_regnamespace($1) AS oid) n";
+FROM (SELECT oid, obj_description(oid, 'pg_namespace') AS note FROM to_regnamespace($1) AS oid) n";
 
 pub(super) const SETTINGS: &str = "
 SELECT name, setting FROM pg_settings
