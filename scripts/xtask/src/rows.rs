@@ -65,6 +65,7 @@ const ROWS: &[Row] = &[
     row("E-15", "5 min", "all services stand still and go on in any order: nothing lost or doubled"),
     row("E-16", "200,000 seeds", "deterministic simulation with faults: every run ends"),
     row("E-17", "1,000 seeds", "the same seed twice gives the same trace"),
+    row("E-19", "500 runs", "an upgrade service by service, and the way back: nothing lost or stuck, all read"),
     row("E-20", "100 stops", "services that are stopped under load lose nothing, and no request fails"),
     row("E-21", "1 GiB", "an output storm is capped and said so, and its executor stays small"),
 ];
