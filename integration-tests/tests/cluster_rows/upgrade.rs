@@ -55,7 +55,10 @@ async fn row_e_19_services_are_upgraded_one_by_one_and_go_back() {
         verdict.repeats,
         percentile(&all, 99),
     );
-    assert!(before_the_way_back.2 > 0 && before_the_way_back.3 > 0, "the next release wrote nothing of its own");
+    assert!(
+        before_the_way_back.2 > 0 && before_the_way_back.3 > 0,
+        "the next release wrote nothing of its own"
+    );
     assert!(taken_up > 0, "no run was begun by the older and went on with the newer");
     assert!(taken_back > 0, "no run was begun by the newer and went on with the older");
 }
@@ -118,7 +121,8 @@ async fn rebuilt(given: &mut Given, log: &PgPool) -> usize {
 async fn caught_up(log: &PgPool, head: i64) {
     let until = Instant::now() + Duration::from_secs(60);
     for schema in VIEWS {
-        let behind = format!("SELECT count(*), count(*) FILTER (WHERE position < {head}) FROM {schema}.read_models");
+        let behind =
+            format!("SELECT count(*), count(*) FILTER (WHERE position < {head}) FROM {schema}.read_models");
         loop {
             let (all, behind): (i64, i64) =
                 sqlx::query_as(sqlx::AssertSqlSafe(behind.clone())).fetch_one(log).await.unwrap();
@@ -136,13 +140,12 @@ async fn tables(log: &PgPool) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     for schema in VIEWS {
         let names = format!("SELECT tables FROM {schema}.read_models");
-        let names: Vec<String> =
-            sqlx::query_scalar(sqlx::AssertSqlSafe(names)).fetch_all(log).await.unwrap();
+        let names: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(names)).fetch_all(log).await.unwrap();
         for table in names.iter().flat_map(|names| names.split_whitespace()) {
             let table = format!("{schema}.{table}");
-            let rows = format!("SELECT coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '') FROM {table} t");
-            let rows: String =
-                sqlx::query_scalar(sqlx::AssertSqlSafe(rows)).fetch_one(log).await.unwrap();
+            let rows =
+                format!("SELECT coalesce(string_agg(t::text, E'\\n' ORDER BY t::text), '') FROM {table} t");
+            let rows: String = sqlx::query_scalar(sqlx::AssertSqlSafe(rows)).fetch_one(log).await.unwrap();
             all.insert(table, rows);
         }
     }

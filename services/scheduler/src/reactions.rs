@@ -139,7 +139,8 @@ impl Reaction for Places {
     }
 
     async fn handle(&self, event: &RawEvent) -> Result<(), HandleError> {
-        let Some(place::Event::Moved(moved)) = place::Event::read(event)?.map(|recorded| recorded.event) else {
+        let Some(place::Event::Moved(moved)) = place::Event::read(event)?.map(|recorded| recorded.event)
+        else {
             return Ok(());
         };
         let target = event.stream.id().unwrap_or_default().to_owned();

@@ -91,7 +91,9 @@ fn files(folder: &str) -> Files {
         Some(((kind.to_owned(), schema.parse().ok()?), path))
     };
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    paths.map(|path| file(path.clone()).unwrap_or_else(|| panic!("{}: no golden file", path.display()))).collect()
+    paths
+        .map(|path| file(path.clone()).unwrap_or_else(|| panic!("{}: no golden file", path.display())))
+        .collect()
 }
 
 fn json(path: &Path) -> Value {

@@ -26,6 +26,8 @@ pub(super) struct Server {
     connect: PgConnectOptions,
     schema: String,
     timeout: Duration,
+    /// How many events a partition has.
+    partition: i64,
 }
 
 /// Gives up on a server that does not answer.
@@ -68,7 +70,8 @@ impl Server {
             ])
             .application_name("shipway")
             .disable_statement_logging();
-        Ok(Self { connect, schema, timeout: options.connect_timeout })
+        let partition = i64::try_from(options.partition_events).unwrap_or(i64::MAX);
+        Ok(Self { connect, schema, timeout: options.connect_timeout, partition })
     }
 
     fn place(&self) -> String {
@@ -93,6 +96,12 @@ impl Server {
             ("statement_timeout", "5s"),
         ]);
         self.connect(&writing).await
+    }
+
+    /// A connection for upkeep, whose statements may take long; it waits for no lock for long.
+    pub(super) async fn patient(&self) -> Result<PgConnection, sqlx::Error> {
+        let patient = [("statement_timeout", "0"), ("lock_timeout", "30s")];
+        self.connect(&self.connect.clone().options(patient)).await
     }
 
     pub(super) async fn readers(&self, count: u32) -> Result<PgPool, sqlx::Error> {
@@ -141,6 +150,9 @@ impl Server {
     }
 
     async fn make(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        for statement in sql::BEFORE_PARTITIONS {
+            sqlx::raw_sql(statement).execute(&mut *connection).await?;
+        }
         let mut setup = connection.begin().await?;
         // Others that start now wait here, not at a table.
         sqlx::query(sql::PATIENCE).execute(&mut *setup).await?;
@@ -162,8 +174,14 @@ impl Server {
         sqlx::query(sql::IDENTIFY)
             .bind(crate::log::FORMAT)
             .bind(uuid::Uuid::now_v7().to_string())
+            .bind(self.partition)
             .execute(&mut *setup)
             .await?;
+        // Room for what is appended before anybody looks whether there is room.
+        let room: i64 = sqlx::query_scalar("SELECT position + partition_events FROM head, log")
+            .fetch_one(&mut *setup)
+            .await?;
+        sqlx::query(sql::MAKE_PARTITIONS).bind(room).execute(&mut *setup).await?;
         let note = AssertSqlSafe(format!("COMMENT ON SCHEMA {} IS '{}'", self.schema, fingerprint()));
         sqlx::raw_sql(note).execute(&mut *setup).await?;
         setup.commit().await
@@ -211,6 +229,6 @@ mod tests {
     /// Another text needs another number: raise it, then put the new pair here.
     #[test]
     fn the_text_has_the_number_that_it_had() {
-        assert_eq!(fingerprint(), "The log of Shipway, revision 1, as made by 0000000000000000");
+        assert_eq!(fingerprint(), "The log of Shipway, revision 2, as made by dc451d58c69cf5e3");
     }
 }
