@@ -66,6 +66,11 @@ impl Process {
         &self.folder
     }
 
+    /// What is run from the next start on.
+    pub fn set_program(&mut self, program: &Path) {
+        program.clone_into(&mut self.plan.program);
+    }
+
     /// The machine that it runs on, if it has one of its own.
     #[must_use]
     pub const fn machine(&self) -> Option<&Machine> {

@@ -19,3 +19,4 @@ mod nats_away;
 mod places;
 mod stops;
 mod timers;
+mod upgrade;

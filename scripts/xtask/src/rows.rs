@@ -34,6 +34,11 @@ const ROWS: &[Row] = &[
     row("L-13", "", "every version of every event is read"),
     row("L-14", "20,000 events/s", "a rebuilt read model is byte-equal to the live one"),
     row("L-15", "", "snapshots deleted, damaged or old: the same state, no error"),
+    row(
+        "L-16",
+        "25,000 a partition",
+        "partitions are archived under load: nothing missed, all still readable",
+    ),
     row("L-17", "60 s of 16 clients", "appends per second, and no project starves another"),
     row("N-1", "300 runs", "the store of NATS wiped three times, under events and under runs: nothing lost"),
     row("N-2", "100 runs, 10 min", "NATS never there, then gone: all runs end"),
@@ -76,6 +81,11 @@ const ROWS: &[Row] = &[
     row("E-15", "5 min", "all services stand still and go on in any order: nothing lost or doubled"),
     row("E-16", "200,000 seeds", "deterministic simulation with faults: every run ends"),
     row("E-17", "1,000 seeds", "the same seed twice gives the same trace"),
+    row(
+        "E-19",
+        "500 runs",
+        "an upgrade service by service, and the way back: nothing lost or stuck, all read",
+    ),
     row("E-20", "100 stops", "services that are stopped under load lose nothing, and no request fails"),
     row("E-21", "1 GiB", "an output storm is capped and said so, and its executor stays small"),
 ];

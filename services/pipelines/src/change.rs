@@ -112,8 +112,11 @@ impl Shared {
             let events = self.whole(stream).await?;
             if stream.kind() == "org" {
                 for raw in events.iter().filter(|raw| raw.command == command) {
-                    let recorded = org::Event::from_raw(raw).map_err(|error| Error::internal(&error))?;
-                    let org::Event::ProjectCreated(created) = recorded.event;
+                    let recorded = org::Event::read(raw).map_err(|error| Error::internal(&error))?;
+                    let Some(org::Event::ProjectCreated(created)) = recorded.map(|recorded| recorded.event)
+                    else {
+                        continue;
+                    };
                     done.created.push(created);
                 }
                 continue;
@@ -123,7 +126,8 @@ impl Shared {
             let mut before = Project { version: 0, state: Default::default(), ..Project::clone(&now) };
             let mut own = Vec::new();
             for raw in &events {
-                let event = project::Event::from_raw(raw).map_err(|error| Error::internal(&error))?.event;
+                let recorded = project::Event::read(raw).map_err(|error| Error::internal(&error))?;
+                let Some(event) = recorded.map(|recorded| recorded.event) else { continue };
                 match (raw.command == command, own.is_empty()) {
                     (true, _) => own.push(event),
                     (false, true) => {

@@ -172,8 +172,10 @@ impl From<PlaceError> for Error {
 pub(crate) async fn read(log: &dyn Log, target: ResourceId) -> Result<Option<Place>, PlaceError> {
     let mut place = None;
     for raw in log.read_stream(&StreamName::place(target), 0, PAGE).await? {
-        let recorded = place::Event::from_raw(&raw)?;
-        place = evolve(place, &recorded.event, raw.at, raw.version);
+        place = match place::Event::read(&raw)? {
+            Some(recorded) => evolve(place, &recorded.event, raw.at, raw.version),
+            None => place.map(|place| Place { version: raw.version, ..place }),
+        };
     }
     Ok(place)
 }

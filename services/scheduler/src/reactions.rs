@@ -52,7 +52,8 @@ impl Reaction for Deliveries {
     }
 
     async fn handle(&self, event: &RawEvent) -> Result<(), HandleError> {
-        let delivery::Event::Matched(matched) = delivery::Event::from_raw(event)?.event;
+        let Some(recorded) = delivery::Event::read(event)? else { return Ok(()) };
+        let delivery::Event::Matched(matched) = recorded.event;
         for verdict in &matched.verdicts {
             let Some(run) = verdict.run(matched.delivery) else { continue };
             // A trace of its own, that points back to the delivery: a run outlives the request that it follows from.
@@ -145,7 +146,10 @@ impl Reaction for Places {
     }
 
     async fn handle(&self, event: &RawEvent) -> Result<(), HandleError> {
-        let place::Event::Moved(moved) = place::Event::from_raw(event)?.event else { return Ok(()) };
+        let Some(place::Event::Moved(moved)) = place::Event::read(event)?.map(|recorded| recorded.event)
+        else {
+            return Ok(());
+        };
         let flow = event.stream.id().unwrap_or_default().to_owned();
         let choice = match &moved.backup {
             None => FlowChoice::Published { project: String::new(), flow },

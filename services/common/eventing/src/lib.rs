@@ -38,8 +38,8 @@ pub use leadership::Leadership;
 pub use lease::{Epoch, Holder, Leases, Member};
 pub use lock::{DataLock, LockError};
 pub use log::{
-    AppendError, Appended, Expected, Head, Item, Log, Observer, OpenError, PostgresLog, PostgresOptions,
-    ReadError, Snapshot, SqliteLog, SqliteOptions, Stats, Write, fold,
+    AppendError, Appended, ArchiveError, Archived, Archiving, Expected, Head, Item, Log, Observer, OpenError,
+    PostgresLog, PostgresOptions, ReadError, Snapshot, SqliteLog, SqliteOptions, Stats, Write, fold,
 };
 pub use nats::{Nats, NatsOptions, Relay};
 pub use node_logs::NodeLogs;

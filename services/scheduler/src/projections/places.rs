@@ -46,7 +46,8 @@ impl Projection for Places {
     async fn apply(&self, tables: &mut AnyConnection, events: &[RawEvent]) -> Result<(), HandleError> {
         for raw in events {
             let target = raw.stream.id().unwrap_or_default();
-            let query = match place::Event::from_raw(raw)?.event {
+            let Some(recorded) = place::Event::read(raw)? else { continue };
+            let query = match recorded.event {
                 place::Event::Chosen(chosen) => {
                     let executor = chosen.executor.to_string();
                     sqlx::query(SET).bind(target).bind(executor).bind(raw.at.micros()).bind("")

@@ -92,6 +92,10 @@ impl From<LoadError> for Error {
             LoadError::Read { .. } | LoadError::Elsewhere(_) => {
                 Self::unavailable(format!("{error}; try again"))
             }
+            // A newer scheduler can read it, and what was asked of this one is kept until one does.
+            LoadError::Decode { source: newer @ DecodeError::Unknown { .. }, .. } => {
+                Self::unavailable(format!("{error}: {newer}"))
+            }
             LoadError::Decode { .. } => Self::internal(&error),
         }
     }
@@ -291,8 +295,10 @@ pub(crate) async fn load(log: &dyn Log, run: RunId) -> Result<(RunState, Version
         let page =
             log.read_stream(&stream, after, PAGE).await.map_err(|source| LoadError::Read { run, source })?;
         for raw in &page {
-            let recorded = run::Event::from_raw(raw).map_err(|source| LoadError::Decode { run, source })?;
-            state.evolve(&recorded, log.generation());
+            let recorded = run::Event::read(raw).map_err(|source| LoadError::Decode { run, source })?;
+            if let Some(recorded) = recorded {
+                state.evolve(&recorded, log.generation());
+            }
             after = raw.version;
         }
         if page.len() < PAGE {

@@ -75,7 +75,7 @@ pub(crate) struct StoreArgs {
 }
 
 impl StoreArgs {
-    fn options(&self) -> BlobOptions {
+    pub(crate) fn options(&self) -> BlobOptions {
         BlobOptions {
             endpoint: self.blobs_endpoint.clone(),
             region: self.blobs_region.clone(),

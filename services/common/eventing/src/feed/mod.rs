@@ -113,8 +113,12 @@ impl From<sqlx::Error> for HandleError {
 }
 
 impl From<shipway_events::DecodeError> for HandleError {
+    /// What only a newer Shipway can read waits for it, and whatever comes after; damage waits for nobody.
     fn from(error: shipway_events::DecodeError) -> Self {
-        Self::poison(error)
+        match error {
+            shipway_events::DecodeError::Unknown { .. } => Self::retry(error),
+            shipway_events::DecodeError::Shape { .. } => Self::poison(error),
+        }
     }
 }
 
