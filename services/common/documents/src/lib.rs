@@ -5,10 +5,12 @@
 //! `${…}` in either. Whatever is wrong is a [`Problem`]: where, what, and what to do, all of them at once.
 
 mod cst;
+pub mod diff;
 pub mod edit;
 pub mod expr;
 mod fields;
 pub mod flow;
+pub mod fmt;
 mod js;
 pub mod kinds;
 pub mod names;

@@ -5,6 +5,7 @@ mod node;
 mod trigger;
 
 pub use argument::{Argument, ArgumentType};
+pub(crate) use node::base_name;
 pub use node::{Node, is_skipped};
 pub use trigger::{GitTrigger, Trigger, TriggerSource, Webhook};
 
