@@ -6,6 +6,7 @@ pub mod addons;
 mod artifacts;
 mod kind;
 mod kinds;
+pub mod lint;
 mod outputs;
 mod registry;
 mod removal;
@@ -16,7 +17,7 @@ pub mod validate;
 mod words;
 pub mod workload;
 
-pub use kind::{Kind, Outputs, Role, Use, UseKind};
+pub use kind::{Kind, Outputs, PathFit, Role, Use, UseKind};
 pub use kinds::workflow::{Order, order};
 pub use outputs::outputs_at_start;
 pub use registry::{KINDS, find, supported};

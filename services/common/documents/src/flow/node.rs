@@ -221,15 +221,14 @@ fn read_retry(fields: &mut Fields<'_, '_>) -> Option<Retry> {
         }
         _ => inner.one_of("backoff", &["fixed", "exponential"]),
     };
-    if inner.boolean("jitter").unwrap_or_default() {
-        inner.note(Problem::warning(inner.at("jitter"), "`jitter` has no effect yet"));
-    }
+    let jitter = inner.boolean("jitter").unwrap_or_default();
     let backoff = if word == Some("exponential") { Backoff::Exponential } else { Backoff::Fixed };
     Some(Retry {
         max_attempts: attempts.and_then(|attempts| u32::try_from(attempts).ok()).unwrap_or(3),
         backoff,
         delay: delay.unwrap_or_default(),
         max_delay,
+        jitter,
     })
 }
 

@@ -4,6 +4,7 @@
 
 mod actions;
 mod checks;
+mod codes;
 mod removal;
 mod schemas;
 mod stage_rules;
