@@ -137,10 +137,15 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
         fields.object("spec");
         return None;
     }
-    if node.kind == "Workflow" {
+    if holds_steps(&node.kind) {
         read_steps(&mut node, depth, problems);
     }
     Some(node)
+}
+
+/// Whether nodes of that kind have other nodes in their `steps`.
+pub(super) fn holds_steps(kind: &str) -> bool {
+    matches!(kind, "Workflow" | "LoopWorkflow")
 }
 
 fn read_steps(node: &mut Node, depth: usize, problems: &mut Problems) {

@@ -9,4 +9,5 @@ mod removal;
 mod schemas;
 mod stage_rules;
 mod steps;
+mod waits;
 mod world;
