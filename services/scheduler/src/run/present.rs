@@ -48,7 +48,12 @@ pub(crate) fn waits_for(blocker: &Blocker) -> Option<ExecutorId> {
     match blocker.blocked {
         Blocked::Slot { only, .. } => only,
         Blocked::Work { executor } | Blocked::Stop { executor } => Some(executor),
-        Blocked::Time { .. } | Blocked::Condition | Blocked::Person | Blocked::Steps { .. } => None,
+        Blocked::Time { .. }
+        | Blocked::Condition
+        | Blocked::Person
+        | Blocked::Approval { .. }
+        | Blocked::Run { .. }
+        | Blocked::Steps { .. } => None,
     }
 }
 

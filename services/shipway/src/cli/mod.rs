@@ -12,9 +12,11 @@ mod color;
 mod config;
 mod database;
 mod deliveries;
+mod diff;
 mod events;
 mod failure;
 mod flags;
+mod fmt;
 pub(crate) mod hook;
 mod json;
 mod judge;
@@ -75,6 +77,10 @@ enum Verb {
     Apply(apply::Args),
     /// Tell all that is wrong with documents, before anything is published or run.
     Lint(lint::Args),
+    /// Bring documents into their usual form.
+    Fmt(fmt::Args),
+    /// Show what is different in a document, by its nodes.
+    Diff(diff::Args),
     /// What is deployed where, pipeline by pipeline.
     Status(status::StatusArgs),
     /// Start a flow.
@@ -158,6 +164,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Shim { folder } => up::shim(&folder),
         Verb::Restore(args) => report(backup::restore(args)),
         Verb::Config(verb) => report(config::config(verb)),
+        Verb::Fmt(args) => report(fmt::fmt(&args)),
         verb => report(block_on(talk_to_server(verb))),
     }
 }
@@ -166,6 +173,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
     match verb {
         Verb::Apply(args) => apply::apply(args).await,
         Verb::Lint(args) => lint::lint(args).await,
+        Verb::Diff(args) => diff::diff(args).await,
         Verb::Status(args) => status::status(args).await,
         Verb::State(args) => status::state(args).await,
         Verb::Run(args) => run::run(args).await,
@@ -195,6 +203,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         | Verb::Bench(_)
         | Verb::Restore(_)
         | Verb::Config(_)
+        | Verb::Fmt(_)
         | Verb::Keeper { .. }
         | Verb::Shim { .. } => unreachable!("handled before a runtime exists"),
     }
@@ -248,6 +257,9 @@ mod tests {
             "lint shop.yaml - --as release-flow -o json",
             "lint flow.yaml --flow shop/staging",
             "lint --explain ref.unknown",
+            "fmt --check a.yaml b.json",
+            "diff a.yaml b.yaml -o json",
+            "diff --flow shop/staging --from 1 next.yaml --exit-code",
             "status -w",
             "run shop/production -w -p NOTIFY_URL=http://x --name 1.9 -m hotfix",
             "runs -o json",

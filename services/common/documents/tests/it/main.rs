@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails it like the test itself")]
 
+mod diffs;
 mod edits;
 mod expressions;
 mod flows;
+mod fmt;
 mod functions;
 mod golden;
 mod infer;
