@@ -5,6 +5,7 @@
 
 mod admin;
 mod apply;
+mod ask;
 mod backup;
 mod client;
 mod color;
@@ -20,6 +21,7 @@ mod logs;
 mod output;
 pub(crate) mod problems;
 mod run;
+mod schema;
 mod status;
 mod table;
 mod time;
@@ -110,6 +112,8 @@ enum Verb {
     /// Look after pipelines.
     #[command(subcommand)]
     Pipeline(admin::Pipeline),
+    /// Print the JSON Schema of a type of document, for editors.
+    Schema(schema::SchemaArgs),
     /// List projects.
     Projects(admin::ProjectsArgs),
     /// Make a plain Git repository a sender of pushes.
@@ -146,6 +150,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Shim { folder } => up::shim(&folder),
         Verb::Restore(args) => report(backup::restore(args)),
         Verb::Config(verb) => report(config::config(verb)),
+        Verb::Schema(args) => report(schema::schema(&args)),
         verb => report(block_on(talk_to_server(verb))),
     }
 }
@@ -179,6 +184,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         | Verb::Bench(_)
         | Verb::Restore(_)
         | Verb::Config(_)
+        | Verb::Schema(_)
         | Verb::Keeper { .. }
         | Verb::Shim { .. } => unreachable!("handled before a runtime exists"),
     }
@@ -248,6 +254,8 @@ mod tests {
             "config check --service triggers -o json",
             "config show executor --set executor.labels=gpu",
             "config default console",
+            "schema",
+            "schema release-flow",
             "keeper x",
         ] {
             let words = std::iter::once("shipway").chain(line.split(' '));

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails it like the test itself")]
 
+mod document_types;
 mod expressions;
 mod flows;
 mod golden;
