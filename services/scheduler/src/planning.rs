@@ -307,7 +307,8 @@ pub(crate) fn shown(problems: &Problems) -> Vec<Problem> {
             help: problem.help.clone().unwrap_or_default(),
             line: problem.line.unwrap_or(0),
             column: problem.column.unwrap_or(0),
-            file: String::new(),
+            code: problem.code.to_string(),
+            ..Problem::default()
         })
         .collect()
 }

@@ -240,7 +240,7 @@ impl Decision<'_> {
     /// Asks a node whose turn has come what it wants, and sees to it or lets it wait for a slot.
     fn ask(&mut self, node: u32) {
         let Some(plan) = self.state.plan_node(node) else { return };
-        let asked_before = self.state.at(node).attempts > 0;
+        let (asked_before, is_loop) = (self.state.at(node).attempts > 0, shape::is_loop(plan));
         if let Some(skip) = plan.skip.as_ref().filter(|_| !asked_before) {
             match self.language.truthy(self.state, node, skip) {
                 Err(error) => return self.record(run::NodeFailed { node, fence: None, error }),
@@ -248,9 +248,11 @@ impl Decision<'_> {
                     let reason = "skipNodeExecution is true".to_owned();
                     return self.record(run::NodeSkipped { node, reason });
                 }
-                Ok(false) if !self.state.is_leaf(node) => return self.record(run::WorkflowEntered { node }),
                 Ok(false) => {}
             }
+        }
+        if !self.state.is_leaf(node) {
+            return if is_loop { self.enter_loop(node) } else { self.record(run::WorkflowEntered { node }) };
         }
         match self.language.step(self.state, node) {
             Ok(Step::Done { outputs }) if !self.state.at(node).trailing => {
@@ -325,7 +327,7 @@ impl Decision<'_> {
 
     fn first_failure(&self) -> Option<String> {
         let node = self.state.first_failure?;
-        let reference = &self.state.plan_node(node)?.reference;
+        let reference = self.state.name_of(node);
         let code = self.state.at(node).error.as_ref().map_or("failed", |error| error.code.as_str());
         Some(format!("the node `{reference}` failed ({code})"))
     }

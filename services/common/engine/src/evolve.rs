@@ -65,6 +65,7 @@ impl RunState {
             Event::Aborting(_) | Event::Ended(_) => return self.started.is_some(),
             Event::AttemptRequested(e) => e.node,
             Event::WorkflowEntered(e) => e.node,
+            Event::LoopEntered(e) => e.node,
             Event::NodeStarted(e) => e.node,
             Event::NodeSucceeded(e) => e.node,
             Event::AttemptFailed(e) => e.node,
@@ -90,6 +91,7 @@ impl RunState {
                 self.agenda.remove(e.node);
                 self.enter(e.node, at, ops);
             }
+            Event::LoopEntered(e) => self.grow(e, at, ops),
             Event::AttemptRequested(e) => self.request(e, fence, at),
             Event::NodeStarted(e) => {
                 self.at_mut(e.node).trailing = true;
@@ -287,7 +289,7 @@ impl RunState {
 }
 
 impl NodeState {
-    const fn new(before: u32, at: Timestamp) -> Self {
+    pub(crate) const fn new(before: u32, at: Timestamp) -> Self {
         Self {
             status: NodeStatus::Pending,
             since: at,
@@ -312,7 +314,7 @@ impl NodeState {
             tainted: false,
             closed: false,
             trailing: false,
-            scope: crate::state::Scope { open: 0, first_open: 0, failed: false, cancelled: None },
+            scope: crate::state::Scope { open: 0, first_open: 0, begun: 0, failed: false, cancelled: None },
         }
     }
 }

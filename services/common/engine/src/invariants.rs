@@ -27,6 +27,7 @@ pub const STATE: &[Invariant] = &[
     ("the_open_attempt_has_the_highest_fence", the_open_attempt_has_the_highest_fence),
     ("bookkeeping_agrees", bookkeeping_agrees),
     ("nothing_new_starts_while_aborting", nothing_new_starts_while_aborting),
+    ("a_loop_keeps_to_its_limit", a_loop_keeps_to_its_limit),
 ];
 
 /// Checks all of [`STATE`].
@@ -188,6 +189,22 @@ fn nothing_new_starts_while_aborting(state: &RunState) -> Result<(), String> {
         let runs = node.attempt.as_ref().is_some_and(|attempt| !attempt.stopping) && !node.trailing;
         if runs && state.cancelled(n).is_some() {
             return Err(format!("node {n} runs on although its run is aborting"));
+        }
+    }
+    Ok(())
+}
+
+/// Of a parallel loop at most so many iterations go on at once as it says.
+fn a_loop_keeps_to_its_limit(state: &RunState) -> Result<(), String> {
+    for (n, place) in (0_u32..).zip(&state.shape.places) {
+        let Some(limit) = place.workflow.as_ref().and_then(|workflow| workflow.limit) else { continue };
+        let goes_on = |step: &&u32| {
+            let step = &state.nodes()[**step as usize];
+            !step.closed && step.status != NodeStatus::Pending
+        };
+        let going_on = state.steps(n).iter().filter(goes_on).count();
+        if going_on > limit as usize {
+            return Err(format!("{going_on} iterations of node {n} go on, and its limit is {limit}"));
         }
     }
     Ok(())

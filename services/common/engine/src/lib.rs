@@ -15,6 +15,7 @@ mod evolve;
 mod flow;
 pub mod invariants;
 pub mod lane;
+mod loops;
 mod retry;
 mod shape;
 mod slots;

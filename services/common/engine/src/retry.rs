@@ -52,7 +52,8 @@ mod tests {
 
     #[test]
     fn a_rule_counts_attempts_for_every_error() {
-        let fixed = Retry { max_attempts: 3, backoff: Backoff::Fixed, delay: 60, max_delay: None };
+        let fixed =
+            Retry { max_attempts: 3, backoff: Backoff::Fixed, delay: 60, max_delay: None, jitter: false };
         assert_eq!(pauses(Some(&fixed), false), [Some(60), Some(60), None, None]);
         let once = Retry { max_attempts: 1, ..fixed };
         assert_eq!(pauses(Some(&once), true), [None, None, None, None]);
@@ -60,9 +61,21 @@ mod tests {
 
     #[test]
     fn an_exponential_pause_doubles_up_to_its_limit() {
-        let rule = Retry { max_attempts: 9, backoff: Backoff::Exponential, delay: 5, max_delay: Some(12) };
+        let rule = Retry {
+            max_attempts: 9,
+            backoff: Backoff::Exponential,
+            delay: 5,
+            max_delay: Some(12),
+            jitter: false,
+        };
         assert_eq!(pauses(Some(&rule), false), [Some(5), Some(10), Some(12), Some(12)]);
-        let far = Retry { max_attempts: u32::MAX, backoff: Backoff::Exponential, delay: 5, max_delay: None };
+        let far = Retry {
+            max_attempts: u32::MAX,
+            backoff: Backoff::Exponential,
+            delay: 5,
+            max_delay: None,
+            jitter: false,
+        };
         assert_eq!(pause(Some(&far), false, 4_000_000), Some(Duration::from_secs(YEAR)));
     }
 }

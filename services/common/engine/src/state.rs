@@ -109,6 +109,8 @@ pub(crate) struct Scope {
     pub(crate) open: u32,
     /// Of a parallel workflow: open children among those that start at once.
     pub(crate) first_open: u32,
+    /// Of a parallel workflow that limits them: how many of its steps have had their turn.
+    pub(crate) begun: u32,
     pub(crate) failed: bool,
     pub(crate) cancelled: Option<Cancel>,
 }
@@ -170,13 +172,13 @@ impl RunState {
         Self::default()
     }
 
-    /// What it was started with; none before.
+    /// What it was started with, its plan as it is by now; none before.
     #[must_use]
     pub fn started(&self) -> Option<&Started> {
         self.started.as_deref()
     }
 
-    /// Its plan; none before its start.
+    /// Its plan, which grows with the loops that it enters; none before its start.
     #[must_use]
     pub fn plan(&self) -> Option<&Plan> {
         self.started().map(|started| &started.plan)
@@ -252,10 +254,10 @@ impl RunState {
         self.nodes.get(node as usize)
     }
 
-    /// The node that a reference (`${refs.<reference>…}`) names.
+    /// The node that a reference (`${refs.<reference>…}`) names outside of loops.
     #[must_use]
     pub fn node_by_ref(&self, reference: &str) -> Option<u32> {
-        self.shape.references.get(reference).copied()
+        self.shape.scopes.get(&None)?.get(reference).copied()
     }
 
     /// The steps of a workflow, in the order of the document; none for other nodes.

@@ -22,6 +22,12 @@ pub trait Language {
     /// # Errors
     /// What is wrong with the expression, in words for people; the node fails with it.
     fn truthy(&self, state: &RunState, node: u32, value: &Value) -> Result<bool, NodeError>;
+
+    /// What the iterations of a loop are about, in order.
+    ///
+    /// # Errors
+    /// What is wrong with its `iterations`, in words for people; the loop fails with it.
+    fn iterations(&self, state: &RunState, node: u32) -> Result<Vec<Value>, NodeError>;
 }
 
 /// What a node asks for when its turn has come.

@@ -63,8 +63,8 @@ pub fn why(state: &RunState, now: Timestamp) -> Vec<Blocker> {
 }
 
 fn blocker(state: &RunState, n: u32, now: Timestamp) -> Option<Blocker> {
-    let (node, plan) = (state.node(n)?, state.plan_node(n)?);
-    let name = &plan.reference;
+    let node = state.node(n)?;
+    let name = &state.name_of(n);
     let (blocked, words) = match (&node.attempt, node.status) {
         (Some(attempt), _) if attempt.stopping => {
             let executor = attempt.executor;

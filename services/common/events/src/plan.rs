@@ -77,10 +77,22 @@ pub struct PlanNode {
     /// `runsOn`: labels that its executor must have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs_on: Vec<String>,
+    /// `locks`: names that it holds while it runs, across flows; sorted. Those of a workflow hold for all in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<String>,
+    /// A loop's steps and all in them, parents before their children: each iteration is made of them when the loop is
+    /// entered. Indexes in it count from the first of them; a step of the loop itself has no parent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub body: Vec<PlanNode>,
 }
 
 fn yes() -> bool {
     true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -116,6 +128,9 @@ pub struct Retry {
     /// The longest pause in seconds, for `exponential`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_delay: Option<u32>,
+    /// Each pause is shortened by up to half, so that what failed together does not come back together.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub jitter: bool,
 }
 
 /// How the pause between attempts grows.

@@ -18,6 +18,8 @@ stream_events! {
         AttemptRequested = "run.attempt_requested", 1;
         /// A workflow with `skipNodeExecution` is not skipped: its steps have their turn.
         WorkflowEntered = "run.workflow_entered", 1;
+        /// A loop's iterations are known: the plan goes on with their nodes, and they have their turn.
+        LoopEntered = "run.loop_entered", 1;
         /// A node without `condition` was started by its executor: what follows it may go on.
         NodeStarted = "run.node_started", 1;
         /// A node ended well.
@@ -133,6 +135,15 @@ pub struct AttemptRequested {
 pub struct WorkflowEntered {
     /// The workflow's index in the plan.
     pub node: u32,
+}
+
+/// See [`Event::LoopEntered`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoopEntered {
+    /// The loop's index in the plan.
+    pub node: u32,
+    /// What each iteration is about, in order. Each adds a workflow and the loop's steps to the end of the plan.
+    pub iterations: Vec<Value>,
 }
 
 /// See [`Event::NodeStarted`].

@@ -72,6 +72,7 @@ pub(crate) mod message;
 pub(crate) mod noop;
 pub(crate) mod open_tofu;
 pub(crate) mod open_tofu_destroy;
+mod parts;
 pub(crate) mod pipeline;
 pub(crate) mod preview_blueprint;
 pub(crate) mod project;
@@ -88,7 +89,6 @@ pub(crate) mod volume;
 pub(crate) mod workflow;
 pub(crate) mod workflow_template;
 pub(crate) mod workload_identity;
-mod parts;
 
 use serde_json::Value;
 use shipway_documents::{flow::Node, is_expression};

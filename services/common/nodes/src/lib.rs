@@ -8,6 +8,7 @@ mod artifacts;
 pub mod document;
 mod kind;
 mod kinds;
+pub mod lint;
 mod outputs;
 mod registry;
 mod removal;

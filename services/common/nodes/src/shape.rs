@@ -14,8 +14,8 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use shipway_documents::{
-    DocumentType, Problem, Problems, is_expression, json_text, list, nearest, plain_text, pointer, secret, truthy,
-    type_name,
+    Code, DocumentType, Problem, Problems, is_expression, json_text, list, nearest, plain_text, pointer,
+    secret, truthy, type_name,
 };
 
 /// The shape of a kind's `spec`.
@@ -59,6 +59,11 @@ fn schema_of<C: JsonSchema>() -> Value {
 pub(crate) const DOCUMENT: &str = "x-document";
 
 impl Shape {
+    /// The JSON Schema of resolved values.
+    pub(crate) fn schema(&self) -> &Value {
+        &self.schema
+    }
+
     /// The shape that a type has.
     pub(crate) const fn of<C: JsonSchema>() -> Self {
         Self { schema: LazyLock::new(schema_of::<C>) }
@@ -134,6 +139,7 @@ fn fit(schema: &Value, value: &Value, at: &str, expressions: bool, problems: &mu
     let Some(fitted) = fitted else {
         let wanted = describe(&wanted);
         let problem = Problem::error(at, format!("{} must be {wanted}, not {}", field(at), type_name(value)));
+        let problem = problem.code(Code::FieldType);
         problems.push(if secret::is_secret(value) {
             problem.help("a secret can only be in values, not in what a node works on")
         } else {
@@ -173,7 +179,7 @@ fn fit_object(
         if value.get(name).is_none_or(Value::is_null) {
             let help =
                 properties.get(name).and_then(|schema| schema.get("description")).and_then(Value::as_str);
-            let problem = Problem::error(at, format!("`{name}` is missing"));
+            let problem = Problem::error(at, format!("`{name}` is missing")).code(Code::FieldMissing);
             problems.push(match help {
                 Some(help) => problem.help(format!("`{name}`: {}", lower_first(help))),
                 None => problem,
@@ -188,6 +194,7 @@ fn fit_object(
             let absent = properties.keys().map(String::as_str).filter(|name| !value.contains_key(*name));
             if let Some(near) = nearest(name, absent) {
                 let problem = Problem::warning(&at, format!("`{name}` is not known here and has no effect"));
+                let problem = problem.code(Code::FieldUnknown);
                 problems.push(problem.help(format!("did you mean `{near}`?")).at_key());
             }
         }
@@ -216,11 +223,11 @@ fn fit_word(words: &[&str], value: &Value, at: &str, problems: &mut Problems) {
     let Some(text) = value.as_str() else {
         let message =
             format!("{} must be one of {}, not {}", field(at), list(words.iter().copied()), type_name(value));
-        problems.push(Problem::error(at, message));
+        problems.push(Problem::error(at, message).code(Code::FieldType));
         return;
     };
     if !words.contains(&text) {
-        let problem = Problem::error(at, format!("{} cannot be `{text}`", field(at)));
+        let problem = Problem::error(at, format!("{} cannot be `{text}`", field(at))).code(Code::FieldValue);
         problems.push(match nearest(text, words.iter().copied()) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None => problem.help(format!("it is one of {}", list(words.iter().copied()))),
@@ -283,7 +290,8 @@ fn check_range(schema: &Map<String, Value>, number: f64, at: &str, problems: &mu
             (Some(low), _) => format!("give at least {low}"),
             (_, high) => format!("give at most {}", high.unwrap_or_default()),
         };
-        problems.push(Problem::error(at, format!("{} is {shown}", field(at))).help(help));
+        let problem = Problem::error(at, format!("{} is {shown}", field(at)));
+        problems.push(problem.code(Code::FieldRange).help(help));
     }
 }
 

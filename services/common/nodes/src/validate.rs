@@ -1,18 +1,27 @@
 //! Checks a flow against its stage: all that can be known before anything runs.
 
+mod arguments;
+mod credentials;
+mod fate;
+mod graph;
+mod index;
+mod order;
+mod reach;
 mod references;
 mod stage;
+mod types;
+mod unused;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use shipway_documents::{
-    Problem, Problems,
+    Code, Problem, Problems,
     flow::{Flow, Node},
-    pointer,
 };
 use shipway_events::project::ResourceKind;
 
-use crate::{Kind, allowed};
+use crate::{Use, allowed, find};
+use index::Index;
 
 /// What a stage's flow may name.
 #[derive(Clone, Debug, Default)]
@@ -75,10 +84,29 @@ impl Validation<'_> {
             && named != own
         {
             let message = format!("`{named}` is another project; a flow works in its own, `{own}`");
-            self.error(place, &message, "take it away");
+            let problem = Problem::error(format!("{}{place}", self.at), message).code(Code::ResourceForeign);
+            self.problems.push(problem.help("take it away"));
         }
     }
 }
+
+/// What a flow is checked against.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// What it may name; none where nothing is known of the project, as on a command line without a server.
+    pub stage: Option<&'a StageContext<'a>>,
+    /// Whether there may be resources that it does not know.
+    pub partial: bool,
+    /// What else is known.
+    pub known: &'a Known,
+    /// Whether all of the document could be read: only then can it be said that nothing uses a name.
+    pub whole: bool,
+    /// Whether kinds and shapes were checked already, by [`crate::document::examine`].
+    pub examined: bool,
+}
+
+/// The most nodes of a run.
+pub const MAX_NODES: usize = 10_000;
 
 /// All that is wrong with a flow in its stage, sorted by place: unknown kinds and resources, members of
 /// other stages, references that cannot be resolved, values of the wrong type, secrets where they would
@@ -91,30 +119,58 @@ pub fn validate_flow(flow: &Flow, stage: &StageContext<'_>) -> Problems {
 /// The same, knowing more.
 #[must_use]
 pub fn validate_flow_with(flow: &Flow, stage: &StageContext<'_>, known: &Known) -> Problems {
+    check_flow(flow, &Context { stage: Some(stage), partial: false, known, whole: false, examined: false })
+}
+
+/// All that is wrong with a flow of any type, sorted by place.
+#[must_use]
+pub fn check_flow(flow: &Flow, context: &Context<'_>) -> Problems {
     let mut problems = Problems::new();
-    for placed in flow.nodes() {
-        let node = placed.node;
-        if let Some(kind) = allowed::kind(node, flow.document_type, &mut problems) {
-            envelope(kind, node, &mut problems);
-            kind.shape().check(&node.spec, &node.spec_pointer(), &mut problems);
-            let mut validation = Validation { at: node.spec_pointer(), known, problems: &mut problems };
-            kind.validate(node, &mut validation);
-            for used in kind.uses(node) {
-                problems.extend(stage::check(&used, stage));
+    let index = Index::new(flow);
+    if index.len() > MAX_NODES {
+        let message = format!("the flow has {} nodes; a run has at most {MAX_NODES}", index.len());
+        let problem = Problem::error("/spec", message).code(Code::FlowTooLarge);
+        problems.push(problem.help("make several flows of it, started by `RunTemplate` nodes"));
+    }
+    for (_, item) in index.all() {
+        let node = item.node;
+        let kind = if context.examined {
+            find(&node.kind)
+        } else {
+            let kind = allowed::kind(node, flow.document_type, &mut problems);
+            if let Some(kind) = kind {
+                allowed::condition(kind, node, &mut problems);
+                kind.shape().check(&node.spec, &node.spec_pointer(), &mut problems);
             }
+            kind
+        };
+        let Some(kind) = kind else { continue };
+        let mut validation =
+            Validation { at: node.spec_pointer(), known: context.known, problems: &mut problems };
+        kind.validate(node, &mut validation);
+        if let Some(stage) = context.stage {
+            let uses = kind.uses(node);
+            let known = |used: &&Use| !context.partial || stage.resources.contains_key(used.slug.as_str());
+            problems.extend(uses.iter().filter(known).filter_map(|used| stage::check(used, stage)));
         }
     }
-    references::check(flow, known, &mut problems);
+    graph::check(&index, &mut problems);
+    fate::check(flow, &index, &mut problems);
+    let used = references::check(flow, &index, context.known, &mut problems);
+    if context.whole {
+        unused::check(flow, &index, used, &mut problems);
+    }
+    types::check(flow, &index, &mut problems);
+    arguments::check(flow, context.known, &mut problems);
+    credentials::check(&flow.value, &mut problems);
     problems.extend(flow.warnings.clone());
     problems.sort();
     problems
 }
 
-fn envelope(kind: &dyn Kind, node: &Node, problems: &mut Problems) {
-    allowed::condition(kind, node, problems);
-    if !node.depends_on.is_empty() {
-        let at = pointer::join(&node.pointer, "dependsOn");
-        let problem = Problem::unsupported(at, "`dependsOn` is not supported yet");
-        problems.push(problem.help("nest `sequential` and `parallel` workflows"));
-    }
+/// Where documents stand in a node: their expressions are theirs.
+fn nested(node: &Node) -> Vec<String> {
+    let Some(kind) = find(&node.kind) else { return Vec::new() };
+    let at = node.spec_pointer();
+    kind.documents(&node.spec).into_iter().map(|(place, _)| format!("{at}{place}")).collect()
 }

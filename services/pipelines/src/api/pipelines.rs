@@ -5,9 +5,7 @@ use std::sync::Arc;
 use shipway_contracts::{
     Error,
     v1::{
-        DeletePipelineReply, DeletePipelineRequest, GetFlowReply, GetFlowRequest, GetFormReply,
-        GetFormRequest, GetSchemaReply, GetSchemaRequest, ListPipelinesReply, ListPipelinesRequest, Member,
-        Pipeline, RemoveMemberReply, RemoveMemberRequest, Stage, pipelines_server::Pipelines,
+        CheckDocumentReply, CheckDocumentRequest, DeletePipelineReply, DeletePipelineRequest, GetFlowReply, GetFlowRequest, GetFormReply, GetFormRequest, GetSchemaReply, GetSchemaRequest, ListPipelinesReply, ListPipelinesRequest, Member, Pipeline, RemoveMemberReply, RemoveMemberRequest, Stage, pipelines_server::Pipelines,
     },
 };
 use shipway_documents::{DocumentType, flow::Flow, list};
@@ -17,6 +15,7 @@ use tonic::{Request, Response, Status};
 use super::{meta, page};
 use crate::{
     change::{Done, Shared, decide_one},
+    check,
     describe::changes,
     domain::{self, Command},
     lookup::{self, Found},
@@ -102,6 +101,15 @@ impl Pipelines for PipelinesApi {
         })?;
         let schema = shipway_nodes::schema(document).to_string();
         Ok(Response::new(GetSchemaReply { document_type: document.to_string(), schema_json: schema }))
+    }
+
+    async fn check_document(
+        &self,
+        request: Request<CheckDocumentRequest>,
+    ) -> Result<Response<CheckDocumentReply>, Status> {
+        let projects = self.shared.world.now();
+        let problems = check::check(&projects, request.get_ref())?;
+        Ok(Response::new(CheckDocumentReply { problems }))
     }
 
     async fn remove_member(

@@ -71,6 +71,7 @@ pub(crate) fn verb(change: &Change) -> &'static str {
 pub(crate) fn problem(problem: &Problem) -> Value {
     json!({
         "severity": severity(problem),
+        "code": problem.code,
         "pointer": problem.pointer,
         "message": problem.message,
         "help": problem.help,
@@ -84,6 +85,7 @@ pub(crate) fn problem(problem: &Problem) -> Value {
 pub(crate) fn severity(problem: &Problem) -> &'static str {
     match problem.severity() {
         problem::Severity::Warning => "warning",
+        problem::Severity::Unsupported => "unsupported",
         problem::Severity::Error | problem::Severity::Unspecified => "error",
     }
 }

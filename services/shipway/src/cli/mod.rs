@@ -17,6 +17,7 @@ mod failure;
 mod flags;
 pub(crate) mod hook;
 mod json;
+mod lint;
 mod logs;
 mod output;
 pub(crate) mod problems;
@@ -72,6 +73,8 @@ enum Verb {
     Config(config::Config),
     /// Make or change what files declare; never deletes.
     Apply(apply::Args),
+    /// Tell all that is wrong with documents, before anything is published or run.
+    Lint(lint::Args),
     /// What is deployed where, pipeline by pipeline.
     Status(status::StatusArgs),
     /// Start a flow.
@@ -158,6 +161,7 @@ pub(crate) fn main() -> ExitCode {
 async fn talk_to_server(verb: Verb) -> Outcome {
     match verb {
         Verb::Apply(args) => apply::apply(args).await,
+        Verb::Lint(args) => lint::lint(args).await,
         Verb::Status(args) => status::status(args).await,
         Verb::State(args) => status::state(args).await,
         Verb::Run(args) => run::run(args).await,
@@ -235,6 +239,9 @@ mod tests {
         for line in [
             "up --demo --data x",
             "apply -f shop.yaml -f - --dry-run -p REGION=eu",
+            "lint shop.yaml - --as release-flow -o json",
+            "lint flow.yaml --flow shop/staging",
+            "lint --explain ref.unknown",
             "status -w",
             "run shop/production -w -p NOTIFY_URL=http://x --name 1.9 -m hotfix",
             "runs -o json",

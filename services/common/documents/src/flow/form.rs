@@ -88,8 +88,8 @@ impl Flow {
         let field = |argument: &Argument| {
             let name = argument.name.as_str();
             let has_value = argument.default.as_ref().is_some_and(|value| value != "");
-            let wanted = (argument.required && argument.default.is_none())
-                || (needed.contains(&name) && !has_value);
+            let wanted =
+                (argument.required && argument.default.is_none()) || (needed.contains(&name) && !has_value);
             Field::of(argument, wanted && !overridden.contains(&name))
         };
         Form { fields: self.arguments.iter().map(field).collect(), selectors }

@@ -42,7 +42,8 @@ fn may_be(value: &Value, document: DocumentType) -> bool {
     };
     let members = value.as_object().into_iter().flatten();
     let is_preview = matches!(document, Preview | Blueprint);
-    let of_previews = options::PREVIEW.iter().any(|name| value.pointer(&format!("/options/{name}")).is_some());
+    let of_previews =
+        options::PREVIEW.iter().any(|name| value.pointer(&format!("/options/{name}")).is_some());
     members.into_iter().all(|(member, _)| has_place(member))
         && (is_preview || !of_previews)
         && value.get("spec").is_none_or(|root| may_hold(root, document, 0))

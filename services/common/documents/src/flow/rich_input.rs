@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Argument;
-use crate::{Fields, Problem, Problems, pointer};
+use crate::{Code, Fields, Problem, Problems, pointer};
 
 /// A choice that is made before a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +77,8 @@ impl RichInput {
             Some("BuildSelector") => Some(RichInputKind::BuildSelector),
             Some("BranchCommitSelector") => Some(RichInputKind::BranchCommitSelector),
             Some(other) => {
-                let problem = Problem::error(fields.at("kind"), format!("no rich input is of kind `{other}`"));
+                let problem =
+                    Problem::error(fields.at("kind"), format!("no rich input is of kind `{other}`"));
                 fields.note(problem.suggest(other, ["BranchCommitSelector", "BuildSelector"]));
                 None
             }
@@ -110,7 +111,11 @@ fn read_source(spec: &mut Fields<'_, '_>) -> Option<String> {
     inputs.required_text("source", "name the build service by its id").map(str::to_owned)
 }
 
-fn read_outputs(kind: RichInputKind, spec: &mut Fields<'_, '_>, arguments: &[Argument]) -> Vec<(String, String)> {
+fn read_outputs(
+    kind: RichInputKind,
+    spec: &mut Fields<'_, '_>,
+    arguments: &[Argument],
+) -> Vec<(String, String)> {
     let Some(value) = spec.get("outputs") else {
         spec.missing("outputs", "name the arguments that the choice fills: `outputs: {branch: BRANCH}`");
         return Vec::new();
@@ -123,6 +128,7 @@ fn read_outputs(kind: RichInputKind, spec: &mut Fields<'_, '_>, arguments: &[Arg
         let Some(argument) = outputs.text(output) else { continue };
         if arguments.iter().all(|known| known.name != argument) {
             let problem = Problem::error(outputs.at(output), format!("no argument is called `{argument}`"));
+            let problem = problem.code(Code::ArgUnknown);
             let known: Vec<_> = arguments.iter().map(|known| known.name.as_str()).collect();
             outputs.note(problem.suggest(argument, known));
         }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Node;
 use crate::{
+    Code,
     DocumentType::{self, Blueprint, Preview, ReleaseFlow, Teardown, Template, Workflow},
     Fields, Problem, expr, is_expression, names, pointer,
 };
@@ -44,12 +45,7 @@ pub const fn members_of_documents() -> &'static [(&'static str, &'static [Docume
 }
 
 /// Notes members that belong into another type of document. A name where none is needed does no harm.
-pub(super) fn check_places(
-    document: DocumentType,
-    value: &Value,
-    nested: bool,
-    fields: &mut Fields<'_, '_>,
-) {
+pub(super) fn check_places(document: DocumentType, value: &Value, nested: bool, fields: &mut Fields<'_, '_>) {
     let here = MEMBERS.iter().filter(|(_, documents)| documents.contains(&document));
     let mut known: Vec<_> = here.map(|(name, _)| *name).collect();
     known.push("argumentsOverride");
@@ -72,6 +68,7 @@ pub(super) fn check_places(
     }
     if fields.get("argumentsOverride").is_some() {
         let problem = Problem::warning("/argumentsOverride", "this is called `argumentOverrides`");
+        let problem = problem.code(Code::AliasUsed);
         fields.note(problem.help("overrides are set beside the document: `shipway override`").at_key());
     }
     for member in ["argumentOverrides", "argumentsOverride"] {
@@ -87,7 +84,7 @@ pub(super) fn api_version(fields: &mut Fields<'_, '_>) -> String {
     let version = fields.text("apiVersion").unwrap_or("v1.2").to_owned();
     if !matches!(version.as_str(), "v1" | "v1.1" | "v1.2") {
         let message = format!("`apiVersion` `{version}` is not known");
-        fields.note(Problem::error("/apiVersion", message).help("write `v1.2`"));
+        fields.note(Problem::error("/apiVersion", message).code(Code::FieldValue).help("write `v1.2`"));
     }
     version
 }
@@ -102,7 +99,8 @@ pub(super) fn name(document: DocumentType, fields: &mut Fields<'_, '_>) -> Optio
     if !is_expression(&Value::from(name))
         && let Err(reason) = names::check(name, NAME)
     {
-        fields.note(Problem::error(fields.at("name"), format!("the name `{name}` {reason}")));
+        let problem = Problem::error(fields.at("name"), format!("the name `{name}` {reason}"));
+        fields.note(problem.code(Code::NameInvalid));
     }
     Some(name.to_owned())
 }
@@ -117,7 +115,8 @@ pub(super) fn description(document: DocumentType, fields: &mut Fields<'_, '_>) -
     let text = fields.text("description").unwrap_or_default();
     let count = text.chars().count();
     if count > DESCRIPTION {
-        let problem = Problem::error(fields.at("description"), format!("`description` has {count} characters"));
+        let problem =
+            Problem::error(fields.at("description"), format!("`description` has {count} characters"));
         fields.note(problem.help(format!("{DESCRIPTION} are allowed")));
     }
     text.to_owned()
@@ -185,7 +184,9 @@ impl GitOps {
 fn is_file_path(path: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
     let mut parts = path.split('/');
-    parts.next() == Some("") && path.len() > 1 && parts.all(|part| !part.is_empty() && part.chars().all(plain))
+    parts.next() == Some("")
+        && path.len() > 1
+        && parts.all(|part| !part.is_empty() && part.chars().all(plain))
 }
 
 /// Which other projects may run a workflow.
@@ -247,7 +248,6 @@ fn inner_documents(node: &Node, places: &mut Vec<String>) {
         inner_documents(child, places);
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ pub use typed::{TypedKind, TypedTrigger};
 
 use serde_json::Value;
 
-use crate::{Fields, Problem, Problems, is_expression, pointer, suggest};
+use crate::{Code, Fields, Problem, Problems, is_expression, pointer, suggest};
 
 /// A trigger.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,8 +104,8 @@ pub(super) fn read_all(list: &[Value], problems: &mut Problems) -> Vec<Trigger> 
         if let Some(trigger) = Trigger::read(value, &at, problems) {
             if triggers.iter().any(|other| other.reference == trigger.reference) {
                 let message = format!("two triggers are called `{}`", trigger.reference);
-                problems
-                    .push(Problem::error(pointer::join(&at, "ref"), message).help("give each its own `ref`"));
+                let problem = Problem::error(pointer::join(&at, "ref"), message).code(Code::RefDuplicate);
+                problems.push(problem.help("give each its own `ref`"));
             }
             triggers.push(trigger);
         }
@@ -129,9 +129,11 @@ impl Trigger {
             Some(kind) => match TypedKind::parse(kind) {
                 Some(kind) => TriggerSource::Typed(TypedTrigger::read(kind, value, at, problems)?),
                 None => {
-                    let known: Vec<_> = ["vcs-push", "webhook"].into_iter().chain(TypedKind::words()).collect();
+                    let known: Vec<_> =
+                        ["vcs-push", "webhook"].into_iter().chain(TypedKind::words()).collect();
                     let message = format!("no trigger is of kind `{kind}`");
-                    fields.note(Problem::error(fields.at("kind"), message).suggest(kind, known));
+                    let problem = Problem::error(fields.at("kind"), message).code(Code::FieldValue);
+                    fields.note(problem.suggest(kind, known));
                     return None;
                 }
             },

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails it like the test itself")]
 
 mod document_types;
+mod edits;
 mod expressions;
 mod flows;
 mod golden;
@@ -10,3 +11,4 @@ mod phases;
 mod properties;
 mod resources;
 mod sources;
+mod texts;

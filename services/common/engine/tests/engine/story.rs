@@ -97,8 +97,8 @@ impl Story {
     pub(crate) fn summary(&self) -> String {
         let over = if self.state.is_over() { ", over" } else { "" };
         let mut text = format!("= {}{over}\n", self.state.status());
-        for (node, plan) in self.state.nodes().iter().zip(&self.state.plan().unwrap().nodes) {
-            let _ = write!(text, "= {}: {}", plan.reference, node.status);
+        for (node, at) in self.state.nodes().iter().zip(0..) {
+            let _ = write!(text, "= {}: {}", self.state.name_of(at), node.status);
             if let Some(reason) = &node.reason {
                 let _ = write!(text, " ({reason})");
             }
@@ -145,7 +145,7 @@ impl Story {
         let data = serde_json::from_str::<Value>(&event.encode().data).unwrap();
         let mut text = event.kind().trim_start_matches("run.").replace('_', " ");
         if let Some(node) = data.get("node").and_then(Value::as_u64) {
-            let _ = write!(text, " {}", self.state.plan_node(node as u32).unwrap().reference);
+            let _ = write!(text, " {}", self.state.name_of(node as u32));
         }
         let mut detail = |name: &str, value: String| {
             let _ = write!(text, " {name}={value}");
@@ -195,9 +195,8 @@ impl Story {
     }
 
     fn node(&self, reference: &str) -> u32 {
-        let plan = plan::plan(&self.plan);
-        let found = plan.nodes.iter().position(|node| node.reference == reference);
-        found.unwrap_or_else(|| panic!("`{reference}` is no node and no command")) as u32
+        let found = self.state.node_by_name(reference);
+        found.unwrap_or_else(|| panic!("`{reference}` is no node and no command"))
     }
 
     /// The fence of the node's latest attempt.

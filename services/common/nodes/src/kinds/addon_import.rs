@@ -66,7 +66,8 @@ impl Kind for AddonImport {
         }
         let sources = ["importUrl", "url", "connectionString"].into_iter().filter(|name| given(name)).count();
         if sources != 1 {
-            let (message, help) = ("an import comes from one place", "give `importUrl` or `connectionString`");
+            let (message, help) =
+                ("an import comes from one place", "give `importUrl` or `connectionString`");
             ctx.error("", message, help);
         }
         if given("importAllDatabases") && !given("connectionString") {

@@ -129,7 +129,8 @@ impl Kind for JobRun {
     }
 
     fn outputs(&self, _spec: &Value) -> Outputs {
-        Outputs::of(&["id", "runName", "jobId"], &["status", "concluded"]).and_later(&["startedAt", "concludedAt"])
+        Outputs::of(&["id", "runName", "jobId"], &["status", "concluded"])
+            .and_later(&["startedAt", "concludedAt"])
     }
 
     fn may_be_detached(&self) -> bool {

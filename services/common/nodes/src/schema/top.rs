@@ -31,7 +31,10 @@ pub(super) fn document(document: DocumentType) -> Value {
         };
         properties.insert((*member).to_owned(), schema);
     }
-    properties.insert("argumentsOverride".into(), described(object(json!({})), "Another name of `argumentOverrides`."));
+    properties.insert(
+        "argumentsOverride".into(),
+        described(object(json!({})), "Another name of `argumentOverrides`."),
+    );
     properties.insert("projectId".into(), text());
     json!({ "type": "object", "properties": properties, "required": required })
 }
@@ -43,7 +46,9 @@ fn about(member: &str) -> &'static str {
         "apiVersion" => "The version of the format: `v1.2`.",
         "name" => "Its name.",
         "description" => "What it is for.",
-        "arguments" => "Values that expressions use as `${args.<name>}`: plain, or `{type, description, required, default, enum, secret}`.",
+        "arguments" => {
+            "Values that expressions use as `${args.<name>}`: plain, or `{type, description, required, default, enum, secret}`."
+        }
         "argumentOverrides" => "Values over those of `arguments`; kept beside the document.",
         "options" => "What happens when it is asked for while it runs, and what starts it by itself.",
         "gitops" => "The file that it is kept in.",

@@ -38,7 +38,8 @@ fn node(schema: &Value, root: bool) -> Value {
             value["description"] = text.clone();
         }
         if let Some(document) = members.get(DOCUMENT) {
-            value["allOf"] = json!([{ "$ref": format!("#/$defs/document-{}", document.as_str().unwrap_or_default()) }]);
+            value["allOf"] =
+                json!([{ "$ref": format!("#/$defs/document-{}", document.as_str().unwrap_or_default()) }]);
         }
         value
     };
@@ -78,8 +79,9 @@ fn node(schema: &Value, root: bool) -> Value {
             }
             "boolean" => options.extend([json!({ "type": "boolean" }), json!({ "enum": ["true", "false"] })]),
             "integer" => options.extend(integer(members)),
-            "number" => options
-                .extend([json!({ "type": "number" }), json!({ "type": "string", "pattern": NUMBER })]),
+            "number" => {
+                options.extend([json!({ "type": "number" }), json!({ "type": "string", "pattern": NUMBER })])
+            }
             "object" => options.push(object(members)),
             "array" => {
                 let items = members.get("items").map_or(Value::Bool(true), |items| node(items, false));

@@ -36,7 +36,8 @@ pub(crate) fn documents() -> Vec<(DocumentType, Value)> {
 
 /// A document of that type with one node in it.
 pub(crate) fn around(document: DocumentType, node: &Value) -> Value {
-    let mut value = json!({ "spec": { "kind": "Workflow", "spec": { "type": "sequential", "steps": [node] } } });
+    let mut value =
+        json!({ "spec": { "kind": "Workflow", "spec": { "type": "sequential", "steps": [node] } } });
     if matches!(document, DocumentType::Template | DocumentType::Workflow | DocumentType::Blueprint) {
         value["name"] = "example".into();
     }
@@ -92,7 +93,8 @@ fn every_type_of_document_has_an_example_that_is_recognised() {
 fn documents_in_nodes_are_documents() {
     let mut node = nodes()["Pipeline"].clone();
     let examined = examine(DocumentType::Template, &around(DocumentType::Template, &node));
-    let nested: Vec<_> = examined.nested.iter().map(|nested| (nested.document_type, &*nested.pointer)).collect();
+    let nested: Vec<_> =
+        examined.nested.iter().map(|nested| (nested.document_type, &*nested.pointer)).collect();
     let at = "/spec/spec/steps/0/spec";
     assert_eq!(
         nested,

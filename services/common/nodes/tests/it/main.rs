@@ -4,7 +4,9 @@
 
 mod actions;
 mod checks;
+mod codes;
 mod examples;
+mod golden;
 mod kind_table;
 mod removal;
 mod schema_property;

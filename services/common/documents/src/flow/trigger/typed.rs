@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{GitTrigger, patterns};
-use crate::{Fields, Problem, Problems, pointer};
+use crate::{Code, Fields, Problem, Problems, pointer};
 
 /// A typed trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,9 +82,7 @@ impl TypedTrigger {
             pointer::join(at, "kind"),
             format!("triggers of kind `{word}` are not supported yet"),
         );
-        problems.push(
-            problem.help("supported are `vcs-push`, `webhook`, and Git triggers without a `kind`"),
-        );
+        problems.push(problem.help("supported are `vcs-push`, `webhook`, and Git triggers without a `kind`"));
         read
     }
 
@@ -144,6 +142,7 @@ fn read_schedule(fields: &mut Fields<'_, '_>) -> Option<String> {
     let schedule = fields.required_text("cron", "give the five fields of a schedule: `0 2 * * *`")?;
     if !is_schedule(schedule) {
         let problem = Problem::error(fields.at("cron"), format!("`{schedule}` is no schedule"));
+        let problem = problem.code(Code::FieldValue);
         fields.note(problem.help("give minute, hour, day, month and day of the week: `0 2 * * *`"));
     }
     Some(schedule.to_owned())
