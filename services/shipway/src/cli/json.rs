@@ -24,6 +24,9 @@ pub(crate) fn run(run: &Run) -> Value {
         "nodes": run.nodes.iter().map(node).collect::<Vec<_>>(),
         "position": run.position,
         "triggers": nested(&run.triggers_json),
+        "plan": run.plan,
+        "parent": run.parent,
+        "author": run.author,
     })
 }
 

@@ -17,6 +17,7 @@ mod failure;
 mod flags;
 pub(crate) mod hook;
 mod json;
+mod judge;
 mod lint;
 mod logs;
 mod output;
@@ -89,6 +90,10 @@ enum Verb {
     Logs(logs::Args),
     /// Abort a run.
     Abort(run::AbortArgs),
+    /// Approve a node that waits for it.
+    Approve(judge::JudgeArgs),
+    /// Reject a node that waits for approval: it fails.
+    Reject(judge::JudgeArgs),
     /// Read the event log.
     Events(events::EventsArgs),
     /// What ran where, now or at a time.
@@ -168,6 +173,8 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Runs(args) => run::runs(args).await,
         Verb::Show(args) => run::show(args).await,
         Verb::Abort(args) => run::abort(args).await,
+        Verb::Approve(args) => judge::approve(args).await,
+        Verb::Reject(args) => judge::reject(args).await,
         Verb::Watch(args) => watch::watch(args).await,
         Verb::Logs(args) => logs::logs(args).await,
         Verb::Events(args) => events::events(args).await,
@@ -247,6 +254,8 @@ mod tests {
             "runs -o json",
             "show @latest",
             "logs @failed migrate -f",
+            "approve @latest gate --reason fine --plan sha256:0",
+            "reject @latest -r no",
             "events -f --after 10 --stream org",
             "state --at 2026-01-01T00:00:00Z",
             "backup -f x.tar.zst --with-keys",

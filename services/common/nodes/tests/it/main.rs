@@ -13,4 +13,5 @@ mod schema_property;
 mod schemas;
 mod stage_rules;
 mod steps;
+mod waits;
 mod world;
