@@ -6,10 +6,12 @@ use shipway_contracts::{
     Error,
     v1::{
         CheckDocumentReply, CheckDocumentRequest, DeletePipelineReply, DeletePipelineRequest, DiffFlowReply,
-        DiffFlowRequest, GetFlowReply, GetFlowRequest, ListPipelinesReply, ListPipelinesRequest, Member,
-        Pipeline, RemoveMemberReply, RemoveMemberRequest, Stage, pipelines_server::Pipelines,
+        DiffFlowRequest, GetFlowReply, GetFlowRequest, GetFormReply, GetFormRequest, GetSchemaReply,
+        GetSchemaRequest, ListPipelinesReply, ListPipelinesRequest, Member, Pipeline, RemoveMemberReply,
+        RemoveMemberRequest, Stage, pipelines_server::Pipelines,
     },
 };
+use shipway_documents::{DocumentType, flow::Flow, list};
 use shipway_events::Meta;
 use tonic::{Request, Response, Status};
 
@@ -19,7 +21,7 @@ use crate::{
     check, compare,
     describe::changes,
     domain::{self, Command},
-    lookup,
+    lookup::{self, Found},
     world::Project,
 };
 
@@ -62,6 +64,34 @@ impl Pipelines for PipelinesApi {
             document_json: version.document.to_string(),
             reason: version.reason.clone(),
         }))
+    }
+
+    async fn get_form(&self, request: Request<GetFormRequest>) -> Result<Response<GetFormReply>, Status> {
+        let request = request.get_ref();
+        let projects = self.shared.world.now();
+        let Found::Stage(project, _, flow) = lookup::flow(&projects, &request.project, &request.flow)? else {
+            return Err(Error::bad_request("field `flow`: an addon's flow asks for nothing").into());
+        };
+        let version = flow.newest().ok_or_else(|| lookup::unpublished(flow))?;
+        let document = Flow::parse(&version.document).map_err(|problems| Error::internal(&problems))?;
+        let overrides = project.state.overrides.get(&flow.id).into_iter().flatten();
+        let overridden: Vec<&str> = overrides.map(|(name, _)| name.as_str()).collect();
+        let form =
+            serde_json::to_string(&document.form(&overridden)).map_err(|error| Error::internal(&error))?;
+        Ok(Response::new(GetFormReply { path: flow.path(), version: version.version, form_json: form }))
+    }
+
+    async fn get_schema(
+        &self,
+        request: Request<GetSchemaRequest>,
+    ) -> Result<Response<GetSchemaReply>, Status> {
+        let word = &request.get_ref().document_type;
+        let document = DocumentType::parse(word).ok_or_else(|| {
+            let known = list(DocumentType::ALL.iter().map(|document| document.as_str()));
+            Error::bad_request(format!("field `document_type`: `{word}` is none of {known}"))
+        })?;
+        let schema = shipway_nodes::schema(document).to_string();
+        Ok(Response::new(GetSchemaReply { document_type: document.to_string(), schema_json: schema }))
     }
 
     async fn check_document(

@@ -6,6 +6,7 @@
 mod addon;
 mod admin;
 mod apply;
+mod ask;
 mod backup;
 mod client;
 mod color;
@@ -25,6 +26,7 @@ mod logs;
 mod output;
 pub(crate) mod problems;
 mod run;
+mod schema;
 mod status;
 mod table;
 mod time;
@@ -128,6 +130,8 @@ enum Verb {
     /// Look after addons.
     #[command(subcommand)]
     Addon(addon::Addon),
+    /// Print the JSON Schema of a type of document, for editors.
+    Schema(schema::SchemaArgs),
     /// List projects.
     Projects(admin::ProjectsArgs),
     /// Make a plain Git repository a sender of pushes.
@@ -165,6 +169,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Restore(args) => report(backup::restore(args)),
         Verb::Config(verb) => report(config::config(verb)),
         Verb::Fmt(args) => report(fmt::fmt(&args)),
+        Verb::Schema(args) => report(schema::schema(&args)),
         verb => report(block_on(talk_to_server(verb))),
     }
 }
@@ -204,6 +209,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         | Verb::Restore(_)
         | Verb::Config(_)
         | Verb::Fmt(_)
+        | Verb::Schema(_)
         | Verb::Keeper { .. }
         | Verb::Shim { .. } => unreachable!("handled before a runtime exists"),
     }
@@ -282,6 +288,8 @@ mod tests {
             "config check --service triggers -o json",
             "config show executor --set executor.labels=gpu",
             "config default console",
+            "schema",
+            "schema release-flow",
             "keeper x",
         ] {
             let words = std::iter::once("shipway").chain(line.split(' '));
