@@ -72,7 +72,7 @@ impl Shared {
             FlowChoice::Published { .. } => self.world(&flow).await?,
         };
         let meta = asked.meta.clone();
-        let started = match planning::plan(&asked, &flow, world) {
+        let started = match planning::plan(&asked, &flow, world, self.log.now()) {
             Ok(started) => started,
             Err(problems) => return Ok(refused(&flow, problems)),
         };
