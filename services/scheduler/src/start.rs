@@ -93,7 +93,7 @@ impl Shared {
             }
         };
         let meta = asked.meta.clone();
-        let started = match planning::plan(&asked, &flow, world) {
+        let started = match planning::plan(&asked, &flow, world, self.log.now()) {
             Ok(started) => started,
             Err(problems) => return Ok(refused(&flow, problems)),
         };

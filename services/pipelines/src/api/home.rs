@@ -102,8 +102,8 @@ impl Shared {
         };
         let names = fences::parse_names(&request.names)
             .map_err(|name| Error::bad_request(format!("field `names`: `{name}` is not `name@version`")))?;
-        let open = fences::check(&*self.log, project, run, fence, &names).await.map_err(fence_error)?;
-        if let Open::Released(targets) = open {
+        let allowed = fences::check(&*self.log, project, run, fence, &names).await.map_err(fence_error)?;
+        if let Open::Released(targets) = allowed.open {
             let head = self.log.head().await.map_err(|error| away(&error))?.position;
             let last =
                 is_last_release(&self.views, &targets, fence, head).await.map_err(|error| away(&error))?;
@@ -113,7 +113,11 @@ impl Shared {
         }
         let mut values = HashMap::with_capacity(names.len());
         for name in &names {
-            let value = self.secrets.get(project, name).await.map_err(secret_error)?;
+            let value = match allowed.randoms.get(name) {
+                Some(shape) => self.secrets.get_or_make(project, name, *shape).await,
+                None => self.secrets.get(project, name).await,
+            };
+            let value = value.map_err(secret_error)?;
             values.insert(name.to_string(), value.to_string());
         }
         Ok(values)

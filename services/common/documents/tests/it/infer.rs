@@ -140,7 +140,7 @@ fn calls_that_can_never_work_are_found() {
         ),
         (
             "${fn.randomSecret(0)}",
-            "the first argument of fn.randomSecret must be a whole number from 1 to 1024",
+            "the first argument of fn.randomSecret must be a whole number from 6 to 1024",
             "0",
         ),
         ("${fn.search(args.word, /a/)} ${args.count.x}", "`count` has no `x`", "args.count.x"),

@@ -64,12 +64,12 @@ fn random_secrets_are_named_by_their_place_and_never_seen() {
     refuses(&[
         (
             "fn.randomSecret(0)",
-            "the first argument of fn.randomSecret must be a whole number from 1 to 1024",
+            "the first argument of fn.randomSecret must be a whole number from 6 to 1024",
             "0",
         ),
         (
             "fn.randomSecret(1.5)",
-            "the first argument of fn.randomSecret must be a whole number from 1 to 1024",
+            "the first argument of fn.randomSecret must be a whole number from 6 to 1024",
             "1.5",
         ),
         (
