@@ -116,7 +116,7 @@ fn each_kind_says_what_it_needs() {
             "unsupported: /spec/type: workflows of type `graph` are not supported yet; nest `sequential` and `parallel` workflows",
         ),
         (
-            json!({"kind": "Workflow", "spec": {"steps": []}}),
+            json!({"kind": "Workflow", "spec": {"steps": [{"kind": "Noop", "spec": {}}]}}),
             "error: /spec: `type` is missing; `type`: `sequential` or `parallel`",
         ),
         (
