@@ -23,6 +23,7 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
         NODES => vec![&[DOCUMENTS, EVENTS]],
         ENGINE => vec![&[NODES, DOCUMENTS, EVENTS]],
         KIT => vec![&[CONTRACTS, EVENTS]],
+        "shipway-fuzz" => vec![&[NODES, DOCUMENTS, EVENTS]],
         "shipway" | "shipway-integration-tests" => vec![COMMON, SERVICES],
         service if SERVICES.contains(&service) => vec![COMMON],
         _ => return None,

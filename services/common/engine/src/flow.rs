@@ -9,6 +9,7 @@ use crate::{
     RunState,
     shape::{Order, is_loop},
     state::{Cancel, Later, NodeState, Timer},
+    waits::closes,
 };
 
 /// A consequence that is still to be drawn. A list instead of recursion: a plan may be 10,000 steps long.
@@ -129,6 +130,7 @@ impl RunState {
     pub(crate) fn end(&mut self, n: u32, status: NodeStatus, at: Timestamp, ops: &mut VecDeque<Op>) {
         self.agenda.remove(n);
         self.clear_timers(n);
+        self.wait_is_over(n);
         self.held.remove(&n);
         self.set_status(n, status, at);
         let node = self.at_mut(n);
@@ -193,7 +195,7 @@ impl RunState {
                             self.clear_timers(n);
                             self.set_status(n, NodeStatus::Aborting, at);
                         }
-                        None => self.end(n, NodeStatus::Aborted, at, ops),
+                        None => closes(self, n, at, ops),
                     }
                 }
                 _ => {}

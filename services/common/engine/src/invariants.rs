@@ -97,13 +97,15 @@ pub fn check_history(events: &[Recorded<Event>], generation: u32) -> Result<(), 
     Ok(())
 }
 
-/// A run that has not ended has an open attempt, a timer, a ready node or a person that will move it; one that
-/// has ended and is not over, too.
+/// A run that has not ended has an open attempt, a timer, a ready node, a run of another flow or a person that will
+/// move it; one that has ended and is not over, too.
 fn something_will_move_it(state: &RunState) -> Result<(), String> {
     let moved = !state.open.is_empty()
         || !state.timers.is_empty()
         || state.ready().next().is_some()
-        || !state.held.is_empty();
+        || !state.held.is_empty()
+        || !state.asking.is_empty()
+        || !state.children.is_empty();
     match state.started().is_none() || state.ended().is_some() || moved {
         true => Ok(()),
         false => Err(format!("the run is {} and nothing will move it", state.status())),
@@ -166,6 +168,10 @@ fn bookkeeping_agrees(state: &RunState) -> Result<(), String> {
         }
         if node.attempt.is_some() != state.open.contains(&n) {
             return Err(format!("node {n} is open in one place and not in another"));
+        }
+        let idle = [&state.asking, &state.watching, &state.children].iter().any(|set| set.contains(&n));
+        if node.closed && idle {
+            return Err(format!("node {n} has ended and still waits for somebody"));
         }
         if node.closed && !node.trailing && waiting.contains(&n) {
             return Err(format!("node {n} has ended and still waits for a slot or a time"));

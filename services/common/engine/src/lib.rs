@@ -21,6 +21,7 @@ mod shape;
 mod slots;
 mod state;
 mod step;
+mod waits;
 mod why;
 
 pub use answer::Standing;
@@ -30,4 +31,5 @@ pub use shape::BadPlan;
 pub use slots::{Free, Needs, Slots};
 pub use state::{NodeState, RunState};
 pub use step::{Language, Step};
+pub use waits::{Approval, ChildEnd, ChildRun, Made};
 pub use why::{Blocked, Blocker, why};

@@ -1,8 +1,8 @@
 //! What the engine asks about a node's specification, which it does not read itself.
 
 use serde_json::{Map, Value};
-use shipway_events::run::NodeError;
-use shipway_nodes::workload::Workload;
+use shipway_events::run::{ApprovalRule, NodeError};
+use shipway_nodes::{Child, workload::Workload};
 
 use crate::RunState;
 
@@ -45,4 +45,20 @@ pub enum Step {
         /// What later nodes can refer to.
         outputs: Map<String, Value>,
     },
+    /// That people approve.
+    Approve {
+        /// How many of whom.
+        rule: ApprovalRule,
+        /// Seconds until it is given up, if it has a limit of its own.
+        timeout_seconds: Option<u32>,
+    },
+    /// Something in the run that has not come yet: it is asked again whenever anything has happened.
+    Wait {
+        /// What, in words.
+        watch: Value,
+        /// Seconds until it is given up.
+        timeout_seconds: Option<u32>,
+    },
+    /// A run of another flow.
+    Child(Child),
 }

@@ -19,6 +19,10 @@ pub static KINDS: &[&dyn Kind] = &[
     &kinds::message::Message,
     &kinds::addon::Addon,
     &kinds::noop::Noop,
+    &kinds::loop_workflow::LoopWorkflow,
+    &kinds::loop_data::LoopData,
+    &kinds::approval::Approval,
+    &kinds::run_template::RunTemplate,
     &kinds::build_source::BuildSource,
     &kinds::addon_import::AddonImport,
     &kinds::rollout_strategy::RolloutStrategy,
@@ -94,6 +98,6 @@ mod tests {
     fn every_kind_of_the_format_is_here() {
         let missing: Vec<_> =
             known::KNOWN.iter().map(|kind| kind.name).filter(|name| find(name).is_none()).collect();
-        assert_eq!(missing, ["LoopWorkflow", "LoopData", "Approval", "SecretInheritance", "RunTemplate"]);
+        assert_eq!(missing, ["SecretInheritance"]);
     }
 }

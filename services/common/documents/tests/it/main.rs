@@ -5,7 +5,9 @@
 mod edits;
 mod expressions;
 mod flows;
+mod functions;
 mod golden;
+mod infer;
 mod phases;
 mod properties;
 mod resources;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shipway_events::{
-    EffectClass,
+    Actor, EffectClass,
     plan::{Backoff, Plan, PlanNode, Retry, When},
     run::{Origin, Started},
 };
@@ -49,6 +49,8 @@ pub(crate) fn started(plan: Plan) -> Started {
         name: "a run".to_owned(),
         description: String::new(),
         origin: Origin::Manual,
+        author: Some(Actor::Person("ana".to_owned())),
+        parent: None,
         plan,
     }
 }
@@ -85,8 +87,12 @@ fn node(line: &str, earlier: &[PlanNode]) -> PlanNode {
             "parallel" => node.spec["type"] = json!("parallel"),
             "max" => node.spec["maxParallel"] = json!(number(value)),
             "times" => node.spec["times"] = value.parse::<u32>().map_or(json!(value), Value::from),
+            "approve" => node.spec["approve"] = json!(number(value)),
+            "by" | "until" => node.spec[flag] = json!(value),
             "needs" => node.spec["needs"] = json!(value),
-            "failFast" | "done" | "broken" | "heavy" | "detached" | "item" => node.spec[flag] = json!(true),
+            "failFast" | "done" | "broken" | "heavy" | "detached" | "item" | "notAuthor" | "child" => {
+                node.spec[flag] = json!(true)
+            }
             _ => panic!("`{word}` is not known"),
         }
     }

@@ -3,10 +3,12 @@
 use std::{fmt::Write as _, time::Duration};
 
 use serde_json::{Map, Value, json};
-use shipway_engine::{Command, Free, Resolution, RunState, Slots, decide_and_evolve, invariants, why};
+use shipway_engine::{
+    ChildEnd, Command, Free, Resolution, RunState, Slots, decide_and_evolve, invariants, why,
+};
 use shipway_events::{
-    Actor, Cause, Fence, Meta, NodeStatus, Position, Recorded, StreamEvent, Timestamp,
-    run::{Effect, Event},
+    Actor, Cause, Fence, Meta, NodeStatus, Position, Recorded, RunStatus, StreamEvent, Timestamp,
+    run::{self, Effect, Event},
 };
 use shipway_nodes::workload::Outcome;
 
@@ -52,6 +54,28 @@ impl Story {
                     _ => Resolution::Again,
                 };
                 Command::Resolve { node: self.node(words[1]), resolution }
+            }
+            "approve" | "reject" => {
+                let (node, by) = (self.node(words[1]), Actor::Person(words[2].to_owned()));
+                let plan = words.get(3).and_then(|word| word.strip_prefix("plan=")).map(str::to_owned);
+                let reason = rest(if plan.is_some() { 4 } else { 3 });
+                match words[0] {
+                    "approve" => Command::Approve { node, by, reason, plan },
+                    _ => Command::Reject { node, by, reason, plan },
+                }
+            }
+            "child" => {
+                let node = self.node(words[1]);
+                let wanted = self.log.iter().rev().find_map(|recorded| match &recorded.event {
+                    Event::ChildRequested(e) if e.node == node => Some(e.child),
+                    _ => None,
+                });
+                let end = ChildEnd {
+                    status: RunStatus::parse(words[2]).unwrap(),
+                    reason: rest(3),
+                    refs: Map::from_iter([("build".to_owned(), json!({ "id": "b1" }))]),
+                };
+                Command::ChildEnded { node, child: wanted.unwrap(), end: Box::new(end) }
             }
             "wait" => {
                 self.now = self.now.plus(Duration::from_secs(words[1].parse().unwrap()));
@@ -163,6 +187,16 @@ impl Story {
                 detail("at", seconds(e.at));
             }
             Event::NodeFailed(e) => detail("code", e.error.code.clone()),
+            Event::ApprovalRequested(run::ApprovalRequested { deadline: Some(deadline), .. })
+            | Event::WaitStarted(run::WaitStarted { deadline: Some(deadline), .. }) => {
+                detail("until", seconds(*deadline));
+            }
+            Event::ApprovalGiven(e) => detail("by", e.by.name().to_owned()),
+            Event::ApprovalRejected(e) => detail("by", e.by.name().to_owned()),
+            Event::ChildRequested(e) => {
+                detail("attempt", e.attempt.to_string());
+                detail("flow", e.flow.clone());
+            }
             Event::NodeEndedLater(e) => {
                 detail("error", e.error.as_ref().map_or("none", |error| &error.code).to_owned());
             }

@@ -43,8 +43,8 @@ fn kinds() {
             "error: /kind: no node is of kind `Relase`; did you mean `Release`?",
         ),
         (
-            json!({"kind": "Approval", "spec": {"amount": 2}}),
-            "unsupported: /kind: the node `approval` is of kind `Approval`, which is not supported yet; supported are Workflow, Build, Release, JobRun, AddonBackup, Action, Condition, Message, Noop",
+            json!({"kind": "AddonImport", "spec": {}}),
+            "unsupported: /kind: `AddonImport` nodes are not supported yet; supported are Workflow, Build, Release, JobRun, AddonBackup, Action, Condition, Message, Noop, LoopWorkflow, LoopData, Approval, RunTemplate",
         ),
         (
             json!({"kind": "DeploymentService", "spec": {}}),
@@ -112,16 +112,28 @@ fn shapes_are_checked_around_expressions() {
 fn each_kind_says_what_it_needs() {
     for (node, expected) in [
         (
-            json!({"kind": "Workflow", "spec": {"type": "graph", "steps": [{"kind": "Noop", "spec": {}}]}}),
-            "unsupported: /spec/type: workflows of type `graph` are not supported yet; nest `sequential` and `parallel` workflows",
+            json!({"kind": "Workflow", "spec": {"type": "${fn.toLower('GRAPH')}", "steps": [{"kind": "Noop", "spec": {}}]}}),
+            "error: /spec/type: the `type` of a workflow cannot be an expression; write `sequential`, `parallel` or `graph`",
         ),
         (
             json!({"kind": "Workflow", "spec": {"steps": [{"kind": "Noop", "spec": {}}]}}),
-            "error: /spec: `type` is missing; `type`: `sequential` or `parallel`",
+            "error: /spec: `type` is missing; `type`: `sequential`, `parallel` or `graph`",
         ),
         (
-            json!({"kind": "Workflow", "spec": {"type": "parallel", "failFast": true, "steps": []}}),
-            "unsupported: /spec/failFast: `failFast` is not supported yet; running siblings go on to their end",
+            json!({"kind": "Workflow", "spec": {"type": "sequential", "failFast": true, "steps": [{"kind": "Noop", "spec": {}}]}}),
+            "error: /spec/failFast: `failFast` has a meaning only where steps go on side by side; a `sequential` workflow always ends with the first failure",
+        ),
+        (
+            json!({"kind": "LoopWorkflow", "spec": {"iterations": [{}], "maxParallel": 2, "steps": [{"kind": "Noop", "spec": {}}]}}),
+            "error: /spec/maxParallel: `maxParallel` has a meaning only where iterations go on side by side; add `type: parallel`, or take it away",
+        ),
+        (
+            json!({"kind": "Approval", "spec": {"amount": 2, "approvers": ["ana", "ana"]}}),
+            "error: /spec/amount: 2 people have to approve and only 1 may; add approvers, or ask for fewer",
+        ),
+        (
+            json!({"kind": "RunTemplate", "spec": {"templateType": "workflow", "templateId": "x"}}),
+            "unsupported: /spec/templateType: running a `workflow` is not supported yet; supported is `release-flow-template`, with the flow as `templateId`",
         ),
         (
             json!({"kind": "Build", "spec": {"id": "builder"}}),
@@ -173,7 +185,7 @@ fn each_kind_says_what_it_needs() {
         ),
         (
             json!({"kind": "Condition", "spec": {"kind": "Build", "spec": {"type": "success", "data": {}}}}),
-            "unsupported: /spec/kind: waiting for a `Build` is not supported yet; give the `Build` node itself `condition: success`; supported are `Service`, `Addon` and `Http`",
+            "error: /spec/spec/data: `buildId` is missing; a condition on `Build` needs it",
         ),
         (
             json!({"kind": "Condition", "spec": {"kind": "Http", "spec": {"type": "success", "data": {"url": "x"}}}}),

@@ -16,4 +16,5 @@ mod schemas;
 mod soundness;
 mod stage_rules;
 mod steps;
+mod waits;
 mod world;

@@ -24,6 +24,7 @@ pub(crate) struct World {
     pub(crate) backups: BTreeMap<String, BackupPin>,
     pub(crate) condition: Option<&'static str>,
     pub(crate) timeout_seconds: Option<u32>,
+    pub(crate) iteration: Option<Value>,
 }
 
 pub(crate) const RUN: &str = "0190aaaa-bbbb-7000-8000-0000000000fe";
@@ -58,6 +59,7 @@ impl World {
             backups: BTreeMap::new(),
             condition: None,
             timeout_seconds: None,
+            iteration: None,
         };
         world.add("builder", BuildService, json!({
             "name": "builder",
@@ -135,6 +137,7 @@ impl World {
                 released: &self.released,
                 builds: &self.builds,
                 backups: &self.backups,
+                iteration: self.iteration.as_ref(),
             },
         )
     }
