@@ -6,11 +6,14 @@
 #![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
 
 mod backup;
+mod clocks;
 mod database;
 mod demo;
 mod executors;
+mod exhaustion;
 mod given;
 mod kills;
+mod linear;
 mod lost_host;
 mod machines;
 mod nats_away;

@@ -81,15 +81,17 @@ impl Shared {
         match place::Event::from_raw(event).map(|recorded| recorded.event) {
             Ok(place::Event::Chosen(chosen)) => self.registry.set_place(target, chosen.executor),
             Ok(place::Event::Moved(moved)) => {
+                if moved.backup.is_some() {
+                    self.registry.restoring(target, moved.run);
+                }
                 self.registry.set_place(target, moved.to);
                 self.room_came_free();
             }
-            Ok(
-                place::Event::Lost(_)
-                | place::Event::Returned(_)
-                | place::Event::MoveFailed(_)
-                | place::Event::Settled(_),
-            ) => {}
+            Ok(place::Event::Settled(_)) => {
+                self.registry.restored(target);
+                self.room_came_free();
+            }
+            Ok(place::Event::Lost(_) | place::Event::Returned(_) | place::Event::MoveFailed(_)) => {}
             Err(error) => tracing::error!(%error, "a target's place cannot be read"),
         }
     }

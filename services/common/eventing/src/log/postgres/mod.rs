@@ -94,7 +94,10 @@ impl PostgresLog {
         let readers =
             server.readers(options.readers).await.map_err(failed("connecting readers to the server"))?;
         let head = read_head(&readers).await.map_err(failed("reading the head"))?;
-        let clock = Arc::new(Clock::start(head.at));
+        let now = read_look(&readers).await.map_err(failed("reading the time"))?.1;
+        let clock = Clock::at(now);
+        clock.observe(head.at);
+        let clock = Arc::new(clock);
         let tail = watch::Sender::new(head.position);
         let (pause, paused) = watch::channel(LOOK);
         let look = tokio::spawn(look(readers.clone(), tail.clone(), Arc::clone(&clock), paused));
@@ -130,6 +133,12 @@ async fn read_head(readers: &PgPool) -> Result<Head, sqlx::Error> {
     Ok(Head { position, hash, at: Timestamp::from_micros(row.try_get("at")?) })
 }
 
+/// The head's position, and the time by the database.
+async fn read_look(readers: &PgPool) -> Result<(Position, Timestamp), sqlx::Error> {
+    let (position, now) = within(sqlx::query_as::<_, (i64, i64)>(sql::LOOK).fetch_one(readers)).await?;
+    Ok((position.cast_unsigned(), Timestamp::from_micros(now)))
+}
+
 /// Learns of what others appended, and what time it is for the database.
 async fn look(
     readers: PgPool,
@@ -138,10 +147,10 @@ async fn look(
     mut pause: watch::Receiver<Duration>,
 ) {
     loop {
-        match within(sqlx::query_as::<_, (i64, i64)>(sql::LOOK).fetch_one(&readers)).await {
+        match read_look(&readers).await {
             Ok((position, now)) => {
-                clock.observe(Timestamp::from_micros(now));
-                announce(&tail, position.cast_unsigned());
+                clock.correct(now);
+                announce(&tail, position);
             }
             Err(sqlx::Error::PoolClosed) => return,
             Err(error) => tracing::debug!(%error, "the head could not be looked at; trying again"),
