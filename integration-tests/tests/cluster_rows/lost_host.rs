@@ -175,7 +175,7 @@ async fn row_e_6_what_a_dead_machine_ran_is_moved_or_restored() {
     let ended = workload::end(&runs, asked["run"].as_str().unwrap()).await.unwrap();
     assert_eq!(ended.status, "success", "{ended:#?}");
     let restored = dead.elapsed();
-    // What waited for it goes on, with what was in the backup and nothing else.
+    // What waited for it goes on only then, with what was in the backup and nothing else.
     assert_eq!(workload::end(&runs, &waiting.run).await.unwrap().status, "success");
     let one = "SELECT 1 / (CASE WHEN (SELECT array_agg(n) FROM t) = '{1}' THEN 1 ELSE 0 END)";
     run(&runs, "lab/staging", json!({"SQL": one})).await;

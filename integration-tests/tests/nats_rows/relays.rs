@@ -86,6 +86,11 @@ async fn row_n_7_a_relay_that_cannot_know_that_it_is_stale_is_refused_and_steps_
         let stale = usize::from(status[1].borrow().publishes);
         let next = 1 - stale;
         let before = status[stale].borrow().refused;
+        // As after a failover that lost something: what is published from now on is no repetition of anything.
+        sqlx::query("UPDATE relay SET generation = generation + 1")
+            .execute(members[0].durable.pool())
+            .await
+            .unwrap();
         // The holder hears of it with its next renewal, up to half a second later; the other at once.
         sqlx::query("UPDATE leases SET owner = $1, epoch = epoch + 1 WHERE name = $2")
             .bind(NAMES[next])

@@ -38,6 +38,8 @@ pub(crate) struct PlaceRow {
 #[derive(Clone, Debug)]
 pub(crate) struct MovingRow {
     pub(crate) run: String,
+    /// Whether it restores a backup.
+    pub(crate) restores: bool,
     /// Why it failed, and when the next one is made; a person decides if there is no time.
     pub(crate) failed: Option<(String, Option<Timestamp>)>,
 }
@@ -52,7 +54,7 @@ const LIST: &str = "SELECT run, project, flow, path, name, description, flow_ver
     position, triggers FROM runs_2
     WHERE position < $1 AND ($2 = '' OR path = $2) AND ($3 = '' OR status = $3) AND ($4 = '' OR project = $4)
     ORDER BY position DESC LIMIT $5";
-const PLACES: &str = "SELECT target, executor, since, lost, run, reason, again FROM places_2";
+const PLACES: &str = "SELECT target, executor, since, lost, run, backup, reason, again FROM places_2";
 const DEPLOYED: &str =
     "SELECT d.project, d.slug, d.run, d.at, d.digest, d.build, d.service, d.commit_sha, d.branch
     FROM deployed_1 d
@@ -257,7 +259,8 @@ fn place(row: &AnyRow) -> Result<Option<(ResourceId, PlaceRow)>, sqlx::Error> {
     };
     let (run, reason, again) = (text("run")?, text("reason")?, at("again")?);
     let failed = (!reason.is_empty()).then_some((reason, again));
-    let moving = (!run.is_empty()).then_some(MovingRow { run, failed });
+    let restores = !text("backup")?.is_empty();
+    let moving = (!run.is_empty()).then_some(MovingRow { run, restores, failed });
     let since = Timestamp::from_micros(row.try_get("since")?);
     Ok(Some((target, PlaceRow { executor, since, lost: at("lost")?, moving })))
 }

@@ -33,6 +33,8 @@ struct Seats {
     elsewhere: Elsewhere,
     /// Where targets are; none where they have no places.
     places: Option<Arc<BTreeMap<ResourceId, ExecutorId>>>,
+    /// Addons whose content comes from a backup, with the run that brings it: all other runs wait for that.
+    restoring: BTreeMap<ResourceId, RunId>,
     /// How many targets each executor's host has.
     targets: BTreeMap<ExecutorId, u32>,
     waiting: VecDeque<RunId>,
@@ -74,6 +76,9 @@ struct Seat {
     /// Since when its lease is over, if it is.
     away: Option<Timestamp>,
 }
+
+/// An executor that is nowhere: who waits for it waits for something else to end.
+pub(crate) const NOBODY: ExecutorId = ExecutorId::new(uuid::Uuid::nil());
 
 /// How an attempt's executor stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,6 +219,21 @@ impl Registry {
         }
     }
 
+    /// An addon gets its content from a backup, by this run.
+    pub(crate) fn restoring(&self, target: ResourceId, run: RunId) {
+        self.lock().restoring.insert(target, run);
+    }
+
+    /// The addons that get theirs.
+    pub(crate) fn all_restoring(&self) -> Vec<ResourceId> {
+        self.lock().restoring.keys().copied().collect()
+    }
+
+    /// An addon has its content.
+    pub(crate) fn restored(&self, target: ResourceId) {
+        self.lock().restoring.remove(&target);
+    }
+
     /// Lets a decision take and give back slots. Afterwards `waits` says whether the run still waits for room;
     /// the answer names runs that may have got some.
     pub(crate) fn decide<R>(
@@ -222,7 +242,7 @@ impl Registry {
         decide: impl FnOnce(&mut Slots) -> (R, bool),
     ) -> (R, Vec<RunId>) {
         let mut seats = self.lock();
-        let mut slots = seats.slots();
+        let mut slots = seats.slots(run);
         let before: Vec<Free> = slots.left().to_vec();
         let (result, waits) = decide(&mut slots);
         for (before, after) in before.iter().zip(slots.left()) {
@@ -294,7 +314,8 @@ impl Registry {
 }
 
 impl Seats {
-    fn slots(&self) -> Slots {
+    /// The room that a run finds.
+    fn slots(&self, run: RunId) -> Slots {
         let here = self.executors.iter().filter(|(_, seat)| seat.away.is_none() && !seat.intro.draining);
         let free = here.map(|(executor, seat)| {
             let (light, heavy) = self.elsewhere.used(*executor, seat.intro.registration);
@@ -311,7 +332,11 @@ impl Seats {
         let Some(places) = &self.places else { return slots };
         let away = self.executors.iter().filter(|(_, seat)| seat.away.is_some() || seat.intro.draining);
         let away = away.map(|(executor, seat)| (*executor, seat.intro.labels.clone())).collect();
-        slots.with_places(away, Arc::clone(places))
+        let mut places = Arc::clone(places);
+        for (target, _) in self.restoring.iter().filter(|(_, by)| **by != run) {
+            Arc::make_mut(&mut places).insert(*target, NOBODY);
+        }
+        slots.with_places(away, places)
     }
 
     fn wait(&mut self, run: RunId) {
@@ -349,4 +374,39 @@ pub(crate) fn usage(state: &RunState) -> Usage {
         *(if open.heavy { heavy } else { light }) += 1;
     }
     usage
+}
+
+#[cfg(test)]
+mod tests {
+    use shipway_engine::Needs;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn while_an_addon_is_restored_nobody_else_touches_it() {
+        let registry = Registry::default();
+        let (executor, target) = (ExecutorId::new(Uuid::from_u128(1)), ResourceId::new(Uuid::from_u128(2)));
+        let registration = RegistrationId::new(Uuid::from_u128(3));
+        let intro = Introduction {
+            registration,
+            light: 1,
+            heavy: 9,
+            labels: BTreeSet::new(),
+            address: String::new(),
+            host: String::new(),
+            draining: false,
+            kept: BTreeMap::new(),
+        };
+        registry.register(executor, intro);
+        registry.set_place(target, executor);
+        let (own, other) = (RunId::new(Uuid::from_u128(4)), RunId::new(Uuid::from_u128(5)));
+        let needs = Needs { heavy: true, only: None, labels: &[], target: Some(target) };
+        let takes = |run| registry.decide(run, |slots| (slots.take(needs).is_some(), false)).0;
+        assert!(takes(other));
+        registry.restoring(target, own);
+        assert!(!takes(other) && takes(own));
+        registry.restored(target);
+        assert!(takes(other));
+    }
 }

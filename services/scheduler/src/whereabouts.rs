@@ -124,6 +124,7 @@ mod tests {
         let at = Timestamp::from_micros;
         let moving = failed.map(|again| MovingRow {
             run: "r1".to_owned(),
+            restores: false,
             failed: Some(("it did not start".to_owned(), again.map(at))),
         });
         PlaceRow { executor: ExecutorId::new(Uuid::nil()), since: at(0), lost: lost.map(at), moving }

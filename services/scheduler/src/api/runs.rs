@@ -23,6 +23,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     cluster::passed_on,
+    registry::NOBODY,
     run::{
         book::{Change, QUIET},
         present,
@@ -258,12 +259,14 @@ impl Shared {
         // Where a host is away, that is what it waits for.
         for blocker in why(&state, self.log.now()) {
             let Some(executor) = present::waits_for(&blocker) else { continue };
-            let (Some(words), Some(node)) =
-                (self.away_in_words(executor).await?, shown.nodes.get_mut(blocker.node as usize))
-            else {
-                continue;
-            };
-            node.waiting_for = format!("{}: {words}", blocker.words);
+            let Some(node) = shown.nodes.get_mut(blocker.node as usize) else { continue };
+            if executor == NOBODY {
+                let reference = &blocker.reference;
+                node.waiting_for =
+                    format!("`{reference}` waits for its addon's content, which is being restored");
+            } else if let Some(words) = self.away_in_words(executor).await? {
+                node.waiting_for = format!("{}: {words}", blocker.words);
+            }
         }
         Ok(shown)
     }

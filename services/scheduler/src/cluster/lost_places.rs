@@ -93,6 +93,13 @@ impl Shared {
                 tracing::warn!(%target, %error, "a target could not be looked after; trying again");
             }
         }
+        // Nobody waits for ever because an end was heard before its beginning was read.
+        for target in self.registry.all_restoring() {
+            if places::read(&*self.log, target).await?.is_none_or(|place| place.moving.is_none()) {
+                self.registry.restored(target);
+                self.room_came_free();
+            }
+        }
         Ok(())
     }
 
@@ -145,6 +152,9 @@ impl Shared {
                 }
                 place::Event::Moved(moved) => {
                     tracing::warn!(%target, from = %moved.from, to = %moved.to, run = %moved.run, "a target is moved");
+                    if moved.backup.is_some() {
+                        self.registry.restoring(target, moved.run);
+                    }
                     self.registry.set_place(target, moved.to);
                 }
                 place::Event::MoveFailed(failed) => {

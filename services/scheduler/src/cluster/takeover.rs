@@ -48,6 +48,13 @@ impl Shared {
         // The last scheduler may have started a run a moment before it went.
         self.caught_up().await?;
         let places = self.all_places().await?;
+        for (target, row) in &places {
+            if let Some(moving) = row.moving.as_ref().filter(|moving| moving.restores)
+                && let Ok(run) = moving.run.parse()
+            {
+                self.registry.restoring(*target, run);
+            }
+        }
         self.registry.set_places(places.into_iter().map(|(target, row)| (target, row.executor)).collect());
         let mut opened = 0;
         for (run, shard) in self.open_runs().await? {

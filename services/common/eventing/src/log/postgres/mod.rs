@@ -104,13 +104,15 @@ impl PostgresLog {
         let readers =
             server.readers(options.readers).await.map_err(failed("connecting readers to the server"))?;
         let head = read_head(&readers).await.map_err(failed("reading the head"))?;
-        let clock = Arc::new(Clock::start(head.at));
+        let looked: Looked = within(sqlx::query_as(sql::LOOK).fetch_one(&readers))
+            .await
+            .map_err(failed("looking at the time and for archived events"))?;
+        let clock = Clock::at(Timestamp::from_micros(looked.1));
+        clock.observe(head.at);
+        let clock = Arc::new(clock);
         let tail = watch::Sender::new(head.position);
         let (pause, paused) = watch::channel(LOOK);
         let archive = Arc::new(Archive::default());
-        let looked: Looked = within(sqlx::query_as(sql::LOOK).fetch_one(&readers))
-            .await
-            .map_err(failed("looking for archived events"))?;
         archive.learn(looked.2);
         let look = tokio::spawn(look(
             readers.clone(),
@@ -169,7 +171,7 @@ async fn look(
         let looked = within(sqlx::query_as::<_, Looked>(sql::LOOK).fetch_one(&readers));
         match failing!("db.pg.look", looked.await) {
             Ok((position, now, ended, room)) => {
-                clock.observe(Timestamp::from_micros(now));
+                clock.correct(Timestamp::from_micros(now));
                 archive.learn(ended);
                 announce(&tail, position.cast_unsigned());
                 if let Some(room) = room {
