@@ -45,8 +45,8 @@ impl FailingSyncs {
             ensure!(failing.strace.try_wait()?.is_none(), "strace has ended: it may need more rights");
             let traced = |status: String| !status.contains("TracerPid:\t0\n");
             let tasks = fs::read_dir(format!("/proc/{pid}/task"))?.flatten();
-            let statuses = tasks.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
-            Ok(statuses.map(traced).all(|traced| traced).then_some(()))
+            let mut statuses = tasks.filter_map(|task| fs::read_to_string(task.path().join("status")).ok());
+            Ok(statuses.all(traced).then_some(()))
         })?;
         Ok(failing)
     }

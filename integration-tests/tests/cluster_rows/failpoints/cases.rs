@@ -46,6 +46,9 @@ pub(super) struct Case {
 /// How long a case may take.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// So many rounds declare the same project again and again.
+const PROJECT: usize = 10;
+
 /// After so many cases the log is proved whole.
 const VERIFY: usize = 25;
 
@@ -118,8 +121,8 @@ impl Bench {
         for name in armed {
             self.installation.arm(name, what).unwrap();
         }
-        // A new project now and then: what is made once is passed again.
-        let fresh = what.contains("secrets") || what.contains("keep") || self.rounds.is_multiple_of(10);
+        // What is made once for each project is passed again.
+        let fresh = what.contains("secrets") || what.contains("keep");
         self.go(armed, fresh).await;
         let took = begin.elapsed();
         if !self.has_fired(armed) {
@@ -179,8 +182,8 @@ impl Bench {
     /// Goes through a round while armed processes that die are started again.
     async fn go(&mut self, armed: &[String], fresh: bool) {
         let mut round = self.round();
-        let project = if fresh { self.rounds } else { 0 };
-        round.project = format!("round{project}");
+        round.project =
+            if fresh { format!("fresh{}", self.rounds) } else { format!("round{}", self.rounds / PROJECT) };
         let running = tokio::spawn(round.go());
         while !running.is_finished() {
             for name in armed {
