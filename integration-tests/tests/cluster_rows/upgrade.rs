@@ -161,10 +161,12 @@ fn next_binary() -> Option<PathBuf> {
         return None;
     }
     let beside = binary().unwrap().with_file_name("shipway-next");
+    let folder = beside.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap();
+    let profile = if folder == "debug" { "dev" } else { folder };
     // The whole workspace is named so that everything outside it is built as it is already.
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--locked", "--workspace", "--bin", "shipway-next"])
-        .args(["--features", "shipway/next-schema"])
+        .args(["--features", "shipway/next-schema", "--profile", profile])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .status();
     assert!(built.unwrap().success(), "the next release was not built");

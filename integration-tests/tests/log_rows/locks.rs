@@ -51,7 +51,7 @@ pub(crate) async fn a_session_that_holds_the_head_stops_nobody_for_long(given: &
     );
     assert_eq!((refused, report.events, report.bad), (WRITERS, WRITERS as u64, None));
     if crate::full() {
-        // Two batches at most: what was under way, and what came meanwhile.
-        assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+        // One wait for the lock: what came meanwhile has waited for it too.
+        assert!(slowest <= Duration::from_secs(2), "{slowest:?}");
     }
 }

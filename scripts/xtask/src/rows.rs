@@ -23,7 +23,7 @@ const ROWS: &[Row] = &[
     row("L-6", "200 kills", "a backend or client killed at each point of an append leaves no half batch"),
     row("L-7", "500 runs, 30 s", "the database goes away under running runs: no service ends, all runs do"),
     row("L-8", "", "a full disk: nothing answered is lost, and it heals by itself"),
-    row("L-10", "refused in 5 s", "a session that holds the log's head stops nobody for long"),
+    row("L-10", "refused in 2 s", "a session that holds the log's head stops nobody for long"),
     row("L-11", "1,000 places", "whatever is changed in the log, `verify` finds and names it"),
     row("L-12", "", "the services' database role may append and nothing else"),
     row("L-13", "", "every version of every event is read"),

@@ -18,14 +18,18 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
+    children::Children,
     service::Shared,
     start::{Asked, FlowChoice},
 };
 
 /// Every reaction of the scheduler.
 pub(crate) fn all(shared: &Arc<Shared>) -> Vec<Arc<dyn Reaction>> {
-    let mut all: Vec<Arc<dyn Reaction>> =
-        vec![Arc::new(Deliveries { shared: shared.clone() }), Arc::new(Resources { shared: shared.clone() })];
+    let mut all: Vec<Arc<dyn Reaction>> = vec![
+        Arc::new(Deliveries { shared: shared.clone() }),
+        Arc::new(Resources { shared: shared.clone() }),
+        Arc::new(Children { shared: shared.clone() }),
+    ];
     if shared.cluster.together().is_some() {
         all.push(Arc::new(Places { shared: shared.clone() }));
     }
@@ -80,6 +84,7 @@ fn asked(event: &RawEvent, matched: &Matched, verdict: &Verdict, run: RunId) -> 
             trace: event.meta.trace.clone(),
         },
         at_least: event.position,
+        parent: None,
     }
 }
 
@@ -118,6 +123,7 @@ impl Reaction for Resources {
             triggers: Map::new(),
             meta: Meta::reaction("scheduler", event.position),
             at_least: event.position,
+            parent: None,
         };
         settle(self.shared.start(asked).await, &applied.slug)
     }
@@ -157,6 +163,7 @@ impl Reaction for Places {
             triggers: Map::new(),
             meta: Meta::reaction("scheduler", event.position),
             at_least: event.position,
+            parent: None,
         };
         settle(self.shared.start(asked).await, &target)
     }

@@ -8,7 +8,10 @@ use shipway_contracts::{
         FlowForRunReply, FlowForRunRequest, Problem, StartRunReply, project_home_client::ProjectHomeClient,
     },
 };
-use shipway_events::{Meta, Position, ProjectId, RunId, run::Origin};
+use shipway_events::{
+    Meta, Position, ProjectId, RunId,
+    run::{Origin, Parent},
+};
 
 use crate::{
     cluster::shards::Shard,
@@ -31,6 +34,9 @@ pub(crate) struct Asked {
     pub(crate) meta: Meta,
     /// The projects' read model must have come so far.
     pub(crate) at_least: Position,
+    /// The node that wants it, if a node of another run does.
+    #[serde(default)]
+    pub(crate) parent: Option<Parent>,
 }
 
 /// Which flow.
@@ -63,7 +69,9 @@ impl Shared {
                 self.flow_for_run(project, flow, asked.at_least).await?
             }
         };
-        let shard = Shard::of(shipway_contracts::id("flow", &flow.flow)?, asked.run);
+        let flow_id = shipway_contracts::id("flow", &flow.flow)?;
+        Self::check_nesting(asked.parent.as_ref(), flow_id, &flow.path)?;
+        let shard = Shard::of(flow_id, asked.run);
         if let Some(peer) = self.cluster.route(shard, passed_on).await? {
             return self.start_there(&peer, &asked).await;
         }

@@ -110,24 +110,38 @@ pub struct Outputs {
     pub always: Vec<String>,
     /// Known when it has ended well.
     pub finished: Vec<String>,
+    /// Whether it may have others: a path that is not declared is a warning then, else an error.
+    pub open: bool,
 }
 
 /// How an output path stands to a kind's outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PathFit {
+pub enum PathFit {
+    /// Known as soon as the node has started.
     Always,
+    /// Known when the node has ended well.
     Finished,
+    /// Not declared, and the kind may have others.
+    Open,
+    /// Not declared.
     Unknown,
 }
 
 impl Outputs {
     pub(crate) fn of(always: &[&str], finished: &[&str]) -> Self {
         let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
-        Self { always: owned(always), finished: owned(finished) }
+        Self { always: owned(always), finished: owned(finished), open: false }
+    }
+
+    /// The same, and maybe others.
+    pub(crate) fn and_others(mut self) -> Self {
+        self.open = true;
+        self
     }
 
     /// A path, or a part of one, or anything below a `.*`.
-    pub(crate) fn fit(&self, path: &[String]) -> PathFit {
+    #[must_use]
+    pub fn fit(&self, path: &[String]) -> PathFit {
         let path = path.join(".");
         let matches = |declared: &String| {
             let (stem, open) =
@@ -141,12 +155,16 @@ impl Outputs {
             PathFit::Always
         } else if self.finished.iter().any(matches) {
             PathFit::Finished
+        } else if self.open {
+            PathFit::Open
         } else {
             PathFit::Unknown
         }
     }
 
-    pub(crate) fn names(&self) -> Vec<&str> {
+    /// The declared paths, those that are always known first.
+    #[must_use]
+    pub fn names(&self) -> Vec<&str> {
         let all = self.always.iter().chain(&self.finished);
         all.map(|path| path.strip_suffix(".*").unwrap_or(path)).collect()
     }

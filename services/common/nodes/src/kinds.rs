@@ -3,12 +3,16 @@
 pub(crate) mod action;
 pub(crate) mod addon;
 pub(crate) mod addon_backup;
+pub(crate) mod approval;
 pub(crate) mod build;
 pub(crate) mod condition;
 pub(crate) mod job_run;
+pub(crate) mod loop_data;
+pub(crate) mod loop_workflow;
 pub(crate) mod message;
 pub(crate) mod noop;
 pub(crate) mod release;
+pub(crate) mod run_template;
 pub(crate) mod workflow;
 
 use serde_json::Value;

@@ -6,6 +6,7 @@ pub mod addons;
 mod artifacts;
 mod kind;
 mod kinds;
+pub mod lint;
 mod outputs;
 mod registry;
 mod removal;
@@ -16,13 +17,16 @@ pub mod validate;
 mod words;
 pub mod workload;
 
-pub use kind::{Kind, Outputs, Role, Use, UseKind};
-pub use kinds::workflow::{Order, order};
+pub use kind::{Kind, Outputs, PathFit, Role, Use, UseKind};
+pub use kinds::{
+    loop_workflow::iterations,
+    workflow::{Order, order},
+};
 pub use outputs::outputs_at_start;
 pub use registry::{KINDS, find, supported};
 pub use removal::{Removal, remove_member};
 pub use shape::Shape;
-pub use step::{Step, StepContext, codes};
+pub use step::{Child, Made, Step, StepContext, codes};
 pub use validate::{StageContext, Validation, validate_flow};
 pub use words::split_words;
 pub use workload::{Outcome, Workload};

@@ -1,19 +1,28 @@
 //! Checks a flow against its stage: all that can be known before anything runs.
 
+mod arguments;
+mod credentials;
+mod fate;
+mod graph;
+mod index;
+mod order;
+mod reach;
 mod references;
 mod stage;
+mod unused;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use shipway_documents::{
-    Problem, Problems,
+    Code, Problem, Problems,
     flow::{Flow, Node},
-    kinds::{self, DocumentType, KNOWN, canonical},
-    pointer,
+    kinds::{self, DocumentType, KNOWN, KnownKind, Support, canonical},
+    list, pointer,
 };
 use shipway_events::project::ResourceKind;
 
-use crate::{Kind, find, supported};
+use crate::{Kind, Use, find, supported};
+use index::Index;
 
 /// What a stage's flow may name.
 #[derive(Clone, Debug, Default)]
@@ -71,10 +80,29 @@ impl Validation<'_> {
             && named != own
         {
             let message = format!("`{named}` is another project; a flow works in its own, `{own}`");
-            self.error(place, &message, "take it away");
+            let problem = Problem::error(format!("{}{place}", self.at), message).code(Code::ResourceForeign);
+            self.problems.push(problem.help("take it away"));
         }
     }
 }
+
+/// What a flow is checked against.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The type of the document.
+    pub document: DocumentType,
+    /// What it may name; none where nothing is known of the project, as on a command line without a server.
+    pub stage: Option<&'a StageContext<'a>>,
+    /// Whether there may be resources that it does not know.
+    pub partial: bool,
+    /// What else is known.
+    pub known: &'a Known,
+    /// Whether all of the document could be read: only then can it be said that nothing uses a name.
+    pub whole: bool,
+}
+
+/// The most nodes of a run.
+pub const MAX_NODES: usize = 10_000;
 
 /// All that is wrong with a flow in its stage, sorted by place: unknown kinds and resources, members of
 /// other stages, references that cannot be resolved, values of the wrong type, secrets where they would
@@ -87,53 +115,94 @@ pub fn validate_flow(flow: &Flow, stage: &StageContext<'_>) -> Problems {
 /// The same, knowing more.
 #[must_use]
 pub fn validate_flow_with(flow: &Flow, stage: &StageContext<'_>, known: &Known) -> Problems {
+    let document = DocumentType::ReleaseFlow;
+    check_flow(flow, &Context { document, stage: Some(stage), partial: false, known, whole: true })
+}
+
+/// All that is wrong with a flow of any type, sorted by place.
+#[must_use]
+pub fn check_flow(flow: &Flow, context: &Context<'_>) -> Problems {
     let mut problems = Problems::new();
-    for placed in flow.nodes() {
-        let node = placed.node;
-        if let Some(kind) = known_kind(node, &mut problems) {
+    let index = Index::new(flow);
+    if index.len() > MAX_NODES {
+        let message = format!("the flow has {} nodes; a run has at most {MAX_NODES}", index.len());
+        let problem = Problem::error("/spec", message).code(Code::FlowTooLarge);
+        problems.push(problem.help("make several flows of it, started by `RunTemplate` nodes"));
+    }
+    for (_, item) in index.all() {
+        let node = item.node;
+        if let Some(kind) = known_kind(node, context.document, &mut problems) {
             envelope(kind, node, &mut problems);
             kind.shape().check(&node.spec, &node.spec_pointer(), &mut problems);
-            let mut validation = Validation { at: node.spec_pointer(), known, problems: &mut problems };
+            let mut validation =
+                Validation { at: node.spec_pointer(), known: context.known, problems: &mut problems };
             kind.validate(node, &mut validation);
-            for used in kind.uses(node) {
-                problems.extend(stage::check(&used, stage));
+            if let Some(stage) = context.stage {
+                let uses = kind.uses(node);
+                let known =
+                    |used: &&Use| !context.partial || stage.resources.contains_key(used.slug.as_str());
+                problems.extend(uses.iter().filter(known).filter_map(|used| stage::check(used, stage)));
             }
         }
     }
-    references::check(flow, known, &mut problems);
+    graph::check(&index, &mut problems);
+    fate::check(flow, &index, &mut problems);
+    let used = references::check(flow, &index, context.known, &mut problems);
+    if context.whole {
+        unused::check(flow, &index, used, &mut problems);
+    }
+    arguments::check(flow, context.known, &mut problems);
+    credentials::check(&flow.value, &mut problems);
     problems.extend(flow.warnings.clone());
     problems.sort();
     problems
 }
 
-fn known_kind(node: &Node, problems: &mut Problems) -> Option<&'static dyn Kind> {
+/// The kind of a node, if this version knows what is in it.
+fn known_kind(node: &Node, document: DocumentType, problems: &mut Problems) -> Option<&'static dyn Kind> {
     let at = pointer::join(&node.pointer, "kind");
     let name = node.kind.as_str();
     let right = canonical(name);
     if right != name {
         let problem = Problem::warning(&at, format!("`{name}` is another name of `{right}`"));
-        problems.push(problem.help(format!("write `kind: {right}`")));
+        problems.push(problem.code(Code::AliasUsed).help(format!("write `kind: {right}`")));
     }
     let Some(known) = kinds::find(name) else {
-        let problem = Problem::error(&at, format!("no node is of kind `{name}`"));
+        let problem = Problem::error(&at, format!("no node is of kind `{name}`")).code(Code::KindUnknown);
         problems.push(problem.suggest(name, KNOWN.iter().map(|kind| kind.name)));
         return None;
     };
-    if !known.is_allowed_in(DocumentType::Flow) {
-        let help = if known.is_allowed_in(DocumentType::Template) {
-            format!("declare the {name} beside the flow, with `shipway apply`")
-        } else {
-            format!("a release flow may hold {}", supported().join(", "))
-        };
-        problems.push(Problem::error(&at, format!("a release flow cannot hold `{name}` nodes")).help(help));
+    if !known.is_allowed_in(document) {
+        problems.push(misplaced(known, document, &at));
         return None;
     }
     let found = find(name);
-    if found.is_none() {
-        let problem = Problem::unsupported(&at, format!("`{name}` nodes are not supported yet"));
-        problems.push(problem.help(format!("supported are {}", supported().join(", "))));
+    if found.is_none() || known.support_in(document) != Support::Runs {
+        let problem = match known.support {
+            Support::OutOfScope => Problem::unsupported(
+                &at,
+                format!("`{name}` nodes are the plumbing of a cloud, which Shipway does not do"),
+            ),
+            _ => Problem::unsupported(&at, format!("`{name}` nodes are not supported yet")),
+        };
+        problems.push(
+            problem.code(Code::KindUnsupported).help(format!("supported are {}", supported().join(", "))),
+        );
     }
     found
+}
+
+/// A kind that stands in a document of the wrong type.
+fn misplaced(kind: &KnownKind, document: DocumentType, at: &str) -> Problem {
+    let name = kind.name;
+    let problem = Problem::error(at, format!("{} cannot hold `{name}` nodes", document.describe()));
+    let places = DocumentType::ALL.iter().filter(|place| kind.is_allowed_in(**place));
+    let places: Vec<_> = places.map(|place| place.describe()).collect();
+    problem.code(Code::KindPlace).help(if kind.support_in(DocumentType::Template) == Support::Runs {
+        format!("declare the {name} beside the flow, with `shipway apply`")
+    } else {
+        format!("it may stand in {}", places.join(", "))
+    })
 }
 
 fn envelope(kind: &dyn Kind, node: &Node, problems: &mut Problems) {
@@ -143,18 +212,12 @@ fn envelope(kind: &dyn Kind, node: &Node, problems: &mut Problems) {
             let at = pointer::join(&node.pointer, "condition");
             let problem =
                 Problem::error(at, format!("`{}` nodes cannot wait for `{condition}`", kind.name()));
+            let problem = problem.code(Code::ConditionInvalid);
             problems.push(match allowed {
                 [] => problem.help("take `condition` away: it is done when it has ended"),
                 [one] => problem.help(format!("write `condition: {one}`")),
-                some => {
-                    problem.help(format!("it is one of {}", shipway_documents::list(some.iter().copied())))
-                }
+                some => problem.help(format!("it is one of {}", list(some.iter().copied()))),
             });
         }
-    }
-    if !node.depends_on.is_empty() {
-        let at = pointer::join(&node.pointer, "dependsOn");
-        let problem = Problem::unsupported(at, "`dependsOn` is not supported yet");
-        problems.push(problem.help("nest `sequential` and `parallel` workflows"));
     }
 }

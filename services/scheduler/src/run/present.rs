@@ -37,13 +37,16 @@ pub(crate) fn run(state: &RunState, position: Position, now: Timestamp) -> v1::R
         nodes,
         position,
         triggers_json: json(&started.plan.triggers),
+        plan: state.plan_hash().to_owned(),
+        parent: started.parent.as_ref().map(|parent| parent.run.to_string()).unwrap_or_default(),
+        author: started.author.as_ref().map(|author| author.name().to_owned()).unwrap_or_default(),
     }
 }
 
 fn node(state: &RunState, plan: &PlanNode, index: u32) -> v1::Node {
     let mut shown = v1::Node {
         index,
-        r#ref: plan.reference.clone(),
+        r#ref: state.name_of(index),
         kind: plan.kind.clone(),
         parent: plan.parent.and_then(|parent| i32::try_from(parent).ok()).unwrap_or(-1),
         max_attempts: plan.retry.as_ref().map_or(0, |retry| retry.max_attempts),
@@ -89,6 +92,8 @@ fn summary(plan: &PlanNode) -> String {
             .find(|text| !text.is_empty())
             .unwrap_or_default(),
         "Condition" => at("/kind"),
+        "RunTemplate" => at("/templateId"),
+        "LoopWorkflow" => "loop".to_owned(),
         _ => String::new(),
     }
 }

@@ -33,9 +33,9 @@ use self::{
 /// Measures Shipway on this machine; prints one JSON line a figure.
 ///
 /// W1: one run at a time of 10 nodes. W2: many such runs, 100 at once. W3: 100 and 1,000 nodes side by side. W4: nodes
-/// that compute, and jobs. W5: signed webhooks. W6: start and memory. C1 to C4: what a node takes, counted; C1 and C4
-/// with W1, C2 and C3 with W2. floor: what the machine takes for the same, before and after. Figures are worth
-/// comparing within one sitting, of an optimised build on an idle machine.
+/// that compute, and jobs. W5: signed webhooks. W6: start and memory. GROW: runs of 1 to 10,000 nodes. C1 to C4: what a
+/// node takes, counted; C1 and C4 with W1, C2 and C3 with W2. floor: what the machine takes for the same, before and
+/// after. Figures are worth comparing within one sitting, of an optimised build on an idle machine.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// Measures many processes instead of one: one of each service, PostgreSQL and NATS, on free ports of this machine.
@@ -121,6 +121,9 @@ async fn run<M: Measured>(
     }
     if args.wants("W5") {
         hooks::flood(measured.ingress(), measured.projects(), args.seconds, report).await?;
+    }
+    if args.wants("GROW") {
+        runs::growing(measured.runs(), report).await?;
     }
     measured.floor(report).await?;
     measured.stop().await

@@ -64,6 +64,20 @@ pub(crate) async fn fan_out(
     Ok(samples.len() * nodes)
 }
 
+/// GROW: what a node of a run takes as runs grow.
+pub(crate) async fn growing(channel: &Channel, report: &Report) -> anyhow::Result<()> {
+    for (nodes, times) in [(1, 50), (10, 50), (100, 10), (1000, 3), (10_000, 1)] {
+        let document = flow("sequential", nodes, &json!({}));
+        let mut samples = Vec::with_capacity(times);
+        for _ in 0..times {
+            samples.push(run(channel, &document).await?);
+        }
+        let per_node = percentile(&mut samples, 0.5) / u32::try_from(nodes)?;
+        report.time(&format!("GROW.per_node_{nodes}"), "p50", per_node);
+    }
+    Ok(())
+}
+
 /// W4: nodes that compute in the executor.
 pub(crate) async fn computing(channel: &Channel, report: &Report) -> anyhow::Result<()> {
     let light = run(channel, &flow("sequential", 40, &json!({"fib": 10}))).await?;

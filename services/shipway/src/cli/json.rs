@@ -24,6 +24,9 @@ pub(crate) fn run(run: &Run) -> Value {
         "nodes": run.nodes.iter().map(node).collect::<Vec<_>>(),
         "position": run.position,
         "triggers": nested(&run.triggers_json),
+        "plan": run.plan,
+        "parent": run.parent,
+        "author": run.author,
     })
 }
 
@@ -71,6 +74,7 @@ pub(crate) fn verb(change: &Change) -> &'static str {
 pub(crate) fn problem(problem: &Problem) -> Value {
     json!({
         "severity": severity(problem),
+        "code": problem.code,
         "pointer": problem.pointer,
         "message": problem.message,
         "help": problem.help,
@@ -84,6 +88,7 @@ pub(crate) fn problem(problem: &Problem) -> Value {
 pub(crate) fn severity(problem: &Problem) -> &'static str {
     match problem.severity() {
         problem::Severity::Warning => "warning",
+        problem::Severity::Unsupported => "unsupported",
         problem::Severity::Error | problem::Severity::Unspecified => "error",
     }
 }

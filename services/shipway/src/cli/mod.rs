@@ -16,6 +16,8 @@ mod failure;
 mod flags;
 pub(crate) mod hook;
 mod json;
+mod judge;
+mod lint;
 mod logs;
 mod output;
 pub(crate) mod problems;
@@ -70,6 +72,8 @@ enum Verb {
     Config(config::Config),
     /// Make or change what files declare; never deletes.
     Apply(apply::Args),
+    /// Tell all that is wrong with documents, before anything is published or run.
+    Lint(lint::Args),
     /// What is deployed where, pipeline by pipeline.
     Status(status::StatusArgs),
     /// Start a flow.
@@ -84,6 +88,10 @@ enum Verb {
     Logs(logs::Args),
     /// Abort a run.
     Abort(run::AbortArgs),
+    /// Approve a node that waits for it.
+    Approve(judge::JudgeArgs),
+    /// Reject a node that waits for approval: it fails.
+    Reject(judge::JudgeArgs),
     /// Read the event log.
     Events(events::EventsArgs),
     /// What ran where, now or at a time.
@@ -153,12 +161,15 @@ pub(crate) fn main() -> ExitCode {
 async fn talk_to_server(verb: Verb) -> Outcome {
     match verb {
         Verb::Apply(args) => apply::apply(args).await,
+        Verb::Lint(args) => lint::lint(args).await,
         Verb::Status(args) => status::status(args).await,
         Verb::State(args) => status::state(args).await,
         Verb::Run(args) => run::run(args).await,
         Verb::Runs(args) => run::runs(args).await,
         Verb::Show(args) => run::show(args).await,
         Verb::Abort(args) => run::abort(args).await,
+        Verb::Approve(args) => judge::approve(args).await,
+        Verb::Reject(args) => judge::reject(args).await,
         Verb::Watch(args) => watch::watch(args).await,
         Verb::Logs(args) => logs::logs(args).await,
         Verb::Events(args) => events::events(args).await,
@@ -229,11 +240,16 @@ mod tests {
         for line in [
             "up --demo --data x",
             "apply -f shop.yaml -f - --dry-run -p REGION=eu",
+            "lint shop.yaml - --as release-flow -o json",
+            "lint flow.yaml --flow shop/staging",
+            "lint --explain ref.unknown",
             "status -w",
             "run shop/production -w -p NOTIFY_URL=http://x --name 1.9 -m hotfix",
             "runs -o json",
             "show @latest",
             "logs @failed migrate -f",
+            "approve @latest gate --reason fine --plan sha256:0",
+            "reject @latest -r no",
             "events -f --after 10 --stream org",
             "state --at 2026-01-01T00:00:00Z",
             "backup -f x.tar.zst --with-keys",

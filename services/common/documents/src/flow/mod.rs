@@ -112,13 +112,20 @@ impl Flow {
     /// # Errors
     /// All that is wrong with its shape; what its nodes say is for the node kinds to check.
     pub fn parse(value: &Value) -> Result<Self, Problems> {
+        match Self::check(value) {
+            (Some(flow), problems) if !problems.has_errors() => Ok(Self { warnings: problems, ..flow }),
+            (_, problems) => Err(problems),
+        }
+    }
+
+    /// Reads as much of a flow as can be read, to check the rest of it too: none without a root, and without the
+    /// nodes and triggers that have no shape. Its warnings are among the problems.
+    #[must_use]
+    pub fn check(value: &Value) -> (Option<Self>, Problems) {
         let mut problems = Problems::new();
         let flow = Self::read(value, &mut problems);
         problems.sort();
-        match flow {
-            Some(flow) if !problems.has_errors() => Ok(Self { warnings: problems, ..flow }),
-            _ => Err(problems),
-        }
+        (flow, problems)
     }
 
     fn read(value: &Value, problems: &mut Problems) -> Option<Self> {

@@ -137,10 +137,15 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
         fields.object("spec");
         return None;
     }
-    if node.kind == "Workflow" {
+    if holds_steps(&node.kind) {
         read_steps(&mut node, depth, problems);
     }
     Some(node)
+}
+
+/// Whether nodes of that kind have other nodes in their `steps`.
+pub(super) fn holds_steps(kind: &str) -> bool {
+    matches!(kind, "Workflow" | "LoopWorkflow")
 }
 
 fn read_steps(node: &mut Node, depth: usize, problems: &mut Problems) {
@@ -221,15 +226,14 @@ fn read_retry(fields: &mut Fields<'_, '_>) -> Option<Retry> {
         }
         _ => inner.one_of("backoff", &["fixed", "exponential"]),
     };
-    if inner.boolean("jitter").unwrap_or_default() {
-        inner.note(Problem::warning(inner.at("jitter"), "`jitter` has no effect yet"));
-    }
+    let jitter = inner.boolean("jitter").unwrap_or_default();
     let backoff = if word == Some("exponential") { Backoff::Exponential } else { Backoff::Fixed };
     Some(Retry {
         max_attempts: attempts.and_then(|attempts| u32::try_from(attempts).ok()).unwrap_or(3),
         backoff,
         delay: delay.unwrap_or_default(),
         max_delay,
+        jitter,
     })
 }
 

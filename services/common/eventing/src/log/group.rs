@@ -200,7 +200,13 @@ impl<W: Writer> Appender<W> {
 
     async fn commit(&mut self, batch: Batch) {
         let Batch { items, replies, repeated } = batch;
-        let outcomes = match self.try_commit(&items).await {
+        let outcomes = self.try_commit(&items).await;
+        if let Err(source) = &outcomes
+            && is_lock(source)
+        {
+            self.refuse_waiting(source);
+        }
+        let outcomes = match outcomes {
             Ok(outcomes) => outcomes,
             Err(source) if items.len() == 1 => vec![Err(unavailable(source))],
             Err(source) if is_outage(&source) => {
@@ -225,6 +231,20 @@ impl<W: Writer> Appender<W> {
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             // A caller that went away repeats its command and gets this answer.
             drop(reply.send(outcome));
+        }
+    }
+
+    /// What came while a batch waited for a lock in vain has waited as well, and would wait as long once more.
+    fn refuse_waiting(&mut self, source: &sqlx::Error) {
+        let mut waiting: Vec<_> = self.backlog.drain(..).collect();
+        while let Ok(calls) = self.calls.try_recv() {
+            if calls.is_empty() {
+                self.calls.close();
+            }
+            waiting.extend(calls);
+        }
+        for pending in waiting {
+            drop(pending.reply.send(Err(away(source))));
         }
     }
 
@@ -283,6 +303,12 @@ fn is_outage(error: &sqlx::Error) -> bool {
             .code()
             .is_some_and(|code| code.len() == 5 && CLASSES.iter().any(|class| code.starts_with(class))),
     }
+}
+
+/// Whether somebody else held what the batch needed.
+fn is_lock(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == "55P03")
 }
 
 /// The same failure for one of many.

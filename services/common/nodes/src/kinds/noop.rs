@@ -45,7 +45,7 @@ impl Kind for Noop {
         if spec.get("fib").is_some() {
             finished.push("fib".into());
         }
-        Outputs { always: Vec::new(), finished }
+        Outputs { finished, ..Outputs::default() }
     }
 
     fn step(&self, spec: &Value, _ctx: &StepContext<'_>) -> Result<Step, NodeError> {

@@ -4,8 +4,10 @@
 
 mod actions;
 mod checks;
+mod codes;
 mod removal;
 mod schemas;
 mod stage_rules;
 mod steps;
+mod waits;
 mod world;

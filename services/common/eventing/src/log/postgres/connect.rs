@@ -92,7 +92,8 @@ impl Server {
             ("enable_seqscan", "off"),
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
-            ("lock_timeout", "2s"),
+            // Whoever waits for the head is refused within 2 s, the way there and back included.
+            ("lock_timeout", "1800ms"),
             ("statement_timeout", "5s"),
         ]);
         self.connect(&writing).await
