@@ -37,11 +37,13 @@ async fn row_e_19_services_are_upgraded_one_by_one_and_go_back() {
     };
     let mut given = Given::new("e19", Shape { services: [2; 5], ..Shape::default() });
     let log = PgPool::connect(&given.cluster.database()).await.unwrap();
+    let older_tables = made_by(&log).await;
     let mut all = Vec::new();
     all.extend(given.load(4, 4).ended().await);
     let upgraded = roll(&mut given, &next, &mut all).await;
     all.extend(given.load(4, 4).ended().await);
     let before_the_way_back = written(&log).await;
+    let newer_tables = made_by(&log).await;
     let went_back = roll(&mut given, &binary().unwrap(), &mut all).await;
     all.extend(given.load(4, 4).ended().await);
     let verdict = given.judge(&all);
@@ -55,6 +57,9 @@ async fn row_e_19_services_are_upgraded_one_by_one_and_go_back() {
         verdict.repeats,
         percentile(&all, 99),
     );
+    // The older release works on the newer one's tables, and leaves them as they are.
+    assert_ne!(newer_tables, older_tables);
+    assert_eq!(made_by(&log).await, newer_tables);
     assert!(
         before_the_way_back.2 > 0 && before_the_way_back.3 > 0,
         "the next release wrote nothing of its own"
@@ -89,6 +94,12 @@ async fn roll(given: &mut Given, program: &Path, all: &mut Vec<Ended>) -> Durati
 
 async fn written(log: &PgPool) -> (i64, i64, i64, i64) {
     sqlx::query_as(WRITTEN).fetch_one(log).await.unwrap()
+}
+
+/// Which text made the log's tables and functions.
+async fn made_by(log: &PgPool) -> String {
+    let note = "SELECT obj_description('shipway_log'::regnamespace, 'pg_namespace')";
+    sqlx::query_scalar(note).fetch_one(log).await.unwrap()
 }
 
 /// Has the older release make all read tables again from what both have written; how many were as they had been.
@@ -161,10 +172,12 @@ fn next_binary() -> Option<PathBuf> {
         return None;
     }
     let beside = binary().unwrap().with_file_name("shipway-next");
+    let folder = beside.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap();
+    let profile = if folder == "debug" { "dev" } else { folder };
     // The whole workspace is named so that everything outside it is built as it is already.
     let built = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--locked", "--workspace", "--bin", "shipway-next"])
-        .args(["--features", "shipway/next-schema"])
+        .args(["--features", "shipway/next-schema", "--profile", profile])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .status();
     assert!(built.unwrap().success(), "the next release was not built");

@@ -21,6 +21,7 @@ mod macros;
 
 mod actor;
 pub mod delivery;
+mod effect;
 mod envelope;
 mod fence;
 mod ids;

@@ -10,11 +10,14 @@ use crate::{
     log::Stored,
 };
 
-/// Events in one chunk.
+/// Events in one chunk, at most.
 pub(super) const CHUNK: usize = 2_000;
 
-/// No chunk is larger than this when it is unpacked: an event has less than 256 KiB.
-const LARGEST: u64 = 1 << 30;
+/// Bytes of events' data in one chunk, at most: readers have some chunks in memory.
+pub(super) const CHUNK_BYTES: usize = 8 << 20;
+
+/// No chunk is larger than this when it is unpacked, whatever JSON makes of its data.
+const LARGEST: u64 = 128 << 20;
 
 /// The level of compression: chunks are written once and seldom read.
 const LEVEL: i32 = 9;
@@ -137,7 +140,7 @@ fn row(line: &str) -> Option<Stored> {
 }
 
 /// The blob has the digest that it must have, and is still no archive: it was none when it was written.
-fn unreadable(id: &BlobId) -> BlobError {
+pub(super) fn unreadable(id: &BlobId) -> BlobError {
     BlobError::Damaged { id: id.clone(), found: id.clone() }
 }
 

@@ -72,7 +72,9 @@ impl Archive {
         if let Some(rows) = known {
             return Ok(rows);
         }
-        let rows = Arc::new(format::unpack(id, &blobs.get(id).await?)?);
+        let (packed, name) = (blobs.get(id).await?, id.clone());
+        let unpacked = tokio::task::spawn_blocking(move || format::unpack(&name, &packed)).await;
+        let rows = Arc::new(unpacked.map_err(|_| format::unreadable(id))??);
         let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
         chunks.truncate(CHUNKS - 1);
         chunks.push_front((id.clone(), Arc::clone(&rows)));

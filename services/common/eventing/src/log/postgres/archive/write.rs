@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{
     super::{PostgresLog, sql, to_stored},
-    format::{self, CHUNK, Chunk, Manifest},
+    format::{self, CHUNK, CHUNK_BYTES, Chunk, Manifest},
 };
 use crate::{
     blobs::{BlobError, BlobId, Blobs},
@@ -149,13 +149,14 @@ impl PostgresLog {
         let (mut hash, mut after, mut chunks) = (before.clone(), partition.first - 1, Vec::new());
         while after < partition.last {
             let room = (partition.last - after).min(CHUNK as u64);
-            let rows = sqlx::query(sql::READ)
+            let mut rows = sqlx::query(sql::READ)
                 .bind(after.cast_signed())
                 .bind(room.cast_signed())
                 .fetch_all(&mut *connection)
                 .await
                 .and_then(to_stored)
                 .map_err(failed("reading a partition"))?;
+            rows.truncate(fitting(&rows));
             hash = follow(&rows, after, hash)?;
             after = rows.last().map_or(after, |row| row.position);
             let packed = format::pack(&rows).map_err(ArchiveError::Pack)?;
@@ -196,6 +197,15 @@ struct Partition {
     name: String,
     first: Position,
     last: Position,
+}
+
+/// How many of the rows make a chunk.
+fn fitting(rows: &[Stored]) -> usize {
+    let sums = rows.iter().scan(0, |sum, row| {
+        *sum += row.data.len();
+        Some(*sum)
+    });
+    sums.take_while(|sum| *sum <= CHUNK_BYTES).count().max(1)
 }
 
 /// The hash at the end of these rows, which come after `after` without a gap.
@@ -248,4 +258,31 @@ async fn remove_tables(connection: &mut PgConnection) -> Result<(), sqlx::Error>
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_has_not_too_much_in_it_and_at_least_one_event() {
+        let row = |bytes: usize| Stored {
+            position: 1,
+            stream: 1,
+            name: String::new(),
+            version: 1,
+            kind: String::new(),
+            schema: 1,
+            form: 0,
+            items: None,
+            at: 0,
+            command: Vec::new(),
+            hash: Vec::new(),
+            meta: String::new(),
+            data: "x".repeat(bytes),
+        };
+        assert_eq!(fitting(&[row(1), row(1)]), 2);
+        assert_eq!(fitting(&[row(CHUNK_BYTES - 1), row(1), row(1)]), 2);
+        assert_eq!(fitting(&[row(CHUNK_BYTES + 1), row(1)]), 1);
+    }
 }

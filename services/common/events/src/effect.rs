@@ -1,0 +1,59 @@
+//! What changes in the world by a node.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ResourceId, plan::Artifact};
+
+/// A change in the world that a node made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "camelCase")]
+pub enum Effect {
+    /// A service or job now has this artifact.
+    Released {
+        /// The resource.
+        target: ResourceId,
+        /// Its id in documents.
+        slug: String,
+        /// What it has.
+        artifact: Artifact,
+    },
+    /// An artifact was built, or found built already.
+    Built {
+        /// The artifact.
+        artifact: Artifact,
+    },
+    /// An addon was started or changed.
+    AddonStarted {
+        /// The addon.
+        addon: ResourceId,
+        /// Its id in documents.
+        slug: String,
+    },
+    /// An addon was backed up.
+    BackedUp {
+        /// The addon's id in documents.
+        addon: String,
+        /// The backup.
+        backup: String,
+        /// `sha256:…` of the dump.
+        digest: String,
+        /// Size of the dump in bytes.
+        bytes: u64,
+    },
+    /// An addon's content was replaced by a backup.
+    Restored {
+        /// The addon's id in documents.
+        addon: String,
+        /// The backup.
+        backup: String,
+    },
+    /// A job ran to its end.
+    JobRan {
+        /// The job's id in documents.
+        job: String,
+        /// The job run.
+        job_run: String,
+        /// What it ran.
+        digest: String,
+    },
+}
