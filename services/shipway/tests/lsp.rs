@@ -37,7 +37,10 @@ fn a_session_of_an_editor() {
 
     editor.ask("initialize", json!({"capabilities": {}}));
     editor.tell("initialized", json!({}));
-    editor.tell("textDocument/didOpen", json!({"textDocument": {"uri": uri, "languageId": "yaml", "version": 1, "text": FLOW}}));
+    editor.tell(
+        "textDocument/didOpen",
+        json!({"textDocument": {"uri": uri, "languageId": "yaml", "version": 1, "text": FLOW}}),
+    );
     editor.hear();
     editor.ask("textDocument/hover", at(10, 40));
     editor.ask("textDocument/definition", at(10, 40));
@@ -48,7 +51,9 @@ fn a_session_of_an_editor() {
         "textDocument/codeAction",
         json!({"textDocument": {"uri": uri}, "range": whole, "context": {"diagnostics": []}}),
     );
-    let mended = FLOW.replace("Relase", "Noop").replace("spec: {sha: '${refs.biuld.sha}'}", "spec: {message: '${refs.build.sha}'}");
+    let mended = FLOW
+        .replace("Relase", "Noop")
+        .replace("spec: {sha: '${refs.biuld.sha}'}", "spec: {message: '${refs.build.sha}'}");
     editor.tell(
         "textDocument/didChange",
         json!({"textDocument": {"uri": uri, "version": 2}, "contentChanges": [{"text": mended}]}),
@@ -67,7 +72,10 @@ fn a_session_of_an_editor() {
         "textDocument/formatting",
         json!({"textDocument": {"uri": uri}, "options": {"tabSize": 4, "insertSpaces": true}}),
     );
-    editor.tell("textDocument/didChange", json!({"textDocument": {"uri": uri, "version": 3}, "contentChanges": [{"text": "spec: ["}]}));
+    editor.tell(
+        "textDocument/didChange",
+        json!({"textDocument": {"uri": uri, "version": 3}, "contentChanges": [{"text": "spec: ["}]}),
+    );
     editor.hear();
     editor.ask("textDocument/hover", at(0, 0));
     editor.ask("textDocument/nothingLikeIt", json!({}));

@@ -141,7 +141,9 @@ fn spec_fields(kind: &str, at: &str) -> Vec<Choice> {
     };
     let members = schema::members(&schema).into_iter();
     let choice = |(name, schema): (String, Value)| {
-        Choice::new(name, CompletionKind::Field).detail(schema::type_of(&schema)).help(schema::describe(&schema))
+        Choice::new(name, CompletionKind::Field)
+            .detail(schema::type_of(&schema))
+            .help(schema::describe(&schema))
     };
     members.map(choice).collect()
 }
@@ -165,10 +167,8 @@ fn words(marked: &Marked, outline: &Outline<'_>) -> Vec<Choice> {
             "/condition" => plain(kind.map(|kind| kind.conditions()).unwrap_or_default()),
             _ => match inside.strip_prefix("/spec/").zip(kind) {
                 Some((at, kind)) => {
-                    let schema = schema::descend(
-                        &kind.config_schema().to_value(),
-                        pointer::steps(&format!("/{at}")),
-                    );
+                    let schema =
+                        schema::descend(&kind.config_schema().to_value(), pointer::steps(&format!("/{at}")));
                     let words = schema.map(|schema| schema::words(&schema)).unwrap_or_default();
                     words.into_iter().map(|word| Choice::new(word, CompletionKind::Word)).collect()
                 }
@@ -187,7 +187,8 @@ fn words(marked: &Marked, outline: &Outline<'_>) -> Vec<Choice> {
 
 fn node_kinds(marked: &Marked) -> Vec<Choice> {
     let document = recognise(&marked.value);
-    let allowed = kinds::KNOWN.iter().filter(|kind| document.is_none_or(|document| kind.is_allowed_in(document)));
+    let allowed =
+        kinds::KNOWN.iter().filter(|kind| document.is_none_or(|document| kind.is_allowed_in(document)));
     let mut all: Vec<_> = allowed.collect();
     // What runs comes first.
     all.sort_by_key(|kind| kind.support != Support::Runs);
@@ -204,7 +205,8 @@ fn siblings(outline: &Outline<'_>, place: &str) -> Vec<Choice> {
     let Some(node) = outline.node_around(place) else { return Vec::new() };
     let list = node.pointer.rsplit_once('/').map_or("", |(list, _)| list);
     let beside = outline.nodes.iter().filter(|other| {
-        other.pointer != node.pointer && other.pointer.rsplit_once('/').is_some_and(|(other, _)| other == list)
+        other.pointer != node.pointer
+            && other.pointer.rsplit_once('/').is_some_and(|(other, _)| other == list)
     });
     beside
         .filter(|other| !other.name.is_empty())

@@ -82,8 +82,16 @@ pub(crate) fn words(name: &str) -> &'static [&'static str] {
     match name {
         "when" => &["success", "failure", "always"],
         "effect" => &["keyed", "fenced", "checked", "once"],
-        "interruptible" | "paused" | "autorun" | "required" | "secret" | "jitter" | "skipNodeExecution"
-        | "isAllowList" | "ciIgnoreFlagsEnabled" | "ignoreDrafts" => &["true", "false"],
+        "interruptible"
+        | "paused"
+        | "autorun"
+        | "required"
+        | "secret"
+        | "jitter"
+        | "skipNodeExecution"
+        | "isAllowList"
+        | "ciIgnoreFlagsEnabled"
+        | "ignoreDrafts" => &["true", "false"],
         "concurrencyPolicy" => &["allow", "queue", "forbid", "latest", "replace"],
         "backoff" => &["fixed", "exponential"],
         "vcsService" => &["github", "gitlab", "bitbucket", "azure", "self-hosted"],

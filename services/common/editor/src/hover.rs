@@ -3,12 +3,7 @@
 use std::ops::Range;
 
 use serde_json::Value;
-use shipway_documents::{
-    Support,
-    edit::Text,
-    expr,
-    json_text, kinds, pointer,
-};
+use shipway_documents::{Support, edit::Text, expr, json_text, kinds, pointer};
 
 use crate::{
     expression, fields,
@@ -32,7 +27,9 @@ pub fn hover(name: &str, text: &str, offset: usize) -> Option<Hover> {
     if let Some(dotted) = expression::at(text, offset) {
         let said = match dotted.parts.first().map(String::as_str) {
             Some("fn") => function(dotted.parts.get(1)?)?,
-            Some("args" | "refs" | "triggers") => named(name, text, offset, dotted.parts.get(2..).unwrap_or_default())?,
+            Some("args" | "refs" | "triggers") => {
+                named(name, text, offset, dotted.parts.get(2..).unwrap_or_default())?
+            }
             _ => return None,
         };
         return Some(Hover { text: said, range: dotted.range });
@@ -80,7 +77,9 @@ pub(crate) fn kind(name: &str) -> Option<String> {
     }
     match known.support {
         Support::Runs => {}
-        Support::Later => text.push_str("\n\nNot supported yet: it is checked and kept, and refused when published."),
+        Support::Later => {
+            text.push_str("\n\nNot supported yet: it is checked and kept, and refused when published.")
+        }
         Support::OutOfScope => text.push_str("\n\nNot supported: it is kept, and refused when published."),
     }
     Some(text)
@@ -112,7 +111,8 @@ fn named(name: &str, text: &str, offset: usize, path: &[String]) -> Option<Strin
 
 /// An argument with what it takes.
 pub(crate) fn argument(name: &str, value: &Value) -> String {
-    let typed = value.as_object().filter(|members| members.contains_key("type") || members.contains_key("default"));
+    let typed =
+        value.as_object().filter(|members| members.contains_key("type") || members.contains_key("default"));
     let Some(members) = typed else {
         return format!("argument `{name}` = `{}`", json_text(value));
     };
@@ -171,7 +171,8 @@ fn field(outline: &Outline<'_>, place: &str) -> Option<String> {
         let inside = place.strip_prefix(&node.pointer)?;
         if let Some(at) = inside.strip_prefix("/spec/") {
             let kind = shipway_nodes::find(node.kind)?;
-            let schema = schema::descend(&kind.config_schema().to_value(), pointer::steps(&format!("/{at}")))?;
+            let schema =
+                schema::descend(&kind.config_schema().to_value(), pointer::steps(&format!("/{at}")))?;
             let (about, of) = (schema::describe(&schema), schema::type_of(&schema));
             return Some(format!("**{name}** {of}\n\n{about}").trim().to_owned());
         }

@@ -47,7 +47,9 @@ pub enum RenameError {
 impl fmt::Display for RenameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Nothing => f.write_str("there is no argument, node or trigger whose name could be changed here"),
+            Self::Nothing => {
+                f.write_str("there is no argument, node or trigger whose name could be changed here")
+            }
             Self::NoName(name) => write!(f, "`{name}` is no name; use letters, digits, `-` and `_`"),
             Self::Taken(name) => write!(f, "`{name}` is the name of something else already"),
             Self::Place(why) => f.write_str(why),
@@ -184,7 +186,8 @@ impl Target {
             if Outline::around(&document.value, &reference.pointer).at != outline.at {
                 continue;
             }
-            let mut problems: Problems = Problem::error(reference.pointer.clone(), "").span(reference.span.clone()).into();
+            let mut problems: Problems =
+                Problem::error(reference.pointer.clone(), "").span(reference.span.clone()).into();
             document.locate(&mut problems);
             let located = problems.iter().next().and_then(|problem| problem.line.zip(problem.column));
             let Some((line, column)) = located else { continue };
@@ -198,7 +201,9 @@ impl Target {
         if self.sort == Sort::Node {
             for node in &outline.nodes {
                 let waits = node.value.get("dependsOn").and_then(Value::as_array);
-                for (n, _) in waits.into_iter().flatten().enumerate().filter(|(_, other)| **other == self.name.as_str()) {
+                for (n, _) in
+                    waits.into_iter().flatten().enumerate().filter(|(_, other)| **other == self.name.as_str())
+                {
                     let at = pointer::item(&format!("{}/dependsOn", node.pointer), n);
                     let range = text.range_of(&at).map(|range| within_quotes(source.text(), range));
                     ranges.extend(range.map(|range| (range.start, range.end)));

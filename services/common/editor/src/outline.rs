@@ -58,7 +58,8 @@ impl<'a> Outline<'a> {
     pub(crate) fn arguments(&self) -> Vec<Named<'a>> {
         let at = format!("{}/arguments", self.at);
         let members = self.value.get("arguments").and_then(Value::as_object);
-        let named = |(name, value): (&'a String, &'a Value)| Named { name, value, pointer: pointer::join(&at, name) };
+        let named =
+            |(name, value): (&'a String, &'a Value)| Named { name, value, pointer: pointer::join(&at, name) };
         members.into_iter().flatten().map(named).collect()
     }
 
@@ -86,7 +87,8 @@ impl<'a> Outline<'a> {
 
 /// Something with a root workflow that is no node itself.
 fn is_flow(value: &Value) -> bool {
-    value.get("kind").is_none() && (value.pointer("/spec/kind").is_some() || value.get("apiVersion").is_some())
+    value.get("kind").is_none()
+        && (value.pointer("/spec/kind").is_some() || value.get("apiVersion").is_some())
 }
 
 fn collect<'a>(value: &'a Value, at: &str, nodes: &mut Vec<NodeAt<'a>>) {

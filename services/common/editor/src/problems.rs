@@ -27,7 +27,11 @@ pub fn diagnostics(name: &str, text: &str) -> Vec<Diagnostic> {
         };
         start..end.max(start)
     };
-    report.problems.iter().map(|problem| Diagnostic { range: locate(problem), problem: problem.clone() }).collect()
+    report
+        .problems
+        .iter()
+        .map(|problem| Diagnostic { range: locate(problem), problem: problem.clone() })
+        .collect()
 }
 
 /// Finds bytes by line and column.

@@ -54,7 +54,8 @@ pub(crate) fn type_of(schema: &Value) -> String {
     };
     let words = ["string", "integer", "number", "boolean", "array", "object"];
     // The form for expressions is a text too; it comes last and is not meant.
-    let first = options(schema).into_iter().find_map(|option| words.into_iter().find(|word| has_type(option, word)));
+    let first =
+        options(schema).into_iter().find_map(|option| words.into_iter().find(|word| has_type(option, word)));
     first.map(named).unwrap_or_default().to_owned()
 }
 

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use lsp_types::{
-    Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, DiagnosticTag, Location, NumberOrString, Position,
-    Range as Places, TextEdit, Uri,
+    Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, DiagnosticTag, Location, NumberOrString,
+    Position, Range as Places, TextEdit, Uri,
 };
 use shipway_documents::{Code, Severity};
 use shipway_editor as editor;
@@ -22,7 +22,8 @@ impl Text {
     pub(super) fn new(uri: &Uri, language: &str, text: String) -> Self {
         let path = uri.path().as_str();
         let file = path.rsplit('/').next().unwrap_or(path);
-        let known = [".json", ".yaml", ".yml"].iter().any(|extension| file.to_ascii_lowercase().ends_with(extension));
+        let known =
+            [".json", ".yaml", ".yml"].iter().any(|extension| file.to_ascii_lowercase().ends_with(extension));
         let name = match language {
             _ if known => file.to_owned(),
             "json" | "jsonc" => format!("{file}.json"),
@@ -115,7 +116,9 @@ mod tests {
         let uri: Uri = "file:///a/flow.yaml".parse().unwrap();
         let text = Text::new(&uri, "yaml", "a: 😀é\r\nb: 1\n".to_owned());
         assert_eq!(text.name, "flow.yaml");
-        for (line, character, offset) in [(0, 0, 0), (0, 3, 3), (0, 5, 7), (0, 6, 9), (0, 99, 9), (1, 1, 12), (9, 0, 16)] {
+        for (line, character, offset) in
+            [(0, 0, 0), (0, 3, 3), (0, 5, 7), (0, 6, 9), (0, 99, 9), (1, 1, 12), (9, 0, 16)]
+        {
             assert_eq!(text.offset(Position { line, character }), offset, "{line}:{character}");
         }
         assert_eq!(text.place(9), Position { line: 0, character: 6 });

@@ -15,7 +15,8 @@ use lsp_types::{
     ServerCapabilities, ServerInfo, TextDocumentSyncCapability, TextDocumentSyncKind, Uri,
     WorkDoneProgressOptions,
     notification::{
-        DidChangeTextDocument, DidCloseTextDocument, DidOpenTextDocument, Notification as _, PublishDiagnostics,
+        DidChangeTextDocument, DidCloseTextDocument, DidOpenTextDocument, Notification as _,
+        PublishDiagnostics,
     },
 };
 use serde::de::DeserializeOwned;
@@ -100,13 +101,17 @@ impl Server<'_> {
     fn note(&mut self, told: Notification) -> anyhow::Result<()> {
         match told.method.as_str() {
             DidOpenTextDocument::METHOD => {
-                let Some(DidOpenTextDocumentParams { text_document: opened }) = read(told) else { return Ok(()) };
+                let Some(DidOpenTextDocumentParams { text_document: opened }) = read(told) else {
+                    return Ok(());
+                };
                 let text = Text::new(&opened.uri, &opened.language_id, opened.text);
                 self.texts.insert(opened.uri.clone(), text);
                 self.publish(opened.uri, Some(opened.version))
             }
             DidChangeTextDocument::METHOD => {
-                let Some(DidChangeTextDocumentParams { text_document: changed, content_changes }) = read(told) else {
+                let Some(DidChangeTextDocumentParams { text_document: changed, content_changes }) =
+                    read(told)
+                else {
                     return Ok(());
                 };
                 if let (Some(text), Some(change)) =
@@ -117,7 +122,9 @@ impl Server<'_> {
                 self.publish(changed.uri, Some(changed.version))
             }
             DidCloseTextDocument::METHOD => {
-                let Some(DidCloseTextDocumentParams { text_document: closed }) = read(told) else { return Ok(()) };
+                let Some(DidCloseTextDocumentParams { text_document: closed }) = read(told) else {
+                    return Ok(());
+                };
                 self.texts.remove(&closed.uri);
                 self.publish(closed.uri, None)
             }

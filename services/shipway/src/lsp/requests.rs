@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use lsp_server::{ErrorCode, Request};
 use lsp_types::{
     CodeAction, CodeActionKind, CodeActionOrCommand, CodeActionParams, CompletionItem, CompletionItemKind,
-    CompletionParams, CompletionTextEdit, DocumentFormattingParams, Documentation, GotoDefinitionParams, Hover,
-    HoverContents, HoverParams, Location, MarkupContent, MarkupKind, PrepareRenameResponse, ReferenceParams,
-    RenameParams, TextDocumentPositionParams, TextEdit, Uri, WorkspaceEdit,
+    CompletionParams, CompletionTextEdit, DocumentFormattingParams, Documentation, GotoDefinitionParams,
+    Hover, HoverContents, HoverParams, Location, MarkupContent, MarkupKind, PrepareRenameResponse,
+    ReferenceParams, RenameParams, TextDocumentPositionParams, TextEdit, Uri, WorkspaceEdit,
     request::{
-        CodeActionRequest, Completion, Formatting, GotoDefinition, HoverRequest, PrepareRenameRequest, References,
-        Rename, Request as _,
+        CodeActionRequest, Completion, Formatting, GotoDefinition, HoverRequest, PrepareRenameRequest,
+        References, Rename, Request as _,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -92,7 +92,10 @@ fn completion(text: &Text, _: &Uri, offset: usize) -> Answer {
         documentation: (!found.help.is_empty()).then(|| Documentation::MarkupContent(markdown(found.help))),
         // Editors sort by label otherwise, and the order has a meaning.
         sort_text: Some(format!("{n:04}")),
-        text_edit: Some(CompletionTextEdit::Edit(TextEdit { range: text.places(&found.range), new_text: found.insert })),
+        text_edit: Some(CompletionTextEdit::Edit(TextEdit {
+            range: text.places(&found.range),
+            new_text: found.insert,
+        })),
         ..CompletionItem::default()
     };
     shown(found.into_iter().enumerate().map(item).collect::<Vec<_>>())
@@ -100,7 +103,10 @@ fn completion(text: &Text, _: &Uri, offset: usize) -> Answer {
 
 fn hover(text: &Text, offset: usize) -> Option<Hover> {
     let found = editor::hover(&text.name, &text.text, offset)?;
-    Some(Hover { range: Some(text.places(&found.range)), contents: HoverContents::Markup(markdown(found.text)) })
+    Some(Hover {
+        range: Some(text.places(&found.range)),
+        contents: HoverContents::Markup(markdown(found.text)),
+    })
 }
 
 fn code_actions(texts: &HashMap<Uri, Text>, asked: CodeActionParams) -> Answer {
@@ -135,7 +141,10 @@ fn open<'a>(texts: &'a HashMap<Uri, Text>, uri: &Uri) -> Result<&'a Text, Refusa
     texts.get(uri).ok_or_else(|| refuse(ErrorCode::InvalidParams, format!("{} is not open", uri.as_str())))
 }
 
-#[expect(clippy::mutable_key_type, reason = "the protocol's own type; its inner cache is no part of its identity")]
+#[expect(
+    clippy::mutable_key_type,
+    reason = "the protocol's own type; its inner cache is no part of its identity"
+)]
 fn change(uri: &Uri, edits: Vec<TextEdit>) -> WorkspaceEdit {
     WorkspaceEdit { changes: Some(HashMap::from([(uri.clone(), edits)])), ..WorkspaceEdit::default() }
 }

@@ -58,22 +58,39 @@ pub(super) fn complete(dotted: &Dotted, outline: &Outline<'_>, place: &str) -> V
         [root @ ("refs" | "triggers")] => {
             let own = outline.node_around(place).map(|node| node.pointer.as_str());
             let reference = |node: &NodeAt<'_>| {
-                option(node.name, CompletionKind::Reference, node.kind, hover::output(node, &[]), node.name.to_owned())
+                option(
+                    node.name,
+                    CompletionKind::Reference,
+                    node.kind,
+                    hover::output(node, &[]),
+                    node.name.to_owned(),
+                )
             };
-            let around = |node: &&NodeAt<'_>| own.is_none_or(|own| !shipway_documents::pointer::is_within(own, &node.pointer));
-            let nodes = outline.nodes.iter().filter(|node| *root == "refs" && !node.name.is_empty()).filter(around);
+            let around = |node: &&NodeAt<'_>| {
+                own.is_none_or(|own| !shipway_documents::pointer::is_within(own, &node.pointer))
+            };
+            let nodes =
+                outline.nodes.iter().filter(|node| *root == "refs" && !node.name.is_empty()).filter(around);
             let mut all: Vec<_> = nodes.map(reference).collect();
             all.extend(outline.triggers().into_iter().map(|trigger| {
-                option(trigger.name, CompletionKind::Reference, "trigger", String::new(), trigger.name.to_owned())
+                option(
+                    trigger.name,
+                    CompletionKind::Reference,
+                    "trigger",
+                    String::new(),
+                    trigger.name.to_owned(),
+                )
             }));
             all
         }
         [root @ ("refs" | "triggers"), name, path @ ..] => {
-            let output = |name: &str, help: String| {
-                option(name, CompletionKind::Output, "", help, name.to_owned())
-            };
+            let output =
+                |name: &str, help: String| option(name, CompletionKind::Output, "", help, name.to_owned());
             if let Some(node) = outline.node(name).filter(|_| *root == "refs") {
-                return below(&hover::outputs(node), path).into_iter().map(|(name, help)| output(&name, help)).collect();
+                return below(&hover::outputs(node), path)
+                    .into_iter()
+                    .map(|(name, help)| output(&name, help))
+                    .collect();
             }
             let is_trigger = outline.triggers().iter().any(|trigger| trigger.name == *name);
             let push = PUSH.iter().filter(|_| is_trigger && path.is_empty());

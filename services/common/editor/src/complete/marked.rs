@@ -70,7 +70,9 @@ struct Form {
 fn is_json(name: &str, text: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     lower.ends_with(".json")
-        || (!lower.ends_with(".yaml") && !lower.ends_with(".yml") && text.trim_start().starts_with(['{', '[']))
+        || (!lower.ends_with(".yaml")
+            && !lower.ends_with(".yml")
+            && text.trim_start().starts_with(['{', '[']))
 }
 
 /// As it is, or with what a name needs behind it.
@@ -119,7 +121,9 @@ fn json(before: &str, after: &str) -> Vec<Form> {
 fn find(value: &Value, at: &str) -> Option<(String, bool)> {
     match value {
         Value::String(text) => text.contains(MARK).then(|| (at.to_owned(), false)),
-        Value::Array(items) => items.iter().enumerate().find_map(|(n, item)| find(item, &pointer::item(at, n))),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(n, item)| find(item, &pointer::item(at, n)))
+        }
         Value::Object(members) => members.iter().find_map(|(name, member)| {
             let inner = pointer::join(at, name);
             if name.contains(MARK) { Some((inner, true)) } else { find(member, &inner) }
