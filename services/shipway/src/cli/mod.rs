@@ -47,7 +47,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, demo, up};
+use crate::{bench, demo, lsp, up};
 
 const AFTER: &str = "\
 Flows are named <pipeline>/<stage>: shop/production. Runs are named by id, by the beginning of one
@@ -83,6 +83,8 @@ enum Verb {
     Fmt(fmt::Args),
     /// Show what is different in a document, by its nodes.
     Diff(diff::Args),
+    /// Serve an editor on standard input and output: the language server protocol.
+    Lsp,
     /// What is deployed where, pipeline by pipeline.
     Status(status::StatusArgs),
     /// Start a flow.
@@ -170,6 +172,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Config(verb) => report(config::config(verb)),
         Verb::Fmt(args) => report(fmt::fmt(&args)),
         Verb::Schema(args) => report(schema::schema(&args)),
+        Verb::Lsp => own(lsp::serve().map(|()| ExitCode::SUCCESS)),
         verb => report(block_on(talk_to_server(verb))),
     }
 }
@@ -210,6 +213,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         | Verb::Config(_)
         | Verb::Fmt(_)
         | Verb::Schema(_)
+        | Verb::Lsp
         | Verb::Keeper { .. }
         | Verb::Shim { .. } => unreachable!("handled before a runtime exists"),
     }
@@ -266,6 +270,7 @@ mod tests {
             "fmt --check a.yaml b.json",
             "diff a.yaml b.yaml -o json",
             "diff --flow shop/staging --from 1 next.yaml --exit-code",
+            "lsp",
             "status -w",
             "run shop/production -w -p NOTIFY_URL=http://x --name 1.9 -m hotfix",
             "runs -o json",
