@@ -5,7 +5,10 @@ use std::sync::Arc;
 use shipway_contracts::{
     Error,
     v1::{
-        CheckDocumentReply, CheckDocumentRequest, DeletePipelineReply, DeletePipelineRequest, GetFlowReply, GetFlowRequest, GetFormReply, GetFormRequest, GetSchemaReply, GetSchemaRequest, ListPipelinesReply, ListPipelinesRequest, Member, Pipeline, RemoveMemberReply, RemoveMemberRequest, Stage, pipelines_server::Pipelines,
+        CheckDocumentReply, CheckDocumentRequest, DeletePipelineReply, DeletePipelineRequest, GetFlowReply,
+        GetFlowRequest, GetFormReply, GetFormRequest, GetSchemaReply, GetSchemaRequest, ListPipelinesReply,
+        ListPipelinesRequest, Member, Pipeline, RemoveMemberReply, RemoveMemberRequest, Stage,
+        pipelines_server::Pipelines,
     },
 };
 use shipway_documents::{DocumentType, flow::Flow, list};

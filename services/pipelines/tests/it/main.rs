@@ -5,6 +5,7 @@
 mod applying;
 mod fetching;
 mod flows;
+mod forms;
 mod hooks;
 mod instances;
 mod members;

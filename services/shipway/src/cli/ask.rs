@@ -98,7 +98,10 @@ fn read_line(secret: bool, input: &mut dyn BufRead, talk: &mut dyn Write) -> io:
     }
     drop(hidden);
     if read == 0 {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the input has ended; give the rest with `-p NAME=VALUE`"));
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the input has ended; give the rest with `-p NAME=VALUE`",
+        ));
     }
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
 }

@@ -3,12 +3,7 @@
 use serde_json::json;
 use shipway_documents::{DocumentType, Support, list};
 
-use super::{
-    Exit, Failure, Outcome, Style, Table, hint, out,
-    color::Paint,
-    flags::Output,
-    output::out_json,
-};
+use super::{Exit, Failure, Outcome, Style, Table, color::Paint, flags::Output, hint, out, output::out_json};
 
 /// Arguments of `shipway schema`.
 #[derive(Debug, clap::Args)]

@@ -56,7 +56,10 @@ fn members_stand_where_the_page_says() {
                 assert!(found.is_empty(), "{document} {member}: {found:?}");
             } else {
                 assert_eq!(found.len(), 1, "{document} {member}: {found:?}");
-                let start = format!("error: /{member}: `{member}` has no place in {}; it belongs into ", document.describe());
+                let start = format!(
+                    "error: /{member}: `{member}` has no place in {}; it belongs into ",
+                    document.describe()
+                );
                 assert!(found[0].starts_with(&start), "{}", found[0]);
             }
         }
@@ -71,26 +74,126 @@ fn members_stand_where_the_page_says() {
 #[test]
 fn members_have_their_types() {
     for (document, member, value, expected) in [
-        (DocumentType::Template, "name", json!("ab"), "error: /name: the name `ab` has 2 characters; 3 to 100 are allowed"),
-        (DocumentType::Workflow, "name", json!("a_b c"), "error: /name: the name `a_b c` holds `_`; letters, digits, and single hyphens or spaces between them are allowed"),
-        (DocumentType::Blueprint, "name", json!(null), "error: the document: `name` is missing; name it: `name: Deploy to production`"),
-        (DocumentType::ReleaseFlow, "name", json!("Bookshop"), "warning: /name: `name` has no place in a release flow and has no effect; it belongs into a team template, a workflow document, a preview blueprint"),
-        (DocumentType::Teardown, "name", json!("Bookshop"), "error: /name: `name` has no place in a teardown; it belongs into a team template, a workflow document, a preview blueprint"),
-        (DocumentType::Template, "description", json!("x".repeat(201)), "error: /description: `description` has 201 characters; 200 are allowed"),
-        (DocumentType::Template, "apiVersion", json!("v2"), "error: /apiVersion: `apiVersion` `v2` is not known; write `v1.2`"),
-        (DocumentType::Template, "arguments", json!([]), "error: /arguments: `arguments` must be an object, not a list"),
-        (DocumentType::Template, "arguments", json!("${args.X}"), "error: /arguments: `arguments` cannot be an expression; write the members themselves; their values may be expressions"),
-        (DocumentType::Template, "options", json!({"expiry": {}}), "error: /options/expiry: `expiry` is an option of previews, not of a team template; take it away"),
-        (DocumentType::Preview, "options", json!({"expiry": {"previewLifetime": 0}}), "error: /options/expiry/previewLifetime: `previewLifetime` is 0; give a number from 1 to 5256000"),
-        (DocumentType::Preview, "options", json!({"schedule": {"mon": {"startTime": 2500}}}), "error: /options/schedule/mon/startTime: `startTime` is 2500; give a number from 0 to 2400"),
-        (DocumentType::Workflow, "options", json!({"concurrencyPolicy": "alow"}), "error: /options/concurrencyPolicy: `concurrencyPolicy` cannot be `alow`; did you mean `allow`?"),
-        (DocumentType::Workflow, "gitops", json!({"filePath": "flows.json"}), "error: /gitops/filePath: `flows.json` is no path of a file; write it from the top of the repository: `/flows/production.json`"),
-        (DocumentType::Workflow, "gitops", json!({"vcsService": "svn"}), "error: /gitops/vcsService: `vcsService` cannot be `svn`; it is one of `github`, `gitlab`, `bitbucket`, `azure` and `self-hosted`"),
-        (DocumentType::Workflow, "crossProjectAccess", json!({"projects": "lab"}), "error: /crossProjectAccess/projects: `projects` must be a list, not text"),
-        (DocumentType::Workflow, "argumentsOverride", json!({}), "warning: /argumentsOverride: this is called `argumentOverrides`; overrides are set beside the document: `shipway override`"),
-        (DocumentType::Teardown, "failurePolicy", json!("stop"), "error: /failurePolicy: `failurePolicy` cannot be `stop`; it is one of `ignore` and `block`"),
-        (DocumentType::Workflow, "teardownSpec", json!({"failurePolicy": "block"}), "error: /teardownSpec: `spec` is missing; give the teardown its root workflow: `spec: {kind: Workflow, spec: {type: sequential, steps: []}}`"),
-        (DocumentType::Workflow, "spec", json!({"kind": "Noop", "spec": {}}), "error: /spec/kind: the root of a flow is a `Workflow`, not `Noop`; put the node into the `steps` of a workflow"),
+        (
+            DocumentType::Template,
+            "name",
+            json!("ab"),
+            "error: /name: the name `ab` has 2 characters; 3 to 100 are allowed",
+        ),
+        (
+            DocumentType::Workflow,
+            "name",
+            json!("a_b c"),
+            "error: /name: the name `a_b c` holds `_`; letters, digits, and single hyphens or spaces between them are allowed",
+        ),
+        (
+            DocumentType::Blueprint,
+            "name",
+            json!(null),
+            "error: the document: `name` is missing; name it: `name: Deploy to production`",
+        ),
+        (
+            DocumentType::ReleaseFlow,
+            "name",
+            json!("Bookshop"),
+            "warning: /name: `name` has no place in a release flow and has no effect; it belongs into a team template, a workflow document, a preview blueprint",
+        ),
+        (
+            DocumentType::Teardown,
+            "name",
+            json!("Bookshop"),
+            "error: /name: `name` has no place in a teardown; it belongs into a team template, a workflow document, a preview blueprint",
+        ),
+        (
+            DocumentType::Template,
+            "description",
+            json!("x".repeat(201)),
+            "error: /description: `description` has 201 characters; 200 are allowed",
+        ),
+        (
+            DocumentType::Template,
+            "apiVersion",
+            json!("v2"),
+            "error: /apiVersion: `apiVersion` `v2` is not known; write `v1.2`",
+        ),
+        (
+            DocumentType::Template,
+            "arguments",
+            json!([]),
+            "error: /arguments: `arguments` must be an object, not a list",
+        ),
+        (
+            DocumentType::Template,
+            "arguments",
+            json!("${args.X}"),
+            "error: /arguments: `arguments` cannot be an expression; write the members themselves; their values may be expressions",
+        ),
+        (
+            DocumentType::Template,
+            "options",
+            json!({"expiry": {}}),
+            "error: /options/expiry: `expiry` is an option of previews, not of a team template; take it away",
+        ),
+        (
+            DocumentType::Preview,
+            "options",
+            json!({"expiry": {"previewLifetime": 0}}),
+            "error: /options/expiry/previewLifetime: `previewLifetime` is 0; give a number from 1 to 5256000",
+        ),
+        (
+            DocumentType::Preview,
+            "options",
+            json!({"schedule": {"mon": {"startTime": 2500}}}),
+            "error: /options/schedule/mon/startTime: `startTime` is 2500; give a number from 0 to 2400",
+        ),
+        (
+            DocumentType::Workflow,
+            "options",
+            json!({"concurrencyPolicy": "alow"}),
+            "error: /options/concurrencyPolicy: `concurrencyPolicy` cannot be `alow`; did you mean `allow`?",
+        ),
+        (
+            DocumentType::Workflow,
+            "gitops",
+            json!({"filePath": "flows.json"}),
+            "error: /gitops/filePath: `flows.json` is no path of a file; write it from the top of the repository: `/flows/production.json`",
+        ),
+        (
+            DocumentType::Workflow,
+            "gitops",
+            json!({"vcsService": "svn"}),
+            "error: /gitops/vcsService: `vcsService` cannot be `svn`; it is one of `github`, `gitlab`, `bitbucket`, `azure` and `self-hosted`",
+        ),
+        (
+            DocumentType::Workflow,
+            "crossProjectAccess",
+            json!({"projects": "lab"}),
+            "error: /crossProjectAccess/projects: `projects` must be a list, not text",
+        ),
+        (
+            DocumentType::Workflow,
+            "argumentsOverride",
+            json!({}),
+            "warning: /argumentsOverride: this is called `argumentOverrides`; overrides are set beside the document: `shipway override`",
+        ),
+        (
+            DocumentType::Teardown,
+            "failurePolicy",
+            json!("stop"),
+            "error: /failurePolicy: `failurePolicy` cannot be `stop`; it is one of `ignore` and `block`",
+        ),
+        (
+            DocumentType::Workflow,
+            "teardownSpec",
+            json!({"failurePolicy": "block"}),
+            "error: /teardownSpec: `spec` is missing; give the teardown its root workflow: `spec: {kind: Workflow, spec: {type: sequential, steps: []}}`",
+        ),
+        (
+            DocumentType::Workflow,
+            "spec",
+            json!({"kind": "Noop", "spec": {}}),
+            "error: /spec/kind: the root of a flow is a `Workflow`, not `Noop`; put the node into the `steps` of a workflow",
+        ),
     ] {
         assert_eq!(said(document, member, value.clone()), [expected], "{value}");
     }
@@ -109,21 +212,44 @@ fn typed_triggers_have_their_fields() {
     ]);
     let (flow, problems) = Flow::examine(DocumentType::Workflow, &value, false);
     assert!(problems.iter().all(|problem| problem.severity == Severity::Unsupported), "{problems}");
-    let typed: Vec<_> = flow.unwrap().triggers.into_iter().map(|trigger| match trigger.source {
-        TriggerSource::Typed(typed) => typed,
-        other => panic!("{other:?}"),
-    }).collect();
+    let typed: Vec<_> = flow
+        .unwrap()
+        .triggers
+        .into_iter()
+        .map(|trigger| match trigger.source {
+            TriggerSource::Typed(typed) => typed,
+            other => panic!("{other:?}"),
+        })
+        .collect();
     assert_eq!((typed[0].kind, typed[0].git.ignore_drafts), (TypedKind::PullRequest, true));
     assert_eq!(typed[0].git.pr_restrictions, ["feature/*"]);
-    assert_eq!((typed[1].labels.as_slice(), typed[1].git.pr_restrictions.as_slice()), (&["preview*".to_owned()][..], &["*".to_owned()][..]));
+    assert_eq!(
+        (typed[1].labels.as_slice(), typed[1].git.pr_restrictions.as_slice()),
+        (&["preview*".to_owned()][..], &["*".to_owned()][..])
+    );
     assert_eq!(typed[4].schedule.as_deref(), Some("0 2 * * *"));
 
     for (trigger, expected) in [
-        (json!({"kind": "cron", "ref": "a", "spec": {"cron": "@daily"}}), "error: /triggers/0/spec/cron: `@daily` is no schedule; give minute, hour, day, month and day of the week: `0 2 * * *`"),
-        (json!({"kind": "vcs-pr", "ref": "a", "spec": {}}), "error: /triggers/0/spec: `vcs` is missing; name the repository: `vcs: {vcsService: github, repoUrl: …}`"),
-        (json!({"kind": "vcs-pr", "ref": "a"}), "error: /triggers/0: `spec` is missing; give it `spec: {vcs: {repoUrl}}`"),
-        (json!({"kind": "vcs-release", "ref": "a", "spec": {"vcs": {"repoUrl": 1}}}), "error: /triggers/0/spec/vcs/repoUrl: `repoUrl` must be text, not a number"),
-        (json!({"kind": "vcs-pr-label", "ref": "a", "spec": {"vcs": vcs, "labelNamePatterns": "x"}}), "error: /triggers/0/spec/labelNamePatterns: `labelNamePatterns` must be a list, not text"),
+        (
+            json!({"kind": "cron", "ref": "a", "spec": {"cron": "@daily"}}),
+            "error: /triggers/0/spec/cron: `@daily` is no schedule; give minute, hour, day, month and day of the week: `0 2 * * *`",
+        ),
+        (
+            json!({"kind": "vcs-pr", "ref": "a", "spec": {}}),
+            "error: /triggers/0/spec: `vcs` is missing; name the repository: `vcs: {vcsService: github, repoUrl: …}`",
+        ),
+        (
+            json!({"kind": "vcs-pr", "ref": "a"}),
+            "error: /triggers/0: `spec` is missing; give it `spec: {vcs: {repoUrl}}`",
+        ),
+        (
+            json!({"kind": "vcs-release", "ref": "a", "spec": {"vcs": {"repoUrl": 1}}}),
+            "error: /triggers/0/spec/vcs/repoUrl: `repoUrl` must be text, not a number",
+        ),
+        (
+            json!({"kind": "vcs-pr-label", "ref": "a", "spec": {"vcs": vcs, "labelNamePatterns": "x"}}),
+            "error: /triggers/0/spec/labelNamePatterns: `labelNamePatterns` must be a list, not text",
+        ),
     ] {
         let found = said(DocumentType::Workflow, "triggers", json!([trigger]));
         assert!(found.iter().any(|line| line == expected), "{found:?}");
@@ -209,7 +335,10 @@ fn broken_rich_inputs() {
 fn a_type_is_recognised_by_schema_or_by_what_is_in_it() {
     let root = |kind: &str| json!({"kind": "Workflow", "spec": {"type": "sequential", "steps": [{"kind": kind, "spec": {}}]}});
     for (value, expected) in [
-        (json!({"$schema": "https://x.example/v1/schemas/preview-env", "spec": {}}), Some(DocumentType::Preview)),
+        (
+            json!({"$schema": "https://x.example/v1/schemas/preview-env", "spec": {}}),
+            Some(DocumentType::Preview),
+        ),
         (json!({"$schema": "./release-flow.schema.json", "spec": {}}), Some(DocumentType::ReleaseFlow)),
         (json!({"spec": root("Release")}), Some(DocumentType::ReleaseFlow)),
         (json!({"spec": root("Build")}), Some(DocumentType::ReleaseFlow)),
@@ -220,7 +349,10 @@ fn a_type_is_recognised_by_schema_or_by_what_is_in_it() {
         (json!({"name": "a", "spec": root("Volume")}), Some(DocumentType::Template)),
         (json!({"name": "a", "spec": root("Release")}), Some(DocumentType::Workflow)),
         (json!({"name": "a", "spec": root("Build"), "stageId": "s"}), Some(DocumentType::Workflow)),
-        (json!({"name": "a", "spec": root("Build"), "options": {"expiry": {}}}), Some(DocumentType::Blueprint)),
+        (
+            json!({"name": "a", "spec": root("Build"), "options": {"expiry": {}}}),
+            Some(DocumentType::Blueprint),
+        ),
         (json!({"spec": root("Build"), "options": {"expiry": {}}}), Some(DocumentType::Preview)),
         (json!({"kind": "Project", "spec": {"name": "a"}}), None),
         (json!([{"kind": "Project"}]), None),
@@ -232,7 +364,8 @@ fn a_type_is_recognised_by_schema_or_by_what_is_in_it() {
 
 #[test]
 fn a_file_is_read_as_a_type_with_lines() {
-    let text = "name: Bookshop\nstageId: live\nspec:\n  kind: Workflow\n  spec: {type: sequential, steps: []}\n";
+    let text =
+        "name: Bookshop\nstageId: live\nspec:\n  kind: Workflow\n  spec: {type: sequential, steps: []}\n";
     let document = parse("shop.yaml", text).unwrap();
     assert_eq!(document.parse_as(DocumentType::Workflow).unwrap().stage_id.as_deref(), Some("live"));
     let problems = document.parse_as(DocumentType::Template).unwrap_err();
@@ -245,8 +378,5 @@ fn a_spec_that_is_an_expression_is_no_node() {
     let mut value = minimal(DocumentType::ReleaseFlow);
     value["spec"]["spec"]["steps"] = json!([{"kind": "Noop", "spec": "${args.X}"}]);
     let problems = Flow::parse(&value).unwrap_err();
-    assert_eq!(
-        problems.to_string(),
-        "error: /spec/spec/steps/0/spec: `spec` must be an object, not text"
-    );
+    assert_eq!(problems.to_string(), "error: /spec/spec/steps/0/spec: `spec` must be an object, not text");
 }
