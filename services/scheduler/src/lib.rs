@@ -21,6 +21,7 @@ mod start;
 mod state;
 mod upkeep;
 mod watchdog;
+mod whereabouts;
 
 pub use api::{EventsApi, RunsApi, WorkApi};
 pub use cluster::{PeersApi, Together};

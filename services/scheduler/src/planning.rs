@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use shipway_contracts::{
     Error,
     v1::{FlowForRunReply, Problem, problem},
@@ -56,6 +56,26 @@ pub(crate) fn diagnostic(text: &str) -> Result<FlowForRunReply, Error> {
         document_json: text.to_owned(),
         ..FlowForRunReply::default()
     })
+}
+
+/// The flow of an addon that is started anew and gets its content from a backup.
+pub(crate) fn restored(mut reply: FlowForRunReply, backup: &str) -> FlowForRunReply {
+    // `addon/<project>/<addon>`.
+    let addon = reply.path.rsplit('/').next().unwrap_or_default();
+    let start = json!({"kind": "Addon", "ref": "addon", "spec": {"addonId": addon}, "condition": "running"});
+    let restore = json!({
+        "kind": "Action", "ref": "restore", "condition": "success",
+        "spec": {
+            "kind": "AddonBackup",
+            "spec": {"type": "restore", "data": {"addonId": addon, "backupId": backup}},
+        },
+    });
+    reply.document_json = json!({
+        "apiVersion": "v1.2",
+        "spec": {"kind": "Workflow", "spec": {"type": "sequential", "steps": [start, restore]}},
+    })
+    .to_string();
+    reply
 }
 
 fn foreign_kind(node: &Value) -> Option<&str> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use shipway_contracts::{
     Error,
     v1::{
-        CheckDocumentReply, CheckDocumentRequest, DeletePipelineReply, DeletePipelineRequest, GetFlowReply,
-        GetFlowRequest, GetFormReply, GetFormRequest, GetSchemaReply, GetSchemaRequest, ListPipelinesReply,
-        ListPipelinesRequest, Member, Pipeline, RemoveMemberReply, RemoveMemberRequest, Stage,
-        pipelines_server::Pipelines,
+        CheckDocumentReply, CheckDocumentRequest, DeletePipelineReply, DeletePipelineRequest, DiffFlowReply,
+        DiffFlowRequest, GetFlowReply, GetFlowRequest, GetFormReply, GetFormRequest, GetSchemaReply,
+        GetSchemaRequest, ListPipelinesReply, ListPipelinesRequest, Member, Pipeline, RemoveMemberReply,
+        RemoveMemberRequest, Stage, pipelines_server::Pipelines,
     },
 };
 use shipway_documents::{DocumentType, flow::Flow, list};
@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 use super::{meta, page};
 use crate::{
     change::{Done, Shared, decide_one},
-    check,
+    check, compare,
     describe::changes,
     domain::{self, Command},
     lookup::{self, Found},
@@ -55,20 +55,8 @@ impl Pipelines for PipelinesApi {
     async fn get_flow(&self, request: Request<GetFlowRequest>) -> Result<Response<GetFlowReply>, Status> {
         let request = request.get_ref();
         let projects = self.shared.world.now();
-        let Found::Stage(_, _, flow) = lookup::flow(&projects, &request.project, &request.flow)? else {
-            return Err(Error::bad_request("field `flow`: an addon's flow has no document of its own").into());
-        };
-        let found = match request.version {
-            0 => flow.newest(),
-            wanted => flow.versions.iter().find(|known| known.version == wanted),
-        };
-        let newest = flow.newest().map_or(0, |newest| newest.version);
-        let version = found.ok_or_else(|| match (request.version, newest) {
-            (_, 0) => lookup::unpublished(flow),
-            (wanted, newest) => {
-                Error::not_found(format!("{} has no version {wanted}; its newest is {newest}", flow.path()))
-            }
-        })?;
+        let flow = compare::stage_flow(&projects, &request.project, &request.flow)?;
+        let version = compare::version(flow, request.version)?;
         Ok(Response::new(GetFlowReply {
             flow: flow.id.to_string(),
             path: flow.path(),
@@ -113,6 +101,10 @@ impl Pipelines for PipelinesApi {
         let projects = self.shared.world.now();
         let problems = check::check(&projects, request.get_ref())?;
         Ok(Response::new(CheckDocumentReply { problems }))
+    }
+
+    async fn diff_flow(&self, request: Request<DiffFlowRequest>) -> Result<Response<DiffFlowReply>, Status> {
+        Ok(Response::new(compare::compare(&self.shared.world.now(), request.get_ref())?))
     }
 
     async fn remove_member(

@@ -11,6 +11,7 @@ mod trigger;
 
 pub use argument::{Argument, ArgumentType};
 pub use form::{Field, Form, Selector};
+pub(crate) use node::base_name;
 pub use node::{Node, holds_steps, is_skipped};
 pub use options::{ConcurrencyPolicy, Expiry, Options, PreviewOptions};
 pub use recognise::recognise;

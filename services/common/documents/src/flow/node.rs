@@ -305,7 +305,7 @@ fn claim_given(
 /// each so far.
 fn make_names(node: &mut Node, taken: &mut BTreeMap<String, String>, counts: &mut BTreeMap<String, u32>) {
     if !node.named {
-        let base = base_name(node);
+        let base = base_name(&node.kind, &node.spec);
         let count = counts.entry(base.clone()).or_insert(1);
         let mut name = base.clone();
         while taken.contains_key(&name) {
@@ -332,15 +332,16 @@ const TARGETS: &[&str] = &[
     "/name",
 ];
 
-fn base_name(node: &Node) -> String {
+/// The name of a node that is given none.
+pub(crate) fn base_name(kind: &str, spec: &Value) -> String {
     let mut name = String::new();
-    for (n, c) in node.kind.chars().enumerate() {
+    for (n, c) in kind.chars().enumerate() {
         if c.is_uppercase() && n > 0 {
             name.push('-');
         }
         name.extend(c.to_lowercase());
     }
-    let target = TARGETS.iter().find_map(|target| node.spec.pointer(target)?.as_str());
+    let target = TARGETS.iter().find_map(|target| spec.pointer(target)?.as_str());
     match target.filter(|target| !target.contains("${")).map(names::slug) {
         Some(target) if !target.is_empty() => format!("{name}-{target}"),
         _ => name,
