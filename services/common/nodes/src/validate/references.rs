@@ -2,9 +2,10 @@
 
 use std::{
     cell::OnceCell,
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
 };
 
+use serde_json::Value;
 use shipway_documents::{
     Code, Problem, Problems, Severity,
     expr::{self, Reference, Root},
@@ -14,6 +15,7 @@ use shipway_documents::{
 
 use super::{
     Known,
+    fate::loop_around,
     index::Index,
     nested,
     order::{Doubt, Standing, Why, standing},
@@ -233,9 +235,9 @@ impl<'a> Checker<'a, '_> {
         self.used.node(name);
         let node = self.index.get(source).node;
         match standing(self.index, source, at) {
-            Standing::Before => self.path(node, reference),
+            Standing::Before => self.path(source, node, reference),
             Standing::Perhaps(on, doubt) => {
-                self.path(node, reference);
+                self.path(source, node, reference);
                 if !reference.optional {
                     let problem = self.doubtful(reference, on, doubt);
                     self.problems.push(problem);
@@ -345,7 +347,7 @@ impl<'a> Checker<'a, '_> {
         }
     }
 
-    fn path(&mut self, source: &Node, reference: &Reference) {
+    fn path(&mut self, at: u32, source: &Node, reference: &Reference) {
         let Some(kind) = find(&source.kind) else { return };
         let name = reference.name.as_str();
         let outputs = kind.outputs(&source.spec);
@@ -371,6 +373,10 @@ impl<'a> Checker<'a, '_> {
                 let problem = Problem::unsupported(reference.pointer.clone(), message);
                 self.problems.push(problem.span(reference.span.clone()).suggest(&path, outputs.names()));
             }
+            PathFit::Open if source.kind == "LoopData" => {
+                let problem = loop_around(self.index, at).and_then(|looped| lacking(looped, reference));
+                self.problems.extend(problem);
+            }
             PathFit::Open => {
                 let mut problem = unknown_output(reference, source, &outputs);
                 problem.severity = Severity::Warning;
@@ -393,17 +399,32 @@ impl<'a> Checker<'a, '_> {
     }
 }
 
-fn collect_names<'a>(value: Option<&'a serde_json::Value>, names: &mut HashSet<&'a str>) {
+fn collect_names<'a>(value: Option<&'a Value>, names: &mut HashSet<&'a str>) {
     match value {
-        Some(serde_json::Value::Array(items)) => {
-            items.iter().for_each(|item| collect_names(Some(item), names))
-        }
-        Some(serde_json::Value::Object(members)) => {
-            names.extend(members.get("ref").and_then(serde_json::Value::as_str));
+        Some(Value::Array(items)) => items.iter().for_each(|item| collect_names(Some(item), names)),
+        Some(Value::Object(members)) => {
+            names.extend(members.get("ref").and_then(Value::as_str));
             members.values().for_each(|member| collect_names(Some(member), names));
         }
         _ => {}
     }
+}
+
+/// An iteration that does not have what is asked for; none where iterations are not written out.
+fn lacking(looped: &Node, reference: &Reference) -> Option<Problem> {
+    let iterations = looped.spec.get("iterations")?.as_array()?;
+    let first = reference.path.first()?;
+    let lacks = |one: &Value| one.as_object().is_some_and(|members| !members.contains_key(first));
+    let n = iterations.iter().position(lacks)?;
+    let all =
+        iterations.iter().filter_map(Value::as_object).flat_map(|members| members.keys().map(String::as_str));
+    let known: BTreeSet<&str> = all.collect();
+    let place = pointer::item(&pointer::join(&looped.spec_pointer(), "iterations"), n);
+    Some(
+        error(Code::RefPath, reference, format!("iteration {n} of `{}` has no `{first}`", looped.reference))
+            .related(place, format!("iteration {n}, 0 for the first"))
+            .suggest(first, known),
+    )
 }
 
 /// The reference as it is written inside of a call.

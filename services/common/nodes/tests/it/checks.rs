@@ -112,19 +112,19 @@ fn shapes_are_checked_around_expressions() {
 fn each_kind_says_what_it_needs() {
     for (node, expected) in [
         (
-            json!({"kind": "Workflow", "spec": {"type": "${fn.toLower('GRAPH')}", "steps": []}}),
+            json!({"kind": "Workflow", "spec": {"type": "${fn.toLower('GRAPH')}", "steps": [{"kind": "Noop", "spec": {}}]}}),
             "error: /spec/type: the `type` of a workflow cannot be an expression; write `sequential`, `parallel` or `graph`",
         ),
         (
-            json!({"kind": "Workflow", "spec": {"steps": []}}),
+            json!({"kind": "Workflow", "spec": {"steps": [{"kind": "Noop", "spec": {}}]}}),
             "error: /spec: `type` is missing; `type`: `sequential`, `parallel` or `graph`",
         ),
         (
-            json!({"kind": "Workflow", "spec": {"type": "sequential", "failFast": true, "steps": []}}),
+            json!({"kind": "Workflow", "spec": {"type": "sequential", "failFast": true, "steps": [{"kind": "Noop", "spec": {}}]}}),
             "error: /spec/failFast: `failFast` has a meaning only where steps go on side by side; a `sequential` workflow always ends with the first failure",
         ),
         (
-            json!({"kind": "LoopWorkflow", "spec": {"iterations": [{}], "maxParallel": 2, "steps": []}}),
+            json!({"kind": "LoopWorkflow", "spec": {"iterations": [{}], "maxParallel": 2, "steps": [{"kind": "Noop", "spec": {}}]}}),
             "error: /spec/maxParallel: `maxParallel` has a meaning only where iterations go on side by side; add `type: parallel`, or take it away",
         ),
         (
