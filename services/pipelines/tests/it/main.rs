@@ -6,6 +6,7 @@ mod applying;
 mod diffs;
 mod fetching;
 mod flows;
+mod forms;
 mod hooks;
 mod instances;
 mod members;

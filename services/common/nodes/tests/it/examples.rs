@@ -146,6 +146,10 @@ fn the_pages_examples_have_no_error() {
                 println!("{}: no document: {value}", path.display());
                 continue;
             };
+            // What the API says of a run holds a document's `spec` and is none.
+            if tried.iter().any(|(_, value)| value.get("concluded").is_some()) {
+                continue;
+            }
             for (document, value) in tried {
                 let problems = examine(document, &value).problems;
                 assert_eq!(errors(&problems), Vec::<&Problem>::new(), "{}: {value}", path.display());
