@@ -82,7 +82,7 @@ impl Writer<'_> {
             for (step, seed) in steps.iter_mut().zip(&seed.steps) {
                 let waits = seed.waits.iter().map(|which| &names[usize::from(*which) % names.len()]);
                 if order == "graph" {
-                    step["dependsOn"] = waits.collect();
+                    step["dependsOn"] = waits.cloned().collect();
                 }
             }
             node["kind"] = json!("Workflow");
