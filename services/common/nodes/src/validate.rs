@@ -2,6 +2,7 @@
 
 mod arguments;
 mod credentials;
+mod explain;
 mod fate;
 mod graph;
 mod index;

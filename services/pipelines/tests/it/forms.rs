@@ -28,9 +28,8 @@ async fn a_form_has_a_field_for_each_argument_and_knows_the_overrides() {
 #[tokio::test]
 async fn schemas_are_served_by_type() {
     let lab = Lab::new().await;
-    let schema = async |word: &str| {
-        lab.pipelines().get_schema(GetSchemaRequest { document_type: word.into() }).await
-    };
+    let schema =
+        async |word: &str| lab.pipelines().get_schema(GetSchemaRequest { document_type: word.into() }).await;
     let reply = schema("preview-env").await.unwrap().into_inner();
     assert_eq!(reply.document_type, "preview");
     let schema_json: Value = serde_json::from_str(&reply.schema_json).unwrap();
