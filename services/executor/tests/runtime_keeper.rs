@@ -313,8 +313,9 @@ impl FailingSyncs {
         let this = Self(child);
         eventually("strace holds every thread", async || {
             let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-            let statuses = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());
-            statuses.into_iter().all(|status| !status.contains("TracerPid:\t0\n"))
+            let mut statuses =
+                tasks.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());
+            statuses.all(|status| !status.contains("TracerPid:\t0\n"))
         })
         .await;
         this
