@@ -23,6 +23,11 @@ const ROWS: &[Row] = &[
     row("L-6", "200 kills", "a backend or client killed at each point of an append leaves no half batch"),
     row("L-7", "500 runs, 30 s", "the database goes away under running runs: no service ends, all runs do"),
     row("L-8", "", "a full disk: nothing answered is lost, and it heals by itself"),
+    row(
+        "L-9",
+        "40 requests, 30 syncs",
+        "syncs fail: nothing is taken that is not on disk, by no service and no hook",
+    ),
     row("L-10", "refused in 2 s", "a session that holds the log's head stops nobody for long"),
     row("L-11", "1,000 places", "whatever is changed in the log, `verify` finds and names it"),
     row("L-12", "", "the services' database role may append and nothing else"),
@@ -59,17 +64,38 @@ const ROWS: &[Row] = &[
         "2,000 runs",
         "a service killed every few seconds: no effect of a run lost or doubled, none stuck",
     ),
+    row(
+        "E-2",
+        "20,000 runs",
+        "the same, and the database and NATS killed, and services stopped where they are: nor grows any",
+    ),
+    row(
+        "E-3",
+        "every point",
+        "a process dies, fails or waits at each point of its work: nothing lost or doubled",
+    ),
+    row("E-4", "each call", "the n-th call of the database fails, for every n: everything converges"),
     row("E-5", "10 cases", "a zombie executor's outcome and effects are refused, and its processes die"),
-    row("E-6", "the real times", "an executor without good beats ends its processes in their time"),
+    row(
+        "E-6",
+        "the real times",
+        "a machine that is cut off ends its processes in time; one that dies has what it ran moved",
+    ),
     row("E-7", "50 process trees", "an executor killed with children leaves no stale process"),
     row("E-8", "200 attempts", "attempts of a dead executor are begun again elsewhere"),
     row("E-9", "4,000 cases", "each effect class over each crash: exactly once, or unknown and said so"),
     row("E-10", "1,000 runs", "aborted at any time: dead in time, one end, `always` nodes ran"),
     row("E-11", "10,000 triggers", "many triggers at once while schedulers die: each is one run"),
     row("E-12", "10,000 timers", "retries wait for their time while schedulers die, and come once"),
+    row(
+        "E-13",
+        "each service in turn",
+        "clocks that are wrong, fast or set back: the database's alone decides",
+    ),
     row("E-15", "5 min", "all services stand still and go on in any order: nothing lost or doubled"),
     row("E-16", "200,000 seeds", "deterministic simulation with faults: every run ends"),
     row("E-17", "1,000 seeds", "the same seed twice gives the same trace"),
+    row("E-18", "1,000 histories", "what clients see of runs is what one after the other could have seen"),
     row(
         "E-19",
         "500 runs",
@@ -77,6 +103,7 @@ const ROWS: &[Row] = &[
     ),
     row("E-20", "100 stops", "services that are stopped under load lose nothing, and no request fails"),
     row("E-21", "1 GiB", "an output storm is capped and said so, and its executor stays small"),
+    row("E-22", "30 min", "few descriptors, little memory, a busy processor: nobody is given up for it"),
 ];
 
 const fn row(id: &'static str, full: &'static str, what: &'static str) -> Row {

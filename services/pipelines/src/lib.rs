@@ -7,6 +7,7 @@ pub mod api;
 mod apply;
 mod change;
 mod check;
+mod compare;
 mod describe;
 mod domain;
 mod environment;

@@ -3,6 +3,7 @@
 mod bench;
 mod cli;
 mod demo;
+mod lsp;
 mod up;
 
 use std::{env, path::Path, process::ExitCode};

@@ -86,6 +86,8 @@ codes! {
     RefPath = "ref.path",
     /// A node in a loop is named from outside of it.
     RefLoop = "ref.loop",
+    /// A node that tells what an iteration is about stands in no loop.
+    LoopData = "loop.data",
     /// Nothing uses a name.
     RefUnused = "ref.unused",
     /// There is no such trigger.

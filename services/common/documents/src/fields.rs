@@ -111,12 +111,10 @@ impl<'v, 'p> Fields<'v, 'p> {
         if is_expression(value) {
             return None;
         }
-        let Some(number) = js::number(value).filter(|number| number.fract() == 0.0) else {
+        let Some(number) = whole(value) else {
             self.wrong_type(key, "a whole number", value);
             return None;
         };
-        #[expect(clippy::cast_possible_truncation, reason = "saturates, and the range is checked below")]
-        let number = number as i64;
         if range.contains(&number) {
             return Some(number);
         }
@@ -203,5 +201,22 @@ impl<'v, 'p> Fields<'v, 'p> {
         let kind = js::type_name(value);
         let problem = Problem::error(self.at(key), format!("`{key}` must be {wanted}, not {kind}"));
         self.problems.push(problem.code(Code::FieldType));
+    }
+}
+
+/// A whole number, or the text of one as JSON writes it: what JSON Schemas can say too.
+fn whole(value: &Value) -> Option<i64> {
+    match value {
+        Value::String(text) => {
+            let digits = text.strip_prefix('-').unwrap_or(text);
+            let plain = digits.len() <= 15 && digits.bytes().all(|c| c.is_ascii_digit());
+            let canonical = text == "0" || !digits.starts_with('0');
+            text.parse().ok().filter(|_| plain && canonical)
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "whole; saturates, and callers have a range")]
+        Value::Number(number) => {
+            number.as_f64().filter(|number| number.fract() == 0.0).map(|number| number as i64)
+        }
+        _ => None,
     }
 }

@@ -6,10 +6,12 @@
 
 mod code;
 mod cst;
+pub mod diff;
 pub mod edit;
 pub mod expr;
 mod fields;
 pub mod flow;
+pub mod fmt;
 mod js;
 pub mod kinds;
 pub mod names;

@@ -92,11 +92,12 @@ impl Report {
             Some(end) if problem.span.is_some() => end.saturating_sub(caret),
             _ => token(&shown[at..]),
         };
-        let width = wanted.min(shown.len() - at).max(1);
+        let mut width = wanted.min(shown.len() - at).max(1);
         if problem.code == Code::SecretLiteral {
             // It may be printed into a log that others read.
-            let end = ends.map_or(shown.len(), |end| (end.saturating_sub(from)).min(shown.len()));
+            let end = ends.map_or(shown.len(), |end| end.saturating_sub(from).clamp(at, shown.len()));
             shown[at..end].fill('•');
+            width = (end - at).max(1);
         }
         let mut text = String::new();
         text.push_str(if from > 0 { "…" } else { "" });

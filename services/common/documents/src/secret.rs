@@ -63,6 +63,14 @@ pub fn random(secret: &SecretRef, shape: RandomShape) -> Value {
     json!({ RANDOM: Random { secret: secret.clone(), shape } })
 }
 
+/// The secret that a `randomSecret` means: one per document, node and path in the node, and per call where several
+/// stand in one text. How long it is to be is no part of its name: a secret that was made stays as it is.
+#[must_use]
+pub fn random_name(document: &str, node: &str, path: &str, ordinal: usize) -> SecretRef {
+    let call = if ordinal == 0 { String::new() } else { format!("#{ordinal}") };
+    SecretRef { name: format!("random/{document}/{node}{path}{call}"), version: 1 }
+}
+
 /// The secrets in the value that are made when they are first asked for.
 #[must_use]
 pub fn randoms_in(value: &Value) -> BTreeMap<SecretRef, RandomShape> {

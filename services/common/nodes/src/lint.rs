@@ -1,18 +1,21 @@
 //! Checks a text: everything that can be known of a document before it is published or run, all at once.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
+};
 
-use serde_json::Value;
 use shipway_documents::{
-    Code, Document, DocumentType, Problem, Problems, Report, Support,
-    flow::Flow,
+    Code, Document, DocumentType, Problem, Problems, Report, Severity, Support,
+    flow::{Flow, recognise},
     parse,
-    resources::{Declared, Member, PipelineDeclaration, check_declarations},
+    resources::{Declaration, Declared, DeclaredFlow, Member, PipelineDeclaration, check_declarations},
 };
 use shipway_events::project::ResourceKind;
 
 use crate::{
     StageContext,
+    document::examine,
     validate::{Context, Known, Resource, check_flow},
 };
 
@@ -43,41 +46,15 @@ pub fn lint(name: &str, text: &str, knowledge: Knowledge<'_>) -> Report {
 /// All that is wrong with a document, located and sorted.
 #[must_use]
 pub fn lint_document(document: &Document, knowledge: Knowledge<'_>) -> Problems {
-    let mut problems = match knowledge.document.or_else(|| recognise(&document.value)) {
-        Some(DocumentType::Template) => declarations(document),
-        Some(kind) => flow(&document.value, kind, knowledge),
+    let value = &document.value;
+    let mut problems = match knowledge.document.or_else(|| recognise(value)) {
+        Some(kind) => of_type(document, kind, knowledge),
+        // Nodes by themselves: what `shipway apply` takes as well.
+        None if value.is_array() || value.get("kind").is_some() => declarations(document),
         None => unrecognised().into(),
     };
     document.locate(&mut problems);
     problems
-}
-
-/// The type that a document shows: by its `$schema`, else by what it has.
-#[must_use]
-pub fn recognise(value: &Value) -> Option<DocumentType> {
-    if value.is_array() || value.get("kind").is_some() {
-        return Some(DocumentType::Template);
-    }
-    let schema = value.get("$schema").and_then(Value::as_str);
-    if let Some(kind) =
-        schema.and_then(|schema| DocumentType::parse(schema.trim_end_matches('/').rsplit('/').next()?))
-    {
-        return Some(kind);
-    }
-    let spec = value.get("spec")?;
-    Some(if holds_declarations(spec) { DocumentType::Template } else { DocumentType::ReleaseFlow })
-}
-
-/// Whether a step declares something that flows cannot hold.
-fn holds_declarations(node: &Value) -> bool {
-    let kind = node.get("kind").and_then(Value::as_str).unwrap_or_default();
-    let steps = node.pointer("/spec/steps").and_then(Value::as_array);
-    match steps {
-        Some(steps) => steps.iter().any(holds_declarations),
-        None => shipway_documents::kinds::find(kind).is_some_and(|kind| {
-            !kind.is_allowed_in(DocumentType::ReleaseFlow) && kind.is_allowed_in(DocumentType::Template)
-        }),
-    }
 }
 
 fn unrecognised() -> Problem {
@@ -87,48 +64,93 @@ fn unrecognised() -> Problem {
         .help(format!("say what it is with `--as`: {}", shipway_documents::list(words)))
 }
 
-fn flow(value: &Value, document: DocumentType, knowledge: Knowledge<'_>) -> Problems {
-    let (flow, mut problems) = Flow::check(value);
-    if document.support() != Support::Runs {
-        let message = format!("{} is not run by this version", document.describe());
+/// The document, those in its nodes, and what each takes away again.
+fn of_type(document: &Document, kind: DocumentType, knowledge: Knowledge<'_>) -> Problems {
+    let examined = examine(kind, &document.value);
+    let mut problems = examined.problems;
+    let whole = !problems.iter().any(|problem| problem.severity == Severity::Error);
+    if kind.support() != Support::Runs {
+        let message = format!("{} is not run by this version", kind.describe());
         let problem = Problem::unsupported("", message).code(Code::DocumentUnsupported);
         problems.push(problem.help("it is checked and kept as it is"));
     }
-    let Some(flow) = flow else { return problems };
+    let (declared, found) = match kind {
+        DocumentType::Template => check_declarations(document),
+        _ => (Vec::new(), Problems::new()),
+    };
     let nothing = Known::default();
     let known = knowledge.known.unwrap_or(&nothing);
-    let whole = !problems.has_errors();
-    problems.extend(check_flow(
-        &flow,
-        &Context { document, stage: knowledge.stage, partial: false, known, whole },
-    ));
+    if let Some(flow) = &examined.flow {
+        let context = Context { stage: knowledge.stage, partial: false, known, whole, examined: true };
+        with_teardown(flow, "", &context, &mut problems);
+    }
+    let stages = stages(&declared);
+    for nested in &examined.nested {
+        let Some(flow) = &nested.flow else { continue };
+        let stage = stages.get(nested.pointer.as_str());
+        let known = Known { project: stage.and_then(|(project, _)| project.clone()), ..Known::default() };
+        let stage = stage.map(|(_, stage)| stage);
+        let context = Context { stage, partial: true, known: &known, whole, examined: true };
+        with_teardown(flow, &nested.pointer, &context, &mut problems);
+    }
+    // What is declared is read in its own way, too; one place, one problem.
+    let said: HashSet<String> = problems.iter().map(|problem| problem.pointer.clone()).collect();
+    problems.extend(found.into_iter().filter(|problem| !said.contains(&problem.pointer)));
     problems
 }
 
+fn with_teardown(flow: &Flow, at: &str, context: &Context<'_>, problems: &mut Problems) {
+    problems.extend(check_flow(flow, context).under(at));
+    if let Some(teardown) = &flow.teardown {
+        let at = format!("{at}{}", teardown.pointer);
+        problems.extend(check_flow(&teardown.flow, context).under(&at));
+    }
+}
+
+/// Nodes by themselves, and the flows of declared pipelines.
 fn declarations(document: &Document) -> Problems {
-    let (all, mut problems) = check_declarations(document);
-    let kinds: BTreeMap<&str, ResourceKind> = all
+    let (declared, mut problems) = check_declarations(document);
+    let stages = stages(&declared);
+    for nested in flows(&declared) {
+        let stage = stages.get(nested.pointer.as_str());
+        let known = Known { project: stage.and_then(|(project, _)| project.clone()), ..Known::default() };
+        let stage = stage.map(|(_, stage)| stage);
+        let context = Context { stage, partial: true, known: &known, whole: nested.whole, examined: false };
+        with_teardown(&nested.flow, &nested.pointer, &context, &mut problems);
+    }
+    problems
+}
+
+fn flows(declared: &[Declaration]) -> impl Iterator<Item = &DeclaredFlow> {
+    let pipelines = declared.iter().filter_map(|one| match &one.declared {
+        Declared::Pipeline(pipeline) => Some(pipeline),
+        _ => None,
+    });
+    pipelines.flat_map(|pipeline| &pipeline.stages).filter_map(|stage| stage.flow.as_ref())
+}
+
+/// The project, and what is known of the stage, of the flow at each place.
+type Stages<'a> = BTreeMap<&'a str, (Option<String>, StageContext<'a>)>;
+
+fn stages(declared: &[Declaration]) -> Stages<'_> {
+    let kinds: BTreeMap<&str, ResourceKind> = declared
         .iter()
         .filter_map(|one| match one.declared {
             Declared::Resource(kind) => Some((one.slug.as_str(), kind)),
             _ => None,
         })
         .collect();
-    for pipeline in &all {
-        let Declared::Pipeline(declared) = &pipeline.declared else { continue };
-        for (n, stage) in declared.stages.iter().enumerate() {
-            let Some(nested) = &stage.flow else { continue };
-            let context = Context {
-                document: DocumentType::ReleaseFlow,
-                stage: Some(&stage_context(declared, n, &kinds)),
-                partial: true,
-                known: &Known { project: pipeline.project.clone(), ..Known::default() },
-                whole: nested.whole,
-            };
-            problems.extend(check_flow(&nested.flow, &context).under(&nested.pointer));
+    let mut stages = Stages::new();
+    for one in declared {
+        let Declared::Pipeline(pipeline) = &one.declared else { continue };
+        for (n, stage) in pipeline.stages.iter().enumerate() {
+            if let Some(flow) = &stage.flow {
+                let context = stage_context(pipeline, n, &kinds);
+                stages.insert(&flow.pointer, (one.project.clone(), context));
+            }
         }
     }
-    problems
+    stages
 }
 
 /// What the pipeline's own declaration tells of its members. What else there is in the project is not known.

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod credentials;
+mod explain;
 mod fate;
 mod graph;
 mod index;
@@ -9,6 +10,7 @@ mod order;
 mod reach;
 mod references;
 mod stage;
+mod types;
 mod unused;
 
 use std::{borrow::Cow, collections::BTreeMap};
@@ -16,12 +18,10 @@ use std::{borrow::Cow, collections::BTreeMap};
 use shipway_documents::{
     Code, Problem, Problems,
     flow::{Flow, Node},
-    kinds::{self, DocumentType, KNOWN, KnownKind, Support, canonical},
-    list, pointer,
 };
 use shipway_events::project::ResourceKind;
 
-use crate::{Kind, Use, find, supported};
+use crate::{Use, allowed, find};
 use index::Index;
 
 /// What a stage's flow may name.
@@ -69,6 +69,11 @@ impl Validation<'_> {
         self.problems.push(Problem::error(format!("{}{place}", self.at), message).help(help));
     }
 
+    /// Notes something that works and should be written otherwise.
+    pub fn warning(&mut self, place: &str, message: &str, help: &str) {
+        self.problems.push(Problem::warning(format!("{}{place}", self.at), message).help(help));
+    }
+
     /// Notes something that is right in the format and not supported.
     pub fn unsupported(&mut self, place: &str, message: &str, help: &str) {
         self.problems.push(Problem::unsupported(format!("{}{place}", self.at), message).help(help));
@@ -89,8 +94,6 @@ impl Validation<'_> {
 /// What a flow is checked against.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// The type of the document.
-    pub document: DocumentType,
     /// What it may name; none where nothing is known of the project, as on a command line without a server.
     pub stage: Option<&'a StageContext<'a>>,
     /// Whether there may be resources that it does not know.
@@ -99,6 +102,8 @@ pub struct Context<'a> {
     pub known: &'a Known,
     /// Whether all of the document could be read: only then can it be said that nothing uses a name.
     pub whole: bool,
+    /// Whether kinds and shapes were checked already, by [`crate::document::examine`].
+    pub examined: bool,
 }
 
 /// The most nodes of a run.
@@ -115,8 +120,7 @@ pub fn validate_flow(flow: &Flow, stage: &StageContext<'_>) -> Problems {
 /// The same, knowing more.
 #[must_use]
 pub fn validate_flow_with(flow: &Flow, stage: &StageContext<'_>, known: &Known) -> Problems {
-    let document = DocumentType::ReleaseFlow;
-    check_flow(flow, &Context { document, stage: Some(stage), partial: false, known, whole: true })
+    check_flow(flow, &Context { stage: Some(stage), partial: false, known, whole: false, examined: false })
 }
 
 /// All that is wrong with a flow of any type, sorted by place.
@@ -131,18 +135,24 @@ pub fn check_flow(flow: &Flow, context: &Context<'_>) -> Problems {
     }
     for (_, item) in index.all() {
         let node = item.node;
-        if let Some(kind) = known_kind(node, context.document, &mut problems) {
-            envelope(kind, node, &mut problems);
-            kind.shape().check(&node.spec, &node.spec_pointer(), &mut problems);
-            let mut validation =
-                Validation { at: node.spec_pointer(), known: context.known, problems: &mut problems };
-            kind.validate(node, &mut validation);
-            if let Some(stage) = context.stage {
-                let uses = kind.uses(node);
-                let known =
-                    |used: &&Use| !context.partial || stage.resources.contains_key(used.slug.as_str());
-                problems.extend(uses.iter().filter(known).filter_map(|used| stage::check(used, stage)));
+        let kind = if context.examined {
+            find(&node.kind)
+        } else {
+            let kind = allowed::kind(node, flow.document_type, &mut problems);
+            if let Some(kind) = kind {
+                allowed::condition(kind, node, &mut problems);
+                kind.shape().check(&node.spec, &node.spec_pointer(), &mut problems);
             }
+            kind
+        };
+        let Some(kind) = kind else { continue };
+        let mut validation =
+            Validation { at: node.spec_pointer(), known: context.known, problems: &mut problems };
+        kind.validate(node, &mut validation);
+        if let Some(stage) = context.stage {
+            let uses = kind.uses(node);
+            let known = |used: &&Use| !context.partial || stage.resources.contains_key(used.slug.as_str());
+            problems.extend(uses.iter().filter(known).filter_map(|used| stage::check(used, stage)));
         }
     }
     graph::check(&index, &mut problems);
@@ -151,6 +161,7 @@ pub fn check_flow(flow: &Flow, context: &Context<'_>) -> Problems {
     if context.whole {
         unused::check(flow, &index, used, &mut problems);
     }
+    types::check(flow, &index, &mut problems);
     arguments::check(flow, context.known, &mut problems);
     credentials::check(&flow.value, &mut problems);
     problems.extend(flow.warnings.clone());
@@ -158,66 +169,9 @@ pub fn check_flow(flow: &Flow, context: &Context<'_>) -> Problems {
     problems
 }
 
-/// The kind of a node, if this version knows what is in it.
-fn known_kind(node: &Node, document: DocumentType, problems: &mut Problems) -> Option<&'static dyn Kind> {
-    let at = pointer::join(&node.pointer, "kind");
-    let name = node.kind.as_str();
-    let right = canonical(name);
-    if right != name {
-        let problem = Problem::warning(&at, format!("`{name}` is another name of `{right}`"));
-        problems.push(problem.code(Code::AliasUsed).help(format!("write `kind: {right}`")));
-    }
-    let Some(known) = kinds::find(name) else {
-        let problem = Problem::error(&at, format!("no node is of kind `{name}`")).code(Code::KindUnknown);
-        problems.push(problem.suggest(name, KNOWN.iter().map(|kind| kind.name)));
-        return None;
-    };
-    if !known.is_allowed_in(document) {
-        problems.push(misplaced(known, document, &at));
-        return None;
-    }
-    let found = find(name);
-    if found.is_none() || known.support_in(document) != Support::Runs {
-        let problem = match known.support {
-            Support::OutOfScope => Problem::unsupported(
-                &at,
-                format!("`{name}` nodes are the plumbing of a cloud, which Shipway does not do"),
-            ),
-            _ => Problem::unsupported(&at, format!("`{name}` nodes are not supported yet")),
-        };
-        problems.push(
-            problem.code(Code::KindUnsupported).help(format!("supported are {}", supported().join(", "))),
-        );
-    }
-    found
-}
-
-/// A kind that stands in a document of the wrong type.
-fn misplaced(kind: &KnownKind, document: DocumentType, at: &str) -> Problem {
-    let name = kind.name;
-    let problem = Problem::error(at, format!("{} cannot hold `{name}` nodes", document.describe()));
-    let places = DocumentType::ALL.iter().filter(|place| kind.is_allowed_in(**place));
-    let places: Vec<_> = places.map(|place| place.describe()).collect();
-    problem.code(Code::KindPlace).help(if kind.support_in(DocumentType::Template) == Support::Runs {
-        format!("declare the {name} beside the flow, with `shipway apply`")
-    } else {
-        format!("it may stand in {}", places.join(", "))
-    })
-}
-
-fn envelope(kind: &dyn Kind, node: &Node, problems: &mut Problems) {
-    if let Some(condition) = &node.condition {
-        let allowed = kind.conditions();
-        if !allowed.contains(&condition.as_str()) {
-            let at = pointer::join(&node.pointer, "condition");
-            let problem =
-                Problem::error(at, format!("`{}` nodes cannot wait for `{condition}`", kind.name()));
-            let problem = problem.code(Code::ConditionInvalid);
-            problems.push(match allowed {
-                [] => problem.help("take `condition` away: it is done when it has ended"),
-                [one] => problem.help(format!("write `condition: {one}`")),
-                some => problem.help(format!("it is one of {}", list(some.iter().copied()))),
-            });
-        }
-    }
+/// Where documents stand in a node: their expressions are theirs.
+fn nested(node: &Node) -> Vec<String> {
+    let Some(kind) = find(&node.kind) else { return Vec::new() };
+    let at = node.spec_pointer();
+    kind.documents(&node.spec).into_iter().map(|(place, _)| format!("{at}{place}")).collect()
 }

@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod applying;
+mod checking;
+mod diffs;
 mod fetching;
 mod flows;
+mod forms;
 mod hooks;
 mod instances;
 mod members;

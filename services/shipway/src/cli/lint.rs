@@ -221,3 +221,110 @@ fn one_as_json(file: &str, problem: &Problem) -> Value {
         "related": related.collect::<Vec<_>>(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    async fn ends(words: &[&str]) -> Exit {
+        let words = std::iter::once("lint").chain(words.iter().copied());
+        match lint(Line::try_parse_from(words).unwrap().args).await {
+            Ok(exit) => exit,
+            Err(failure) => failure.exit,
+        }
+    }
+
+    #[tokio::test]
+    async fn exit_codes_are_three() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let flow =
+            |steps: &str| format!("spec: {{kind: Workflow, spec: {{type: sequential, steps: [{steps}]}}}}");
+        let good = file("good.yaml", &flow("{kind: Noop, spec: {}}"));
+        let warned = file("warned.yaml", &flow(""));
+        let later =
+            file("later.yaml", &flow("{kind: AddonImport, spec: {addonId: db, importUrl: 'https://x'}}"));
+        let bad = file("bad.yaml", &flow("{kind: Nop, spec: {}}"));
+        let broken = file("broken.json", "{");
+        assert_eq!(ends(&[&good]).await, Exit::Ok);
+        assert_eq!(ends(&[&good, &warned, &later, "-o", "json"]).await, Exit::Ok);
+        assert_eq!(ends(&[&good, &bad]).await, Exit::Failed);
+        assert_eq!(ends(&[&broken]).await, Exit::Failed);
+        assert_eq!(ends(&[&bad, "no-such-file.yaml"]).await, Exit::Usage);
+        assert_eq!(ends(&["--explain", "ref.unknown"]).await, Exit::Ok);
+        assert_eq!(ends(&["--explain", "ref.unknwon"]).await, Exit::Usage);
+        assert!(Line::try_parse_from(["lint"]).is_err());
+        assert!(Line::try_parse_from(["lint", "a.yaml", "--as", "flow"]).is_err());
+    }
+
+    #[test]
+    fn the_shape_for_programs_is_stable() {
+        let text = "spec:\n  kind: Workflow\n  spec: {type: sequential, steps: [{kind: Nop, spec: {}}]}\n";
+        let report = check("a.yaml", text, Knowledge::default());
+        assert_eq!(
+            as_json(&[report]),
+            json!({
+                "ok": false,
+                "errors": 1,
+                "unsupported": 0,
+                "warnings": 0,
+                "problems": [{
+                    "file": "a.yaml",
+                    "line": 3,
+                    "column": 42,
+                    "endLine": 3,
+                    "endColumn": 45,
+                    "pointer": "/spec/spec/steps/0/kind",
+                    "severity": "error",
+                    "code": "kind.unknown",
+                    "message": "no node is of kind `Nop`",
+                    "help": "did you mean `Noop`?",
+                    "related": [],
+                }],
+            })
+        );
+    }
+
+    #[test]
+    fn what_the_server_says_comes_back_as_it_was() {
+        let text = "spec: {kind: Workflow, spec: {type: sequential, steps: []}}";
+        let mut there = check("a.yaml", text, Knowledge::default()).problems.into_iter().next().unwrap();
+        there.related.push(Related {
+            pointer: "/spec".to_owned(),
+            message: "here".to_owned(),
+            line: Some(1),
+            column: None,
+        });
+        let sent = v1::Problem {
+            severity: problem::Severity::Warning.into(),
+            code: there.code.to_string(),
+            pointer: there.pointer.clone(),
+            message: there.message.clone(),
+            help: there.help.clone().unwrap(),
+            line: there.line.unwrap(),
+            column: there.column.unwrap(),
+            end_line: there.end_line.unwrap(),
+            end_column: there.end_column.unwrap(),
+            related: vec![problem::Related {
+                pointer: "/spec".to_owned(),
+                message: "here".to_owned(),
+                line: 1,
+                column: 0,
+            }],
+            ..v1::Problem::default()
+        };
+        assert_eq!(problem(sent), there);
+    }
+}

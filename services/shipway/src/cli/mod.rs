@@ -3,17 +3,21 @@
 //! Standard output is data, standard error is talk. Exit codes: 0 ok, 1 failed, 2 usage, 3 aborted,
 //! 4 not allowed, 5 waiting for a person.
 
+mod addon;
 mod admin;
 mod apply;
+mod ask;
 mod backup;
 mod client;
 mod color;
 mod config;
 mod database;
 mod deliveries;
+mod diff;
 mod events;
 mod failure;
 mod flags;
+mod fmt;
 pub(crate) mod hook;
 mod json;
 mod judge;
@@ -22,6 +26,7 @@ mod logs;
 mod output;
 pub(crate) mod problems;
 mod run;
+mod schema;
 mod status;
 mod table;
 mod time;
@@ -42,7 +47,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{bench, demo, up};
+use crate::{bench, demo, lsp, up};
 
 const AFTER: &str = "\
 Flows are named <pipeline>/<stage>: shop/production. Runs are named by id, by the beginning of one
@@ -74,6 +79,12 @@ enum Verb {
     Apply(apply::Args),
     /// Tell all that is wrong with documents, before anything is published or run.
     Lint(lint::Args),
+    /// Bring documents into their usual form.
+    Fmt(fmt::Args),
+    /// Show what is different in a document, by its nodes.
+    Diff(diff::Args),
+    /// Serve an editor on standard input and output: the language server protocol.
+    Lsp,
     /// What is deployed where, pipeline by pipeline.
     Status(status::StatusArgs),
     /// Start a flow.
@@ -118,6 +129,11 @@ enum Verb {
     /// Look after pipelines.
     #[command(subcommand)]
     Pipeline(admin::Pipeline),
+    /// Look after addons.
+    #[command(subcommand)]
+    Addon(addon::Addon),
+    /// Print the JSON Schema of a type of document, for editors.
+    Schema(schema::SchemaArgs),
     /// List projects.
     Projects(admin::ProjectsArgs),
     /// Make a plain Git repository a sender of pushes.
@@ -154,6 +170,9 @@ pub(crate) fn main() -> ExitCode {
         Verb::Shim { folder } => up::shim(&folder),
         Verb::Restore(args) => report(backup::restore(args)),
         Verb::Config(verb) => report(config::config(verb)),
+        Verb::Fmt(args) => report(fmt::fmt(&args)),
+        Verb::Schema(args) => report(schema::schema(&args)),
+        Verb::Lsp => own(lsp::serve().map(|()| ExitCode::SUCCESS)),
         verb => report(block_on(talk_to_server(verb))),
     }
 }
@@ -162,6 +181,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
     match verb {
         Verb::Apply(args) => apply::apply(args).await,
         Verb::Lint(args) => lint::lint(args).await,
+        Verb::Diff(args) => diff::diff(args).await,
         Verb::Status(args) => status::status(args).await,
         Verb::State(args) => status::state(args).await,
         Verb::Run(args) => run::run(args).await,
@@ -181,6 +201,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Override(verb) => admin::set_override(verb).await,
         Verb::Member(verb) => admin::member(verb).await,
         Verb::Pipeline(verb) => admin::pipeline(verb).await,
+        Verb::Addon(verb) => addon::addon(verb).await,
         Verb::Projects(args) => admin::projects(args).await,
         Verb::Hook(verb) => hook::hook(verb).await,
         Verb::Demo(args) => demo::main(args).await,
@@ -190,6 +211,9 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         | Verb::Bench(_)
         | Verb::Restore(_)
         | Verb::Config(_)
+        | Verb::Fmt(_)
+        | Verb::Schema(_)
+        | Verb::Lsp
         | Verb::Keeper { .. }
         | Verb::Shim { .. } => unreachable!("handled before a runtime exists"),
     }
@@ -243,6 +267,10 @@ mod tests {
             "lint shop.yaml - --as release-flow -o json",
             "lint flow.yaml --flow shop/staging",
             "lint --explain ref.unknown",
+            "fmt --check a.yaml b.json",
+            "diff a.yaml b.yaml -o json",
+            "diff --flow shop/staging --from 1 next.yaml --exit-code",
+            "lsp",
             "status -w",
             "run shop/production -w -p NOTIFY_URL=http://x --name 1.9 -m hotfix",
             "runs -o json",
@@ -259,11 +287,14 @@ mod tests {
             "override set shop/staging TOKEN --plain",
             "member remove shop-web --dry-run",
             "pipeline delete shop",
+            "addon move shop-db --backup latest --yes --project shop",
             "hook post-receive --config hooks/shipway.json",
             "serve scheduler --config scheduler.toml --set server.listen=0.0.0.0:7401",
             "config check --service triggers -o json",
             "config show executor --set executor.labels=gpu",
             "config default console",
+            "schema",
+            "schema release-flow",
             "keeper x",
         ] {
             let words = std::iter::once("shipway").chain(line.split(' '));

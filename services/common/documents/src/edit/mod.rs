@@ -9,6 +9,7 @@
 
 mod block;
 mod flow;
+mod look;
 mod place;
 mod style;
 mod value;
@@ -22,6 +23,8 @@ use serde_json::Value;
 use crate::{Document, Problem, Report, Source, cst};
 use place::Content;
 use style::Style;
+
+pub use look::Place;
 
 /// A change of a document. Places are JSON pointers; the number in one into a list may be `-`, for its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

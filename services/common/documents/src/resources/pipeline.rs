@@ -4,7 +4,7 @@ use serde_json::Value;
 use shipway_events::project::ResourceKind;
 
 use super::{Declaration, Declared, Names, collect::Collected};
-use crate::{Fields, Problem, Problems, expr, flow::Flow, names, pointer, with_article};
+use crate::{DocumentType, Fields, Problem, Problems, expr, flow::Flow, names, pointer, with_article};
 
 /// A pipeline.
 #[derive(Clone, Debug, Default)]
@@ -167,7 +167,7 @@ impl DeclaredFlow {
             fields.missing("spec", "give it `{kind: ReleaseFlow, spec: {apiVersion: v1.2, spec: …}}`");
             return None;
         };
-        let (flow, found) = Flow::check(spec);
+        let (flow, found) = Flow::examine(DocumentType::ReleaseFlow, spec, false);
         let whole = !found.has_errors();
         let warnings = if whole { found.clone() } else { Problems::new() };
         problems.extend(found.under(&pointer));

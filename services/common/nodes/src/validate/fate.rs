@@ -32,6 +32,13 @@ pub(super) fn check(flow: &Flow, index: &Index<'_>, problems: &mut Problems) {
                     .help("list what it shall do, or take it away"),
             );
         }
+        if node.kind == "LoopData" && loop_around(index, at).is_none() {
+            problems.push(
+                Problem::error(pointer::join(&node.pointer, "kind"), "`LoopData` stands in no loop")
+                    .code(Code::LoopData)
+                    .help("put it into the `steps` of a `LoopWorkflow`"),
+            );
+        }
         if node.when == When::Failure && nothing_before(index, at) {
             let problem = Problem::error(
                 pointer::join(&node.pointer, "when"),
@@ -47,6 +54,12 @@ pub(super) fn check(flow: &Flow, index: &Index<'_>, problems: &mut Problems) {
             }));
         }
     }
+}
+
+/// The innermost loop around a node.
+pub(super) fn loop_around<'a>(index: &Index<'a>, at: u32) -> Option<&'a Node> {
+    let mut around = index.outwards(at).skip(1).map(|at| index.get(at).node);
+    around.find(|node| node.kind == "LoopWorkflow")
 }
 
 fn is_workflow(node: &Node) -> bool {

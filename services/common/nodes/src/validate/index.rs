@@ -77,9 +77,9 @@ impl<'a> Index<'a> {
         self.names.get(name).copied()
     }
 
-    /// The names of all nodes.
+    /// The names of all nodes, in the order of the document.
     pub(super) fn names(&self) -> impl Iterator<Item = &'a str> + Clone {
-        self.names.keys().copied()
+        self.items.iter().map(|item| item.node.reference.as_str())
     }
 
     /// A node and what is around it, from the inside out.

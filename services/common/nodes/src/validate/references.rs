@@ -5,17 +5,21 @@ use std::{
     collections::{BTreeMap, HashSet},
 };
 
+use serde_json::Value;
 use shipway_documents::{
     Code, Problem, Problems, Severity,
     expr::{self, Reference, Root},
     flow::{Flow, Node, TriggerSource},
-    nearest, pointer, with_article,
+    list, nearest, pointer,
 };
 
 use super::{
     Known,
+    explain::{doubtful, error, lacking, misplaced, unknown_output, warning},
+    fate::loop_around,
     index::Index,
-    order::{Doubt, Standing, Why, standing},
+    nested,
+    order::{Standing, standing},
     unused::Used,
 };
 use crate::{Outputs, find, kind::PathFit};
@@ -39,6 +43,7 @@ pub(super) fn check<'a>(
         triggers: triggers(flow),
         arguments,
         used: Used::default(),
+        suggested: 0,
         problems,
     };
     for (at, item) in index.all() {
@@ -49,19 +54,26 @@ pub(super) fn check<'a>(
 
 /// The values of each trigger.
 fn triggers(flow: &Flow) -> BTreeMap<&str, Outputs> {
-    let webhook = || Outputs::of(&["body.*"], &[]);
     let mut all: BTreeMap<&str, Outputs> = BTreeMap::new();
     if flow.webhook.is_some() {
-        all.insert("webhook", webhook());
+        all.insert("webhook", webhook_values());
     }
-    for trigger in &flow.triggers {
-        let values = match trigger.source {
-            TriggerSource::Git(_) => Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId"], &[]),
-            TriggerSource::Webhook(_) => webhook(),
-        };
-        all.insert(&trigger.reference, values);
-    }
+    all.extend(flow.triggers.iter().map(|one| (one.reference.as_str(), trigger_values(&one.source))));
     all
+}
+
+/// The values that a trigger of this kind has.
+pub(super) fn trigger_values(source: &TriggerSource) -> Outputs {
+    match source {
+        TriggerSource::Git(_) | TriggerSource::Typed(_) => {
+            Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId"], &[])
+        }
+        TriggerSource::Webhook(_) => webhook_values(),
+    }
+}
+
+fn webhook_values() -> Outputs {
+    Outputs::of(&["body.*"], &[])
 }
 
 struct Checker<'a, 'p> {
@@ -73,14 +85,25 @@ struct Checker<'a, 'p> {
     /// Whether each is secret.
     arguments: BTreeMap<&'a str, bool>,
     used: Used,
+    /// How many unknown names were given a suggestion.
+    suggested: usize,
     problems: &'p mut Problems,
 }
+
+/// As many unknown names of a document are compared with all that there are.
+const MOST_SUGGESTIONS: usize = 50;
 
 impl<'a> Checker<'a, '_> {
     fn node(&mut self, at: u32, node: &'a Node) {
         let payload = find(&node.kind).map(|kind| kind.payload()).unwrap_or_default();
         let spec_at = node.spec_pointer();
+        let inner = nested(node);
         for reference in expr::references(&node.spec, &spec_at) {
+            // In a document that stands in this node only `${template.…}` means a name of this one.
+            let is_inner = inner.iter().any(|place| pointer::is_within(&reference.pointer, place));
+            if is_inner != reference.template {
+                continue;
+            }
             let is_payload =
                 |place: &&str| pointer::is_within(&reference.pointer, &format!("{spec_at}{place}"));
             let steers = !payload.iter().any(is_payload);
@@ -154,6 +177,7 @@ impl<'a> Checker<'a, '_> {
             ),
             Some(_) => {}
             None => {
+                nearest(name, self.arguments.keys().copied()).inspect(|near| self.used.argument(near));
                 let problem = self.unknown_argument(reference);
                 self.problems.push(problem);
             }
@@ -206,129 +230,50 @@ impl<'a> Checker<'a, '_> {
         let name = reference.name.as_str();
         let Some(source) = self.index.find(name) else {
             if !self.is_unread(name) {
-                let known: Vec<_> = self.index.names().chain(self.triggers.keys().copied()).collect();
                 let problem =
                     error(Code::RefUnknown, reference, format!("no node or trigger is called `{name}`"));
-                self.problems.push(problem.suggest(name, known));
+                let problem = self.suggest_name(problem, name);
+                self.problems.push(problem);
             }
             return;
         };
         self.used.node(name);
         let node = self.index.get(source).node;
         match standing(self.index, source, at) {
-            Standing::Before => self.path(node, reference),
+            Standing::Before => self.path(source, node, reference),
             Standing::Perhaps(on, doubt) => {
-                self.path(node, reference);
+                self.path(source, node, reference);
                 if !reference.optional {
-                    let problem = self.doubtful(reference, on, doubt);
+                    let problem = doubtful(self.index, reference, on, doubt);
                     self.problems.push(problem);
                 }
             }
             Standing::Never(..) if reference.optional => {}
             other => {
-                let problem = self.misplaced(reference, node, other);
+                let problem = misplaced(self.index, reference, node, other);
                 self.problems.push(problem);
             }
         }
     }
 
-    /// It may be there.
-    fn doubtful(&self, reference: &Reference, on: u32, doubt: Doubt) -> Problem {
-        let name = reference.name.as_str();
-        let of = |at: u32| self.index.get(at).node;
-        match doubt {
-            Doubt::MayHaveFailed => warning(
-                Code::RefMaybe,
-                reference,
-                format!("`{name}` may have failed when this is needed: then it has no outputs, and this node fails"),
-            )
-            .help(format!("say what is used instead: `${{fn.if({0}, {0}, 'unknown')}}`", written(reference))),
-            Doubt::MayBeSkipped => {
-                let skipped = of(on);
-                let which = if skipped.reference == name {
-                    format!("`{name}` may be skipped")
-                } else {
-                    format!("`{name}` is in `{}`, which may be skipped", skipped.reference)
-                };
-                warning(Code::RefMaybe, reference, format!("{which}: then it has no outputs, and this node fails"))
-                    .related(pointer::join(&skipped.pointer, "skipNodeExecution"), "it is skipped when this is true")
-                    .help("skip this node under the same condition, or give another value with `fn.if`")
+    /// Adds what was probably meant, which then is used: that nothing uses it would be a second problem of one
+    /// mistake. After so many unknown names another suggestion costs time and helps nobody.
+    fn suggest_name(&mut self, problem: Problem, name: &str) -> Problem {
+        if self.suggested == MOST_SUGGESTIONS {
+            return problem;
+        }
+        self.suggested += 1;
+        let known: Vec<_> = self.index.names().chain(self.triggers.keys().copied()).collect();
+        match nearest(name, known.iter().copied()) {
+            Some(near) => {
+                self.used.node(near);
+                problem.help(format!("did you mean `{near}`?"))
             }
+            None => problem.help(format!("there is {}", list(known))),
         }
     }
 
-    /// It is not there.
-    fn misplaced(&self, reference: &Reference, source: &Node, standing: Standing) -> Problem {
-        let name = reference.name.as_str();
-        let of = |at: u32| self.index.get(at).node;
-        let here = |node: &Node| (node.pointer.clone(), format!("`{}` is here", node.reference));
-        match standing {
-            Standing::Itself => error(Code::RefSelf, reference, format!("`{name}` is this node itself"))
-                .help("name a node that runs before it"),
-            Standing::Around => error(
-                Code::RefSelf,
-                reference,
-                format!("this node is a step of `{name}`, which has not ended when this is needed"),
-            )
-            .help("name a node that runs before it"),
-            Standing::Inside => error(
-                Code::RefSelf,
-                reference,
-                format!("`{name}` is a step of this node, and has not run when this is needed"),
-            )
-            .help("name a node that runs before it"),
-            Standing::Beside => {
-                let (at, note) = here(source);
-                error(Code::RefLater, reference, format!("`{name}` runs at the same time as this node: it may not have ended when this is needed"))
-                    .related(at, note)
-                    .help("put this node after it, in a `sequential` workflow")
-            }
-            Standing::Unordered(waits, for_) => {
-                let (at, note) = here(source);
-                let (waits, for_) = (of(waits), of(for_));
-                error(Code::RefLater, reference, format!("nothing makes this node wait for `{name}`"))
-                    .related(at, note)
-                    .help(format!("let `{}` wait: `dependsOn: [{}]`", waits.reference, for_.reference))
-            }
-            Standing::InLoop(looped) => {
-                let looped = of(looped);
-                let (at, note) = here(looped);
-                let path = written(reference).split_off("refs.".len() + name.len());
-                error(
-                    Code::RefLoop,
-                    reference,
-                    format!("`{name}` runs once in every iteration of the loop `{}`", looped.reference),
-                )
-                .related(at, note)
-                .help(format!(
-                    "name the iteration, 0 for the first: `refs.{}.iterations.0.{name}{path}`",
-                    looped.reference
-                ))
-            }
-            Standing::Never(on, Why::AlwaysSkipped) => error(
-                Code::RefNever,
-                reference,
-                format!("`{name}` is always skipped, so it never has outputs"),
-            )
-            .related(pointer::join(&of(on).pointer, "skipNodeExecution"), "this is always true")
-            .help("take its `skipNodeExecution` away, or do without its outputs"),
-            Standing::Never(on, Why::OnlyOnFailure) => {
-                let only = of(on);
-                let which = if only.reference == name { "it" } else { "what it is in" };
-                error(Code::RefNever, reference, format!("`{name}` never has outputs here: {which} runs when something has failed, and this node only when nothing has"))
-                    .related(pointer::join(&only.pointer, "when"), format!("`{}` is only for failures", only.reference))
-                    .help("give this node `when: failure` or `when: always` too, or name another node")
-            }
-            Standing::After | Standing::Before | Standing::Perhaps(..) => {
-                let (at, note) = here(source);
-                error(Code::RefLater, reference, format!("the node `{name}` has not run when this is needed"))
-                    .related(at, note)
-                    .help("put this node after it, in a `sequential` workflow")
-            }
-        }
-    }
-
-    fn path(&mut self, source: &Node, reference: &Reference) {
+    fn path(&mut self, at: u32, source: &Node, reference: &Reference) {
         let Some(kind) = find(&source.kind) else { return };
         let name = reference.name.as_str();
         let outputs = kind.outputs(&source.spec);
@@ -347,6 +292,16 @@ impl<'a> Checker<'a, '_> {
                     .related(source.pointer.clone(), format!("nothing waits for the end of `{name}`"))
                     .help(format!("give `{name}` a `condition: {word}`")),
                 );
+            }
+            PathFit::Later => {
+                let path = reference.path.join(".");
+                let message = format!("the output `{path}` of `{name}` is not given yet");
+                let problem = Problem::unsupported(reference.pointer.clone(), message);
+                self.problems.push(problem.span(reference.span.clone()).suggest(&path, outputs.names()));
+            }
+            PathFit::Open if source.kind == "LoopData" => {
+                let problem = loop_around(self.index, at).and_then(|looped| lacking(looped, reference));
+                self.problems.extend(problem);
             }
             PathFit::Open => {
                 let mut problem = unknown_output(reference, source, &outputs);
@@ -370,44 +325,13 @@ impl<'a> Checker<'a, '_> {
     }
 }
 
-fn collect_names<'a>(value: Option<&'a serde_json::Value>, names: &mut HashSet<&'a str>) {
+fn collect_names<'a>(value: Option<&'a Value>, names: &mut HashSet<&'a str>) {
     match value {
-        Some(serde_json::Value::Array(items)) => {
-            items.iter().for_each(|item| collect_names(Some(item), names))
-        }
-        Some(serde_json::Value::Object(members)) => {
-            names.extend(members.get("ref").and_then(serde_json::Value::as_str));
+        Some(Value::Array(items)) => items.iter().for_each(|item| collect_names(Some(item), names)),
+        Some(Value::Object(members)) => {
+            names.extend(members.get("ref").and_then(Value::as_str));
             members.values().for_each(|member| collect_names(Some(member), names));
         }
         _ => {}
     }
-}
-
-/// The reference as it is written inside of a call.
-fn written(reference: &Reference) -> String {
-    let path = reference.path.iter().fold(String::new(), |path, step| format!("{path}.{step}"));
-    format!("refs.{}{path}", reference.name)
-}
-
-fn unknown_output(reference: &Reference, source: &Node, outputs: &Outputs) -> Problem {
-    let (name, path, kind) = (&reference.name, reference.path.join("."), &source.kind);
-    let problem = error(
-        Code::RefPath,
-        reference,
-        format!("`{name}` is {}, which has no output `{path}`", with_article(kind)),
-    );
-    let names = outputs.names();
-    if names.is_empty() {
-        problem.help(format!("{} has no outputs", with_article(kind)))
-    } else {
-        problem.suggest(&path, names)
-    }
-}
-
-fn error(code: Code, reference: &Reference, message: String) -> Problem {
-    Problem::error(reference.pointer.clone(), message).code(code).span(reference.span.clone())
-}
-
-fn warning(code: Code, reference: &Reference, message: String) -> Problem {
-    Problem::warning(reference.pointer.clone(), message).code(code).span(reference.span.clone())
 }

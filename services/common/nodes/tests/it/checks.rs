@@ -43,16 +43,16 @@ fn kinds() {
             "error: /kind: no node is of kind `Relase`; did you mean `Release`?",
         ),
         (
-            json!({"kind": "AddonImport", "spec": {}}),
-            "unsupported: /kind: `AddonImport` nodes are not supported yet; supported are Workflow, Build, Release, JobRun, AddonBackup, Action, Condition, Message, Noop, LoopWorkflow, LoopData, Approval, RunTemplate",
+            json!({"kind": "AddonImport", "spec": {"addonId": "db", "importUrl": "https://x"}}),
+            "unsupported: /kind: the node `addon-import-db` is of kind `AddonImport`, which is not supported yet; supported are Workflow, Build, Release, JobRun, AddonBackup, Action, Condition, Message, Noop, LoopWorkflow, LoopData, Approval, RunTemplate",
         ),
         (
             json!({"kind": "DeploymentService", "spec": {}}),
-            "error: /kind: a release flow cannot hold `DeploymentService` nodes; declare the DeploymentService beside the flow, with `shipway apply`",
+            "error: /kind: a release flow cannot hold `DeploymentService` nodes; declare the DeploymentService beside the flow, with `shipway apply`; it may stand in a team template, a preview template or a preview blueprint",
         ),
         (
             json!({"kind": "Addon", "spec": {}}),
-            "error: /kind: a release flow cannot hold `Addon` nodes; declare the Addon beside the flow, with `shipway apply`",
+            "error: /kind: a release flow cannot hold `Addon` nodes; declare the Addon beside the flow, with `shipway apply`; it may stand in a team template, a preview template or a preview blueprint",
         ),
         (
             json!({"kind": "OpenTofuDestroy", "spec": {}}),
@@ -112,19 +112,19 @@ fn shapes_are_checked_around_expressions() {
 fn each_kind_says_what_it_needs() {
     for (node, expected) in [
         (
-            json!({"kind": "Workflow", "spec": {"type": "${fn.toLower('GRAPH')}", "steps": []}}),
+            json!({"kind": "Workflow", "spec": {"type": "${fn.toLower('GRAPH')}", "steps": [{"kind": "Noop", "spec": {}}]}}),
             "error: /spec/type: the `type` of a workflow cannot be an expression; write `sequential`, `parallel` or `graph`",
         ),
         (
-            json!({"kind": "Workflow", "spec": {"steps": []}}),
+            json!({"kind": "Workflow", "spec": {"steps": [{"kind": "Noop", "spec": {}}]}}),
             "error: /spec: `type` is missing; `type`: `sequential`, `parallel` or `graph`",
         ),
         (
-            json!({"kind": "Workflow", "spec": {"type": "sequential", "failFast": true, "steps": []}}),
+            json!({"kind": "Workflow", "spec": {"type": "sequential", "failFast": true, "steps": [{"kind": "Noop", "spec": {}}]}}),
             "error: /spec/failFast: `failFast` has a meaning only where steps go on side by side; a `sequential` workflow always ends with the first failure",
         ),
         (
-            json!({"kind": "LoopWorkflow", "spec": {"iterations": [{}], "maxParallel": 2, "steps": []}}),
+            json!({"kind": "LoopWorkflow", "spec": {"iterations": [{}], "maxParallel": 2, "steps": [{"kind": "Noop", "spec": {}}]}}),
             "error: /spec/maxParallel: `maxParallel` has a meaning only where iterations go on side by side; add `type: parallel`, or take it away",
         ),
         (

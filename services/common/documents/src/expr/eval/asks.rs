@@ -12,8 +12,8 @@ use crate::{
     js, secret,
 };
 
-/// The most characters of a random secret.
-const MAX_LENGTH: f64 = 1024.0;
+/// How many characters a random secret may have. Logs cannot be kept free of shorter ones.
+const LENGTHS: std::ops::RangeInclusive<f64> = 6.0..=1024.0;
 
 pub(super) fn ask(
     asks: Asks,
@@ -55,9 +55,9 @@ pub(super) fn shape(given: &[Arg]) -> Result<secret::RandomShape, Failure> {
     };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and in the range")]
     let length = length
-        .filter(|length| length.fract() == 0.0 && (1.0..=MAX_LENGTH).contains(length))
+        .filter(|length| length.fract() == 0.0 && LENGTHS.contains(length))
         .map(|length| length as u32)
-        .ok_or_else(|| Failure::Argument(0, "must be a whole number from 1 to 1024".into()))?;
+        .ok_or_else(|| Failure::Argument(0, "must be a whole number from 6 to 1024".into()))?;
     let encoding = match given.get(1) {
         None => secret::Encoding::Base64,
         Some(Arg::Value(Value::String(word))) if word == "base64" => secret::Encoding::Base64,
@@ -74,7 +74,7 @@ fn random(shape: secret::RandomShape, expr: &Expr, cx: &Context<'_>) -> Result<V
     let place = Place { pointer: cx.at, ordinal: ordinal(cx.parts, expr) };
     let Some(secret) = cx.scope.random_secret(place) else {
         let trouble = Trouble::new(&expr.span, "no secret can be made here");
-        return Err(trouble.help("fn.randomSecret stands in a field of a flow's node, or in an override"));
+        return Err(trouble.help("fn.randomSecret stands in a field of a flow's node, a variable of a secret group, or an override"));
     };
     Ok(secret::random(&secret, shape))
 }

@@ -27,6 +27,7 @@ use crate::{
     blobs::{BlobError, Blobs},
     database::{Database, Promise},
     durable::{Durable, DurableError},
+    failing,
 };
 use archive::Archive;
 use connect::{Server, within};
@@ -103,13 +104,15 @@ impl PostgresLog {
         let readers =
             server.readers(options.readers).await.map_err(failed("connecting readers to the server"))?;
         let head = read_head(&readers).await.map_err(failed("reading the head"))?;
-        let clock = Arc::new(Clock::start(head.at));
+        let looked: Looked = within(sqlx::query_as(sql::LOOK).fetch_one(&readers))
+            .await
+            .map_err(failed("looking at the time and for archived events"))?;
+        let clock = Clock::at(Timestamp::from_micros(looked.1));
+        clock.observe(head.at);
+        let clock = Arc::new(clock);
         let tail = watch::Sender::new(head.position);
         let (pause, paused) = watch::channel(LOOK);
         let archive = Arc::new(Archive::default());
-        let looked: Looked = within(sqlx::query_as(sql::LOOK).fetch_one(&readers))
-            .await
-            .map_err(failed("looking for archived events"))?;
         archive.learn(looked.2);
         let look = tokio::spawn(look(
             readers.clone(),
@@ -144,7 +147,7 @@ impl PostgresLog {
 }
 
 async fn read_head(readers: &PgPool) -> Result<Head, sqlx::Error> {
-    let row = within(sqlx::query(sql::HEAD).fetch_one(readers)).await?;
+    let row = failing!("db.pg.head", within(sqlx::query(sql::HEAD).fetch_one(readers)).await)?;
     let hash: Vec<u8> = row.try_get("hash")?;
     let hash =
         hash.try_into().map_err(|_| sqlx::Error::Protocol("the head's hash is not 32 bytes".into()))?;
@@ -165,9 +168,10 @@ async fn look(
     mut pause: watch::Receiver<Duration>,
 ) {
     loop {
-        match within(sqlx::query_as::<_, Looked>(sql::LOOK).fetch_one(&readers)).await {
+        let looked = within(sqlx::query_as::<_, Looked>(sql::LOOK).fetch_one(&readers));
+        match failing!("db.pg.look", looked.await) {
             Ok((position, now, ended, room)) => {
-                clock.observe(Timestamp::from_micros(now));
+                clock.correct(Timestamp::from_micros(now));
                 archive.learn(ended);
                 announce(&tail, position.cast_unsigned());
                 if let Some(room) = room {
@@ -238,16 +242,16 @@ impl Log for PostgresLog {
         after: Version,
         limit: usize,
     ) -> Result<Vec<RawEvent>, ReadError> {
-        let rows = within(
+        let read = within(
             sqlx::query(sql::READ_STREAM)
                 .bind(stream.as_str())
                 .bind(after.cast_signed())
                 .bind(i64::try_from(limit).unwrap_or(i64::MAX))
                 .fetch_all(&self.readers),
-        )
-        .await
-        .and_then(to_stored)
-        .map_err(read_failed("reading a stream"))?;
+        );
+        let rows = failing!("db.pg.read_stream", read.await)
+            .and_then(to_stored)
+            .map_err(read_failed("reading a stream"))?;
         let rows = self.after_archived(stream, after, limit, rows).await?;
         rows::events(self, rows, after, |row| row.version).await
     }
@@ -270,15 +274,14 @@ impl Log for PostgresLog {
             all.extend(rows);
         }
         let room = limit - all.len();
-        let rows = within(
+        let read = within(
             sqlx::query(sql::READ)
                 .bind(after.cast_signed())
                 .bind(i64::try_from(room).unwrap_or(i64::MAX))
                 .fetch_all(&self.readers),
-        )
-        .await
-        .and_then(to_stored)
-        .map_err(read_failed("reading events"))?;
+        );
+        let rows =
+            failing!("db.pg.read", read.await).and_then(to_stored).map_err(read_failed("reading events"))?;
         if all.is_empty() {
             return Ok(rows);
         }
@@ -287,14 +290,14 @@ impl Log for PostgresLog {
     }
 
     async fn streams(&self, after: i64, limit: usize) -> Result<Vec<(i64, String, Version)>, ReadError> {
-        let rows: Vec<(i64, String, i64)> = within(
+        let read = within(
             sqlx::query_as(sql::STREAMS)
                 .bind(after)
                 .bind(i64::try_from(limit).unwrap_or(i64::MAX))
                 .fetch_all(&self.readers),
-        )
-        .await
-        .map_err(read_failed("reading the streams' versions"))?;
+        );
+        let rows: Vec<(i64, String, i64)> =
+            failing!("db.pg.streams", read.await).map_err(read_failed("reading the streams' versions"))?;
         Ok(rows.into_iter().map(|(number, name, version)| (number, name, version.cast_unsigned())).collect())
     }
 
@@ -329,10 +332,9 @@ impl Log for PostgresLog {
     }
 
     async fn command_result(&self, command: CommandId) -> Result<Option<Appended>, ReadError> {
+        let read = within(sqlx::query_as(sql::ANSWER).bind(command.to_string()).fetch_all(&self.readers));
         let rows: Vec<AnswerRow> =
-            within(sqlx::query_as(sql::ANSWER).bind(command.to_string()).fetch_all(&self.readers))
-                .await
-                .map_err(read_failed("looking for a command's answer"))?;
+            failing!("db.pg.answer", read.await).map_err(read_failed("looking for a command's answer"))?;
         Ok(rows::answers(rows).remove(&command))
     }
 
