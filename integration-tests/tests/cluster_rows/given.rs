@@ -8,7 +8,7 @@ use std::{
 use rand::seq::IndexedRandom;
 use shipway_integration_tests::{
     cluster::{Cluster, Shape},
-    sink::{Sink, Verdict},
+    sink::{Entry, Sink, Verdict},
     workload::{self, Ended, Workload},
 };
 use tokio::task::JoinHandle;
@@ -41,6 +41,16 @@ impl Given {
         let work = Workload::through(self.cluster.channel().unwrap(), &self.sink, door);
         let numbers = self.numbers(runs);
         Load(tokio::spawn(async move { work.run(numbers, at_once).await }))
+    }
+
+    /// Waits until so many runs that were started last have each come to the sink.
+    pub(crate) fn wait_begun(&self, runs: usize) {
+        let begins: Vec<_> = (self.next - runs..self.next).map(|number| format!("{number}-")).collect();
+        let begun = |ledger: &[Entry]| {
+            let came = |begin: &String| ledger.iter().any(|entry| entry.target.starts_with(begin));
+            begins.iter().all(came).then_some(())
+        };
+        self.sink.wait("the first requests of runs", Duration::from_secs(60), begun).unwrap();
     }
 
     fn numbers(&mut self, runs: usize) -> Range<usize> {
