@@ -102,17 +102,18 @@ async fn judged(name: &str, clocks: &[(&str, Skew)]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn row_e_13_only_the_clock_of_the_database_decides() {
     assert!(Path::new(FAKETIME).exists(), "faketime is not installed: ./scripts/test sets it up");
-    // All of them at once, each wrong in its own way.
+    // All of them at once, each wrong in its own way. Executors reckon on the clock that counts from the start of their
+    // machine and nobody sets; the processes that they start in namespaces of their own cannot be given a wrong clock.
     let all = [
         ("scheduler-1", AHEAD),
         ("scheduler-2", SET_BACK),
-        ("executor-1", BEHIND),
-        ("executor-2", FAST),
-        ("pipelines-1", AHEAD),
+        ("pipelines-1", BEHIND),
+        ("triggers-1", FAST),
+        ("console-1", AHEAD),
     ];
     judged("e13", &all).await;
     if full() {
-        for service in ["scheduler-1", "executor-1", "pipelines-1", "triggers-1", "console-1"] {
+        for service in ["scheduler-1", "pipelines-1", "triggers-1", "console-1"] {
             for wrong in [AHEAD, BEHIND, SET_BACK, FAST] {
                 judged(&format!("e13-{service}-{}", wrong.name), &[(service, wrong)]).await;
             }

@@ -40,6 +40,7 @@ fn hit(given: &mut Given, turn: usize, paused: &mut Option<String>) {
     if let Some(name) = paused.take() {
         given.cluster.process(&name).resume().unwrap();
     }
+    given.raise();
     match turn % 10 {
         4 => {
             let nats = given.cluster.process("nats-1");
@@ -77,6 +78,7 @@ async fn row_e_2_whatever_dies_for_hours_nothing_is_lost_done_twice_or_grows() {
         if let Some(name) = paused.take() {
             given.cluster.process(&name).resume().unwrap();
         }
+        given.raise();
         for service in SERVICES {
             given.cluster.wait_ready(service).unwrap();
         }
