@@ -15,6 +15,7 @@ mod envelope;
 mod fence;
 mod ids;
 pub mod lane;
+pub mod lock;
 pub mod org;
 pub mod place;
 pub mod plan;

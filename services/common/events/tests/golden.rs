@@ -4,7 +4,7 @@
 use std::{fs, path::Path};
 
 use serde_json::Value;
-use shipway_events::{StreamEvent, delivery, lane, org, place, project, run};
+use shipway_events::{StreamEvent, delivery, lane, lock, org, place, project, run};
 
 #[test]
 fn row_l_13_every_version_of_every_event_is_read() {
@@ -13,6 +13,7 @@ fn row_l_13_every_version_of_every_event_is_read() {
     read += check::<project::Event>(project::Event::TYPES);
     read += check::<delivery::Event>(delivery::Event::TYPES);
     read += check::<lane::Event>(lane::Event::TYPES);
+    read += check::<lock::Event>(lock::Event::TYPES);
     read += check::<place::Event>(place::Event::TYPES);
     read += check::<run::Event>(run::Event::TYPES);
     let files = fs::read_dir(folder()).unwrap().count();

@@ -5,7 +5,7 @@ mod node;
 mod trigger;
 
 pub use argument::{Argument, ArgumentType};
-pub use node::{Node, is_skipped};
+pub use node::{Node, is_lock_name, is_skipped};
 pub use trigger::{GitTrigger, Trigger, TriggerSource, Webhook};
 
 use std::collections::BTreeMap;
