@@ -92,6 +92,7 @@ const fn cause(blocked: &Blocked) -> &'static str {
         Blocked::Person => "person",
         Blocked::Approval { .. } => "approval",
         Blocked::Run { .. } => "run",
+        Blocked::Lock { .. } => "lock",
         Blocked::Steps { .. } => "steps",
     }
 }

@@ -291,8 +291,10 @@ impl Decision<'_> {
     /// Gives slots to nodes that already said what they want.
     fn assign_waiting(&mut self) {
         // Not every slot will do for these: they are asked for each by itself.
-        let particular: Vec<u32> = self.state.agenda.particular.iter().copied().collect();
+        let agenda = &self.state.agenda;
+        let particular: Vec<u32> = agenda.particular.iter().chain(&agenda.locked).copied().collect();
         for node in particular {
+            self.state.agenda.remove(node);
             self.ask(node);
         }
         for heavy in [false, true] {
@@ -319,6 +321,9 @@ impl Decision<'_> {
                 }
                 Ok(false) => {}
             }
+        }
+        if !self.has_locks(node) {
+            return;
         }
         if !self.state.is_leaf(node) {
             return if is_loop { self.enter_loop(node) } else { self.record(run::WorkflowEntered { node }) };

@@ -1,11 +1,15 @@
 //! What each event makes of a run.
 
-use std::{borrow::Cow, collections::VecDeque, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use serde_json::{Map, Value};
 use shipway_events::{
     DecodeError, EffectClass, Fence, NodeStatus, Position, RawEvent, Recorded, StreamEvent, Timestamp,
-    plan::BackupPin,
+    plan::{BackupPin, Plan, PlanNode},
     run::{self, Effect, Event, NodeError},
 };
 
@@ -195,7 +199,9 @@ impl RunState {
         self.nodes = self.shape.places.iter().map(|place| NodeState::new(place.before, at)).collect();
         let leaves = self.shape.places.iter().filter(|place| place.workflow.is_none()).count();
         self.counts[NodeStatus::Pending as usize] = u32::try_from(leaves).unwrap_or(u32::MAX);
-        self.planned = Arc::new(Planned { nodes: event.plan.nodes.len(), ..Planned::default() });
+        let locks = lock_names(&event.plan);
+        self.planned = Arc::new(Planned { nodes: event.plan.nodes.len(), locks, ..Planned::default() });
+        self.locking = with_locks(&event.plan.nodes, 0).collect();
         self.started = Some(Arc::new(event.clone()));
         self.started_at = Some(at);
         if !self.nodes.is_empty() {
@@ -308,6 +314,27 @@ impl RunState {
             self.at_mut(n).deadline = Some(deadline);
             self.timers.insert((deadline, n, Timer::Deadline));
         }
+    }
+}
+
+/// Which of the nodes from an index on have locks.
+pub(crate) fn with_locks(nodes: &[PlanNode], from: usize) -> impl Iterator<Item = u32> + '_ {
+    (0_u32..).zip(nodes).skip(from).filter(|(_, node)| !node.locks.is_empty()).map(|(n, _)| n)
+}
+
+/// The names of all locks that a run of this plan may want.
+#[must_use]
+pub fn lock_names(plan: &Plan) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    each_lock(&plan.nodes, &mut names);
+    names
+}
+
+/// The names of all locks of nodes and of what is in loops.
+fn each_lock(nodes: &[PlanNode], names: &mut BTreeSet<String>) {
+    for node in nodes {
+        names.extend(node.locks.iter().cloned());
+        each_lock(&node.body, names);
     }
 }
 

@@ -32,7 +32,7 @@ impl RunState {
 
     fn arrive(&mut self, n: u32, at: Timestamp, ops: &mut VecDeque<Op>) {
         let Some(plan) = self.plan_node(n) else { return };
-        let (when, asks) = (plan.when, plan.skip.is_some() || is_loop(plan));
+        let (when, asks) = (plan.when, plan.skip.is_some() || is_loop(plan) || !plan.locks.is_empty());
         let is_leaf = self.is_leaf(n);
         let not_run = match (when, self.cancelled(n), self.at(n).tainted) {
             (When::Always, ..) => None,
@@ -131,6 +131,7 @@ impl RunState {
         self.agenda.remove(n);
         self.clear_timers(n);
         self.wait_is_over(n);
+        self.lock_waits.remove(&n);
         self.held.remove(&n);
         self.set_status(n, status, at);
         let node = self.at_mut(n);

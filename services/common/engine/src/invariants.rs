@@ -27,6 +27,7 @@ pub const STATE: &[Invariant] = &[
     ("the_open_attempt_has_the_highest_fence", the_open_attempt_has_the_highest_fence),
     ("bookkeeping_agrees", bookkeeping_agrees),
     ("nothing_new_starts_while_aborting", nothing_new_starts_while_aborting),
+    ("a_terminal_run_holds_no_lock", a_terminal_run_holds_no_lock),
     ("a_loop_keeps_to_its_limit", a_loop_keeps_to_its_limit),
 ];
 
@@ -198,6 +199,15 @@ fn nothing_new_starts_while_aborting(state: &RunState) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What has ended has given its locks back, and waits for none.
+fn a_terminal_run_holds_no_lock(state: &RunState) -> Result<(), String> {
+    let keeps = |n: &&u32| state.holds_locks(**n) || state.agenda.locked.contains(n);
+    match state.locking.iter().find(keeps).filter(|_| state.ended().is_some()) {
+        Some(n) => Err(format!("the run has ended and node {n} has or wants a lock")),
+        None => Ok(()),
+    }
 }
 
 /// Of a parallel loop at most so many iterations go on at once as it says.

@@ -13,6 +13,7 @@ use shipway_events::{
 use crate::{
     RunState,
     decide::Decision,
+    evolve::with_locks,
     flow::Op,
     shape::{is_loop, is_workflow},
     state::NodeState,
@@ -89,6 +90,7 @@ impl RunState {
         let nodes = &mut Arc::make_mut(started).plan.nodes;
         nodes.extend(added);
         Arc::make_mut(&mut self.shape).extend(nodes, first);
+        self.locking.extend(with_locks(nodes, first));
         let places = &self.shape.places[first..];
         self.nodes.extend(places.iter().map(|place| NodeState::new(place.before, at)));
         let leaves = places.iter().filter(|place| place.workflow.is_none()).count();

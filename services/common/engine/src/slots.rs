@@ -7,6 +7,8 @@ use std::{
 
 use shipway_events::{ExecutorId, RegistrationId, ResourceId};
 
+use crate::Locks;
+
 /// An executor's room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Free {
@@ -47,6 +49,8 @@ pub struct Slots {
     /// Where each target is.
     places: Arc<BTreeMap<ResourceId, ExecutorId>>,
     chosen: BTreeMap<ResourceId, ExecutorId>,
+    /// The locks that nodes may want.
+    locks: Locks,
     /// Whether targets have places at all: with one executor for ever they need none.
     placing: bool,
 }
@@ -76,6 +80,18 @@ impl Slots {
     ) -> Self {
         (self.away, self.places, self.placing) = (away, places, true);
         self
+    }
+
+    /// With these locks, as they are.
+    #[must_use]
+    pub fn with_locks(mut self, locks: Locks) -> Self {
+        self.locks = locks;
+        self
+    }
+
+    /// The locks, as this decision leaves them.
+    pub(crate) const fn locks_mut(&mut self) -> &mut Locks {
+        &mut self.locks
     }
 
     /// Takes a slot of an executor that will do: for a target without a place the one with the fewest targets, else

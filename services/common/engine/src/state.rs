@@ -15,6 +15,7 @@ use shipway_events::{
 
 use crate::{
     attempt::{Attempt, End, OpenAttempt},
+    locks::LockWait,
     shape::Shape,
     waits::{Approval, ChildRun},
 };
@@ -38,6 +39,10 @@ pub struct RunState {
     /// Nodes that wait for a run of another flow.
     pub(crate) children: BTreeSet<u32>,
     pub(crate) planned: Arc<Planned>,
+    /// Nodes with locks.
+    pub(crate) locking: Vec<u32>,
+    /// What nodes that wait for a lock wait for, as of the last decision.
+    pub(crate) lock_waits: BTreeMap<u32, LockWait>,
     pub(crate) timers: BTreeSet<(Timestamp, u32, Timer)>,
     pub(crate) agenda: Agenda,
     pub(crate) aborting: Option<Arc<str>>,
@@ -57,6 +62,8 @@ pub struct RunState {
 pub(crate) struct Planned {
     /// How many nodes it had before any loop was entered.
     pub(crate) nodes: usize,
+    /// The locks that its nodes may want.
+    pub(crate) locks: BTreeSet<String>,
     /// Its hash, once somebody has asked for it.
     pub(crate) hash: OnceLock<String>,
 }
@@ -170,11 +177,14 @@ pub(crate) struct Agenda {
     /// Waiting for a slot of particular executors: the one that knows an earlier attempt, those with some labels, the
     /// host of a target.
     pub(crate) particular: BTreeSet<u32>,
+    /// Waiting for their locks.
+    pub(crate) locked: BTreeSet<u32>,
 }
 
 impl Agenda {
     pub(crate) fn remove(&mut self, node: u32) {
-        for set in [&mut self.fresh, &mut self.light, &mut self.heavy, &mut self.particular] {
+        let Self { fresh, light, heavy, particular, locked } = self;
+        for set in [fresh, light, heavy, particular, locked] {
             if set.remove(&node) {
                 return;
             }
@@ -182,11 +192,13 @@ impl Agenda {
     }
 
     pub(crate) fn contains(&self, node: u32) -> bool {
-        [&self.fresh, &self.light, &self.heavy, &self.particular].iter().any(|set| set.contains(&node))
+        let Self { fresh, light, heavy, particular, locked } = self;
+        [fresh, light, heavy, particular, locked].iter().any(|set| set.contains(&node))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        [&self.fresh, &self.light, &self.heavy, &self.particular].into_iter().flatten().copied()
+        let Self { fresh, light, heavy, particular, locked } = self;
+        [fresh, light, heavy, particular, locked].into_iter().flatten().copied()
     }
 }
 

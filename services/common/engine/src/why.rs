@@ -2,7 +2,7 @@
 
 use shipway_events::{Actor, EffectClass, ExecutorId, NodeStatus, RunId, Timestamp};
 
-use crate::RunState;
+use crate::{Holder, RunState, locks::LockWait};
 
 /// What holds a node up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,11 @@ pub enum Blocked {
     Stop {
         /// The executor.
         executor: ExecutorId,
+    },
+    /// A lock that another node has, or that others wait for before it.
+    Lock {
+        /// Who.
+        behind: Holder,
     },
     /// A time.
     Time {
@@ -119,11 +124,23 @@ fn blocker(state: &RunState, n: u32, now: Timestamp) -> Option<Blocker> {
                     node.error.as_ref().map(|e| format!("; it failed: {}", e.message)).unwrap_or_default();
                 (Blocked::Time { until }, format!("`{name}` is tried again at {until}{error}"))
             }
+            None if let Some(wait) = state.lock_waits.get(&n) => lock(state, wait, name),
             None if state.agenda.contains(n) || node.due.is_some() => slot(state, n, name),
             None => return None,
         },
     };
     Some(Blocker { node: n, reference: name.clone(), blocked, since: node.since, words })
+}
+
+/// Who has the lock.
+fn lock(state: &RunState, wait: &LockWait, name: &str) -> (Blocked, String) {
+    let own = state.started().map(|started| started.run);
+    let Holder { run, node } = wait.behind;
+    let who = match own == Some(run) {
+        true => format!("`{}` of this run has it or comes first", state.name_of(node)),
+        false => format!("node {node} of run {run} has it or comes first; `shipway show {run}` says more"),
+    };
+    (Blocked::Lock { behind: wait.behind }, format!("`{name}` waits for the lock `{}`: {who}", wait.name))
 }
 
 /// Who has to approve, who has, and how.

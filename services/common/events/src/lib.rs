@@ -26,6 +26,7 @@ mod envelope;
 mod fence;
 mod ids;
 pub mod lane;
+pub mod lock;
 #[cfg(feature = "next-schema")]
 mod next;
 pub mod org;

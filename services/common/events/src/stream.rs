@@ -53,6 +53,15 @@ impl StreamName {
         Self(format!("place-{target}"))
     }
 
+    /// A lock of a project's flows.
+    #[must_use]
+    pub fn lock(project: ProjectId, name: &str) -> Self {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        // Names are checked in documents; whatever came otherwise still makes a name of a stream.
+        let name: String = name.chars().filter(|c| fits(*c)).take(64).collect();
+        Self(format!("lock-{project}.{name}"))
+    }
+
     /// A name that came from outside (an operator's query, a test).
     ///
     /// # Errors

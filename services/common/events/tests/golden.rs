@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::Value;
-use shipway_events::{StreamEvent, delivery, lane, org, place, project, run};
+use shipway_events::{StreamEvent, delivery, lane, lock, org, place, project, run};
 
 /// Files by type and schema number.
 type Files = BTreeMap<(String, u16), PathBuf>;
@@ -26,6 +26,7 @@ fn row_l_13_every_version_of_every_event_is_read() {
     read += check::<project::Event>(&files, project::Event::TYPES);
     read += check::<delivery::Event>(&files, delivery::Event::TYPES);
     read += check::<lane::Event>(&files, lane::Event::TYPES);
+    read += check::<lock::Event>(&files, lock::Event::TYPES);
     read += check::<place::Event>(&files, place::Event::TYPES);
     read += check::<run::Event>(&files, run::Event::TYPES);
     assert_eq!(read, files.len(), "a golden file belongs to no event");

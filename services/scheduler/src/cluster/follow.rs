@@ -53,6 +53,9 @@ pub(crate) async fn follow(
             Ok(events) => {
                 for event in events {
                     position = event.position;
+                    if event.kind == "lock.released" {
+                        shared.book.lock_came_free(event.stream.clone()).await;
+                    }
                     shared.heard(&event, &mut behind);
                 }
             }

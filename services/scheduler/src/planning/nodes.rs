@@ -1,13 +1,13 @@
 //! The nodes of a plan: what the document says of each, with everything resolved that can be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use shipway_contracts::v1;
 use shipway_documents::{
     Problem, Problems,
     expr::resolve_partly,
-    flow::{Flow, Node},
+    flow::{Flow, Node, is_lock_name},
 };
 use shipway_events::plan::PlanNode;
 
@@ -15,7 +15,7 @@ use super::{Start, shown};
 
 /// Plans every node of a flow: the root first, parents before their children. The steps of a loop are its body.
 pub(super) fn nodes(flow: &Flow, scope: &Start<'_>) -> Result<Vec<PlanNode>, Vec<v1::Problem>> {
-    let mut planner = Planner { scope, problems: Problems::new() };
+    let mut planner = Planner { scope, inside_locks: false, problems: Problems::new() };
     let mut nodes = Vec::new();
     planner.place(&flow.root, None, &mut nodes);
     if planner.problems.has_errors() { Err(shown(&planner.problems)) } else { Ok(nodes) }
@@ -23,6 +23,8 @@ pub(super) fn nodes(flow: &Flow, scope: &Start<'_>) -> Result<Vec<PlanNode>, Vec
 
 struct Planner<'a> {
     scope: &'a Start<'a>,
+    /// Whether a workflow around has locks: it holds those of all in it.
+    inside_locks: bool,
     problems: Problems,
 }
 
@@ -32,6 +34,8 @@ impl Planner<'_> {
         let planned = self.node(node, parent);
         nodes.push(planned);
         let index = u32::try_from(at).ok();
+        let around = self.inside_locks;
+        self.inside_locks |= !node.locks.is_empty();
         if node.kind == "LoopWorkflow" {
             let mut body = Vec::new();
             self.steps(node, None, &mut body);
@@ -39,6 +43,7 @@ impl Planner<'_> {
         } else {
             self.steps(node, index, nodes);
         }
+        self.inside_locks = around;
     }
 
     /// Places the steps of a node, and then says which of them wait for which.
@@ -84,9 +89,34 @@ impl Planner<'_> {
             interruptible: node.interruptible,
             depends_on: Vec::new(),
             runs_on: node.runs_on.clone(),
-            locks: Vec::new(),
+            locks: self.locks(node),
             body: Vec::new(),
         }
+    }
+
+    /// The locks that a node takes at once: those of a workflow for all in it, so that nobody who has one waits for
+    /// another.
+    fn locks(&mut self, node: &Node) -> Vec<String> {
+        if self.inside_locks || node.locks.is_empty() {
+            return Vec::new();
+        }
+        let mut names = BTreeSet::new();
+        let mut nodes = vec![node];
+        while let Some(node) = nodes.pop() {
+            for (n, name) in node.locks.iter().enumerate() {
+                let pointer = format!("{}/locks/{n}", node.pointer);
+                match self.resolved(&Value::from(name.as_str()), &pointer) {
+                    Value::String(name) if is_lock_name(&name) => drop(names.insert(name)),
+                    other => {
+                        let message = format!("{other} is no name of a lock");
+                        let help = "it has to be known when the run starts: letters, digits, `-` and `_`, at most 60";
+                        self.problems.push(Problem::error(pointer, message).help(help));
+                    }
+                }
+            }
+            nodes.extend(&node.children);
+        }
+        names.into_iter().collect()
     }
 
     fn resolved(&mut self, value: &Value, pointer: &str) -> Value {

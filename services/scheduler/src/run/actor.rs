@@ -13,7 +13,7 @@ use shipway_contracts::{Error, v1};
 use shipway_engine::{Command, RunState, decide_and_evolve};
 use shipway_eventing::{
     failing, failpoint,
-    log::{AppendError, Expected, Item, Write},
+    log::{AppendError, Expected, Item, ReadError, Write},
 };
 use shipway_events::{
     CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, ResourceId, RunId, StreamEvent, StreamName,
@@ -77,6 +77,9 @@ enum Undone {
     /// The log did not take what was decided.
     #[error("its events were not appended: {0}")]
     Append(AppendError),
+    /// The locks that it may want could not be read.
+    #[error("its locks could not be read: {0}")]
+    Locks(ReadError),
 }
 
 /// At most so many commands are decided for one commit.
@@ -208,6 +211,14 @@ impl Actor {
     /// One try; the error and the commands if nothing is known to have been written.
     async fn try_batch(&mut self, commands: Vec<Asked>) -> Option<(Undone, Vec<Asked>)> {
         let shared = self.book.shared.clone();
+        let held = match shared
+            .locks
+            .read(&*shared.log, &self.state, commands.iter().map(|asked| &asked.command))
+            .await
+        {
+            Ok(held) => held,
+            Err(error) => return Some((Undone::Locks(error), commands)),
+        };
         let now = shared.log.now();
         let mut events: Vec<run::Event> = Vec::new();
         let mut decided = Vec::with_capacity(commands.len());
@@ -215,6 +226,7 @@ impl Actor {
         let mut meta: Option<Meta> = None;
         let Self { state, run, .. } = self;
         let (places, woken) = shared.registry.decide(*run, |slots| {
+            *slots = std::mem::take(slots).with_locks(held.locks.clone());
             for asked in commands {
                 let asker = asker(state, &asked.command);
                 match decide_and_evolve(state, &asked.command, &shared.language, slots, now) {
@@ -251,7 +263,8 @@ impl Actor {
             let book = self.book.clone();
             shared.tasks.spawn(async move { book.nudge(other, Command::Due).await });
         }
-        if events.is_empty() {
+        let (locks, freed) = (held.writes(&self.state), held.next(&self.state));
+        if events.is_empty() && locks.is_empty() {
             for decision in decided {
                 let _ = decision.asked.reply.send(Ok(Reply::default()));
             }
@@ -263,8 +276,12 @@ impl Actor {
             trace: None,
         });
         let trace = meta.trace.clone();
-        match self.append(&events, meta, &places).await {
+        match self.append(&events, meta, &places, locks).await {
             Ok((first, version)) => {
+                for next in freed.into_iter().filter(|next| *next != self.run) {
+                    let book = self.book.clone();
+                    shared.tasks.spawn(async move { book.nudge(next, Command::Assign).await });
+                }
                 for (target, executor) in places {
                     shared.registry.set_place(target, executor);
                 }
@@ -296,14 +313,16 @@ impl Actor {
         events: &[run::Event],
         meta: Meta,
         places: &[(ResourceId, ExecutorId)],
+        locks: Vec<Write>,
     ) -> Result<(Position, Version), AppendError> {
         let shared = &self.book.shared;
         let expected = if self.version == 0 { Expected::New } else { Expected::Version(self.version) };
-        let mut writes = vec![Write {
-            stream: StreamName::run(self.run),
-            expected,
-            events: events.iter().map(StreamEvent::encode).collect(),
-        }];
+        let mut writes = Vec::new();
+        if !events.is_empty() {
+            let events = events.iter().map(StreamEvent::encode).collect();
+            writes.push(Write { stream: StreamName::run(self.run), expected, events });
+        }
+        writes.extend(locks);
         let mut steps = Vec::new();
         for event in events {
             match event {
@@ -368,7 +387,8 @@ impl Actor {
                 _ => {}
             }
         }
-        let last = first + events.len() as Position - 1;
+        // Only a lock's queue may have changed.
+        let last = (first + events.len() as Position).saturating_sub(1);
         for decision in decided {
             let mut reply = Reply { position: last, next: Vec::new() };
             if let Some(asker) = decision.asker {

@@ -19,7 +19,10 @@ use shipway_events::{DecodeError, FlowId, Meta, Position, RunId, StreamEvent, St
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use super::actor::{Actor, Asked, Message, Reply};
+use super::{
+    actor::{Actor, Asked, Message, Reply},
+    locks::LockBook,
+};
 use crate::{
     cluster::{Cluster, shards::Shard},
     language::Documents,
@@ -38,6 +41,7 @@ pub(super) struct Shared {
     pub(super) cluster: Arc<Cluster>,
     pub(super) language: Documents,
     pub(super) tasks: TaskTracker,
+    pub(super) locks: LockBook,
     open: Mutex<HashMap<RunId, Handle>>,
 }
 
@@ -112,7 +116,17 @@ impl Book {
         tasks: TaskTracker,
     ) -> Self {
         let open = Mutex::new(HashMap::new());
-        Self { shared: Arc::new(Shared { log, registry, cluster, language: Documents, tasks, open }) }
+        Self {
+            shared: Arc::new(Shared {
+                log,
+                registry,
+                cluster,
+                language: Documents,
+                tasks,
+                locks: LockBook::default(),
+                open,
+            }),
+        }
     }
 
     /// Starts a run: its first events and its place in its lane are one append.
@@ -148,6 +162,18 @@ impl Book {
             let meta = Meta { actor: system(), cause: shipway_events::Cause::Clock, trace: None };
             // A task that is just ending has nothing to do for a nudge.
             let _ = handle.messages.send(Message::Command(Asked { command, meta, reply })).await;
+        }
+    }
+
+    /// A lock has come free: who waits for it looks again, if it is here.
+    pub(crate) async fn lock_came_free(&self, lock: StreamName) {
+        match self.shared.locks.waiting(&*self.shared.log, lock).await {
+            Ok(runs) => {
+                for run in runs.into_iter().filter(|run| self.version(*run).is_some()) {
+                    self.nudge(run, Command::Assign).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "a lock could not be read; who waits for it looks later"),
         }
     }
 

@@ -2,5 +2,6 @@
 
 pub(crate) mod actor;
 pub(crate) mod book;
+pub(crate) mod locks;
 pub(crate) mod present;
 pub(crate) mod told;

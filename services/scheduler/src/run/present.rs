@@ -53,6 +53,7 @@ pub(crate) fn waits_for(blocker: &Blocker) -> Option<ExecutorId> {
         | Blocked::Person
         | Blocked::Approval { .. }
         | Blocked::Run { .. }
+        | Blocked::Lock { .. }
         | Blocked::Steps { .. } => None,
     }
 }

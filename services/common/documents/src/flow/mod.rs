@@ -12,7 +12,7 @@ mod trigger;
 pub use argument::{Argument, ArgumentType};
 pub use form::{Field, Form, Selector};
 pub(crate) use node::base_name;
-pub use node::{Node, holds_steps, is_skipped};
+pub use node::{Node, holds_steps, is_lock_name, is_skipped};
 pub use options::{ConcurrencyPolicy, Expiry, Options, PreviewOptions};
 pub use recognise::recognise;
 pub use rich_input::{RichInput, RichInputKind};

@@ -40,6 +40,8 @@ pub struct Node {
     pub interruptible: bool,
     /// `runsOn`: labels that the executor of the node must have.
     pub runs_on: Vec<String>,
+    /// `locks`: names that it holds while it runs, across flows; texts with expressions over arguments or none.
+    pub locks: Vec<String>,
     /// `dependsOn`, inside a workflow of type `graph`.
     pub depends_on: Vec<String>,
     /// The steps of a workflow, in order.
@@ -127,6 +129,7 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
         skip: fields.get("skipNodeExecution").cloned(),
         effect: fields.one_of("effect", &["keyed", "fenced", "checked", "once"]).and_then(EffectClass::parse),
         interruptible: fields.boolean("interruptible").unwrap_or(true),
+        locks: fields.texts("locks"),
         depends_on: fields.texts("dependsOn"),
         runs_on: fields.texts("runsOn"),
         children: Vec::new(),
@@ -134,6 +137,7 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
     refuse_later(&mut fields);
     check_reference(&node, &mut fields);
     check_labels(&node, &mut fields);
+    check_locks(&node, &mut fields);
     fields.one_of("updateMode", &["put", "patch"]);
     for name in ["name", "description"] {
         fields.text(name);
@@ -199,6 +203,23 @@ fn check_labels(node: &Node, fields: &mut Fields<'_, '_>) {
     }
 }
 
+/// A lock's name is a part of a stream's.
+fn check_locks(node: &Node, fields: &mut Fields<'_, '_>) {
+    let is_text = |name: &&String| !is_expression(&Value::from(name.as_str()));
+    if let Some(bad) = node.locks.iter().filter(is_text).find(|name| !is_lock_name(name)) {
+        let message = format!("`{bad}` is no name of a lock");
+        let help = "use letters, digits, `-` and `_`, at most 60: `locks: [database]`";
+        fields.note(Problem::error(fields.at("locks"), message).help(help));
+    }
+}
+
+/// Whether a text can name a lock.
+#[must_use]
+pub fn is_lock_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    !name.is_empty() && name.len() <= 60 && name.chars().all(plain)
+}
+
 fn check_reference(node: &Node, fields: &mut Fields<'_, '_>) {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
     if node.named && (node.reference.is_empty() || !node.reference.chars().all(plain)) {
@@ -257,12 +278,6 @@ fn read_retry_of(key: &str, fields: &mut Fields<'_, '_>) -> Option<Retry> {
 
 /// What would be dangerous to ignore.
 fn refuse_later(fields: &mut Fields<'_, '_>) {
-    if !fields.texts("locks").is_empty() {
-        fields.note(
-            Problem::unsupported(fields.at("locks"), "`locks` is not supported yet")
-                .help("take it away, and keep the flow from running twice at a time"),
-        );
-    }
     if fields.boolean("runNodeOnce").unwrap_or_default() {
         fields.note(Problem::unsupported(
             fields.at("runNodeOnce"),

@@ -87,6 +87,7 @@ fn node(line: &str, earlier: &[PlanNode]) -> PlanNode {
             "parallel" => node.spec["type"] = json!("parallel"),
             "max" => node.spec["maxParallel"] = json!(number(value)),
             "times" => node.spec["times"] = value.parse::<u32>().map_or(json!(value), Value::from),
+            "locks" => node.locks = value.split(',').map(str::to_owned).collect(),
             "approve" => node.spec["approve"] = json!(number(value)),
             "by" | "until" => node.spec[flag] = json!(value),
             "needs" => node.spec["needs"] = json!(value),

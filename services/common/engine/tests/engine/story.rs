@@ -4,10 +4,11 @@ use std::{fmt::Write as _, time::Duration};
 
 use serde_json::{Map, Value, json};
 use shipway_engine::{
-    ChildEnd, Command, Free, Resolution, RunState, Slots, decide_and_evolve, invariants, why,
+    ChildEnd, Command, Free, Locks, Resolution, RunState, Slots, decide_and_evolve, invariants, why,
 };
 use shipway_events::{
     Actor, Cause, Fence, Meta, NodeStatus, Position, Recorded, RunStatus, StreamEvent, Timestamp,
+    lock::{Event as Lock, Queued, Released, Taken},
     run::{self, Effect, Event},
 };
 use shipway_nodes::workload::Outcome;
@@ -23,6 +24,7 @@ pub(crate) struct Story {
     pub(crate) state: RunState,
     pub(crate) log: Vec<Recorded<Event>>,
     now: Timestamp,
+    locks: Locks,
     /// Name, light slots, heavy slots, start.
     executors: Vec<(char, u32, u32, u32)>,
 }
@@ -31,7 +33,14 @@ impl Story {
     /// A story about a plan, before anything has happened; there is one executor with many slots, `a`.
     pub(crate) fn new(plan: &str) -> Self {
         let executors = vec![('a', 256, 8, 1)];
-        Self { plan: plan.to_owned(), state: RunState::new(), log: Vec::new(), now: at(0), executors }
+        Self {
+            plan: plan.to_owned(),
+            state: RunState::new(),
+            log: Vec::new(),
+            now: at(0),
+            locks: Locks::new(),
+            executors,
+        }
     }
 
     /// Carries out a command and returns what was recorded, a line each; or why it was refused.
@@ -77,6 +86,15 @@ impl Story {
                 };
                 Command::ChildEnded { node, child: wanted.unwrap(), end: Box::new(end) }
             }
+            "other" => {
+                let (run, node) = (id(9), 1);
+                let event = match words[1] {
+                    "takes" => Taken { run, node }.into(),
+                    _ => Released { run, node }.into(),
+                };
+                self.locks.entry(words[2].to_owned()).or_default().evolve(&event);
+                Command::Assign
+            }
             "wait" => {
                 self.now = self.now.plus(Duration::from_secs(words[1].parse().unwrap()));
                 Command::Due
@@ -111,6 +129,14 @@ impl Story {
             self.state.settle(&event, position, 0);
             lines.push(format!("{position} {}", self.words(&event)));
             self.log.push(recorded(event, position, self.now));
+        }
+        for (name, event) in self.state.lock_events(&self.locks) {
+            let word = event.kind().trim_start_matches("lock.").to_owned();
+            let (Lock::Taken(Taken { node, .. })
+            | Lock::Queued(Queued { node, .. })
+            | Lock::Released(Released { node, .. })) = event;
+            self.locks.entry(name.clone()).or_default().evolve(&event);
+            lines.push(format!("- lock {name} {word} {}", self.state.name_of(node)));
         }
         invariants::check(&self.state).unwrap();
         invariants::check_history(&self.log, 0).unwrap();
@@ -225,7 +251,7 @@ impl Story {
             let (light, heavy) = (light.saturating_sub(here(false)), heavy.saturating_sub(here(true)));
             Free::new(id(*name as u32), id(*start), light, heavy)
         });
-        Slots::new(free)
+        Slots::new(free).with_locks(self.locks.clone())
     }
 
     fn node(&self, reference: &str) -> u32 {

@@ -45,7 +45,7 @@ impl World {
             }
             let class = plan.effect.unwrap_or(EffectClass::Keyed);
             let times = self.target.times(n);
-            let given = node.attempts > 0;
+            let given = node.attempts > 0 && plan.spec.get("child").is_none();
             let well = match &node.later {
                 Some(later) => later.error.is_none() && node.status == NodeStatus::Success,
                 None => node.status == NodeStatus::Success && given,

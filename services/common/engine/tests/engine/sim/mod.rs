@@ -4,6 +4,7 @@
 
 mod executor;
 mod judge;
+mod others;
 pub(crate) mod plans;
 pub(crate) mod rng;
 mod scheduler;
@@ -11,9 +12,9 @@ mod target;
 
 use std::collections::BTreeMap;
 
-use shipway_engine::RunState;
+use shipway_engine::{Locks, RunState};
 use shipway_events::{
-    Fence, Recorded, RunStatus, Timestamp,
+    Fence, Recorded, RunId, RunStatus, Timestamp,
     plan::Plan,
     run::{Event, Started},
 };
@@ -99,6 +100,10 @@ enum Happening {
     Restarts(usize),
     Fault,
     Abort,
+    /// A run of another flow has ended that this node wanted.
+    ChildEnds(u32, RunId),
+    /// A person looks at what waits for approval.
+    Person,
 }
 
 struct World {
@@ -120,6 +125,9 @@ struct World {
     /// Registration and last beat of each executor, in the database.
     leases: Vec<(u32, u64)>,
     target: Target,
+    /// All locks, and how often they were written to.
+    locks: Locks,
+    lock_version: usize,
     trace: u64,
     broken: Option<String>,
     /// A person has failed a node.
@@ -199,6 +207,8 @@ impl World {
             leases: vec![(1, 0); executors.len()],
             executors,
             target: Target::new(nodes),
+            locks: Locks::new(),
+            lock_version: 0,
             trace: 0xcbf2_9ce4_8422_2325,
             broken: None,
             given_up: false,
@@ -208,6 +218,7 @@ impl World {
         (0..2).for_each(|s| world.later(s as u64 * 150, Happening::Tick(s)));
         (0..world.executors.len()).for_each(|e| world.later(100 * e as u64, Happening::Beat(e)));
         world.later(300, Happening::Fault);
+        world.later(500, Happening::Person);
         if let Some(at) = settings.abort_at {
             world.later(at, Happening::Abort);
         }
@@ -228,6 +239,8 @@ impl World {
             Happening::Restarts(e) => self.restarts(e),
             Happening::Fault => self.fault(),
             Happening::Abort => self.abort(),
+            Happening::ChildEnds(node, child) => self.child_ends(node, child),
+            Happening::Person => self.person(),
         }
         if self.observer.aborting().is_some() && self.stopped_after.is_none() {
             self.note_stopped();

@@ -131,6 +131,11 @@ fn leaf(rng: &mut Rng, at: u32, parent: u32, siblings: &[u32]) -> PlanNode {
             spec.insert(flag.to_owned(), json!(true));
         }
     }
+    match rng.within(0, 100) {
+        0..5 => drop(spec.insert("approve".to_owned(), json!(rng.within(1, 3)))),
+        5..10 => drop(spec.insert("child".to_owned(), json!(true))),
+        _ => {}
+    }
     let skip = match rng.within(0, 100) {
         0..4 => Some(json!(true)),
         4..8 => Some(json!(false)),
@@ -154,8 +159,19 @@ fn leaf(rng: &mut Rng, at: u32, parent: u32, siblings: &[u32]) -> PlanNode {
         skip,
         effect: Some(rng.pick(EffectClass::ALL)),
         interruptible: true,
+        locks: locks(rng),
         ..PlanNode::default()
     }
+}
+
+fn locks(rng: &mut Rng) -> Vec<String> {
+    let names: &[&str] = match rng.within(0, 100) {
+        0..10 => &["db"],
+        10..15 => &["dns"],
+        15..18 => &["db", "dns"],
+        _ => &[],
+    };
+    names.iter().map(|&name| name.to_owned()).collect()
 }
 
 fn when(rng: &mut Rng) -> When {

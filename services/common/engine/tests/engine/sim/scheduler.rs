@@ -18,6 +18,8 @@ pub(crate) struct Scheduler {
     pub(crate) state: RunState,
     /// How much of the log the state holds; none if it has to be loaded.
     version: Option<usize>,
+    /// How often locks had been written to when it decided.
+    lock_version: usize,
     /// Decided and not committed.
     events: Vec<(Event, Timestamp)>,
     /// The commands of these events, to be decided again if another scheduler was first.
@@ -110,7 +112,7 @@ impl World {
     }
 
     /// Decides; commits at once or with what comes next.
-    fn command(&mut self, s: usize, command: Command, reply: Option<(usize, Fence, bool)>) {
+    pub(crate) fn command(&mut self, s: usize, command: Command, reply: Option<(usize, Fence, bool)>) {
         if !self.decide(s, &command) {
             return;
         }
@@ -124,7 +126,10 @@ impl World {
     /// False if the command is refused.
     fn decide(&mut self, s: usize, command: &Command) -> bool {
         self.load(s);
-        let mut slots = self.slots(s);
+        let mut slots = self.slots(s).with_locks(self.locks.clone());
+        if self.schedulers[s].events.is_empty() {
+            self.schedulers[s].lock_version = self.lock_version;
+        }
         let now = self.time();
         let result = decide_and_evolve(&mut self.schedulers[s].state, command, &Toy, &mut slots, now);
         match result {
@@ -132,7 +137,12 @@ impl World {
                 self.schedulers[s].events.extend(events.into_iter().map(|event| (event, now)));
                 true
             }
-            Err(Rejection::Ended(_) | Rejection::AlreadyStarted | Rejection::NothingToResolve(_)) => false,
+            Err(
+                Rejection::Ended(_)
+                | Rejection::AlreadyStarted
+                | Rejection::NothingToResolve(_)
+                | Rejection::NoApprovalWanted(_),
+            ) => false,
             Err(_) if self.schedulers[s].version != Some(self.log.len()) => {
                 self.forget(s);
                 self.decide(s, command)
@@ -149,7 +159,11 @@ impl World {
         if self.schedulers[s].version.is_none() {
             return;
         }
-        if self.schedulers[s].version.is_some_and(|version| version != self.log.len()) {
+        let others_locked = self.schedulers[s].lock_version != self.lock_version;
+        let decided = !self.schedulers[s].events.is_empty();
+        if self.schedulers[s].version.is_some_and(|version| version != self.log.len())
+            || (decided && others_locked)
+        {
             // Another scheduler was first: everything is decided again on what is so now.
             let behind = std::mem::take(&mut self.schedulers[s]);
             if behind.events.is_empty() && behind.replies.is_empty() {
@@ -200,8 +214,11 @@ impl World {
                 println!("{:>6}   #{position} {event:?}", self.now);
             }
             self.log.push(recorded);
+            self.others_hear(event);
         }
         self.grow();
+        self.write_locks(s);
+        self.check_locks();
         self.schedulers[s].version = Some(self.log.len());
         if events.is_empty() {
             return;
@@ -311,7 +328,7 @@ impl World {
         (0..self.executors.len()).find(|e| executor == id(*e as u32 + 1)).unwrap()
     }
 
-    fn any_scheduler(&mut self) -> usize {
+    pub(crate) fn any_scheduler(&mut self) -> usize {
         self.rng.within(0, self.schedulers.len() as u64) as usize
     }
 
