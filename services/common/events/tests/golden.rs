@@ -91,14 +91,17 @@ fn files(folder: &str) -> Files {
         let (kind, schema) = path.file_stem()?.to_str()?.rsplit_once('.')?;
         Some(((kind.to_owned(), schema.parse().ok()?), path))
     };
-    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let paths = fs::read_dir(folder)
+        .expect("the folder of golden files is there")
+        .map(|entry| entry.expect("a folder can be listed").path());
     paths
         .map(|path| file(path.clone()).unwrap_or_else(|| panic!("{}: no golden file", path.display())))
         .collect()
 }
 
 fn json(path: &Path) -> Value {
-    serde_json::from_str(&fs::read_to_string(path).unwrap()).expect("a golden file is JSON")
+    serde_json::from_str(&fs::read_to_string(path).expect("a golden file can be read"))
+        .expect("a golden file is JSON")
 }
 
 /// What the next Shipway writes, as this one meets it.

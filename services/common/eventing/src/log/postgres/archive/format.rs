@@ -157,7 +157,7 @@ mod tests {
             kind: "run.ended".to_owned(),
             schema: 1,
             form: 0,
-            items: (position % 2 == 0).then_some(2),
+            items: position.is_multiple_of(2).then_some(2),
             at: -5,
             command: vec![7; 16],
             hash: vec![9; 32],
