@@ -81,7 +81,7 @@ async fn row_e_22_nobody_is_given_up_who_is_short_of_something() {
     let stop = Arc::new(AtomicBool::new(false));
     let burners = burn(&stop);
     let begin = Instant::now();
-    let (mut ended, lasts) = (Vec::new(), Duration::from_secs(sized(12, 1800)));
+    let (mut ended, lasts) = (Vec::new(), Duration::from_secs(sized(8, 1800)));
     while begin.elapsed() < lasts {
         ended.extend(given.load(sized(20, 200), 20).ended().await);
     }
