@@ -43,8 +43,8 @@ fn kinds() {
             "error: /kind: no node is of kind `Relase`; did you mean `Release`?",
         ),
         (
-            json!({"kind": "AddonImport", "spec": {}}),
-            "unsupported: /kind: `AddonImport` nodes are not supported yet; supported are Workflow, Build, Release, JobRun, AddonBackup, Action, Condition, Message, Noop, LoopWorkflow, LoopData, Approval, RunTemplate",
+            json!({"kind": "AddonImport", "spec": {"addonId": "db", "importUrl": "https://x"}}),
+            "unsupported: /kind: the node `addon-import-db` is of kind `AddonImport`, which is not supported yet; supported are Workflow, Build, Release, JobRun, AddonBackup, Action, Condition, Message, Noop, LoopWorkflow, LoopData, Approval, RunTemplate",
         ),
         (
             json!({"kind": "DeploymentService", "spec": {}}),
