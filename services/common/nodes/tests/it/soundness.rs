@@ -258,5 +258,5 @@ proptest! {
 
 /// How many random flows.
 fn cases() -> u32 {
-    if std::env::var_os("SHIPWAY_FULL").is_some() { 20_000 } else { 600 }
+    if std::env::var_os("SHIPWAY_FULL").is_some() { 20_000 } else { 150 }
 }
