@@ -43,7 +43,7 @@ pub struct Process {
 }
 
 impl Process {
-    pub(super) fn new(plan: Plan, folder: PathBuf, machine: Option<Machine>) -> Result<Self> {
+    pub(crate) fn new(plan: Plan, folder: PathBuf, machine: Option<Machine>) -> Result<Self> {
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         Ok(Self { plan, folder, machine, child: None })
     }
@@ -70,6 +70,12 @@ impl Process {
     #[must_use]
     pub const fn machine(&self) -> Option<&Machine> {
         self.machine.as_ref()
+    }
+
+    /// Sets a variable of its environment from its next start on, or takes it out.
+    pub fn set(&mut self, name: &str, value: Option<String>) {
+        self.plan.environment.retain(|(known, _)| known != name);
+        self.plan.environment.extend(value.map(|value| (name.to_owned(), value)));
     }
 
     /// Starts it and does not wait until it is ready.

@@ -8,9 +8,12 @@
 mod backup;
 mod database;
 mod demo;
+mod disk;
 mod executors;
+mod failpoints;
 mod given;
 mod kills;
+mod lost_host;
 mod machines;
 mod nats_away;
 mod places;

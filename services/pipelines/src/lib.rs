@@ -6,6 +6,7 @@
 pub mod api;
 mod apply;
 mod change;
+mod check;
 mod describe;
 mod domain;
 mod environment;

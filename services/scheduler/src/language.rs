@@ -1,5 +1,7 @@
 //! The meaning of nodes' specifications, for the engine: the documents' expressions and the kinds of nodes.
 
+mod condition;
+
 use std::borrow::Cow;
 
 use serde_json::Value;
@@ -9,7 +11,7 @@ use shipway_documents::{
     secret, truthy,
 };
 use shipway_engine::{Language, RunState, Step};
-use shipway_events::{FlowId, NodeStatus, SecretRef, Timestamp, plan::Plan, run::NodeError};
+use shipway_events::{NodeStatus, SecretRef, Timestamp, plan::Plan, run::NodeError};
 use shipway_nodes::{StepContext, find};
 
 use crate::secrets;
@@ -21,11 +23,14 @@ pub(crate) struct Documents;
 impl Language for Documents {
     fn step(&self, state: &RunState, node: u32) -> Result<Step, NodeError> {
         let (plan, planned) = state.plan().zip(state.plan_node(node)).ok_or_else(|| gone(node))?;
-        let started = state.started().ok_or_else(|| gone(node))?;
-        let scope = Outputs { state, plan, flow: started.flow };
-        let spec =
-            resolve(&planned.spec, &scope, &format!("{}/spec", planned.pointer)).map_err(unresolved)?;
+        let scope = Outputs { state, plan, node };
+        let pointer = format!("{}/spec", planned.pointer);
+        if let Some(step) = condition::expression(planned, &scope, &pointer) {
+            return step;
+        }
+        let spec = resolve(&planned.spec, &scope, &pointer).map_err(unresolved)?;
         let kind = find(&planned.kind).ok_or_else(|| gone(node))?;
+        let started = state.started().ok_or_else(|| gone(node))?;
         let mut builds = Cow::Borrowed(&plan.builds);
         if !state.builds().is_empty() {
             builds
@@ -50,6 +55,7 @@ impl Language for Documents {
                 released: state.released(),
                 builds: &builds,
                 backups: &backups,
+                iteration: state.iteration_of(node),
             },
         )?;
         Ok(match step {
@@ -58,13 +64,25 @@ impl Language for Documents {
                 let detached = !kind.awaited(&spec, planned.condition.as_deref());
                 Step::Work { work, detached }
             }
+            shipway_nodes::Step::Approve { rule, timeout_seconds } => Step::Approve { rule, timeout_seconds },
+            shipway_nodes::Step::Child(child) => Step::Child(child),
+            shipway_nodes::Step::Await { made, timeout_seconds } => {
+                condition::made(state, &made, timeout_seconds)?
+            }
         })
+    }
+
+    fn iterations(&self, state: &RunState, node: u32) -> Result<Vec<Value>, NodeError> {
+        let (plan, planned) = state.plan().zip(state.plan_node(node)).ok_or_else(|| gone(node))?;
+        let scope = Outputs { state, plan, node };
+        let spec =
+            resolve(&planned.spec, &scope, &format!("{}/spec", planned.pointer)).map_err(unresolved)?;
+        shipway_nodes::iterations(&spec)
     }
 
     fn truthy(&self, state: &RunState, node: u32, value: &Value) -> Result<bool, NodeError> {
         let (plan, planned) = state.plan().zip(state.plan_node(node)).ok_or_else(|| gone(node))?;
-        let flow = state.started().ok_or_else(|| gone(node))?.flow;
-        let scope = Outputs { state, plan, flow };
+        let scope = Outputs { state, plan, node };
         let pointer = format!("{}/skipNodeExecution", planned.pointer);
         let value = resolve(value, &scope, &pointer).map_err(unresolved)?;
         if secret::is_secret(&value) {
@@ -85,7 +103,8 @@ impl Language for Documents {
 struct Outputs<'a> {
     state: &'a RunState,
     plan: &'a Plan,
-    flow: FlowId,
+    /// The node whose turn it is: in a loop, names mean the nodes of its iteration.
+    node: u32,
 }
 
 impl Scope for Outputs<'_> {
@@ -94,10 +113,14 @@ impl Scope for Outputs<'_> {
     }
 
     fn reference(&self, reference: &str) -> Lookup<'_> {
-        let Some(node) = self.state.node_by_ref(reference).and_then(|index| self.state.node(index)) else {
+        let meant = self.state.node_meant(self.node, reference);
+        let Some((index, node)) = meant.and_then(|index| Some((index, self.state.node(index)?))) else {
             let known = self.plan.nodes.iter().map(|node| node.reference.clone()).collect();
             return Lookup::Missing { known };
         };
+        if let Some(outputs) = self.state.loop_outputs(index) {
+            return Lookup::Value(Cow::Owned(Value::Object(outputs)));
+        }
         match (&node.outputs, node.status) {
             (Some(outputs), _) => Lookup::Value(Cow::Owned(Value::Object((**outputs).clone()))),
             (None, NodeStatus::Skipped) => Lookup::Skipped(reference.to_owned()),
@@ -116,8 +139,9 @@ impl Scope for Outputs<'_> {
     }
 
     fn random_secret(&self, place: Place<'_>) -> Option<SecretRef> {
-        let nodes = self.plan.nodes.iter().map(|node| (node.pointer.as_str(), node.reference.as_str()));
-        secrets::random(self.flow, nodes, place)
+        let node = self.state.plan_node(self.node)?;
+        let node = [(node.pointer.as_str(), node.reference.as_str())];
+        secrets::random(self.state.started()?.flow, node.into_iter(), place)
     }
 
     fn now(&self) -> Option<Timestamp> {

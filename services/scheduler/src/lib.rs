@@ -4,6 +4,7 @@
 //! told through the `registry`; read tables (`projections`) answer the `queries`.
 
 mod api;
+mod children;
 mod cluster;
 mod hosts;
 mod language;
@@ -21,6 +22,7 @@ mod start;
 mod state;
 mod upkeep;
 mod watchdog;
+mod whereabouts;
 
 pub use api::{EventsApi, RunsApi, WorkApi};
 pub use cluster::{PeersApi, Together};
@@ -36,7 +38,11 @@ fn refusal(rejection: &shipway_engine::Rejection) -> shipway_contracts::Error {
         Rejection::NotStarted | Rejection::NoSuchNode(_) => Code::NotFound,
         Rejection::AlreadyStarted => Code::AlreadyExists,
         Rejection::BadPlan(_) | Rejection::NoSuchAttempt { .. } => Code::BadRequest,
-        Rejection::Ended(_) | Rejection::NothingToResolve(_) => Code::FailedPrecondition,
+        Rejection::NotAnApprover { .. } | Rejection::IsAuthor(_) => Code::PermissionDenied,
+        Rejection::Ended(_)
+        | Rejection::NothingToResolve(_)
+        | Rejection::NoApprovalWanted(_)
+        | Rejection::OtherPlan { .. } => Code::FailedPrecondition,
     };
     let cause = std::error::Error::source(rejection).map(|cause| format!(": {cause}")).unwrap_or_default();
     Error::new(code, format!("{rejection}{cause}"))

@@ -1,16 +1,21 @@
 //! From a flow's document to a run's plan. No input or output: everything it needs is handed in.
 
-use std::{borrow::Cow, collections::BTreeMap};
+mod nodes;
 
-use serde_json::{Map, Value};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
+
+use serde_json::{Map, Value, json};
 use shipway_contracts::{
     Error,
     v1::{FlowForRunReply, Problem, problem},
 };
 use shipway_documents::{
     Problems, Severity,
-    expr::{Lookup, Place, Scope, resolve_partly},
-    flow::{Flow, Node, Placed, TriggerSource},
+    expr::{Lookup, Place, Scope},
+    flow::{Flow, TriggerSource},
     secret,
 };
 use shipway_events::{
@@ -38,7 +43,7 @@ pub(crate) fn diagnostic(text: &str) -> Result<FlowForRunReply, Error> {
         .map_err(|error| Error::bad_request(format!("field `document_json`: {error}")))?;
     if let Some(kind) = foreign_kind(document.get("spec").unwrap_or(&Value::Null)) {
         return Err(Error::bad_request(format!(
-            "field `document_json`: a document without a pipeline may hold `Workflow` and `Noop`, not `{kind}`; \
+            "field `document_json`: a document without a pipeline may hold `Noop`, workflows, loops and approvals, not `{kind}`; \
              apply a pipeline to use it"
         )));
     }
@@ -53,10 +58,32 @@ pub(crate) fn diagnostic(text: &str) -> Result<FlowForRunReply, Error> {
     })
 }
 
+/// The flow of an addon that is started anew and gets its content from a backup.
+pub(crate) fn restored(mut reply: FlowForRunReply, backup: &str) -> FlowForRunReply {
+    // `addon/<project>/<addon>`.
+    let addon = reply.path.rsplit('/').next().unwrap_or_default();
+    let start = json!({"kind": "Addon", "ref": "addon", "spec": {"addonId": addon}, "condition": "running"});
+    let restore = json!({
+        "kind": "Action", "ref": "restore", "condition": "success",
+        "spec": {
+            "kind": "AddonBackup",
+            "spec": {"type": "restore", "data": {"addonId": addon, "backupId": backup}},
+        },
+    });
+    reply.document_json = json!({
+        "apiVersion": "v1.2",
+        "spec": {"kind": "Workflow", "spec": {"type": "sequential", "steps": [start, restore]}},
+    })
+    .to_string();
+    reply
+}
+
 fn foreign_kind(node: &Value) -> Option<&str> {
     match node.get("kind").and_then(Value::as_str)? {
-        "Noop" => None,
-        "Workflow" => node.pointer("/spec/steps").and_then(Value::as_array)?.iter().find_map(foreign_kind),
+        "Noop" | "LoopData" | "Approval" => None,
+        "Workflow" | "LoopWorkflow" => {
+            node.pointer("/spec/steps").and_then(Value::as_array)?.iter().find_map(foreign_kind)
+        }
         other => Some(other),
     }
 }
@@ -87,9 +114,17 @@ pub(crate) fn plan(
     let triggers = trigger_values(&flow, asked);
     let id = |text: &str| Uuid::parse_str(text).unwrap_or_default();
     let flow_id = FlowId::new(id(&reply.flow));
-    let start =
-        Start { flow: &flow, id: flow_id, args: &args, triggers: &triggers, resources: &resources, now };
-    let nodes = nodes(&flow, &start)?;
+    let names = flow.nodes().iter().map(|placed| placed.node.reference.as_str()).collect();
+    let start = Start {
+        flow: &flow,
+        id: flow_id,
+        names,
+        args: &args,
+        triggers: &triggers,
+        resources: &resources,
+        now,
+    };
+    let nodes = nodes::nodes(&flow, &start)?;
     // What is resolved later has the same time as what is resolved now.
     let at = reply.document_json.contains("date(").then_some(now);
     let plan = Plan { at, ..pin(nodes, args, triggers, resources, world) };
@@ -104,6 +139,8 @@ pub(crate) fn plan(
         name,
         description: asked.description.clone(),
         origin: if reply.path == "diagnostic" { Origin::Bench } else { asked.origin },
+        author: Some(asked.meta.actor.clone()),
+        parent: asked.parent.clone(),
         plan,
     })
 }
@@ -112,6 +149,8 @@ pub(crate) fn plan(
 struct Start<'a> {
     flow: &'a Flow,
     id: FlowId,
+    /// Of all nodes.
+    names: BTreeSet<&'a str>,
     args: &'a Map<String, Value>,
     triggers: &'a Map<String, Value>,
     resources: &'a BTreeMap<String, PinnedResource>,
@@ -124,11 +163,10 @@ impl Scope for Start<'_> {
     }
 
     fn reference(&self, reference: &str) -> Lookup<'_> {
-        if self.flow.nodes().iter().any(|placed| placed.node.reference == reference) {
+        if self.names.contains(reference) {
             return Lookup::Later;
         }
-        let known = self.flow.nodes().iter().map(|placed| placed.node.reference.clone()).collect();
-        Lookup::Missing { known }
+        Lookup::Missing { known: self.names.iter().map(|&name| name.to_owned()).collect() }
     }
 
     fn trigger(&self, reference: &str) -> Lookup<'_> {
@@ -178,60 +216,11 @@ fn trigger_values(flow: &Flow, asked: &Asked) -> Map<String, Value> {
     values
 }
 
-fn nodes(flow: &Flow, scope: &Start<'_>) -> Result<Vec<PlanNode>, Vec<Problem>> {
-    let placed = flow.nodes();
-    let mut problems = Problems::new();
-    let mut nodes = Vec::with_capacity(placed.len());
-    for Placed { node, parent } in &placed {
-        let spec = resolved(&node.spec, scope, &format!("{}/spec", node.pointer), &mut problems);
-        let skip = node
-            .skip
-            .as_ref()
-            .map(|skip| resolved(skip, scope, &format!("{}/skipNodeExecution", node.pointer), &mut problems));
-        let timeout = node.timeout.as_ref().map(|timeout| {
-            resolved(timeout, scope, &format!("{}/timeoutDuration", node.pointer), &mut problems)
-        });
-        nodes.push(PlanNode {
-            reference: node.reference.clone(),
-            kind: node.kind.clone(),
-            parent: *parent,
-            pointer: node.pointer.clone(),
-            spec,
-            condition: node.condition.clone(),
-            timeout_seconds: timeout.and_then(|timeout| seconds(&timeout, node, &mut problems)),
-            retry: node.retry.clone(),
-            when: node.when,
-            skip,
-            effect: node.effect,
-            interruptible: node.interruptible,
-            depends_on: Vec::new(),
-            runs_on: node.runs_on.clone(),
-        });
-    }
-    if problems.has_errors() { Err(shown(&problems)) } else { Ok(nodes) }
-}
-
-fn resolved(value: &Value, scope: &Start<'_>, pointer: &str, problems: &mut Problems) -> Value {
-    match resolve_partly(value, scope, pointer) {
-        Ok(value) => value,
-        Err(found) => {
-            problems.extend(found);
-            Value::Null
-        }
-    }
-}
-
-/// A timeout in seconds, after arguments: 30 to 14,400.
-fn seconds(timeout: &Value, node: &Node, problems: &mut Problems) -> Option<u32> {
-    let number = timeout.as_u64().or_else(|| timeout.as_str()?.trim().parse().ok());
-    match number.and_then(|number| u32::try_from(number).ok()) {
-        Some(seconds) if (30..=14_400).contains(&seconds) => Some(seconds),
-        _ => {
-            let pointer = format!("{}/timeoutDuration", node.pointer);
-            let message = format!("`timeoutDuration` is {timeout}, not a number of seconds from 30 to 14400");
-            problems.push(shipway_documents::Problem::error(pointer, message));
-            None
-        }
+/// Every node, those in loops included.
+fn each(nodes: &[PlanNode], visit: &mut impl FnMut(&PlanNode)) {
+    for node in nodes {
+        visit(node);
+        each(&node.body, visit);
     }
 }
 
@@ -243,11 +232,14 @@ fn pin(
     resources: BTreeMap<String, PinnedResource>,
     world: World,
 ) -> Plan {
-    let text: String = nodes.iter().map(|node| node.spec.to_string()).collect::<Vec<_>>().join("\n");
-    // An id that comes from another node's outputs is not known yet: then every resource may be meant.
-    let open = nodes
-        .iter()
-        .any(|node| node.kind != "Workflow" && node.kind != "Noop" && node.spec.to_string().contains("${"));
+    let (mut text, mut open) = (String::new(), false);
+    each(&nodes, &mut |node| {
+        let spec = node.spec.to_string();
+        // An id that comes from another node's outputs is not known yet: then every resource may be meant.
+        open |= !matches!(node.kind.as_str(), "Workflow" | "Noop") && spec.contains("${");
+        text.push_str(&spec);
+        text.push('\n');
+    });
     let named = |id: &str| open || text.contains(&format!("\"{id}\""));
     let latest = text.contains("\"latest\"");
     let resources: BTreeMap<_, _> = resources.into_iter().filter(|(slug, _)| named(slug)).collect();
@@ -335,7 +327,8 @@ pub(crate) fn shown(problems: &Problems) -> Vec<Problem> {
             help: problem.help.clone().unwrap_or_default(),
             line: problem.line.unwrap_or(0),
             column: problem.column.unwrap_or(0),
-            file: String::new(),
+            code: problem.code.to_string(),
+            ..Problem::default()
         })
         .collect()
 }

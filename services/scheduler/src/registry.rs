@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use shipway_engine::{Free, RunState, Slots};
-use shipway_events::{ExecutorId, Fence, RegistrationId, ResourceId, RunId};
+use shipway_events::{ExecutorId, Fence, RegistrationId, ResourceId, RunId, Timestamp};
 
 pub use bells::{Bell, Bells};
 use elsewhere::Elsewhere;
@@ -71,8 +71,8 @@ struct Seat {
     intro: Introduction,
     /// Slots that this scheduler's attempts use: light, then heavy.
     used: (u32, u32),
-    /// Its lease is over.
-    away: bool,
+    /// Since when its lease is over, if it is.
+    away: Option<Timestamp>,
 }
 
 /// How an attempt's executor stands.
@@ -112,26 +112,32 @@ impl Registry {
         let mut seats = self.lock();
         match seats.executors.get_mut(&executor) {
             Some(seat) if seat.intro.registration == intro.registration => {
-                (seat.intro, seat.away) = (intro, false);
+                (seat.intro, seat.away) = (intro, None);
                 false
             }
             // A start that is over says nothing that counts.
             Some(seat) if seat.intro.registration > intro.registration => false,
             _ => {
-                seats.executors.insert(executor, Seat { intro, used: (0, 0), away: false });
+                seats.executors.insert(executor, Seat { intro, used: (0, 0), away: None });
                 true
             }
         }
     }
 
-    /// An executor's lease is over. Tells whether that is news.
-    pub(crate) fn mark_away(&self, executor: ExecutorId, registration: RegistrationId) -> bool {
+    /// An executor's lease has been over since then. Tells whether that is news.
+    pub(crate) fn mark_away(
+        &self,
+        executor: ExecutorId,
+        registration: RegistrationId,
+        since: Timestamp,
+    ) -> bool {
         let mut seats = self.lock();
         let seat = seats.executors.get_mut(&executor);
-        let Some(seat) = seat.filter(|seat| seat.intro.registration == registration && !seat.away) else {
+        let Some(seat) = seat.filter(|seat| seat.intro.registration == registration && seat.away.is_none())
+        else {
             return false;
         };
-        seat.away = true;
+        seat.away = Some(since);
         seats.elsewhere.forget(executor);
         true
     }
@@ -141,10 +147,15 @@ impl Registry {
         self.lock().executors.get(&executor).map(|seat| seat.intro.clone())
     }
 
+    /// Since when an executor's lease is over; none while it is not, or nobody has heard of it.
+    pub(crate) fn away_since(&self, executor: ExecutorId) -> Option<Timestamp> {
+        self.lock().executors.get(&executor)?.away
+    }
+
     /// Every executor that is there.
     pub(crate) fn present(&self) -> Vec<(ExecutorId, Introduction)> {
         let seats = self.lock();
-        let here = seats.executors.iter().filter(|(_, seat)| !seat.away);
+        let here = seats.executors.iter().filter(|(_, seat)| seat.away.is_none());
         here.map(|(executor, seat)| (*executor, seat.intro.clone())).collect()
     }
 
@@ -153,7 +164,7 @@ impl Registry {
         let seats = self.lock();
         let fits = |seat: &Seat| {
             let has = |label: &String| seat.intro.labels.contains(label);
-            !seat.away && !seat.intro.draining && labels.iter().all(has)
+            seat.away.is_none() && !seat.intro.draining && labels.iter().all(has)
         };
         let here = seats.executors.iter().filter(|(_, seat)| fits(seat)).map(|(executor, _)| *executor);
         here.min_by_key(|executor| (seats.targets.get(executor).copied().unwrap_or_default(), *executor))
@@ -170,7 +181,7 @@ impl Registry {
             None => Standing::Unknown,
             Some(seat) if seat.intro.registration > registration => Standing::StartedAgain,
             Some(seat) if seat.intro.registration < registration => Standing::Unknown,
-            Some(seat) if seat.away => Standing::LeaseOver,
+            Some(seat) if seat.away.is_some() => Standing::LeaseOver,
             Some(_) => Standing::Here,
         }
     }
@@ -284,7 +295,7 @@ impl Registry {
 
 impl Seats {
     fn slots(&self) -> Slots {
-        let here = self.executors.iter().filter(|(_, seat)| !seat.away && !seat.intro.draining);
+        let here = self.executors.iter().filter(|(_, seat)| seat.away.is_none() && !seat.intro.draining);
         let free = here.map(|(executor, seat)| {
             let (light, heavy) = self.elsewhere.used(*executor, seat.intro.registration);
             Free {
@@ -298,7 +309,7 @@ impl Seats {
         });
         let slots = Slots::new(free);
         let Some(places) = &self.places else { return slots };
-        let away = self.executors.iter().filter(|(_, seat)| seat.away || seat.intro.draining);
+        let away = self.executors.iter().filter(|(_, seat)| seat.away.is_some() || seat.intro.draining);
         let away = away.map(|(executor, seat)| (*executor, seat.intro.labels.clone())).collect();
         slots.with_places(away, Arc::clone(places))
     }

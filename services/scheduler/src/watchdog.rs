@@ -90,6 +90,8 @@ const fn cause(blocked: &Blocked) -> &'static str {
         Blocked::Time { .. } => "time",
         Blocked::Condition => "condition",
         Blocked::Person => "person",
+        Blocked::Approval { .. } => "approval",
+        Blocked::Run { .. } => "run",
         Blocked::Steps { .. } => "steps",
     }
 }

@@ -156,13 +156,22 @@ impl Decision<'_> {
         if open.timed_out {
             return self.fail_timed_out(node, Some(fence));
         }
+        if open.stopping {
+            return self.record(run::NodeFailed { node, fence: Some(fence), error: error.clone() });
+        }
+        self.fail_or_retry(node, Some(fence), error);
+    }
+
+    /// An attempt went badly: another follows if the node's rule says so and its time allows it.
+    pub(crate) fn fail_or_retry(&mut self, node: u32, fence: Option<Fence>, error: &NodeError) {
         let state = self.state.at(node);
         let rule = self.state.plan_node(node).and_then(|plan| plan.retry.as_ref());
-        let again = retry::pause(rule, error.transient, state.attempts)
+        let seed = self.state.started().map_or(0, |started| retry::seed(started.run, node, state.attempts));
+        let again = retry::pause(rule, error.transient, state.attempts, seed)
             .map(|pause| self.now.plus(pause))
-            .filter(|at| !open.stopping && state.deadline.is_none_or(|deadline| *at < deadline));
+            .filter(|at| state.deadline.is_none_or(|deadline| *at < deadline));
         let attempt = state.attempts + 1;
-        let (fence, error) = (Some(fence), error.clone());
+        let error = error.clone();
         match again {
             None => self.record(run::NodeFailed { node, fence, error }),
             Some(at) => {

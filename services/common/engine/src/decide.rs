@@ -1,13 +1,13 @@
 //! Commands, and what each makes happen: one fact and everything that follows from it.
 
 use shipway_events::{
-    Fence, NodeStatus, RunStatus, Timestamp,
+    Actor, Fence, NodeStatus, RunId, RunStatus, Timestamp,
     run::{self, Event, NodeError},
 };
 use shipway_nodes::workload::Outcome;
 
 use crate::{
-    BadPlan, Language, Needs, RunState, Slots, Step,
+    BadPlan, ChildEnd, Language, Needs, RunState, Slots, Step,
     shape::{self},
     state::Timer,
 };
@@ -46,6 +46,37 @@ pub enum Command {
         reason: String,
         /// It is certain that nothing of them was started.
         never_started: bool,
+    },
+    /// A person approves a node that waits for it.
+    Approve {
+        /// The node's index in the plan.
+        node: u32,
+        /// Who.
+        by: Actor,
+        /// What they say.
+        reason: String,
+        /// The hash of the plan that they saw, if they say it: another plan is not approved.
+        plan: Option<String>,
+    },
+    /// A person rejects a node that waits for approval.
+    Reject {
+        /// The node's index in the plan.
+        node: u32,
+        /// Who.
+        by: Actor,
+        /// What they say.
+        reason: String,
+        /// The hash of the plan that they saw, if they say it.
+        plan: Option<String>,
+    },
+    /// A run of another flow has ended that a node waits for, or could not be started.
+    ChildEnded {
+        /// The node's index in the plan.
+        node: u32,
+        /// The run.
+        child: RunId,
+        /// How.
+        end: Box<ChildEnd>,
     },
     /// A person says what became of a node of which nobody could know it.
     Resolve {
@@ -96,6 +127,28 @@ pub enum Rejection {
     /// What became of the node is known, or it still runs.
     #[error("node {0} is not `unknown`: there is nothing to resolve")]
     NothingToResolve(u32),
+    /// The node does not wait for an approval.
+    #[error("`{0}` does not wait for an approval")]
+    NoApprovalWanted(String),
+    /// Somebody else has to.
+    #[error("{by} may not approve or reject this: {may} may")]
+    NotAnApprover {
+        /// Who asked.
+        by: String,
+        /// Who may, in words.
+        may: String,
+    },
+    /// Who started the run may not approve it.
+    #[error("{0} started this run and may not approve it: another person has to")]
+    IsAuthor(String),
+    /// What was looked at is another plan than the run's.
+    #[error("the run's plan is {plan}, not {seen}: look at it again, then approve what is there")]
+    OtherPlan {
+        /// The plan that was looked at.
+        seen: String,
+        /// The run's plan.
+        plan: String,
+    },
 }
 
 /// Decides on a copy of the state: for tests and for looking ahead. Services use [`decide_and_evolve`], which
@@ -141,6 +194,13 @@ pub fn decide_and_evolve(
             decision.attempts_lost(fences, reason, *never_started);
         }
         Command::Resolve { node, resolution } => decision.resolve(*node, resolution)?,
+        Command::Approve { node, by, reason, plan } => {
+            decision.approve(*node, by, reason, plan.as_deref())?;
+        }
+        Command::Reject { node, by, reason, plan } => {
+            decision.reject_approval(*node, by, reason, plan.as_deref())?;
+        }
+        Command::ChildEnded { node, child, end } => decision.child_ended(*node, *child, end)?,
     }
     decision.follow();
     Ok(decision.events)
@@ -188,9 +248,15 @@ impl Decision<'_> {
         loop {
             self.fire_timers();
             self.assign_waiting();
-            let Some(node) = self.state.agenda.fresh.pop_first() else { break };
+            let Some(node) = self.state.agenda.fresh.pop_first() else {
+                if self.ask_watching() {
+                    continue;
+                }
+                break;
+            };
             self.ask(node);
         }
+        self.cancel_children();
         self.end();
     }
 
@@ -215,7 +281,7 @@ impl Decision<'_> {
         let attempt = self.state.assignment(node);
         let (runs, fence) = (attempt.is_some(), attempt.and_then(|attempt| attempt.fence));
         self.record(run::NodeTimedOut { node, fence });
-        if !runs {
+        if !runs && !self.state.children.contains(&node) {
             self.fail_timed_out(node, None);
         }
     }
@@ -238,19 +304,22 @@ impl Decision<'_> {
     }
 
     /// Asks a node whose turn has come what it wants, and sees to it or lets it wait for a slot.
-    fn ask(&mut self, node: u32) {
+    pub(crate) fn ask(&mut self, node: u32) {
         let Some(plan) = self.state.plan_node(node) else { return };
-        let asked_before = self.state.at(node).attempts > 0;
-        if let Some(skip) = plan.skip.as_ref().filter(|_| !asked_before) {
+        let (asked_before, is_loop) = (self.state.at(node).attempts > 0, shape::is_loop(plan));
+        let waits = self.state.watching.contains(&node);
+        if let Some(skip) = plan.skip.as_ref().filter(|_| !asked_before && !waits) {
             match self.language.truthy(self.state, node, skip) {
                 Err(error) => return self.record(run::NodeFailed { node, fence: None, error }),
                 Ok(true) => {
                     let reason = "skipNodeExecution is true".to_owned();
                     return self.record(run::NodeSkipped { node, reason });
                 }
-                Ok(false) if !self.state.is_leaf(node) => return self.record(run::WorkflowEntered { node }),
                 Ok(false) => {}
             }
+        }
+        if !self.state.is_leaf(node) {
+            return if is_loop { self.enter_loop(node) } else { self.record(run::WorkflowEntered { node }) };
         }
         match self.language.step(self.state, node) {
             Ok(Step::Done { outputs }) if !self.state.at(node).trailing => {
@@ -258,6 +327,11 @@ impl Decision<'_> {
             }
             Ok(Step::Done { .. }) => self.end_trailing(node, None),
             Ok(Step::Work { work, detached }) => self.request(node, &work, detached),
+            Ok(Step::Approve { rule, timeout_seconds }) => {
+                self.ask_for_approval(node, rule, timeout_seconds);
+            }
+            Ok(Step::Wait { watch, timeout_seconds }) => self.wait(node, watch, timeout_seconds),
+            Ok(Step::Child(child)) => self.ask_for_child(node, child),
             Err(error) => self.fail_for_good(node, error),
         }
     }
@@ -325,7 +399,7 @@ impl Decision<'_> {
 
     fn first_failure(&self) -> Option<String> {
         let node = self.state.first_failure?;
-        let reference = &self.state.plan_node(node)?.reference;
+        let reference = self.state.name_of(node);
         let code = self.state.at(node).error.as_ref().map_or("failed", |error| error.code.as_str());
         Some(format!("the node `{reference}` failed ({code})"))
     }

@@ -15,7 +15,8 @@ use crate::{
     flow::Op,
     retry,
     shape::Shape,
-    state::{Cancel, Later, NodeState, Timer},
+    state::{Cancel, Later, NodeState, Planned, Timer},
+    waits::Approval,
 };
 
 impl RunState {
@@ -65,6 +66,7 @@ impl RunState {
             Event::Aborting(_) | Event::Ended(_) => return self.started.is_some(),
             Event::AttemptRequested(e) => e.node,
             Event::WorkflowEntered(e) => e.node,
+            Event::LoopEntered(e) => e.node,
             Event::NodeStarted(e) => e.node,
             Event::NodeSucceeded(e) => e.node,
             Event::AttemptFailed(e) => e.node,
@@ -72,6 +74,11 @@ impl RunState {
             Event::NodeSkipped(e) => e.node,
             Event::RetryScheduled(e) => e.node,
             Event::WaitStarted(e) => e.node,
+            Event::ApprovalRequested(e) => e.node,
+            Event::ApprovalGiven(e) => e.node,
+            Event::ApprovalRejected(e) => e.node,
+            Event::ChildRequested(e) => e.node,
+            Event::ChildCancelled(e) => e.node,
             Event::AttemptLost(e) => e.node,
             Event::NodeUnknown(e) => e.node,
             Event::NodeTimedOut(e) => e.node,
@@ -90,6 +97,7 @@ impl RunState {
                 self.agenda.remove(e.node);
                 self.enter(e.node, at, ops);
             }
+            Event::LoopEntered(e) => self.grow(e, at, ops),
             Event::AttemptRequested(e) => self.request(e, fence, at),
             Event::NodeStarted(e) => {
                 self.at_mut(e.node).trailing = true;
@@ -106,6 +114,7 @@ impl RunState {
             }
             Event::AttemptFailed(e) => {
                 self.release(e.node, End::Failed);
+                self.wait_is_over(e.node);
                 self.at_mut(e.node).error = Some(Arc::new(e.error.clone()));
                 self.agenda.remove(e.node);
                 self.set_status(e.node, NodeStatus::Retrying, at);
@@ -120,10 +129,19 @@ impl RunState {
                 self.fail(e.node, &e.error, at, ops);
             }
             Event::NodeSkipped(e) => self.skip(e.node, Cow::Owned(e.reason.clone()), at, ops),
-            Event::WaitStarted(e) => {
-                self.agenda.remove(e.node);
-                self.set_status(e.node, NodeStatus::Waiting, at);
-                self.set_deadline(e.node, e.deadline);
+            Event::WaitStarted(e) => self.begin_wait(e, at),
+            Event::ApprovalRequested(e) => self.begin_approval(e, at),
+            Event::ApprovalGiven(e) => {
+                let approval = Approval { by: e.by.clone(), at, reason: e.reason.clone() };
+                self.at_mut(e.node).approvals.push(approval);
+            }
+            // The failure that follows says it.
+            Event::ApprovalRejected(_) => {}
+            Event::ChildRequested(e) => self.begin_child(e, at),
+            Event::ChildCancelled(e) => {
+                if let Some(child) = &mut self.at_mut(e.node).child {
+                    child.cancelled = true;
+                }
             }
             Event::AttemptLost(e) => self.lose(e, at),
             Event::NodeUnknown(e) => self.hold(e, at, ops),
@@ -171,6 +189,7 @@ impl RunState {
         self.nodes = self.shape.places.iter().map(|place| NodeState::new(place.before, at)).collect();
         let leaves = self.shape.places.iter().filter(|place| place.workflow.is_none()).count();
         self.counts[NodeStatus::Pending as usize] = u32::try_from(leaves).unwrap_or(u32::MAX);
+        self.planned = Arc::new(Planned { nodes: event.plan.nodes.len(), ..Planned::default() });
         self.started = Some(Arc::new(event.clone()));
         self.started_at = Some(at);
         if !self.nodes.is_empty() {
@@ -278,7 +297,7 @@ impl RunState {
         self.timers.insert((due, n, Timer::Due));
     }
 
-    fn set_deadline(&mut self, n: u32, deadline: Option<Timestamp>) {
+    pub(crate) fn set_deadline(&mut self, n: u32, deadline: Option<Timestamp>) {
         if let (Some(deadline), false) = (deadline, self.at(n).closed) {
             self.at_mut(n).deadline = Some(deadline);
             self.timers.insert((deadline, n, Timer::Deadline));
@@ -287,7 +306,7 @@ impl RunState {
 }
 
 impl NodeState {
-    const fn new(before: u32, at: Timestamp) -> Self {
+    pub(crate) const fn new(before: u32, at: Timestamp) -> Self {
         Self {
             status: NodeStatus::Pending,
             since: at,
@@ -303,6 +322,10 @@ impl NodeState {
             reason: None,
             later: None,
             pinned: None,
+            rule: None,
+            approvals: Vec::new(),
+            watch: None,
+            child: None,
             waits_for: None,
             next_attempt: 1,
             losses: 0,
@@ -312,7 +335,7 @@ impl NodeState {
             tainted: false,
             closed: false,
             trailing: false,
-            scope: crate::state::Scope { open: 0, first_open: 0, failed: false, cancelled: None },
+            scope: crate::state::Scope { open: 0, first_open: 0, begun: 0, failed: false, cancelled: None },
         }
     }
 }

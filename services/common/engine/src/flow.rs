@@ -7,8 +7,9 @@ use shipway_events::{NodeStatus, Timestamp, plan::When, run::NodeError};
 
 use crate::{
     RunState,
-    shape::Order,
+    shape::{Order, is_loop},
     state::{Cancel, Later, NodeState, Timer},
+    waits::closes,
 };
 
 /// A consequence that is still to be drawn. A list instead of recursion: a plan may be 10,000 steps long.
@@ -31,7 +32,7 @@ impl RunState {
 
     fn arrive(&mut self, n: u32, at: Timestamp, ops: &mut VecDeque<Op>) {
         let Some(plan) = self.plan_node(n) else { return };
-        let (when, asks) = (plan.when, plan.skip.is_some());
+        let (when, asks) = (plan.when, plan.skip.is_some() || is_loop(plan));
         let is_leaf = self.is_leaf(n);
         let not_run = match (when, self.cancelled(n), self.at(n).tainted) {
             (When::Always, ..) => None,
@@ -60,10 +61,12 @@ impl RunState {
         node.started_at = Some(at);
         node.scope.open = u32::try_from(workflow.children.len()).unwrap_or(u32::MAX);
         node.scope.first_open = u32::try_from(workflow.first.len()).unwrap_or(u32::MAX);
+        let begun = workflow.limit.map_or(workflow.first.len(), |limit| limit as usize);
+        node.scope.begun = u32::try_from(begun).unwrap_or(u32::MAX);
         if workflow.children.is_empty() {
             self.finish(n, at, ops);
         } else {
-            ops.extend(workflow.first.iter().map(|step| Op::Arrive(*step)));
+            ops.extend(workflow.first.iter().take(begun).map(|step| Op::Arrive(*step)));
         }
     }
 
@@ -90,13 +93,20 @@ impl RunState {
         } else if workflow.order == Order::Parallel && !shape.places[n as usize].is_last {
             scope.first_open = scope.first_open.saturating_sub(1);
             let (first_open, scope_failed) = (scope.first_open, scope.failed);
+            let begun = (scope.begun as usize).min(workflow.first.len());
+            scope.begun = scope.begun.saturating_add(1);
+            let (begun, waiting) = workflow.first.split_at(begun);
             if failed && workflow.fail_fast {
-                for sibling in &workflow.first {
+                for sibling in begun {
                     if !self.runs_in_any_case(*sibling) {
                         self.cancel(*sibling, Cancel::FailFast, at, ops);
                     }
                 }
+                for sibling in waiting {
+                    self.at_mut(*sibling).tainted = true;
+                }
             }
+            ops.extend(waiting.first().map(|next| Op::Arrive(*next)));
             if first_open == 0 {
                 for last in &workflow.last {
                     self.at_mut(*last).tainted = scope_failed;
@@ -120,6 +130,7 @@ impl RunState {
     pub(crate) fn end(&mut self, n: u32, status: NodeStatus, at: Timestamp, ops: &mut VecDeque<Op>) {
         self.agenda.remove(n);
         self.clear_timers(n);
+        self.wait_is_over(n);
         self.held.remove(&n);
         self.set_status(n, status, at);
         let node = self.at_mut(n);
@@ -184,7 +195,7 @@ impl RunState {
                             self.clear_timers(n);
                             self.set_status(n, NodeStatus::Aborting, at);
                         }
-                        None => self.end(n, NodeStatus::Aborted, at, ops),
+                        None => closes(self, n, at, ops),
                     }
                 }
                 _ => {}

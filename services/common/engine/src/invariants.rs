@@ -27,6 +27,7 @@ pub const STATE: &[Invariant] = &[
     ("the_open_attempt_has_the_highest_fence", the_open_attempt_has_the_highest_fence),
     ("bookkeeping_agrees", bookkeeping_agrees),
     ("nothing_new_starts_while_aborting", nothing_new_starts_while_aborting),
+    ("a_loop_keeps_to_its_limit", a_loop_keeps_to_its_limit),
 ];
 
 /// Checks all of [`STATE`].
@@ -96,13 +97,15 @@ pub fn check_history(events: &[Recorded<Event>], generation: u32) -> Result<(), 
     Ok(())
 }
 
-/// A run that has not ended has an open attempt, a timer, a ready node or a person that will move it; one that
-/// has ended and is not over, too.
+/// A run that has not ended has an open attempt, a timer, a ready node, a run of another flow or a person that will
+/// move it; one that has ended and is not over, too.
 fn something_will_move_it(state: &RunState) -> Result<(), String> {
     let moved = !state.open.is_empty()
         || !state.timers.is_empty()
         || state.ready().next().is_some()
-        || !state.held.is_empty();
+        || !state.held.is_empty()
+        || !state.asking.is_empty()
+        || !state.children.is_empty();
     match state.started().is_none() || state.ended().is_some() || moved {
         true => Ok(()),
         false => Err(format!("the run is {} and nothing will move it", state.status())),
@@ -166,6 +169,10 @@ fn bookkeeping_agrees(state: &RunState) -> Result<(), String> {
         if node.attempt.is_some() != state.open.contains(&n) {
             return Err(format!("node {n} is open in one place and not in another"));
         }
+        let idle = [&state.asking, &state.watching, &state.children].iter().any(|set| set.contains(&n));
+        if node.closed && idle {
+            return Err(format!("node {n} has ended and still waits for somebody"));
+        }
         if node.closed && !node.trailing && waiting.contains(&n) {
             return Err(format!("node {n} has ended and still waits for a slot or a time"));
         }
@@ -188,6 +195,22 @@ fn nothing_new_starts_while_aborting(state: &RunState) -> Result<(), String> {
         let runs = node.attempt.as_ref().is_some_and(|attempt| !attempt.stopping) && !node.trailing;
         if runs && state.cancelled(n).is_some() {
             return Err(format!("node {n} runs on although its run is aborting"));
+        }
+    }
+    Ok(())
+}
+
+/// Of a parallel loop at most so many iterations go on at once as it says.
+fn a_loop_keeps_to_its_limit(state: &RunState) -> Result<(), String> {
+    for (n, place) in (0_u32..).zip(&state.shape.places) {
+        let Some(limit) = place.workflow.as_ref().and_then(|workflow| workflow.limit) else { continue };
+        let goes_on = |step: &&u32| {
+            let step = &state.nodes()[**step as usize];
+            !step.closed && step.status != NodeStatus::Pending
+        };
+        let going_on = state.steps(n).iter().filter(goes_on).count();
+        if going_on > limit as usize {
+            return Err(format!("{going_on} iterations of node {n} go on, and its limit is {limit}"));
         }
     }
     Ok(())

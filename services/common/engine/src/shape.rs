@@ -1,8 +1,10 @@
 //! What follows what in a plan: computed once when the run starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shipway_events::plan::{Plan, PlanNode, When};
+
+use crate::loops::{body_as_plan, limit};
 
 /// A plan that cannot be carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +38,8 @@ pub(crate) struct Workflow {
     pub(crate) first: Vec<u32>,
     /// Of a parallel workflow: the steps that start when all others have ended.
     pub(crate) last: Vec<u32>,
+    /// Of a parallel loop: how many iterations go on at once, if that is limited.
+    pub(crate) limit: Option<u32>,
 }
 
 /// A node's part of the shape.
@@ -49,24 +53,38 @@ pub(crate) struct Place {
     pub(crate) after: Vec<u32>,
     /// It is among the last steps of a parallel workflow.
     pub(crate) is_last: bool,
+    /// The workflow of the iteration that it is in, the innermost; none outside of loops.
+    pub(crate) scope: Option<u32>,
 }
 
 /// Every node's place, and where a reference points.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) places: Vec<Place>,
-    pub(crate) references: BTreeMap<String, u32>,
+    /// The names of nodes, by the iteration that they are in.
+    pub(crate) scopes: BTreeMap<Option<u32>, BTreeMap<String, u32>>,
 }
 
 impl Shape {
     /// The shape of a plan that [`check`] has accepted; what it would refuse is left out.
     pub(crate) fn of(plan: &Plan) -> Self {
-        let mut places: Vec<Place> = plan.nodes.iter().map(place).collect();
-        let mut references = BTreeMap::new();
-        for (node, at) in plan.nodes.iter().zip(0_u32..) {
-            references.insert(node.reference.clone(), at);
-            let Some(parent) = node.parent.filter(|parent| *parent < at) else { continue };
-            let Some(workflow) = places[parent as usize].workflow.as_mut() else { continue };
+        let mut shape = Self::default();
+        shape.extend(&plan.nodes, 0);
+        shape
+    }
+
+    /// Adds the nodes from the index `from` on; they may be steps of earlier ones.
+    pub(crate) fn extend(&mut self, nodes: &[PlanNode], from: usize) {
+        self.places.extend(nodes[from..].iter().map(place));
+        let mut changed: BTreeSet<usize> = (from..nodes.len()).collect();
+        for (node, at) in nodes.iter().zip(0_u32..).skip(from) {
+            let parent = node.parent.filter(|parent| *parent < at);
+            let scope = parent.and_then(|parent| self.scope_inside(nodes, parent));
+            self.places[at as usize].scope = scope;
+            self.scopes.entry(scope).or_default().insert(node.reference.clone(), at);
+            let Some(parent) = parent else { continue };
+            let Some(workflow) = self.places[parent as usize].workflow.as_mut() else { continue };
+            changed.insert(parent as usize);
             let previous = workflow.children.last().copied();
             workflow.children.push(at);
             let before: Vec<u32> = match workflow.order {
@@ -75,27 +93,32 @@ impl Shape {
                 Order::Graph => node.depends_on.clone(),
             };
             for earlier in before {
-                if let Some(place) = places.get_mut(earlier as usize) {
+                if let Some(place) = self.places.get_mut(earlier as usize) {
                     place.after.push(at);
-                    places[at as usize].before += 1;
+                    self.places[at as usize].before += 1;
                 }
             }
         }
-        for at in 0..places.len() {
-            let Some(mut workflow) = places[at].workflow.take() else { continue };
-            let plain = |child: &u32| plan.nodes[*child as usize].when == When::Success;
-            let free = |child: &u32| places[*child as usize].before == 0;
+        for at in changed {
+            let Some(mut workflow) = self.places[at].workflow.take() else { continue };
+            let plain = |child: &u32| nodes[*child as usize].when == When::Success;
+            let free = |child: &u32| self.places[*child as usize].before == 0;
             if workflow.order == Order::Parallel && workflow.children.iter().any(plain) {
                 (workflow.first, workflow.last) = workflow.children.iter().partition(|child| plain(child));
             } else {
                 workflow.first = workflow.children.iter().copied().filter(free).collect();
             }
             for last in &workflow.last {
-                places[*last as usize].is_last = true;
+                self.places[*last as usize].is_last = true;
             }
-            places[at].workflow = Some(workflow);
+            self.places[at].workflow = Some(workflow);
         }
-        Self { places, references }
+    }
+
+    /// The iteration that the steps of a node are in.
+    fn scope_inside(&self, nodes: &[PlanNode], node: u32) -> Option<u32> {
+        let around = nodes[node as usize].parent.and_then(|around| nodes.get(around as usize));
+        if around.is_some_and(is_loop) { Some(node) } else { self.places[node as usize].scope }
     }
 }
 
@@ -116,7 +139,15 @@ pub(crate) fn check(plan: &Plan) -> Result<(), BadPlan> {
             Some(parent) if !is_workflow(&plan.nodes[parent as usize]) => {
                 return bad(at, format!("is a step of node {parent}, which is no workflow"));
             }
+            Some(parent) if is_loop(&plan.nodes[parent as usize]) => {
+                return bad(at, format!("is a step of the loop {parent} and not in its body"));
+            }
             _ => {}
+        }
+        if is_loop(node)
+            && let Err(inside) = check(&Plan { nodes: body_as_plan(node), ..Plan::default() })
+        {
+            return bad(at, format!("has a body whose node {} {}", inside.node.max(1) - 1, inside.reason));
         }
         if is_workflow(node) && order(node).is_none() {
             let kind = &node.spec["type"];
@@ -152,19 +183,27 @@ fn place(node: &PlanNode) -> Place {
         children: Vec::new(),
         first: Vec::new(),
         last: Vec::new(),
+        limit: limit(node),
     });
     Place { workflow, ..Place::default() }
 }
 
-fn is_workflow(node: &PlanNode) -> bool {
-    node.kind == "Workflow"
+/// Whether a node has steps.
+pub(crate) fn is_workflow(node: &PlanNode) -> bool {
+    node.kind == "Workflow" || is_loop(node)
+}
+
+/// Whether its steps are made when it is entered.
+pub(crate) fn is_loop(node: &PlanNode) -> bool {
+    node.kind == "LoopWorkflow"
 }
 
 fn order(node: &PlanNode) -> Option<Order> {
     match node.spec.get("type").and_then(serde_json::Value::as_str) {
         Some("sequential") => Some(Order::Sequential),
         Some("parallel") => Some(Order::Parallel),
-        Some("graph") => Some(Order::Graph),
+        Some("graph") if !is_loop(node) => Some(Order::Graph),
+        None if is_loop(node) => Some(Order::Sequential),
         _ => None,
     }
 }

@@ -3,19 +3,20 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use serde_json::{Map, Value};
 use shipway_events::{
     ExecutorId, Fence, NodeStatus, RunStatus, Timestamp,
     plan::{Artifact, BackupPin, Plan, PlanNode},
-    run::{Ended, NodeError, Started},
+    run::{ApprovalRule, Ended, NodeError, Started},
 };
 
 use crate::{
     attempt::{Attempt, End, OpenAttempt},
     shape::Shape,
+    waits::{Approval, ChildRun},
 };
 
 /// A run. [`RunState::new`] has not happened yet; [`RunState::evolve`] adds what happens.
@@ -30,6 +31,13 @@ pub struct RunState {
     pub(crate) open: BTreeSet<u32>,
     /// Nodes that only a person can move.
     pub(crate) held: BTreeSet<u32>,
+    /// Nodes that wait for people to approve.
+    pub(crate) asking: BTreeSet<u32>,
+    /// Nodes that wait for something in the run: asked again whenever something has happened.
+    pub(crate) watching: BTreeSet<u32>,
+    /// Nodes that wait for a run of another flow.
+    pub(crate) children: BTreeSet<u32>,
+    pub(crate) planned: Arc<Planned>,
     pub(crate) timers: BTreeSet<(Timestamp, u32, Timer)>,
     pub(crate) agenda: Agenda,
     pub(crate) aborting: Option<Arc<str>>,
@@ -42,6 +50,15 @@ pub struct RunState {
     pub(crate) backups: BTreeMap<String, BackupPin>,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
+}
+
+/// The plan as it was at the start.
+#[derive(Debug, Default)]
+pub(crate) struct Planned {
+    /// How many nodes it had before any loop was entered.
+    pub(crate) nodes: usize,
+    /// Its hash, once somebody has asked for it.
+    pub(crate) hash: OnceLock<String>,
 }
 
 /// A node of a run.
@@ -75,6 +92,14 @@ pub struct NodeState {
     pub later: Option<Later>,
     /// The only executor that may be asked again: it knows what an earlier attempt did.
     pub pinned: Option<ExecutorId>,
+    /// Who has to approve it, once that was asked.
+    pub rule: Option<Arc<ApprovalRule>>,
+    /// Who has approved it.
+    pub approvals: Vec<Approval>,
+    /// What it waits for in the run, in words.
+    pub watch: Option<Arc<str>>,
+    /// The run of another flow that it waits for.
+    pub child: Option<ChildRun>,
     /// The host that its target is on, while it waits for a slot there.
     pub waits_for: Option<ExecutorId>,
     /// The number of the next attempt.
@@ -109,6 +134,8 @@ pub(crate) struct Scope {
     pub(crate) open: u32,
     /// Of a parallel workflow: open children among those that start at once.
     pub(crate) first_open: u32,
+    /// Of a parallel workflow that limits them: how many of its steps have had their turn.
+    pub(crate) begun: u32,
     pub(crate) failed: bool,
     pub(crate) cancelled: Option<Cancel>,
 }
@@ -170,13 +197,13 @@ impl RunState {
         Self::default()
     }
 
-    /// What it was started with; none before.
+    /// What it was started with, its plan as it is by now; none before.
     #[must_use]
     pub fn started(&self) -> Option<&Started> {
         self.started.as_deref()
     }
 
-    /// Its plan; none before its start.
+    /// Its plan, which grows with the loops that it enters; none before its start.
     #[must_use]
     pub fn plan(&self) -> Option<&Plan> {
         self.started().map(|started| &started.plan)
@@ -201,6 +228,7 @@ impl RunState {
                 RunStatus::Running
             }
             None if count(NodeStatus::Retrying) > 0 => RunStatus::Retrying,
+            None if count(NodeStatus::ApprovalWait) > 0 => RunStatus::ApprovalWait,
             None if count(NodeStatus::Waiting) > 0 => RunStatus::Waiting,
             None => RunStatus::Running,
         }
@@ -252,10 +280,10 @@ impl RunState {
         self.nodes.get(node as usize)
     }
 
-    /// The node that a reference (`${refs.<reference>…}`) names.
+    /// The node that a reference (`${refs.<reference>…}`) names outside of loops.
     #[must_use]
     pub fn node_by_ref(&self, reference: &str) -> Option<u32> {
-        self.shape.references.get(reference).copied()
+        self.shape.scopes.get(&None)?.get(reference).copied()
     }
 
     /// The steps of a workflow, in the order of the document; none for other nodes.

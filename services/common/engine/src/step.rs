@@ -1,8 +1,8 @@
 //! What the engine asks about a node's specification, which it does not read itself.
 
 use serde_json::{Map, Value};
-use shipway_events::run::NodeError;
-use shipway_nodes::workload::Workload;
+use shipway_events::run::{ApprovalRule, NodeError};
+use shipway_nodes::{Child, workload::Workload};
 
 use crate::RunState;
 
@@ -22,6 +22,12 @@ pub trait Language {
     /// # Errors
     /// What is wrong with the expression, in words for people; the node fails with it.
     fn truthy(&self, state: &RunState, node: u32, value: &Value) -> Result<bool, NodeError>;
+
+    /// What the iterations of a loop are about, in order.
+    ///
+    /// # Errors
+    /// What is wrong with its `iterations`, in words for people; the loop fails with it.
+    fn iterations(&self, state: &RunState, node: u32) -> Result<Vec<Value>, NodeError>;
 }
 
 /// What a node asks for when its turn has come.
@@ -39,4 +45,20 @@ pub enum Step {
         /// What later nodes can refer to.
         outputs: Map<String, Value>,
     },
+    /// That people approve.
+    Approve {
+        /// How many of whom.
+        rule: ApprovalRule,
+        /// Seconds until it is given up, if it has a limit of its own.
+        timeout_seconds: Option<u32>,
+    },
+    /// Something in the run that has not come yet: it is asked again whenever anything has happened.
+    Wait {
+        /// What, in words.
+        watch: Value,
+        /// Seconds until it is given up.
+        timeout_seconds: Option<u32>,
+    },
+    /// A run of another flow.
+    Child(Child),
 }

@@ -1,6 +1,6 @@
 //! Why a run is not done: what each open node waits for.
 
-use shipway_events::{EffectClass, ExecutorId, NodeStatus, Timestamp};
+use shipway_events::{Actor, EffectClass, ExecutorId, NodeStatus, RunId, Timestamp};
 
 use crate::RunState;
 
@@ -48,6 +48,16 @@ pub enum Blocked {
     Condition,
     /// A person.
     Person,
+    /// So many more approvals.
+    Approval {
+        /// How many.
+        missing: u32,
+    },
+    /// A run of another flow.
+    Run {
+        /// The run.
+        run: RunId,
+    },
     /// The steps before it.
     Steps {
         /// How many of them have not ended.
@@ -63,8 +73,8 @@ pub fn why(state: &RunState, now: Timestamp) -> Vec<Blocker> {
 }
 
 fn blocker(state: &RunState, n: u32, now: Timestamp) -> Option<Blocker> {
-    let (node, plan) = (state.node(n)?, state.plan_node(n)?);
-    let name = &plan.reference;
+    let node = state.node(n)?;
+    let name = &state.name_of(n);
     let (blocked, words) = match (&node.attempt, node.status) {
         (Some(attempt), _) if attempt.stopping => {
             let executor = attempt.executor;
@@ -85,7 +95,19 @@ fn blocker(state: &RunState, n: u32, now: Timestamp) -> Option<Blocker> {
             (Blocked::Work { executor }, words)
         }
         (None, _) if node.closed && !node.trailing => return None,
-        (None, NodeStatus::Waiting) => (Blocked::Condition, format!("`{name}` waits for its condition")),
+        (None, NodeStatus::Waiting) => {
+            let what = node.watch.as_deref().unwrap_or("its condition");
+            let limit = node.deadline.map(|at| format!(", at most until {at}")).unwrap_or_default();
+            (Blocked::Condition, format!("`{name}` waits for {what}{limit}"))
+        }
+        (None, NodeStatus::ApprovalWait) => approval(state, n, name),
+        (None, NodeStatus::Running | NodeStatus::Aborting) if let Some(child) = node.child => {
+            let words = match node.status == NodeStatus::Aborting {
+                true => format!("`{name}` has told its run {} to stop", child.run),
+                false => format!("`{name}` waits for its run {}", child.run),
+            };
+            (Blocked::Run { run: child.run }, words)
+        }
         (None, NodeStatus::Unknown) => {
             let reason = node.reason.as_deref().unwrap_or("what it did cannot be known");
             (Blocked::Person, format!("`{name}`: {reason}; say what became of it, or abort the run"))
@@ -102,6 +124,32 @@ fn blocker(state: &RunState, n: u32, now: Timestamp) -> Option<Blocker> {
         },
     };
     Some(Blocker { node: n, reference: name.clone(), blocked, since: node.since, words })
+}
+
+/// Who has to approve, who has, and how.
+fn approval(state: &RunState, n: u32, name: &str) -> (Blocked, String) {
+    let node = state.node(n);
+    let rule = node.and_then(|node| node.rule.as_deref().cloned()).unwrap_or_default();
+    let given: Vec<&str> =
+        node.iter().flat_map(|node| &node.approvals).map(|approval| approval.by.name()).collect();
+    let missing = rule.amount.saturating_sub(u32::try_from(given.len()).unwrap_or(u32::MAX));
+    let author = state.started().and_then(|started| started.author.as_ref()).map(Actor::name);
+    let excluded = author.filter(|_| rule.exclude_author);
+    let mut may = rule.clone();
+    may.approvers.retain(|name| Some(name.as_str()) != excluded);
+    let but = match excluded {
+        Some(author) if rule.approvers.is_empty() => format!(" except {author}, who started the run"),
+        _ => String::new(),
+    };
+    let so_far = if given.is_empty() { String::new() } else { format!("; {} approved", given.join(", ")) };
+    let limit = node.and_then(|node| node.deadline).map(|at| format!(", at most until {at}"));
+    let words = format!(
+        "`{name}` waits for {missing} approval{}: {} may approve{but}{so_far}{}; `shipway approve` or `shipway reject`",
+        if missing == 1 { "" } else { "s" },
+        crate::waits::approvers(&may),
+        limit.unwrap_or_default()
+    );
+    (Blocked::Approval { missing }, words)
 }
 
 fn slot(state: &RunState, n: u32, name: &str) -> (Blocked, String) {

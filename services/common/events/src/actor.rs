@@ -16,6 +16,15 @@ pub enum Actor {
     System(String),
 }
 
+impl Actor {
+    /// The name, whatever it is the name of.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let (Self::Person(name) | Self::Hook(name) | Self::System(name)) = self;
+        name
+    }
+}
+
 /// What led to an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -3,6 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 macro_rules! ids {
@@ -68,4 +69,29 @@ ids! {
     ResourceId,
     /// A run of a flow.
     RunId,
+}
+
+/// Where ids of runs that were started for a node of another run have this.
+const CHILD: u8 = 0xc1;
+
+impl RunId {
+    /// The run that a node wants of another flow: always the same for the same attempt, and as old as the node's run.
+    #[must_use]
+    pub fn of_child(parent: Self, node: u32, attempt: u32) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(parent.uuid().as_bytes());
+        hash.update(node.to_be_bytes());
+        hash.update(attempt.to_be_bytes());
+        let digest = hash.finalize();
+        let mut bytes = *parent.uuid().as_bytes();
+        bytes[6..].copy_from_slice(&digest[..10]);
+        bytes[7] = CHILD;
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+
+    /// Whether it may have been made by [`RunId::of_child`]; few others look like it.
+    #[must_use]
+    pub fn may_be_child(self) -> bool {
+        self.0.get_version_num() == 8 && self.0.as_bytes()[7] == CHILD
+    }
 }

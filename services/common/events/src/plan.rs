@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use crate::{EffectClass, ProjectId, ResourceId, Timestamp, project::ResourceKind};
 
@@ -34,6 +35,40 @@ pub struct Plan {
     /// Backups that existed at the start, by backup id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub backups: BTreeMap<String, BackupPin>,
+}
+
+impl Plan {
+    /// The hash of what is planned, the first `nodes` of its nodes: those that it had before loops were entered. The
+    /// same for the same plan, however its objects are ordered.
+    #[must_use]
+    pub fn hash(&self, nodes: usize) -> String {
+        let nodes = self.nodes.iter().take(nodes).cloned().collect();
+        let value = serde_json::to_value(Self { nodes, ..self.clone() }).unwrap_or_default();
+        let mut hash = Sha256::new();
+        feed(&value, &mut hash);
+        let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("sha256:{hex}")
+    }
+}
+
+/// Feeds a value in the order of its names.
+fn feed(value: &Value, hash: &mut Sha256) {
+    match value {
+        Value::Object(members) => {
+            let sorted: BTreeMap<_, _> = members.iter().collect();
+            hash.update(format!("{{{}", sorted.len()));
+            for (name, member) in sorted {
+                feed(&Value::from(name.as_str()), hash);
+                feed(member, hash);
+            }
+        }
+        Value::Array(items) => {
+            hash.update(format!("[{}", items.len()));
+            items.iter().for_each(|item| feed(item, hash));
+        }
+        plain => hash.update(plain.to_string()),
+    }
+    hash.update(",");
 }
 
 /// One node of a plan. Expressions over arguments and triggers are already resolved, those over other
@@ -80,10 +115,22 @@ pub struct PlanNode {
     /// `runsOn`: labels that its executor must have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs_on: Vec<String>,
+    /// `locks`: names that it holds while it runs, across flows; sorted. Those of a workflow hold for all in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<String>,
+    /// A loop's steps and all in them, parents before their children: each iteration is made of them when the loop is
+    /// entered. Indexes in it count from the first of them; a step of the loop itself has no parent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub body: Vec<PlanNode>,
 }
 
 fn yes() -> bool {
     true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
@@ -119,6 +166,9 @@ pub struct Retry {
     /// The longest pause in seconds, for `exponential`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_delay: Option<u32>,
+    /// Each pause is shortened by up to half, so that what failed together does not come back together.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub jitter: bool,
 }
 
 /// How the pause between attempts grows.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    EffectClass, ExecutorId, Fence, FlowId, PipelineId, ProjectId, RegistrationId, ResourceId, RunId,
+    Actor, EffectClass, ExecutorId, Fence, FlowId, PipelineId, ProjectId, RegistrationId, ResourceId, RunId,
     RunStatus, Timestamp,
     plan::{Artifact, Plan},
 };
@@ -18,6 +18,8 @@ stream_events! {
         AttemptRequested = "run.attempt_requested", 1;
         /// A workflow with `skipNodeExecution` is not skipped: its steps have their turn.
         WorkflowEntered = "run.workflow_entered", 1;
+        /// A loop's iterations are known: the plan goes on with their nodes, and they have their turn.
+        LoopEntered = "run.loop_entered", 1;
         /// A node without `condition` was started by its executor: what follows it may go on.
         NodeStarted = "run.node_started", 1;
         /// A node ended well.
@@ -32,6 +34,16 @@ stream_events! {
         RetryScheduled = "run.retry_scheduled", 1;
         /// A node waits for something that the scheduler watches.
         WaitStarted = "run.wait_started", 1;
+        /// A node waits for people to approve.
+        ApprovalRequested = "run.approval_requested", 1;
+        /// A person has approved.
+        ApprovalGiven = "run.approval_given", 1;
+        /// A person has rejected: the node fails.
+        ApprovalRejected = "run.approval_rejected", 1;
+        /// A node's turn came and it wants a run of another flow.
+        ChildRequested = "run.child_requested", 1;
+        /// A node's run of another flow is not wanted any more; the node goes on when that run has ended.
+        ChildCancelled = "run.child_cancelled", 1;
         /// An attempt's executor is gone, refused it or confirmed that it stopped it; the node is asked for again.
         AttemptLost = "run.attempt_lost", 1;
         /// What a node's effect did cannot be known by machine.
@@ -84,8 +96,25 @@ pub struct Started {
     pub description: String,
     /// How it came to be.
     pub origin: Origin,
+    /// Who asked for it; none for runs of versions that did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Actor>,
+    /// The run that wanted it, if a node of another run did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
     /// What it will do.
     pub plan: Plan,
+}
+
+/// The node that a run was started for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The node's run.
+    pub run: RunId,
+    /// The node's index in the plan.
+    pub node: u32,
+    /// The flows of that run and of those above it, the topmost first: none of them may be run again below it.
+    pub flows: Vec<FlowId>,
 }
 
 /// How a run came to be.
@@ -100,6 +129,8 @@ pub enum Origin {
     Webhook,
     /// A change of a resource that has to be carried out: an addon that must start.
     Resource,
+    /// A node of another run.
+    Run,
     /// A measurement: a synthetic flow without a pipeline.
     Bench,
 }
@@ -133,6 +164,15 @@ pub struct AttemptRequested {
 pub struct WorkflowEntered {
     /// The workflow's index in the plan.
     pub node: u32,
+}
+
+/// See [`Event::LoopEntered`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoopEntered {
+    /// The loop's index in the plan.
+    pub node: u32,
+    /// What each iteration is about, in order. Each adds a workflow and the loop's steps to the end of the plan.
+    pub iterations: Vec<Value>,
 }
 
 /// See [`Event::NodeStarted`].
@@ -284,6 +324,91 @@ pub struct WaitStarted {
     /// When the wait is given up, if it has a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
+}
+
+/// Who has to approve before a node counts as done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalRule {
+    /// How many different people.
+    pub amount: u32,
+    /// Who may, by name; everybody when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<String>,
+    /// Who started the run may not.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub exclude_author: bool,
+}
+
+/// See [`Event::ApprovalRequested`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalRequested {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// Who has to.
+    pub rule: ApprovalRule,
+    /// When it is given up, if it has a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+}
+
+/// See [`Event::ApprovalGiven`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalGiven {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// Who.
+    pub by: Actor,
+    /// The hash of the plan that was approved.
+    pub plan: String,
+    /// What they said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// See [`Event::ApprovalRejected`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalRejected {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// Who.
+    pub by: Actor,
+    /// The hash of the plan that was rejected.
+    pub plan: String,
+    /// What they said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// See [`Event::ChildRequested`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChildRequested {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    /// The run that is to be: its id follows from this run, node and attempt.
+    pub child: RunId,
+    /// The flow, as the document names it.
+    pub flow: String,
+    /// What it is given.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub arguments: Map<String, Value>,
+    /// What follows the node waits for the run's end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub wait: bool,
+    /// When the node's time is up, if it has a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+}
+
+/// See [`Event::ChildCancelled`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildCancelled {
+    /// The node's index in the plan.
+    pub node: u32,
+    /// The run that is to stop.
+    pub child: RunId,
 }
 
 /// See [`Event::AttemptLost`].

@@ -8,7 +8,7 @@ use shipway_events::{
     ProjectId, RunId,
     plan::{Artifact, BackupPin, PinnedResource},
     project::ResourceKind,
-    run::NodeError,
+    run::{ApprovalRule, NodeError},
 };
 
 use crate::{
@@ -42,6 +42,8 @@ pub struct StepContext<'a> {
     pub builds: &'a BTreeMap<String, Artifact>,
     /// Backups by id: those of the start and those that this run made.
     pub backups: &'a BTreeMap<String, BackupPin>,
+    /// What the iteration around it is about, if it is in a loop.
+    pub iteration: Option<&'a Value>,
 }
 
 /// What a node asks for.
@@ -54,6 +56,42 @@ pub enum Step {
         /// What later nodes can refer to.
         outputs: Map<String, Value>,
     },
+    /// That people agree.
+    Approve {
+        /// How many of whom.
+        rule: ApprovalRule,
+        /// Seconds until it is given up, if it has a limit.
+        timeout_seconds: Option<u32>,
+    },
+    /// That something in the run ends well: it waits without anybody's work.
+    Await {
+        /// What.
+        made: Made,
+        /// Seconds until it is given up.
+        timeout_seconds: u32,
+    },
+    /// A run of another flow.
+    Child(Child),
+}
+
+/// Something that a node of the run makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The kind of node that makes it: `Build`.
+    pub kind: &'static str,
+    /// Its id.
+    pub id: String,
+}
+
+/// A run of another flow that a node asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Child {
+    /// The flow.
+    pub flow: String,
+    /// Its arguments.
+    pub arguments: Map<String, Value>,
+    /// Whether what follows waits for its end.
+    pub wait: bool,
 }
 
 /// The stable words for why a node cannot start.

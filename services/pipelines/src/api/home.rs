@@ -11,6 +11,7 @@ use shipway_contracts::{
     },
 };
 use shipway_documents::secret;
+use shipway_eventing::failing;
 use shipway_events::{Fence, Position, ProjectId, RunId, plan, project::HookSource};
 use tonic::{Request, Response, Status};
 
@@ -40,7 +41,8 @@ impl ProjectHome for HomeApi {
         request: Request<FlowForRunRequest>,
     ) -> Result<Response<FlowForRunReply>, Status> {
         let request = request.get_ref();
-        let projects = self.shared.at_least(request.at_least).await?;
+        let known = self.shared.at_least(request.at_least);
+        let projects = failing!("pipelines.flow_for_run", Error::unavailable, known.await)?;
         let mut reply = match lookup::flow(&projects, "", &request.flow)? {
             Found::Stage(project, pipeline, flow) => stage_flow(project, pipeline, flow)?,
             Found::Addon(project, addon) => addon_flow(project, addon),
@@ -65,7 +67,8 @@ impl ProjectHome for HomeApi {
         let projects = self.shared.at_least(request.get_ref().at_least).await?;
         let mut reply = HooksForTriggersReply { position: projects.position, ..Default::default() };
         for project in projects.by_slug.values() {
-            let hooks = self.shared.hooks(project).await?;
+            let read = self.shared.hooks(project);
+            let hooks = failing!("pipelines.hooks", Error::unavailable, read.await)?;
             reply.triggers.extend(triggers::records(project, &hooks));
             reply.hooks.extend(hooks);
         }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use shipway_contracts::{
     Error,
     v1::{
-        DeletePipelineReply, DeletePipelineRequest, GetFlowReply, GetFlowRequest, ListPipelinesReply,
-        ListPipelinesRequest, Member, Pipeline, RemoveMemberReply, RemoveMemberRequest, Stage,
-        pipelines_server::Pipelines,
+        CheckDocumentReply, CheckDocumentRequest, DeletePipelineReply, DeletePipelineRequest, GetFlowReply,
+        GetFlowRequest, ListPipelinesReply, ListPipelinesRequest, Member, Pipeline, RemoveMemberReply,
+        RemoveMemberRequest, Stage, pipelines_server::Pipelines,
     },
 };
 use shipway_events::Meta;
@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status};
 use super::{meta, page};
 use crate::{
     change::{Done, Shared, decide_one},
+    check,
     describe::changes,
     domain::{self, Command},
     lookup::{self, Found},
@@ -73,6 +74,15 @@ impl Pipelines for PipelinesApi {
             document_json: version.document.to_string(),
             reason: version.reason.clone(),
         }))
+    }
+
+    async fn check_document(
+        &self,
+        request: Request<CheckDocumentRequest>,
+    ) -> Result<Response<CheckDocumentReply>, Status> {
+        let projects = self.shared.world.now();
+        let problems = check::check(&projects, request.get_ref())?;
+        Ok(Response::new(CheckDocumentReply { problems }))
     }
 
     async fn remove_member(

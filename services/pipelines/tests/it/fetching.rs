@@ -52,6 +52,8 @@ impl<'a> Run<'a> {
                 name: "test".into(),
                 description: String::new(),
                 origin: Origin::Manual,
+                author: None,
+                parent: None,
                 plan: Plan { nodes, ..Plan::default() },
             }
             .into(),

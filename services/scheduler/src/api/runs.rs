@@ -5,13 +5,14 @@ use std::{pin::Pin, sync::Arc};
 use futures::{Stream, StreamExt};
 use serde_json::{Map, Value};
 use shipway_contracts::{
-    Error, id,
+    Code, Error, id,
     v1::{
-        AbortRunRequest, GetRunRequest, GetStateReply, GetStateRequest, ListRunsReply, ListRunsRequest, Run,
-        StartRunReply, StartRunRequest, WatchRunRequest, runs_client::RunsClient, runs_server::Runs,
+        AbortRunRequest, GetRunRequest, GetStateReply, GetStateRequest, JudgeNodeRequest, ListRunsReply,
+        ListRunsRequest, MoveAddonReply, MoveAddonRequest, Run, StartRunReply, StartRunRequest,
+        WatchRunRequest, runs_client::RunsClient, runs_server::Runs,
     },
 };
-use shipway_engine::Command;
+use shipway_engine::{Command, RunState, why};
 use shipway_events::{Cause, Meta, RunId, Timestamp, run::Origin};
 use tokio::{
     sync::{mpsc, watch},
@@ -61,6 +62,7 @@ impl Runs for RunsApi {
             triggers: Map::new(),
             meta: Meta { actor, cause: Cause::Request, trace: shipway_service_kit::current_trace() },
             at_least: 0,
+            parent: None,
         };
         Ok(Response::new(self.shared.start(asked).await?))
     }
@@ -110,6 +112,14 @@ impl Runs for RunsApi {
         Ok(Response::new(self.shared.show(run).await?))
     }
 
+    async fn approve_node(&self, request: Request<JudgeNodeRequest>) -> Result<Response<Run>, Status> {
+        self.judge(request, true).await
+    }
+
+    async fn reject_node(&self, request: Request<JudgeNodeRequest>) -> Result<Response<Run>, Status> {
+        self.judge(request, false).await
+    }
+
     async fn get_state(&self, request: Request<GetStateRequest>) -> Result<Response<GetStateReply>, Status> {
         let request = request.into_inner();
         let at: Option<Timestamp> = match request.at.as_str() {
@@ -117,6 +127,65 @@ impl Runs for RunsApi {
             text => Some(text.parse().map_err(|error| Error::bad_request(format!("field `at`: {error}")))?),
         };
         Ok(Response::new(self.shared.state(at, &request.project).await?))
+    }
+
+    async fn move_addon(
+        &self,
+        request: Request<MoveAddonRequest>,
+    ) -> Result<Response<MoveAddonReply>, Status> {
+        let actor = shipway_service_kit::actor(request.metadata());
+        let meta = Meta { actor, cause: Cause::Request, trace: shipway_service_kit::current_trace() };
+        Ok(Response::new(self.shared.move_addon(request.into_inner(), meta).await?))
+    }
+}
+
+impl RunsApi {
+    /// Approves or rejects a node.
+    async fn judge(
+        &self,
+        request: Request<JudgeNodeRequest>,
+        approves: bool,
+    ) -> Result<Response<Run>, Status> {
+        let by = shipway_service_kit::actor(request.metadata());
+        let (metadata, _, request) = request.into_parts();
+        let run = self.shared.find_run(&request.run).await?;
+        if let Some(peer) = self.shared.elsewhere(run, &metadata).await? {
+            let message = JudgeNodeRequest { run: run.to_string(), ..request };
+            let (mut there, message) = (RunsClient::new(peer.channel), passed_on(&metadata, message));
+            return match approves {
+                true => there.approve_node(message).await,
+                false => there.reject_node(message).await,
+            };
+        }
+        let state = self.shared.book.look(run).await.map_err(Error::from)?;
+        let node = approval(&state, &request.node)?;
+        let meta =
+            Meta { actor: by.clone(), cause: Cause::Request, trace: shipway_service_kit::current_trace() };
+        let plan = Some(request.plan).filter(|plan| !plan.is_empty());
+        let command = match approves {
+            true => Command::Approve { node, by, reason: request.reason, plan },
+            false => Command::Reject { node, by, reason: request.reason, plan },
+        };
+        self.shared.book.command(run, command, meta).await?;
+        Ok(Response::new(self.shared.show(run).await?))
+    }
+}
+
+/// The node of that name, or the only one that waits for an approval.
+fn approval(state: &RunState, name: &str) -> Result<u32, Error> {
+    if !name.is_empty() {
+        let found = state.node_by_name(name);
+        return found.ok_or_else(|| Error::not_found(format!("the run has no node `{name}`")));
+    }
+    let waiting: Vec<u32> = state.awaiting_approval().collect();
+    match waiting.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(Error::new(Code::FailedPrecondition, "no node of the run waits for an approval")),
+        several => {
+            let names: Vec<String> = several.iter().map(|node| state.name_of(*node)).collect();
+            let names = names.join(", ");
+            Err(Error::bad_request(format!("several nodes wait for an approval, name one of them: {names}")))
+        }
     }
 }
 
@@ -185,6 +254,17 @@ impl Shared {
     /// The run as the API shows it.
     pub(crate) async fn show(&self, run: RunId) -> Result<Run, Error> {
         let state = self.book.look(run).await?;
-        Ok(present::run(&state, *self.log.tail().borrow(), self.log.now()))
+        let mut shown = present::run(&state, *self.log.tail().borrow(), self.log.now());
+        // Where a host is away, that is what it waits for.
+        for blocker in why(&state, self.log.now()) {
+            let Some(executor) = present::waits_for(&blocker) else { continue };
+            let (Some(words), Some(node)) =
+                (self.away_in_words(executor).await?, shown.nodes.get_mut(blocker.node as usize))
+            else {
+                continue;
+            };
+            node.waiting_for = format!("{}: {words}", blocker.words);
+        }
+        Ok(shown)
     }
 }

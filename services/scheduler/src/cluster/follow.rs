@@ -84,7 +84,12 @@ impl Shared {
                 self.registry.set_place(target, moved.to);
                 self.room_came_free();
             }
-            Ok(place::Event::Lost(_)) => {}
+            Ok(
+                place::Event::Lost(_)
+                | place::Event::Returned(_)
+                | place::Event::MoveFailed(_)
+                | place::Event::Settled(_),
+            ) => {}
             Err(error) => tracing::error!(%error, "a target's place cannot be read"),
         }
     }

@@ -3,13 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use shipway_contracts::{
-    Error,
+    Error, id,
     v1::{
-        BeatReply, BeatRequest, PeerStartRequest, StartRunReply, peers_client::PeersClient,
-        peers_server::Peers,
+        BeatReply, BeatRequest, ChildEndedReply, ChildEndedRequest, PeerStartRequest, StartRunReply,
+        peers_client::PeersClient, peers_server::Peers,
     },
 };
-use shipway_events::RunId;
+use shipway_engine::ChildEnd;
+use shipway_eventing::failpoint;
+use shipway_events::{RunId, RunStatus};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use super::{Peer, shards::Shard};
@@ -36,6 +38,22 @@ impl Peers for PeersApi {
         let asked: Asked = serde_json::from_str(&request.into_inner().asked_json)
             .map_err(|error| Error::bad_request(format!("field `asked_json`: {error}")))?;
         Ok(Response::new(self.shared.start_passed_on(asked).await?))
+    }
+
+    async fn child_ended(
+        &self,
+        request: Request<ChildEndedRequest>,
+    ) -> Result<Response<ChildEndedReply>, Status> {
+        let request = request.into_inner();
+        let status = RunStatus::parse(&request.status)
+            .ok_or_else(|| Error::bad_request("field `status`: not the status of a run"))?;
+        let refs = serde_json::from_str(&request.refs_json)
+            .map_err(|error| Error::bad_request(format!("field `refs_json`: {error}")))?;
+        let end = ChildEnd { status, reason: request.reason, refs };
+        let (parent, child) = (id("parent", &request.parent)?, id("child", &request.child)?);
+        let metadata = passed_on(&MetadataMap::new(), ()).into_parts().0;
+        self.shared.child_ended(parent, request.node, child, end, &metadata).await?;
+        Ok(Response::new(ChildEndedReply {}))
     }
 
     async fn compare(&self, request: Request<BeatRequest>) -> Result<Response<BeatReply>, Status> {
@@ -89,6 +107,7 @@ impl Shared {
     pub(crate) async fn compare_elsewhere(&self, beat: &BeatRequest) -> Vec<Option<BeatReply>> {
         let ask = |peer: Peer| async move {
             let mut client = PeersClient::new(peer.channel).max_decoding_message_size(64 << 20);
+            failpoint!("scheduler.compare_there", return None);
             match tokio::time::timeout(COMPARE, client.compare(beat.clone())).await {
                 Ok(Ok(reply)) => Some(reply.into_inner()),
                 Ok(Err(_)) | Err(_) => {

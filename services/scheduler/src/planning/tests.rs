@@ -10,7 +10,7 @@ use crate::start::FlowChoice;
 const FLOW: &str = "00000000-0000-0000-0000-000000000007";
 
 /// A flow with one message, which says this.
-fn plan_of(message: &Value, skip: &Value) -> Result<Plan, Vec<v1::Problem>> {
+fn plan_of(message: &Value, skip: &Value) -> Result<Plan, Vec<Problem>> {
     let document = json!({
         "apiVersion": "v1.2",
         "spec": {"kind": "Workflow", "ref": "all", "spec": {"type": "sequential", "steps": [{
@@ -47,6 +47,7 @@ fn plan_of(message: &Value, skip: &Value) -> Result<Plan, Vec<v1::Problem>> {
         triggers: Map::new(),
         meta: Meta { actor: Actor::System("test".into()), cause: Cause::Request, trace: None },
         at_least: 0,
+        parent: None,
     };
     let now = Timestamp::from_micros(1_767_604_023_045_678);
     plan(&asked, &reply, World::default(), now).map(|started| started.plan)

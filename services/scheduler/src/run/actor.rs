@@ -11,7 +11,10 @@ use std::{
 
 use shipway_contracts::{Error, v1};
 use shipway_engine::{Command, RunState, decide_and_evolve};
-use shipway_eventing::log::{AppendError, Expected, Item, Write};
+use shipway_eventing::{
+    failing, failpoint,
+    log::{AppendError, Expected, Item, Write},
+};
 use shipway_events::{
     CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, ResourceId, RunId, StreamEvent, StreamName,
     Version, lane, place, run,
@@ -141,6 +144,7 @@ impl Actor {
             if !leaving.is_empty() || !self.book.shared.cluster.is_here(self.shard) {
                 return self.leave(leaving);
             }
+            failpoint!("scheduler.decide");
             self.decide_batch(commands).await;
             if self.state.started().is_none() && self.book.close(self.run, &self.messages) {
                 return;
@@ -322,7 +326,8 @@ impl Actor {
             Some(run::Event::Started(_)) => CommandId::new(self.run.uuid()),
             _ => CommandId::new(Uuid::now_v7()),
         };
-        let appended = shared.log.append(Item { command, meta, writes }).await?;
+        let append = shared.log.append(Item { command, meta, writes });
+        let appended = failing!("scheduler.append", append.await)?;
         Ok((appended.first, self.version + events.len() as Version))
     }
 
@@ -373,6 +378,8 @@ impl Actor {
             }
         }
         for ((executor, _), work) in assigned {
+            // Failed: the bell is not heard.
+            failpoint!(blocking "scheduler.assign", continue);
             shared.registry.ring(executor, Bell::Assign(work));
         }
         if stops {

@@ -11,7 +11,10 @@ use std::{
 
 use shipway_contracts::{Error, v1};
 use shipway_engine::{Command, OpenAttempt, RunState};
-use shipway_eventing::log::{Log, ReadError};
+use shipway_eventing::{
+    failing,
+    log::{Log, ReadError},
+};
 use shipway_events::{DecodeError, FlowId, Meta, Position, RunId, StreamEvent, StreamName, Version, run};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
@@ -234,7 +237,11 @@ impl Book {
         if let Some(handle) = self.open().get(&run) {
             return Ok(handle.clone());
         }
-        let (state, version) = load(&*self.shared.log, run).await?;
+        let (state, version) = failing!(
+            "scheduler.open",
+            |why| LoadError::Read { run, source: why.into() },
+            load(&*self.shared.log, run).await
+        )?;
         let started = state.started().ok_or(LoadError::Unknown(run))?;
         let shard = Shard::of(started.flow, run);
         if !self.shared.cluster.is_here(shard) {

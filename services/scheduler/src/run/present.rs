@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 use shipway_contracts::v1;
-use shipway_engine::{Blocked, RunState, why};
-use shipway_events::{Position, Timestamp, plan::PlanNode};
+use shipway_engine::{Blocked, Blocker, RunState, why};
+use shipway_events::{ExecutorId, Position, Timestamp, plan::PlanNode};
 
 /// The whole run, with its nodes.
 pub(crate) fn run(state: &RunState, position: Position, now: Timestamp) -> v1::Run {
@@ -37,13 +37,25 @@ pub(crate) fn run(state: &RunState, position: Position, now: Timestamp) -> v1::R
         nodes,
         position,
         triggers_json: json(&started.plan.triggers),
+        plan: state.plan_hash().to_owned(),
+        parent: started.parent.as_ref().map(|parent| parent.run.to_string()).unwrap_or_default(),
+        author: started.author.as_ref().map(|author| author.name().to_owned()).unwrap_or_default(),
+    }
+}
+
+/// The executor that a node waits for, or that is at work on it.
+pub(crate) fn waits_for(blocker: &Blocker) -> Option<ExecutorId> {
+    match blocker.blocked {
+        Blocked::Slot { only, .. } => only,
+        Blocked::Work { executor } | Blocked::Stop { executor } => Some(executor),
+        Blocked::Time { .. } | Blocked::Condition | Blocked::Person | Blocked::Steps { .. } => None,
     }
 }
 
 fn node(state: &RunState, plan: &PlanNode, index: u32) -> v1::Node {
     let mut shown = v1::Node {
         index,
-        r#ref: plan.reference.clone(),
+        r#ref: state.name_of(index),
         kind: plan.kind.clone(),
         parent: plan.parent.and_then(|parent| i32::try_from(parent).ok()).unwrap_or(-1),
         max_attempts: plan.retry.as_ref().map_or(0, |retry| retry.max_attempts),
@@ -89,6 +101,8 @@ fn summary(plan: &PlanNode) -> String {
             .find(|text| !text.is_empty())
             .unwrap_or_default(),
         "Condition" => at("/kind"),
+        "RunTemplate" => at("/templateId"),
+        "LoopWorkflow" => "loop".to_owned(),
         _ => String::new(),
     }
 }

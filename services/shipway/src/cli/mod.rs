@@ -3,6 +3,7 @@
 //! Standard output is data, standard error is talk. Exit codes: 0 ok, 1 failed, 2 usage, 3 aborted,
 //! 4 not allowed, 5 waiting for a person.
 
+mod addon;
 mod admin;
 mod apply;
 mod backup;
@@ -16,6 +17,8 @@ mod failure;
 mod flags;
 pub(crate) mod hook;
 mod json;
+mod judge;
+mod lint;
 mod logs;
 mod output;
 pub(crate) mod problems;
@@ -70,6 +73,8 @@ enum Verb {
     Config(config::Config),
     /// Make or change what files declare; never deletes.
     Apply(apply::Args),
+    /// Tell all that is wrong with documents, before anything is published or run.
+    Lint(lint::Args),
     /// What is deployed where, pipeline by pipeline.
     Status(status::StatusArgs),
     /// Start a flow.
@@ -84,6 +89,10 @@ enum Verb {
     Logs(logs::Args),
     /// Abort a run.
     Abort(run::AbortArgs),
+    /// Approve a node that waits for it.
+    Approve(judge::JudgeArgs),
+    /// Reject a node that waits for approval: it fails.
+    Reject(judge::JudgeArgs),
     /// Read the event log.
     Events(events::EventsArgs),
     /// What ran where, now or at a time.
@@ -110,6 +119,9 @@ enum Verb {
     /// Look after pipelines.
     #[command(subcommand)]
     Pipeline(admin::Pipeline),
+    /// Look after addons.
+    #[command(subcommand)]
+    Addon(addon::Addon),
     /// List projects.
     Projects(admin::ProjectsArgs),
     /// Make a plain Git repository a sender of pushes.
@@ -153,12 +165,15 @@ pub(crate) fn main() -> ExitCode {
 async fn talk_to_server(verb: Verb) -> Outcome {
     match verb {
         Verb::Apply(args) => apply::apply(args).await,
+        Verb::Lint(args) => lint::lint(args).await,
         Verb::Status(args) => status::status(args).await,
         Verb::State(args) => status::state(args).await,
         Verb::Run(args) => run::run(args).await,
         Verb::Runs(args) => run::runs(args).await,
         Verb::Show(args) => run::show(args).await,
         Verb::Abort(args) => run::abort(args).await,
+        Verb::Approve(args) => judge::approve(args).await,
+        Verb::Reject(args) => judge::reject(args).await,
         Verb::Watch(args) => watch::watch(args).await,
         Verb::Logs(args) => logs::logs(args).await,
         Verb::Events(args) => events::events(args).await,
@@ -170,6 +185,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Override(verb) => admin::set_override(verb).await,
         Verb::Member(verb) => admin::member(verb).await,
         Verb::Pipeline(verb) => admin::pipeline(verb).await,
+        Verb::Addon(verb) => addon::addon(verb).await,
         Verb::Projects(args) => admin::projects(args).await,
         Verb::Hook(verb) => hook::hook(verb).await,
         Verb::Demo(args) => demo::main(args).await,
@@ -229,11 +245,16 @@ mod tests {
         for line in [
             "up --demo --data x",
             "apply -f shop.yaml -f - --dry-run -p REGION=eu",
+            "lint shop.yaml - --as release-flow -o json",
+            "lint flow.yaml --flow shop/staging",
+            "lint --explain ref.unknown",
             "status -w",
             "run shop/production -w -p NOTIFY_URL=http://x --name 1.9 -m hotfix",
             "runs -o json",
             "show @latest",
             "logs @failed migrate -f",
+            "approve @latest gate --reason fine --plan sha256:0",
+            "reject @latest -r no",
             "events -f --after 10 --stream org",
             "state --at 2026-01-01T00:00:00Z",
             "backup -f x.tar.zst --with-keys",
@@ -243,6 +264,7 @@ mod tests {
             "override set shop/staging TOKEN --plain",
             "member remove shop-web --dry-run",
             "pipeline delete shop",
+            "addon move shop-db --backup latest --yes --project shop",
             "hook post-receive --config hooks/shipway.json",
             "serve scheduler --config scheduler.toml --set server.listen=0.0.0.0:7401",
             "config check --service triggers -o json",

@@ -13,7 +13,7 @@ use super::{
     trouble::{Stop, Trouble},
     walk::Place,
 };
-use crate::{Problem, js, secret};
+use crate::{Code, Problem, js, secret};
 
 /// Resolves every expression in `value`, which stands at `at`; everything must resolve. `${{…}}` is left.
 ///
@@ -260,5 +260,6 @@ fn escape(value: Value) -> Value {
 /// `template.` where there is no document around.
 pub(super) fn not_nested(span: &Range<usize>) -> Trouble {
     Trouble::new(span, "`template.` is only known inside a flow that is nested in a template")
+        .code(Code::ExprUnsupported)
         .help("take `template.` away")
 }

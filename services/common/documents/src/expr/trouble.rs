@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::ast::SyntaxError;
-use crate::{Problem, suggest};
+use crate::{Code, Problem, suggest};
 
 /// Why an expression has no value.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,11 +26,17 @@ pub(super) struct Trouble {
     pub(super) span: Range<usize>,
     pub(super) message: String,
     pub(super) help: Option<String>,
+    pub(super) code: Code,
 }
 
 impl Trouble {
     pub(super) fn new(span: &Range<usize>, message: impl Into<String>) -> Self {
-        Self { span: span.clone(), message: message.into(), help: None }
+        Self { span: span.clone(), message: message.into(), help: None, code: Code::ExprType }
+    }
+
+    pub(super) fn code(mut self, code: Code) -> Self {
+        self.code = code;
+        self
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
@@ -51,7 +57,7 @@ impl Trouble {
 
     /// The problem of a text that stands at `at`.
     pub(super) fn into_problem(self, at: &str) -> Problem {
-        let mut problem = Problem::error(at, self.message).span(self.span);
+        let mut problem = Problem::error(at, self.message).code(self.code).span(self.span);
         problem.help = self.help;
         problem
     }
@@ -59,6 +65,6 @@ impl Trouble {
 
 impl From<SyntaxError> for Trouble {
     fn from(error: SyntaxError) -> Self {
-        Self { span: error.span, message: error.message, help: error.help }
+        Self { span: error.span, message: error.message, help: error.help, code: Code::ExprSyntax }
     }
 }

@@ -106,6 +106,24 @@ pub fn parse_declarations_at(
     overrides: &Map<String, Value>,
     addresses: Addresses<'_>,
 ) -> Result<Declarations, Problems> {
+    let (all, problems) = read_declarations(document, overrides, addresses);
+    if problems.has_errors() {
+        return Err(problems);
+    }
+    Ok(Declarations { all, warnings: problems })
+}
+
+/// Reads as much as can be read of what a document declares, to check the rest of it too.
+#[must_use]
+pub fn check_declarations(document: &Document) -> (Vec<Declaration>, Problems) {
+    read_declarations(document, &Map::new(), &|_, _| None)
+}
+
+fn read_declarations(
+    document: &Document,
+    overrides: &Map<String, Value>,
+    addresses: Addresses<'_>,
+) -> (Vec<Declaration>, Problems) {
     let mut problems = Problems::new();
     crate::flow::refuse_marks(&document.value, "", &mut problems);
     let nodes = collect::collect(&document.value, overrides, &mut problems);
@@ -123,10 +141,7 @@ pub fn parse_declarations_at(
     }
     pipeline::check_members(&all, &mut problems);
     document.locate(&mut problems);
-    if problems.has_errors() {
-        return Err(problems);
-    }
-    Ok(Declarations { all, warnings: problems })
+    (all, problems)
 }
 
 /// `id` and `name` of every named node, and of services the `ports`; they are known before anything is applied.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails it like the test itself")]
 
+mod edits;
 mod expressions;
 mod flows;
 mod functions;
@@ -11,3 +12,4 @@ mod phases;
 mod properties;
 mod resources;
 mod sources;
+mod texts;

@@ -2,26 +2,38 @@
 
 use serde_json::{Value, json};
 use shipway_events::{
-    EffectClass,
+    Actor, EffectClass,
     plan::{Backoff, Plan, PlanNode, Retry, When},
     run::{Origin, Started},
 };
 
-/// The plan that the text says.
+/// The plan that the text says. What stands under a loop is its body.
 pub(crate) fn plan(text: &str) -> Plan {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let indent = |line: &str| line.len() - line.trim_start().len();
     let mut nodes: Vec<PlanNode> = Vec::new();
-    let mut above: Vec<(usize, u32)> = Vec::new();
-    for (line, at) in lines.into_iter().zip(0_u32..) {
-        above.retain(|(depth, _)| *depth < indent(line));
-        let mut node = node(line.trim(), &nodes);
-        node.parent = above.last().map(|(_, at)| *at);
-        node.pointer = format!("/{at}");
-        above.push((indent(line), at));
-        nodes.push(node);
-    }
+    steps(&lines, None, &mut nodes);
     Plan { nodes, ..Plan::default() }
+}
+
+fn steps(mut lines: &[&str], parent: Option<u32>, nodes: &mut Vec<PlanNode>) {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    while let [line, rest @ ..] = lines {
+        let inner = rest.iter().take_while(|other| indent(other) > indent(line)).count();
+        let (inner, after) = rest.split_at(inner);
+        let at = nodes.len() as u32;
+        let mut node = node(line.trim(), nodes);
+        node.parent = parent;
+        node.pointer = format!("/{at}");
+        nodes.push(node);
+        if nodes[at as usize].kind == "LoopWorkflow" {
+            let mut body = Vec::new();
+            steps(inner, None, &mut body);
+            nodes[at as usize].body = body;
+        } else {
+            steps(inner, Some(at), nodes);
+        }
+        lines = after;
+    }
 }
 
 /// A run of that plan.
@@ -37,6 +49,8 @@ pub(crate) fn started(plan: Plan) -> Started {
         name: "a run".to_owned(),
         description: String::new(),
         origin: Origin::Manual,
+        author: Some(Actor::Person("ana".to_owned())),
+        parent: None,
         plan,
     }
 }
@@ -50,7 +64,12 @@ fn node(line: &str, earlier: &[PlanNode]) -> PlanNode {
         "sequential" | "parallel" | "graph" => json!({ "type": kind }),
         _ => json!({}),
     };
-    node.kind = if node.spec.get("type").is_some() { "Workflow" } else { kind }.to_owned();
+    node.kind = match kind {
+        "loop" => "LoopWorkflow",
+        _ if node.spec.get("type").is_some() => "Workflow",
+        kind => kind,
+    }
+    .to_owned();
     for word in words {
         let (flag, value) = word.split_once('=').unwrap_or((word, ""));
         let number = |text: &str| text.parse::<u32>().unwrap_or_else(|_| panic!("`{word}` is no number"));
@@ -65,8 +84,15 @@ fn node(line: &str, earlier: &[PlanNode]) -> PlanNode {
                     |name: &str| earlier.iter().position(|node| node.reference == name).unwrap() as u32;
                 node.depends_on = value.split(',').map(index).collect();
             }
+            "parallel" => node.spec["type"] = json!("parallel"),
+            "max" => node.spec["maxParallel"] = json!(number(value)),
+            "times" => node.spec["times"] = value.parse::<u32>().map_or(json!(value), Value::from),
+            "approve" => node.spec["approve"] = json!(number(value)),
+            "by" | "until" => node.spec[flag] = json!(value),
             "needs" => node.spec["needs"] = json!(value),
-            "failFast" | "done" | "broken" | "heavy" | "detached" => node.spec[flag] = json!(true),
+            "failFast" | "done" | "broken" | "heavy" | "detached" | "item" | "notAuthor" | "child" => {
+                node.spec[flag] = json!(true)
+            }
             _ => panic!("`{word}` is not known"),
         }
     }
@@ -81,5 +107,6 @@ fn retry(text: &str) -> Retry {
         backoff: serde_json::from_value::<Backoff>(json!(parts[1])).unwrap(),
         delay: parts[2].parse().unwrap(),
         max_delay: parts.get(3).map(|limit| limit.parse().unwrap()),
+        jitter: false,
     }
 }

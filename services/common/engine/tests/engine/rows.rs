@@ -15,7 +15,7 @@ use crate::sim::{
 fn row_e_16_deterministic_simulation() {
     let count = if full() { 200_000 } else { 20_000 };
     let (mut events, mut slowest, mut ended) = (0, 0, [0_u32; 3]);
-    let mut rare = [0_u32; 5];
+    let mut rare = [0_u32; 6];
     let failures = each_seed("E-16", count, |seed| {
         let report = play(seed, chaos(seed))?;
         events += report.log.len();
@@ -27,6 +27,7 @@ fn row_e_16_deterministic_simulation() {
                 Event::NodeUnknown(_) => rare[2] += 1,
                 Event::NodeTimedOut(_) => rare[3] += 1,
                 Event::NodeEndedLater(_) => rare[4] += 1,
+                Event::LoopEntered(_) => rare[5] += 1,
                 _ => {}
             }
         }
@@ -37,8 +38,8 @@ fn row_e_16_deterministic_simulation() {
     let [success, failure, other] = ended;
     println!(
         "ROW E-16 seeds={count} failures={failures} events={events} success={success} failure={failure} \
-         aborted_or_skipped={other} slowest_ms={slowest} lost={} rejected={} unknown={} timed_out={} later={}",
-        rare[0], rare[1], rare[2], rare[3], rare[4]
+         aborted_or_skipped={other} slowest_ms={slowest} lost={} rejected={} unknown={} timed_out={} later={} loops={}",
+        rare[0], rare[1], rare[2], rare[3], rare[4], rare[5]
     );
     assert_eq!(failures, 0);
 }

@@ -21,6 +21,10 @@ impl Language for Counting {
     fn truthy(&self, state: &RunState, node: u32, value: &Value) -> Result<bool, NodeError> {
         Toy.truthy(state, node, value)
     }
+
+    fn iterations(&self, state: &RunState, node: u32) -> Result<Vec<Value>, NodeError> {
+        Toy.iterations(state, node)
+    }
 }
 
 /// Runs it on 256 slots, the oldest attempt first; returns events and questions.

@@ -3,10 +3,12 @@
 use std::{fmt::Write as _, time::Duration};
 
 use serde_json::{Map, Value, json};
-use shipway_engine::{Command, Free, Resolution, RunState, Slots, decide_and_evolve, invariants, why};
+use shipway_engine::{
+    ChildEnd, Command, Free, Resolution, RunState, Slots, decide_and_evolve, invariants, why,
+};
 use shipway_events::{
-    Actor, Cause, Fence, Meta, NodeStatus, Position, Recorded, StreamEvent, Timestamp,
-    run::{Effect, Event},
+    Actor, Cause, Fence, Meta, NodeStatus, Position, Recorded, RunStatus, StreamEvent, Timestamp,
+    run::{self, Effect, Event},
 };
 use shipway_nodes::workload::Outcome;
 
@@ -53,6 +55,28 @@ impl Story {
                 };
                 Command::Resolve { node: self.node(words[1]), resolution }
             }
+            "approve" | "reject" => {
+                let (node, by) = (self.node(words[1]), Actor::Person(words[2].to_owned()));
+                let plan = words.get(3).and_then(|word| word.strip_prefix("plan=")).map(str::to_owned);
+                let reason = rest(if plan.is_some() { 4 } else { 3 });
+                match words[0] {
+                    "approve" => Command::Approve { node, by, reason, plan },
+                    _ => Command::Reject { node, by, reason, plan },
+                }
+            }
+            "child" => {
+                let node = self.node(words[1]);
+                let wanted = self.log.iter().rev().find_map(|recorded| match &recorded.event {
+                    Event::ChildRequested(e) if e.node == node => Some(e.child),
+                    _ => None,
+                });
+                let end = ChildEnd {
+                    status: RunStatus::parse(words[2]).unwrap(),
+                    reason: rest(3),
+                    refs: Map::from_iter([("build".to_owned(), json!({ "id": "b1" }))]),
+                };
+                Command::ChildEnded { node, child: wanted.unwrap(), end: Box::new(end) }
+            }
             "wait" => {
                 self.now = self.now.plus(Duration::from_secs(words[1].parse().unwrap()));
                 Command::Due
@@ -97,8 +121,8 @@ impl Story {
     pub(crate) fn summary(&self) -> String {
         let over = if self.state.is_over() { ", over" } else { "" };
         let mut text = format!("= {}{over}\n", self.state.status());
-        for (node, plan) in self.state.nodes().iter().zip(&self.state.plan().unwrap().nodes) {
-            let _ = write!(text, "= {}: {}", plan.reference, node.status);
+        for (node, at) in self.state.nodes().iter().zip(0..) {
+            let _ = write!(text, "= {}: {}", self.state.name_of(at), node.status);
             if let Some(reason) = &node.reason {
                 let _ = write!(text, " ({reason})");
             }
@@ -145,7 +169,7 @@ impl Story {
         let data = serde_json::from_str::<Value>(&event.encode().data).unwrap();
         let mut text = event.kind().trim_start_matches("run.").replace('_', " ");
         if let Some(node) = data.get("node").and_then(Value::as_u64) {
-            let _ = write!(text, " {}", self.state.plan_node(node as u32).unwrap().reference);
+            let _ = write!(text, " {}", self.state.name_of(node as u32));
         }
         let mut detail = |name: &str, value: String| {
             let _ = write!(text, " {name}={value}");
@@ -163,6 +187,16 @@ impl Story {
                 detail("at", seconds(e.at));
             }
             Event::NodeFailed(e) => detail("code", e.error.code.clone()),
+            Event::ApprovalRequested(run::ApprovalRequested { deadline: Some(deadline), .. })
+            | Event::WaitStarted(run::WaitStarted { deadline: Some(deadline), .. }) => {
+                detail("until", seconds(*deadline));
+            }
+            Event::ApprovalGiven(e) => detail("by", e.by.name().to_owned()),
+            Event::ApprovalRejected(e) => detail("by", e.by.name().to_owned()),
+            Event::ChildRequested(e) => {
+                detail("attempt", e.attempt.to_string());
+                detail("flow", e.flow.clone());
+            }
             Event::NodeEndedLater(e) => {
                 detail("error", e.error.as_ref().map_or("none", |error| &error.code).to_owned());
             }
@@ -195,9 +229,8 @@ impl Story {
     }
 
     fn node(&self, reference: &str) -> u32 {
-        let plan = plan::plan(&self.plan);
-        let found = plan.nodes.iter().position(|node| node.reference == reference);
-        found.unwrap_or_else(|| panic!("`{reference}` is no node and no command")) as u32
+        let found = self.state.node_by_name(reference);
+        found.unwrap_or_else(|| panic!("`{reference}` is no node and no command"))
     }
 
     /// The fence of the node's latest attempt.

@@ -2,13 +2,13 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use shipway_documents::{flow::Node, secret};
 use shipway_events::{project::ResourceKind, run::NodeError};
 
 use super::{literal, named};
 use crate::{
-    Kind, Role, Shape, Step, StepContext, Use, UseKind, Validation,
+    Kind, Made, Role, Shape, Step, StepContext, Use, UseKind, Validation,
     shape::Config,
     step::{codes, fail, read},
     workload,
@@ -23,7 +23,7 @@ const TIMEOUT_SECONDS: u32 = 600;
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Spec {
-    /// What is watched: `Service`, `Addon` or `Http`
+    /// What is watched: `Service`, `Addon`, `Build`, `JobRun`, `AddonBackup`, `Http` or `Expression`
     kind: Subject,
     /// The state that is waited for: `{type, data}`
     spec: Inner,
@@ -69,6 +69,18 @@ struct Data {
     status: Option<u16>,
     /// A text that the answer has to hold.
     body: Option<String>,
+    /// The build, by its id.
+    build_id: Option<String>,
+    /// The job, by its id.
+    #[expect(dead_code, reason = "a job run is known by its own id")]
+    job_id: Option<String>,
+    /// The job run, by its id.
+    run_id: Option<String>,
+    /// The backup, by its id.
+    backup_id: Option<String>,
+    /// What has to be true.
+    #[expect(dead_code, reason = "read where the outputs of nodes are known")]
+    expression: Option<Value>,
     /// Seconds until the wait is given up.
     #[schemars(range(min = 30, max = 14_400))]
     timeout_duration: Option<u32>,
@@ -79,7 +91,8 @@ struct Data {
 
 static CONFIG: Config<Spec> = Config::new();
 
-const SUPPORTED: &str = "supported are `Service`, `Addon` and `Http`";
+const SUPPORTED: &str =
+    "supported are `Service`, `Addon`, `Build`, `JobRun`, `AddonBackup`, `Http` and `Expression`";
 
 impl Kind for Condition {
     fn name(&self) -> &'static str {
@@ -101,11 +114,10 @@ impl Kind for Condition {
             "Service" => ("serviceId", &["running"]),
             "Addon" => ("addonId", &["running"]),
             "Http" => ("url", &["success", "status", "running"]),
-            "Build" | "JobRun" => {
-                let help = format!("give the `{kind}` node itself `condition: success`; {SUPPORTED}");
-                ctx.unsupported("/kind", &format!("waiting for a `{kind}` is not supported yet"), &help);
-                return;
-            }
+            "Build" => ("buildId", &["success"]),
+            "JobRun" => ("runId", &["success"]),
+            "AddonBackup" => ("backupId", &["success"]),
+            "Expression" => ("expression", &["true", "success"]),
             other => {
                 ctx.unsupported("/kind", &format!("waiting for `{other}` is not supported yet"), SUPPORTED);
                 return;
@@ -147,6 +159,7 @@ impl Kind for Condition {
         let config = read(self, &CONFIG, spec)?;
         let data = config.spec.data;
         let missing = |name: &str| fail(codes::BAD_SPEC, format!("`spec.spec.data.{name}` is missing"));
+        let timeout_seconds = data.timeout_duration.or(ctx.timeout_seconds).unwrap_or(TIMEOUT_SECONDS);
         let watch = match config.kind {
             Subject::Service => {
                 let id = data.service_id.ok_or_else(|| missing("serviceId"))?;
@@ -161,13 +174,34 @@ impl Kind for Condition {
                 check_url(&url, "spec.spec.data.url")?;
                 Watch::Http { url, status: data.status.unwrap_or(200), body: data.body }
             }
+            Subject::Build => {
+                let id = data.build_id.ok_or_else(|| missing("buildId"))?;
+                let there = ctx.builds.contains_key(&id);
+                return Ok(made("Build", id, there, timeout_seconds));
+            }
+            Subject::JobRun => {
+                let id = data.run_id.ok_or_else(|| missing("runId"))?;
+                return Ok(made("JobRun", id, false, timeout_seconds));
+            }
+            Subject::AddonBackup => {
+                let id = data.backup_id.ok_or_else(|| missing("backupId"))?;
+                let there = ctx.backups.contains_key(&id);
+                return Ok(made("AddonBackup", id, there, timeout_seconds));
+            }
             other => {
                 let message = format!("waiting for {other:?} is not supported; {SUPPORTED}");
                 return Err(fail(codes::UNSUPPORTED, message));
             }
         };
-        let timeout_seconds = data.timeout_duration.or(ctx.timeout_seconds).unwrap_or(TIMEOUT_SECONDS);
         Ok(Step::Work(workload::Workload::Await(workload::Await { watch, timeout_seconds })))
+    }
+}
+
+/// Done if it is there, else to be waited for.
+fn made(kind: &'static str, id: String, there: bool, timeout_seconds: u32) -> Step {
+    match there {
+        true => Step::Done { outputs: Map::from_iter([("id".to_owned(), id.into())]) },
+        false => Step::Await { made: Made { kind, id }, timeout_seconds },
     }
 }
 

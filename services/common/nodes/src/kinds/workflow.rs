@@ -1,4 +1,4 @@
-//! `Workflow`: its steps one after another, or side by side. The engine carries it out.
+//! `Workflow`: its steps one after another, side by side, or as they depend on each other. The engine carries it out.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -19,14 +19,17 @@ pub enum Order {
     Sequential,
     /// All at once.
     Parallel,
+    /// Each when those that it names in `dependsOn` have ended well.
+    Graph,
 }
 
-/// The order that a workflow's `spec` asks for; none for one that this version does not run.
+/// The order that a workflow's `spec` asks for; none if it is missing or not known.
 #[must_use]
 pub fn order(spec: &Value) -> Option<Order> {
     match spec.get("type")?.as_str()? {
         "sequential" => Some(Order::Sequential),
         "parallel" => Some(Order::Parallel),
+        "graph" => Some(Order::Graph),
         _ => None,
     }
 }
@@ -37,7 +40,7 @@ pub(crate) struct Workflow;
 #[serde(rename_all = "camelCase")]
 #[expect(dead_code, reason = "read by the engine from the plan; here it is the shape")]
 struct Spec {
-    /// `sequential` or `parallel`
+    /// `sequential`, `parallel` or `graph`
     r#type: Type,
     /// The steps, in order.
     #[serde(default)]
@@ -68,25 +71,18 @@ impl Kind for Workflow {
     }
 
     fn validate(&self, node: &Node, ctx: &mut Validation<'_>) {
-        if literal(&node.spec, "/type") == Some("graph") {
-            ctx.unsupported(
-                "/type",
-                "workflows of type `graph` are not supported yet",
-                "nest `sequential` and `parallel` workflows",
-            );
-        } else if node.spec.get("type").is_some_and(shipway_documents::is_expression) {
-            ctx.error(
-                "/type",
-                "the `type` of a workflow cannot be an expression",
-                "write `sequential` or `parallel`",
-            );
+        for (name, help) in
+            [("type", "write `sequential`, `parallel` or `graph`"), ("failFast", "write `true` or `false`")]
+        {
+            if node.spec.get(name).is_some_and(shipway_documents::is_expression) {
+                let message = format!("the `{name}` of a workflow cannot be an expression");
+                ctx.error(&format!("/{name}"), &message, help);
+            }
         }
-        if is_on(node.spec.get("failFast")) {
-            ctx.unsupported(
-                "/failFast",
-                "`failFast` is not supported yet",
-                "running siblings go on to their end",
-            );
+        let sequential = literal(&node.spec, "/type") == Some("sequential");
+        if sequential && is_on(node.spec.get("failFast")) {
+            let message = "`failFast` has a meaning only where steps go on side by side";
+            ctx.error("/failFast", message, "a `sequential` workflow always ends with the first failure");
         }
         let project = literal(&node.spec, "/context/projectId");
         ctx.check_project("/context/projectId", project);

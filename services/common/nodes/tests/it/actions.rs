@@ -126,8 +126,8 @@ fn condition() {
             "bad_spec: `spec.spec.data.url` is no address",
         ),
         (
-            json!({"kind": "Expression", "spec": {"data": {}}}),
-            "unsupported: waiting for Expression is not supported; supported are `Service`, `Addon` and `Http`",
+            json!({"kind": "AddonImport", "spec": {"data": {"addonId": "db", "importId": "i"}}}),
+            "unsupported: waiting for AddonImport is not supported; supported are `Service`, `Addon`, `Build`, `JobRun`, `AddonBackup`, `Http` and `Expression`",
         ),
         (json!({"kind": "Service", "spec": {"data": {}}}), "bad_spec: `spec.spec.data.serviceId` is missing"),
         (

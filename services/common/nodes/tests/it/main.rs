@@ -4,8 +4,14 @@
 
 mod actions;
 mod checks;
+mod codes;
+mod examples;
+mod golden;
+mod kind_table;
 mod removal;
+mod schema_property;
 mod schemas;
 mod stage_rules;
 mod steps;
+mod waits;
 mod world;

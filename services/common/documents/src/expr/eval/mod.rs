@@ -18,7 +18,7 @@ use super::{
     pattern,
     trouble::{Stop, Trouble},
 };
-use crate::{js, secret};
+use crate::{Code, js, secret};
 
 pub(super) use asks::random_in_arrow;
 pub(crate) use captured::{Given, finish_call};
@@ -129,7 +129,8 @@ fn values(function: &Function, args: &[Expr], cx: &mut Context<'_>) -> Result<Ve
 pub(super) fn wrong_pattern(span: &Range<usize>, error: pattern::PatternError) -> Trouble {
     let from = span.start + 1 + error.span.start;
     let to = (span.start + 1 + error.span.end).min(span.end);
-    Trouble { span: from.min(to)..to, message: error.message, help: error.help }
+    let code = Code::RegexUnsupported;
+    Trouble { span: from.min(to)..to, message: error.message, help: error.help, code }
 }
 
 /// The steps that a call with these arguments costs: searching a long text is more than one.

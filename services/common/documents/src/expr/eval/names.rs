@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Stop, Trouble};
 use crate::{
+    Code,
     expr::{
         Lookup, Scope,
         ast::{Expr, PathRoot},
@@ -26,7 +27,8 @@ pub(super) fn look_up(
         Lookup::Value(base) => base,
         Lookup::Later => return Err(Stop::Later(expr.span.clone(), name.to_owned())),
         Lookup::Missing { known } => {
-            let trouble = Trouble::new(&expr.span, format!("no {what} is called `{name}`"));
+            let code = if root == PathRoot::Args { Code::ArgUnknown } else { Code::RefUnknown };
+            let trouble = Trouble::new(&expr.span, format!("no {what} is called `{name}`")).code(code);
             return Err(Stop::Unresolved(trouble.suggest(name, &known)));
         }
         Lookup::Skipped(why) => {
@@ -72,7 +74,7 @@ pub(super) fn member(expr: &Expr, name: &str, base: Cow<'_, Value>, path: &[Stri
             return Err(Stop::Error(trouble.help("use the secret as a whole")));
         }
         let Some(found) = lists_member(value, step) else {
-            let trouble = Trouble::new(&expr.span, format!("`{taken}` has no `{step}`"));
+            let trouble = Trouble::new(&expr.span, format!("`{taken}` has no `{step}`")).code(Code::RefPath);
             let known: Vec<String> = match value {
                 Value::Object(members) => members.keys().cloned().collect(),
                 Value::Array(items) => (0..items.len()).map(|index| index.to_string()).collect(),

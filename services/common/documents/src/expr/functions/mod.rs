@@ -17,7 +17,7 @@ use super::{
     pattern::Pattern,
     trouble::Trouble,
 };
-use crate::{js, suggest};
+use crate::{Code, js, suggest};
 
 pub(super) use dates::date;
 pub(super) use lists::member as lists_member;
@@ -237,7 +237,7 @@ pub fn function_names() -> Vec<&'static str> {
 pub(super) fn called(expr: &Expr, name: &str, args: &[Expr]) -> Result<&'static Function, Trouble> {
     let span = &expr.span;
     let Some(function) = function(name) else {
-        let trouble = Trouble::new(span, format!("no function is called `{name}`"));
+        let trouble = Trouble::new(span, format!("no function is called `{name}`")).code(Code::FnUnknown);
         return Err(match suggest::nearest(name, functions().iter().map(|function| function.name)) {
             Some(near) => trouble.help(format!("did you mean `fn.{near}`?")),
             None => trouble.help(format!("there is {}", function_names().join(", "))),
@@ -253,6 +253,7 @@ pub(super) fn called(expr: &Expr, name: &str, args: &[Expr]) -> Result<&'static 
             (min, None) => format!("at least {min} arguments"),
         };
         let trouble = Trouble::new(span, format!("fn.{name} takes {takes}, not {}", args.len()));
+        let trouble = trouble.code(Code::FnArguments);
         return Err(trouble.help(format!("it is called like this: fn.{}", function.signature())));
     }
     for (n, arg) in args.iter().enumerate() {

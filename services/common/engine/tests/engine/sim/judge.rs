@@ -39,8 +39,8 @@ impl World {
             return Err("the fold of the log is another state".to_owned());
         }
         for (n, node) in (0_u32..).zip(state.nodes()) {
-            let plan = &self.started.plan.nodes[n as usize];
-            if plan.kind == "Workflow" {
+            let plan = &self.plan_nodes()[n as usize];
+            if plan.kind.ends_with("Workflow") {
                 continue;
             }
             let class = plan.effect.unwrap_or(EffectClass::Keyed);
@@ -69,7 +69,7 @@ impl World {
         let hurdles = |plan: &PlanNode| {
             plan.timeout_seconds.is_some() || plan.skip.is_some() || plan.spec.get("broken").is_some()
         };
-        let fine = fine && !self.given_up && !self.started.plan.nodes.iter().any(hurdles);
+        let fine = fine && !self.given_up && !self.plan_nodes().iter().any(hurdles);
         if fine && !matches!(state.status(), RunStatus::Success | RunStatus::Aborted) {
             return Err(format!("nothing fails in it and it ended as {}", state.status()));
         }
@@ -78,7 +78,7 @@ impl World {
 
     /// After a failure, only steps for failures and clean-up have run.
     fn judge_sequences(&self) -> Result<(), String> {
-        let (nodes, states) = (&self.started.plan.nodes, self.observer.nodes());
+        let (nodes, states) = (self.plan_nodes(), self.observer.nodes());
         for (w, _) in (0_u32..).zip(nodes).filter(|(_, node)| node.spec["type"] == "sequential") {
             let steps =
                 (0_u32..).zip(nodes).filter(|(_, node)| node.parent == Some(w)).map(|(n, _)| n as usize);
@@ -94,8 +94,13 @@ impl World {
         Ok(())
     }
 
+    /// The plan's nodes, those of its loops included.
+    fn plan_nodes(&self) -> &[PlanNode] {
+        self.observer.plan().map_or(&[], |plan| &plan.nodes)
+    }
+
     fn is_clean_up(&self, mut node: u32) -> bool {
-        let nodes = &self.started.plan.nodes;
+        let nodes = self.plan_nodes();
         loop {
             if nodes[node as usize].when == When::Always {
                 return true;

@@ -102,6 +102,7 @@ enum Happening {
 }
 
 struct World {
+    seed: u64,
     rng: Rng,
     now: u64,
     queue: BTreeMap<(u64, u64), Happening>,
@@ -181,6 +182,7 @@ impl World {
             })
             .collect();
         let mut world = Self {
+            seed,
             rng,
             now: 0,
             queue: BTreeMap::new(),
@@ -278,6 +280,16 @@ impl World {
             self.crash = None;
         }
         here
+    }
+
+    /// What loops have added to the plan behaves somehow, too.
+    fn grow(&mut self) {
+        for node in self.behaviours.len()..self.observer.nodes().len() {
+            let mut rng = Rng::new(self.seed ^ ((node as u64) << 32));
+            let plan = self.observer.plan_node(node as u32).unwrap();
+            self.behaviours.push(plans::behaviour(&mut rng, plan));
+        }
+        self.target.grow(self.behaviours.len());
     }
 
     fn behaves(&self, node: u32) -> Behaviour {

@@ -67,6 +67,12 @@ fn grow(rng: &mut Rng, nodes: &mut Vec<PlanNode>, parent: u32, depth: u32, limit
             return;
         }
         let at = nodes.len() as u32;
+        if depth < 2 && rng.per_mille(120) {
+            let node = a_loop(rng, at, parent, depth);
+            nodes.push(node);
+            siblings.push(at);
+            continue;
+        }
         let is_workflow = depth < 2 && rng.per_mille(250);
         let mut node =
             if is_workflow { workflow(rng, at, Some(parent)) } else { leaf(rng, at, parent, &siblings) };
@@ -79,6 +85,26 @@ fn grow(rng: &mut Rng, nodes: &mut Vec<PlanNode>, parent: u32, depth: u32, limit
             grow(rng, nodes, at, depth + 1, limit);
         }
     }
+}
+
+/// A loop of up to three iterations; its body has names of its own, which hide those around.
+fn a_loop(rng: &mut Rng, at: u32, parent: u32, depth: u32) -> PlanNode {
+    let mut node = workflow(rng, at, Some(parent));
+    let mut body = vec![PlanNode { spec: json!({ "type": "sequential" }), ..workflow(rng, 0, None) }];
+    grow(rng, &mut body, 0, depth + 1, 5);
+    body.remove(0);
+    for step in &mut body {
+        step.parent = step.parent.and_then(|parent| parent.checked_sub(1));
+        step.depends_on.iter_mut().for_each(|other| *other -= 1);
+    }
+    node.kind = "LoopWorkflow".to_owned();
+    node.spec = json!({ "times": rng.within(0, 4), "failFast": rng.per_mille(300) });
+    if rng.per_mille(500) {
+        node.spec["type"] = json!("parallel");
+        node.spec["maxParallel"] = json!(rng.within(1, 4));
+    }
+    node.body = body;
+    node
 }
 
 fn workflow(rng: &mut Rng, at: u32, parent: Option<u32>) -> PlanNode {
@@ -122,6 +148,7 @@ fn leaf(rng: &mut Rng, at: u32, parent: u32, siblings: &[u32]) -> PlanNode {
             backoff: rng.pick(&[Backoff::Fixed, Backoff::Exponential]),
             delay: rng.within(0, 3) as u32,
             max_delay: rng.per_mille(500).then_some(2),
+            jitter: false,
         }),
         when: when(rng),
         skip,
@@ -139,7 +166,8 @@ fn when(rng: &mut Rng) -> When {
     }
 }
 
-fn behaviour(rng: &mut Rng, node: &PlanNode) -> Behaviour {
+/// What attempts of a node do, by chance.
+pub(crate) fn behaviour(rng: &mut Rng, node: &PlanNode) -> Behaviour {
     let ends = match rng.within(0, 100) {
         0..12 => Ends::WellAfter(rng.within(1, 3) as u32),
         12..18 => Ends::Badly { transient: false },

@@ -201,6 +201,7 @@ impl World {
             }
             self.log.push(recorded);
         }
+        self.grow();
         self.schedulers[s].version = Some(self.log.len());
         if events.is_empty() {
             return;

@@ -15,6 +15,12 @@ impl Target {
         Self { done: vec![0; nodes], highest: vec![Fence::default(); nodes] }
     }
 
+    /// There are so many nodes now.
+    pub(crate) fn grow(&mut self, nodes: usize) {
+        self.done.resize(nodes, 0);
+        self.highest.resize(nodes, Fence::default());
+    }
+
     /// Does it; false if the resource refused the fence.
     pub(crate) fn apply(&mut self, class: EffectClass, node: u32, fence: Fence) -> bool {
         let done = &mut self.done[node as usize];

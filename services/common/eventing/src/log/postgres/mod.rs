@@ -26,6 +26,7 @@ use crate::{
     blobs::{BlobError, Blobs},
     database::{Database, Promise},
     durable::{Durable, DurableError},
+    failing,
 };
 use connect::{Server, within};
 use writer::PostgresWriter;
@@ -122,7 +123,7 @@ impl PostgresLog {
 }
 
 async fn read_head(readers: &PgPool) -> Result<Head, sqlx::Error> {
-    let row = within(sqlx::query(sql::HEAD).fetch_one(readers)).await?;
+    let row = failing!("db.pg.head", within(sqlx::query(sql::HEAD).fetch_one(readers)).await)?;
     let hash: Vec<u8> = row.try_get("hash")?;
     let hash =
         hash.try_into().map_err(|_| sqlx::Error::Protocol("the head's hash is not 32 bytes".into()))?;
@@ -138,7 +139,8 @@ async fn look(
     mut pause: watch::Receiver<Duration>,
 ) {
     loop {
-        match within(sqlx::query_as::<_, (i64, i64)>(sql::LOOK).fetch_one(&readers)).await {
+        let looked = within(sqlx::query_as::<_, (i64, i64)>(sql::LOOK).fetch_one(&readers));
+        match failing!("db.pg.look", looked.await) {
             Ok((position, now)) => {
                 clock.observe(Timestamp::from_micros(now));
                 announce(&tail, position.cast_unsigned());
@@ -198,16 +200,16 @@ impl Log for PostgresLog {
         after: Version,
         limit: usize,
     ) -> Result<Vec<RawEvent>, ReadError> {
-        let rows = within(
+        let read = within(
             sqlx::query(sql::READ_STREAM)
                 .bind(stream.as_str())
                 .bind(after.cast_signed())
                 .bind(i64::try_from(limit).unwrap_or(i64::MAX))
                 .fetch_all(&self.readers),
-        )
-        .await
-        .and_then(to_stored)
-        .map_err(read_failed("reading a stream"))?;
+        );
+        let rows = failing!("db.pg.read_stream", read.await)
+            .and_then(to_stored)
+            .map_err(read_failed("reading a stream"))?;
         rows::events(self, rows, after, |row| row.version).await
     }
 
@@ -217,26 +219,24 @@ impl Log for PostgresLog {
     }
 
     async fn stored(&self, after: Position, limit: usize) -> Result<Vec<Stored>, ReadError> {
-        within(
+        let read = within(
             sqlx::query(sql::READ)
                 .bind(after.cast_signed())
                 .bind(i64::try_from(limit).unwrap_or(i64::MAX))
                 .fetch_all(&self.readers),
-        )
-        .await
-        .and_then(to_stored)
-        .map_err(read_failed("reading events"))
+        );
+        failing!("db.pg.read", read.await).and_then(to_stored).map_err(read_failed("reading events"))
     }
 
     async fn streams(&self, after: i64, limit: usize) -> Result<Vec<(i64, String, Version)>, ReadError> {
-        let rows: Vec<(i64, String, i64)> = within(
+        let read = within(
             sqlx::query_as(sql::STREAMS)
                 .bind(after)
                 .bind(i64::try_from(limit).unwrap_or(i64::MAX))
                 .fetch_all(&self.readers),
-        )
-        .await
-        .map_err(read_failed("reading the streams' versions"))?;
+        );
+        let rows: Vec<(i64, String, i64)> =
+            failing!("db.pg.streams", read.await).map_err(read_failed("reading the streams' versions"))?;
         Ok(rows.into_iter().map(|(number, name, version)| (number, name, version.cast_unsigned())).collect())
     }
 
@@ -271,10 +271,9 @@ impl Log for PostgresLog {
     }
 
     async fn command_result(&self, command: CommandId) -> Result<Option<Appended>, ReadError> {
+        let read = within(sqlx::query_as(sql::ANSWER).bind(command.to_string()).fetch_all(&self.readers));
         let rows: Vec<AnswerRow> =
-            within(sqlx::query_as(sql::ANSWER).bind(command.to_string()).fetch_all(&self.readers))
-                .await
-                .map_err(read_failed("looking for a command's answer"))?;
+            failing!("db.pg.answer", read.await).map_err(read_failed("looking for a command's answer"))?;
         Ok(rows::answers(rows).remove(&command))
     }
 
