@@ -127,10 +127,8 @@ impl Actor {
     async fn work(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
         // What is ready or due when a run is opened has nobody else to say so.
-        if self.state.started().is_some() {
-            if !self.decide_batch(vec![]).await {
-                return self.leave(vec![]);
-            }
+        if self.state.started().is_some() && !self.decide_batch(vec![]).await {
+            return self.leave(vec![]);
         }
         loop {
             if self.state.is_over() && self.book.close(self.run, &self.messages) {
@@ -142,7 +140,7 @@ impl Actor {
                 () = tokio::time::sleep(due.unwrap_or(Duration::MAX / 4)), if due.is_some() => {}
             }
             let (commands, newer, leaving) = self.sort(std::mem::take(&mut batch));
-            let readable = !newer.is_some_and(|version| version > self.version) || self.read_again().await;
+            let readable = newer.is_none_or(|version| version <= self.version) || self.read_again().await;
             // A scheduler that was asleep does not decide for the one that has the lane by now.
             if !readable || !leaving.is_empty() || !self.book.shared.cluster.is_here(self.shard) {
                 return self.leave(leaving);
