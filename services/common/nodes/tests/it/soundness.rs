@@ -212,6 +212,7 @@ impl World {
 }
 
 #[test]
+#[ignore = "its random flows are almost never free of errors (2 of 150), so it shows nothing yet"]
 fn a_flow_without_errors_has_a_value_for_every_expression() {
     let (sound, referring) = (Cell::new(0), Cell::new(0));
     let config = ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() };
