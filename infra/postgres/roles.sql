@@ -43,7 +43,8 @@ BEGIN
     -- What was made by another role before the roles were parted.
     FOR it IN SELECT n.nspname, c.relname, n.nspname = 'shipway_log' AS log FROM pg_class c
               JOIN pg_namespace n ON n.oid = c.relnamespace
-              WHERE n.nspname IN ('shipway_log', 'shipway_pipelines', 'shipway_scheduler') AND c.relkind = 'r' LOOP
+              WHERE n.nspname IN ('shipway_log', 'shipway_pipelines', 'shipway_scheduler')
+                AND c.relkind IN ('r', 'p') LOOP
         EXECUTE format('ALTER TABLE %I.%I OWNER TO %I', it.nspname, it.relname,
                        CASE WHEN it.log THEN 'shipway_owner' ELSE 'shipway_service' END);
     END LOOP;
@@ -55,17 +56,19 @@ BEGIN
     END LOOP;
 
     FOR it IN SELECT relname FROM pg_class
-              WHERE relnamespace = 'shipway_log'::regnamespace AND relkind = 'r' LOOP
-        rights := CASE it.relname
+              WHERE relnamespace = 'shipway_log'::regnamespace AND relkind IN ('r', 'p') LOOP
+        rights := CASE
             -- Added to, and that is all.
-            WHEN 'events' THEN 'SELECT, INSERT'
+            WHEN it.relname = 'events' THEN 'SELECT, INSERT'
+            -- Its partitions, through it; archives are the owner's.
+            WHEN it.relname LIKE 'events\_%' OR it.relname IN ('partitions', 'archived_streams') THEN 'SELECT'
             -- A new stream is added, its version moves; the head moves. Neither ever goes away.
-            WHEN 'streams' THEN 'SELECT, INSERT, UPDATE'
-            WHEN 'head' THEN 'SELECT, UPDATE'
+            WHEN it.relname = 'streams' THEN 'SELECT, INSERT, UPDATE'
+            WHEN it.relname = 'head' THEN 'SELECT, UPDATE'
             -- The log's id and generation change by a restore, which is the owner's.
-            WHEN 'log' THEN 'SELECT'
+            WHEN it.relname = 'log' THEN 'SELECT'
             -- What made the tables.
-            WHEN 'made' THEN 'SELECT'
+            WHEN it.relname = 'made' THEN 'SELECT'
             -- Snapshots, inbox, secrets, checkpoints, leases: rows that come and go.
             ELSE 'SELECT, INSERT, UPDATE, DELETE'
         END;

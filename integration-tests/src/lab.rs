@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::{
+    cluster::Cluster,
     git::Repository,
     shipway::{Shipway, wait},
 };
@@ -35,6 +36,21 @@ impl Lab {
         lab.applied = shipway.json(&["apply", "-f", file.to_str().context("a path in UTF-8")?])?;
         wait("the addon's start", || {
             Ok(shipway.shipway(&["runs", "addon/lab/lab-db"])?.contains("success").then_some(()))
+        })?;
+        Ok(lab)
+    }
+
+    /// The same on a cluster.
+    ///
+    /// # Errors
+    /// If Git or Shipway refuse.
+    pub fn create_on(cluster: &Cluster) -> Result<Self> {
+        let repository = Repository::create(&cluster.folder().join("lab"), "app")?;
+        let mut lab = Self { repository, applied: Value::Null };
+        lab.release("one")?;
+        lab.applied = cluster.apply(&lab.project())?;
+        wait("the addon's start", || {
+            Ok(cluster.shipway(&["runs", "addon/lab/lab-db"])?.contains("success").then_some(()))
         })?;
         Ok(lab)
     }

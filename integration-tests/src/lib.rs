@@ -1,6 +1,7 @@
 //! Real processes, real PostgreSQL, NATS, Git and clients.
 
 pub mod cluster;
+pub mod failpoints;
 pub mod git;
 pub mod lab;
 pub mod nats;
@@ -9,4 +10,5 @@ pub mod proxy;
 pub mod s3;
 pub mod shipway;
 pub mod sink;
+pub mod strace;
 pub mod workload;

@@ -107,6 +107,21 @@ impl Postgres {
         format!("postgres://postgres@{host}:{}/{database}", self.port)
     }
 
+    /// Runs a statement in a database.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn execute(&self, database: &str, statement: &str) -> Result<()> {
+        let done = Command::new(self.bin.join("psql"))
+            .args(["-X", "-v", "ON_ERROR_STOP=1", "-d", &self.url(database), "-c", statement])
+            .output()
+            .context("running psql")?;
+        if !done.status.success() {
+            bail!("psql failed: {}", String::from_utf8_lossy(&done.stderr));
+        }
+        Ok(())
+    }
+
     /// Kills the server's processes at once and starts it again on what is on disk.
     ///
     /// # Errors

@@ -148,6 +148,14 @@ impl Shipway {
         Ok(note["url"].as_str().context("server.json has no url")?.to_owned())
     }
 
+    /// The number of its process.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn pid(&self) -> Result<u32> {
+        Ok(self.child.as_ref().context("shipway is not running")?.id())
+    }
+
     /// Runs a verb of the command line; its standard output.
     ///
     /// # Errors

@@ -9,7 +9,7 @@
 //! - everything else is an effect.
 //!
 //! `POST /later/<target>` is the same, but answers 503 to the first request of each key: a retry has to be waited for.
-//! `POST /hold/<target>` keeps the first request of each key waiting until [`Sink::release`]: whoever sent it can die
+//! `POST /once/<target>` answers so to the first request of each run only. `POST /hold/<target>` keeps the first request of each key waiting until [`Sink::release`]: whoever sent it can die
 //! meanwhile. `POST /mark/<target>/<who>` is what a process of a test's own says of itself: that it is there.
 
 use std::{
@@ -138,6 +138,7 @@ impl Sink {
         let app = Router::new()
             .route("/effect/{target}", post(effect))
             .route("/later/{target}", post(later))
+            .route("/once/{target}", post(once))
             .route("/hold/{target}", post(hold))
             .route("/mark/{target}/{who}", post(mark))
             .with_state((books.clone(), released));
@@ -306,6 +307,17 @@ impl Books {
         first
     }
 
+    /// Notes the first request of a run; false for later ones.
+    fn first_of_run(&mut self, target: &str, headers: &HeaderMap) -> bool {
+        let Some((key, fence)) = key_and_fence(headers) else { return false };
+        let run = key.split('/').next().unwrap_or(key);
+        let first = self.seen.insert((String::new(), run.to_owned()));
+        if first {
+            self.write(What::Later, target, key, fence);
+        }
+        first
+    }
+
     fn take(&mut self, target: &str, headers: &HeaderMap) -> StatusCode {
         let Some((key, fence)) = key_and_fence(headers) else { return StatusCode::BAD_REQUEST };
         let highest = self.highest.get(target).copied().unwrap_or_default();
@@ -340,6 +352,18 @@ async fn later(
 ) -> StatusCode {
     let mut books = lock(&books);
     if books.first(What::Later, &target, &headers) {
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
+    books.take(&target, &headers)
+}
+
+async fn once(
+    State((books, _)): State<Shared>,
+    Path(target): Path<String>,
+    headers: HeaderMap,
+) -> StatusCode {
+    let mut books = lock(&books);
+    if books.first_of_run(&target, &headers) {
         return StatusCode::SERVICE_UNAVAILABLE;
     }
     books.take(&target, &headers)
@@ -391,9 +415,14 @@ mod tests {
         assert_eq!(send(&sink, "/effect/a", "k", 6), 409);
         assert_eq!(send(&sink, "/later/b", "k", 8), 503);
         assert_eq!(send(&sink, "/later/b", "k", 8), 200);
+        assert_eq!(send(&sink, "/once/c", "run/0", 9), 503);
+        assert_eq!(send(&sink, "/once/d", "run/1", 9), 200);
         let what: Vec<_> = sink.ledger().unwrap().iter().map(|entry| entry.what).collect();
-        assert_eq!(what, [What::Effect, What::Repeat, What::Refused, What::Later, What::Effect]);
-        let verdict = sink.judge(["a", "b"].map(str::to_owned)).unwrap();
+        assert_eq!(
+            what,
+            [What::Effect, What::Repeat, What::Refused, What::Later, What::Effect, What::Later, What::Effect]
+        );
+        let verdict = sink.judge(["a", "b", "d"].map(str::to_owned)).unwrap();
         assert_eq!(verdict, Verdict { repeats: 1, refused: 1, ..Verdict::default() });
     }
 

@@ -49,6 +49,12 @@ pub struct Ended {
 /// The project of the workload: one flow of [`NODES`] messages in a row.
 #[must_use]
 pub fn project() -> String {
+    project_of("load", "")
+}
+
+/// The same under another name: its flow is `<name>/work`. `more` are lines of the flow's `spec`, indented by ten.
+#[must_use]
+pub fn project_of(name: &str, more: &str) -> String {
     let step = |node: usize| {
         format!(
             "                - kind: Message\n                  ref: n{node}\n                  \
@@ -59,12 +65,12 @@ pub fn project() -> String {
     let steps: String = (0..NODES).map(step).collect();
     format!(
         "kind: Project
-spec: {{name: load, region: local}}
+spec: {{name: {name}, region: local}}
 ---
 kind: Pipeline
 spec:
-  name: load
-  projectId: load
+  name: {name}
+  projectId: {name}
   stages:
     - name: Work
       releaseFlow:
@@ -72,7 +78,7 @@ spec:
         spec:
           apiVersion: v1.2
           arguments: {{SINK: \"\"}}
-          spec:
+{more}          spec:
             kind: Workflow
             spec:
               type: sequential

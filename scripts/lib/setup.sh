@@ -71,6 +71,9 @@ missing_packages() { # [cluster | test]
     [ $debian = yes ] && echo iproute2 || echo iproute
   fi
   command -v iptables >/dev/null || echo iptables
+  command -v strace >/dev/null || echo strace
+  # Wrong clocks.
+  command -v faketime >/dev/null || [ $debian = no ] || echo faketime
   # It renders the manifests; no Kubernetes is needed.
   command -v kubectl >/dev/null || echo kubernetes-client
 }

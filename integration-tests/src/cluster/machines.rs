@@ -17,6 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// How the names of all that is made begin. The process number follows: what a killed test has left is found by it.
 const PREFIX: &str = "swt";
@@ -118,6 +119,24 @@ impl Machine {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/run/netns/{}", self.0.name)).arg("--").arg(program);
         command
+    }
+
+    /// Kills every process on it at once and pulls the cable, as a power cut does. What is on its disk stays.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn power_off(&self) -> Result<()> {
+        self.cut()?;
+        // Whoever is about to start another does not get to it: all are stopped before one is killed.
+        for signal in [Signal::STOP, Signal::KILL] {
+            for pid in ip(&["netns", "pids", &self.0.name])?.split_whitespace() {
+                if let Some(pid) = pid.parse().ok().and_then(Pid::from_raw) {
+                    // One may have ended by itself, or with its PID namespace.
+                    let _ = kill_process(pid, signal);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Pulls the cable: both sides see the link go down.

@@ -12,6 +12,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -24,7 +25,7 @@ use self::{
 };
 use crate::{
     postgres::{Postgres, Sync},
-    s3::{ACCESS_KEY, S3, SECRET_KEY},
+    s3::{ACCESS_KEY, S3, SECRET_KEY, objects},
     shipway::{binary, block_of_ports},
 };
 
@@ -88,9 +89,9 @@ impl Cluster {
     ///
     /// # Errors
     /// If that fails, or a part does not start.
-    pub fn start_on(name: &str, shape: Shape, before: impl FnOnce(&Self) -> Result<()>) -> Result<Self> {
+    pub fn start_on(name: &str, shape: Shape, before: impl FnOnce(&mut Self) -> Result<()>) -> Result<Self> {
         let mut cluster = Self::prepare(name, shape)?;
-        before(&cluster)?;
+        before(&mut cluster)?;
         if cluster.shape.nats_runs {
             for number in 1..=cluster.shape.nats {
                 cluster.process(&format!("nats-{number}")).spawn()?;
@@ -306,6 +307,35 @@ impl Cluster {
     #[must_use]
     pub fn blobs(&self) -> String {
         format!("file://{}/blobs", self.folder.display())
+    }
+
+    /// The objects' files, where there are machines.
+    #[must_use]
+    pub fn objects(&self) -> Vec<PathBuf> {
+        self.s3.as_ref().map(|s3| objects(&s3.files("shipway"))).unwrap_or_default()
+    }
+
+    /// The id of an executor that has started.
+    ///
+    /// # Errors
+    /// If it has none yet.
+    pub fn executor_id(&self, name: &str) -> Result<String> {
+        let file = self.processes[name].folder().join("host/host/executor.id");
+        Ok(fs::read_to_string(file).with_context(|| format!("reading the id of {name}"))?.trim().to_owned())
+    }
+
+    /// Makes an executor's last beat so much older, by the only clock that counts: the database's.
+    ///
+    /// # Errors
+    /// If the database does not do it.
+    pub fn age_executor(&self, name: &str, by: Duration) -> Result<()> {
+        let id = self.executor_id(name)?;
+        let older = format!(
+            "UPDATE shipway_log.members SET until = until - {} WHERE service = 'executor' AND id = '{}'",
+            by.as_micros(),
+            id
+        );
+        self.postgres.execute("shipway", &older)
     }
 
     /// The folder of the keys, where there are no machines.

@@ -43,7 +43,7 @@ pub struct Process {
 }
 
 impl Process {
-    pub(super) fn new(plan: Plan, folder: PathBuf, machine: Option<Machine>) -> Result<Self> {
+    pub(crate) fn new(plan: Plan, folder: PathBuf, machine: Option<Machine>) -> Result<Self> {
         fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         Ok(Self { plan, folder, machine, child: None })
     }
@@ -66,10 +66,29 @@ impl Process {
         &self.folder
     }
 
+    /// What is run from the next start on.
+    pub fn set_program(&mut self, program: &Path) {
+        program.clone_into(&mut self.plan.program);
+    }
+
     /// The machine that it runs on, if it has one of its own.
     #[must_use]
     pub const fn machine(&self) -> Option<&Machine> {
         self.machine.as_ref()
+    }
+
+    /// Sets a variable of its environment from its next start on, or takes it out.
+    pub fn set(&mut self, name: &str, value: Option<String>) {
+        self.plan.environment.retain(|(known, _)| known != name);
+        self.plan.environment.extend(value.map(|value| (name.to_owned(), value)));
+    }
+
+    /// Its next start is by another program that turns into it: `prlimit --nofile=256`.
+    pub fn start_by(&mut self, program: &str, words: &[&str]) {
+        let own = std::mem::replace(&mut self.plan.program, program.into());
+        let own = own.to_string_lossy().into_owned();
+        let words = words.iter().map(|word| (*word).to_owned());
+        self.plan.arguments = words.chain([own]).chain(std::mem::take(&mut self.plan.arguments)).collect();
     }
 
     /// Starts it and does not wait until it is ready.
@@ -146,6 +165,15 @@ impl Process {
     pub fn pid(&self) -> Result<Pid> {
         let child = self.child.as_ref().with_context(|| format!("{} does not run", self.plan.name))?;
         Ok(Pid::from_child(child))
+    }
+
+    /// The bytes of memory that it has at the moment; none if it does not run.
+    #[must_use]
+    pub fn memory(&self) -> Option<u64> {
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.pid().ok()?.as_raw_nonzero())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
     }
 
     /// Kills it without a word. What it has started and detached lives on.

@@ -6,13 +6,20 @@
 #![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
 
 mod backup;
+mod clocks;
 mod database;
 mod demo;
+mod disk;
 mod executors;
+mod exhaustion;
+mod failpoints;
 mod given;
 mod kills;
+mod linear;
+mod lost_host;
 mod machines;
 mod nats_away;
 mod places;
 mod stops;
 mod timers;
+mod upgrade;

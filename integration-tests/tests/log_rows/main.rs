@@ -1,4 +1,4 @@
-//! Rows of the test plan about the log, most of them on SQLite and on PostgreSQL; L-5, L-6, L-8, L-10 and L-12 are about
+//! Rows of the test plan about the log, most of them on SQLite and on PostgreSQL; L-5, L-6, L-8, L-10, L-12 and L-16 are about
 //! PostgreSQL itself, L-9 about files of ours.
 //!
 //! Each test prints a line `ROW <id> <database> name=figure …` last. Counts and zeros decide; times are printed.
@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking too")]
 
+mod archive;
 mod commands;
 mod crashes;
 mod full;
@@ -71,6 +72,8 @@ postgresql_rows! {
     row_l_6_postgresql => crashes::a_killed_backend_leaves_no_half_batch, On;
     row_l_8_postgresql => full::a_full_disk_loses_nothing_and_heals, Off;
     row_l_10_postgresql => locks::a_session_that_holds_the_head_stops_nobody_for_long, Off;
+    row_l_16_postgresql => archive::partitions_are_archived_under_load, Off;
+    row_l_16_older_log_postgresql => archive::an_older_log_becomes_the_first_partition, Off;
     row_l_12_postgresql => roles::the_services_role_may_only_append, Off;
 }
 

@@ -8,7 +8,8 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use shipway_eventing::{Leadership, leadership::RELAY};
+use shipway_eventing::{Leadership, leadership::RELAY, nats::RelayStatus};
+use tokio::sync::watch;
 
 use crate::{
     full,
@@ -61,6 +62,62 @@ async fn row_n_7_a_stopped_relay_comes_back_after_another_took_over() {
     }
     println!("ROW N-7 takeover={takeover:?} stepped_down={down_after:?} out_of_order=0");
     relay.stop().await;
+}
+
+/// The one that was stopped finds by its own clock that its lease is over. One that has no way to know is told by the
+/// server, with error 10071.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_n_7_a_relay_that_cannot_know_that_it_is_stale_is_refused_and_steps_down() {
+    const NAMES: [&str; 2] = ["one", "two"];
+    let given = Given::new();
+    let members = [given.member().await, given.member().await];
+    let leads = [members[0].elect(RELAY, NAMES[0]).await, members[1].elect(RELAY, NAMES[1]).await];
+    let relays = [members[0].relay(leads[0].clone()).await, members[1].relay(leads[1].clone()).await];
+    let status = [relays[0].status(), relays[1].status()];
+    let reader = members[0].reader();
+    let rounds = if full() { 100 } else { 3 };
+    let (mut refused, mut slowest, mut last) = (0, Duration::ZERO, members[0].append(1).await);
+    for _ in 0..rounds {
+        let done = |status: &watch::Receiver<RelayStatus>| {
+            let status = status.borrow();
+            status.publishes && status.position >= last
+        };
+        until("a relay has published all", || status.iter().any(done)).await;
+        let stale = usize::from(status[1].borrow().publishes);
+        let next = 1 - stale;
+        let before = status[stale].borrow().refused;
+        // As after a failover that lost something: what is published from now on is no repetition of anything.
+        sqlx::query("UPDATE relay SET generation = generation + 1")
+            .execute(members[0].durable.pool())
+            .await
+            .unwrap();
+        // The holder hears of it with its next renewal, up to half a second later; the other at once.
+        sqlx::query("UPDATE leases SET owner = $1, epoch = epoch + 1 WHERE name = $2")
+            .bind(NAMES[next])
+            .bind(RELAY)
+            .execute(members[0].durable.pool())
+            .await
+            .unwrap();
+        leads[next].doubt();
+        until("the other publishes", || status[next].borrow().publishes).await;
+        let both = Instant::now();
+        // Whoever appends publishes first; the other hears of it a moment later, and is late.
+        while leads[stale].leads() || status[stale].borrow().publishes {
+            last = members[next].append(1).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        slowest = slowest.max(both.elapsed());
+        refused += usize::from(status[stale].borrow().refused > before);
+    }
+    until("all is published", || status.iter().any(|status| status.borrow().position >= last)).await;
+    in_order(&on_stream(&members[0]).await);
+    reader.agrees_with(&*members[0].log).await;
+    println!("ROW N-7 stale={rounds} refused_10071={refused} slowest_step_down={slowest:?} out_of_order=0");
+    assert!(refused > 0, "the stale relay was never refused");
+    assert!(!full() || slowest <= Duration::from_secs(1), "{slowest:?}");
+    for relay in relays {
+        relay.stop().await;
+    }
 }
 
 fn start_other(given: &Given) -> (Child, mpsc::Receiver<(Instant, String)>) {

@@ -1,6 +1,7 @@
 //! The rules of the repository that no compiler checks.
 
 mod arrows;
+mod failpoints;
 mod files;
 mod golden;
 mod graph;
@@ -37,6 +38,7 @@ pub(crate) const RULES: &[(&str, Check)] = &[
     ("the top level holds only what the design names", files::top_level),
     ("no file holds a machine's paths, a package registry's host or unfinished work", text::check),
     ("every event has a golden file for every version", golden::check),
+    ("every failpoint is listed, and every listed one is passed somewhere", failpoints::check),
 ];
 
 /// Every place that breaks a rule.

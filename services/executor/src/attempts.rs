@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use shipway_eventing::failpoint;
 use shipway_events::{Fence, RegistrationId, ResourceId, RunId};
 use shipway_nodes::Outcome;
 use shipway_service_kit::metrics;
@@ -128,6 +129,8 @@ impl Executor {
     /// A beat that was sent at `sent_at` was good: the lease goes on from there. To be called before anything else
     /// that the answer says, because what waited too long is given up first.
     pub fn renew(&self, sent_at: BootTime) {
+        // Failed: the answer to the beat was not heard.
+        failpoint!(blocking "executor.renew", return);
         self.0.lapse();
         self.0.host.lease.renew(sent_at);
         let inner = Arc::clone(&self.0);
@@ -196,6 +199,7 @@ impl Executor {
     /// renewed, and the next start of this executor finds it.
     pub async fn drain(&self, light: Duration, heavy: Duration) -> usize {
         let inner = &self.0;
+        failpoint!("executor.drain");
         inner.draining.store(true, Ordering::SeqCst);
         let how = if inner.host.lease.binds() { Draining::GiveBack } else { Draining::Leave };
         let waiting = inner.lock().drain(how);

@@ -13,6 +13,7 @@ use shipway_contracts::{
         project_home_client::ProjectHomeClient, work_client::WorkClient,
     },
 };
+use shipway_eventing::failing;
 use shipway_events::{
     EffectClass, ExecutorId, Fence, ProjectId, RegistrationId, ResourceId, RunId, SecretRef, Timestamp,
     run::Effect,
@@ -109,7 +110,9 @@ impl Link {
             host: intro.host.clone(),
             ..RegisterRequest::default()
         };
-        Ok(self.work.clone().register(request).await?.into_inner().log)
+        let mut work = self.work.clone();
+        let register = work.register(request);
+        Ok(failing!("executor.register", tonic::Status::unavailable, register.await)?.into_inner().log)
     }
 
     /// Says what is held; hears what should be.
@@ -135,7 +138,9 @@ impl Link {
             draining,
             kept: kept.to_vec(),
         };
-        let reply = self.work.clone().beat(request).await?.into_inner();
+        let mut work = self.work.clone();
+        let beat = work.beat(request);
+        let reply = failing!("executor.beat", tonic::Status::unavailable, beat.await)?.into_inner();
         Ok(Beat {
             known: reply.known,
             hold: reply.hold.into_iter().filter_map(|work| self.read(work)).collect(),
@@ -224,7 +229,7 @@ impl Reports for Link {
             self.hurry.notify_one();
         }
         let (mut work, address) = self.work_of(fence);
-        match work.complete(request).await {
+        match failing!("executor.complete", tonic::Status::unavailable, work.complete(request).await) {
             Ok(reply) => {
                 if !goes_on {
                     self.origins().remove(&fence);

@@ -19,6 +19,7 @@ use crate::{
     BootTime, Executor, ExecutorConfig, LogsApi, NodeLogs, OpenError, Way,
     api::ExecutorsApi,
     link::{Beat, Introduction, Link},
+    os::files,
     runtime::{
         Runtime, RuntimeError, TargetStatus,
         process::{ProcessOptions, ProcessRuntime},
@@ -410,6 +411,7 @@ fn own_id(data: &Path) -> Result<ExecutorId, StartError> {
     }
     let id = ExecutorId::new(Uuid::now_v7());
     fs::create_dir_all(data.join("host")).map_err(failed)?;
-    fs::write(&path, format!("{id}\n")).map_err(failed)?;
+    // Whole and synced: a host that comes back with another id has lost what was placed on it.
+    files::write(&path, format!("{id}\n").as_bytes(), 0o600).map_err(failed)?;
     Ok(id)
 }

@@ -300,3 +300,59 @@ async fn a_port_that_is_not_http_carries_plain_bytes() {
     assert!(text(port, "/headers").await.contains("X-Forwarded-For: 127.0.0.1"));
     runtime.down().await.unwrap();
 }
+
+/// The syncs of a process and its threads fail from the nth of each thread on, until it is dropped.
+struct FailingSyncs(std::process::Child);
+
+impl FailingSyncs {
+    async fn attach(pid: i32, nth: usize) -> Self {
+        let inject = format!("inject=fsync:error=EIO:when={nth}+");
+        let mut strace = std::process::Command::new("strace");
+        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", &inject, "-p"]);
+        let child = strace.arg(pid.to_string()).spawn().expect("the package strace is there");
+        let this = Self(child);
+        eventually("strace holds every thread", async || {
+            let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+            let statuses = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok());
+            statuses.into_iter().all(|status| !status.contains("TracerPid:\t0\n"))
+        })
+        .await;
+        this
+    }
+}
+
+impl Drop for FailingSyncs {
+    fn drop(&mut self) {
+        let strace = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process(strace, rustix::process::Signal::TERM);
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_l_9_what_a_keeper_cannot_record_it_does_not_do() {
+    let (data, target, port) = (Data::new(), target(), free_port());
+    let runtime = data.runtime().await;
+    runtime.apply(service(&data, &target, port, 1, "one")).await.unwrap();
+    let folder = data.path().join(format!("host/keepers/{}", target.id));
+    let record = || std::fs::read_to_string(folder.join("record.json")).unwrap();
+    let before = record();
+    let keepers = common::processes(&format!("keeper {}", folder.display()));
+    let keeper = *keepers.first().unwrap();
+    // The fence, its folder, the record, its folder: each is synced.
+    for nth in 1..=4 {
+        let failing = FailingSyncs::attach(keeper, nth).await;
+        let order = service(&data, &target, port, 1 + nth as u64, &format!("v{nth}"));
+        let Err(RuntimeError::Refused { code, message }) = runtime.apply(order).await else {
+            panic!("it was taken although sync {nth} failed")
+        };
+        drop(failing);
+        assert_eq!(code, "record_failed", "{message}");
+        assert_eq!(record(), before, "after sync {nth}");
+        assert_eq!(text(port, "/").await, "one");
+    }
+    runtime.apply(service(&data, &target, port, 9, "two")).await.unwrap();
+    assert_eq!(text(port, "/").await, "two");
+    println!("ROW L-9 keeper_syncs_failed=4 taken=0");
+    runtime.down().await.unwrap();
+}

@@ -13,6 +13,7 @@ use shipway_contracts::{
     v1::{ApplyReply, ApplyRequest, Change, Problem, change::Verb, problem::Severity},
 };
 use shipway_documents::resources::Declared;
+use shipway_eventing::failing;
 use shipway_events::{CommandId, Meta};
 
 use crate::{
@@ -54,7 +55,8 @@ impl Shared {
                 return Ok(reply(&intake, &plan.done, plan.problems));
             }
             for (project, pending) in &plan.secrets {
-                self.secrets.keep(*project, pending).await.map_err(secret_error)?;
+                let keep = async { self.secrets.keep(*project, pending).await.map_err(secret_error) };
+                failing!("pipelines.keep", Error::unavailable, keep.await)?;
             }
             if self.append(command, &meta, &mut plan.done).await? {
                 return self.answer(&intake, &plan.done, plan.problems).await;

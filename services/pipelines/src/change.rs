@@ -4,6 +4,7 @@ use std::{ops::RangeInclusive, sync::Arc};
 
 use shipway_contracts::{Code, Error};
 use shipway_eventing::{
+    failing,
     log::{AppendError, Expected, Item, Log, Write},
     views::Views,
 };
@@ -102,7 +103,8 @@ impl Shared {
 
     /// What the command did, if it came before.
     pub(crate) async fn replay(&self, command: CommandId) -> Result<Option<Done>, Error> {
-        let known = self.log.command_result(command).await.map_err(|error| away(&error))?;
+        let known = failing!("pipelines.replay", self.log.command_result(command).await);
+        let known = known.map_err(|error| away(&error))?;
         let Some(appended) = known else { return Ok(None) };
         self.world.refresh().await.map_err(world_error)?;
         let mut done = Done { position: appended.last, ..Done::default() };
@@ -110,8 +112,11 @@ impl Shared {
             let events = self.whole(stream).await?;
             if stream.kind() == "org" {
                 for raw in events.iter().filter(|raw| raw.command == command) {
-                    let recorded = org::Event::from_raw(raw).map_err(|error| Error::internal(&error))?;
-                    let org::Event::ProjectCreated(created) = recorded.event;
+                    let recorded = org::Event::read(raw).map_err(|error| Error::internal(&error))?;
+                    let Some(org::Event::ProjectCreated(created)) = recorded.map(|recorded| recorded.event)
+                    else {
+                        continue;
+                    };
                     done.created.push(created);
                 }
                 continue;
@@ -121,7 +126,8 @@ impl Shared {
             let mut before = Project { version: 0, state: Default::default(), ..Project::clone(&now) };
             let mut own = Vec::new();
             for raw in &events {
-                let event = project::Event::from_raw(raw).map_err(|error| Error::internal(&error))?.event;
+                let recorded = project::Event::read(raw).map_err(|error| Error::internal(&error))?;
+                let Some(event) = recorded.map(|recorded| recorded.event) else { continue };
                 match (raw.command == command, own.is_empty()) {
                     (true, _) => own.push(event),
                     (false, true) => {
@@ -161,7 +167,8 @@ impl Shared {
         if writes.is_empty() {
             return Ok(true);
         }
-        match self.log.append(Item { command, meta: meta.clone(), writes }).await {
+        let append = self.log.append(Item { command, meta: meta.clone(), writes });
+        match failing!("pipelines.append", append.await) {
             Ok(appended) => done.position = appended.last,
             Err(AppendError::Conflict { .. }) => {
                 self.world.refresh().await.map_err(world_error)?;
@@ -172,7 +179,9 @@ impl Shared {
             Err(error) => return Err(Error::internal(&error)),
         }
         let touched: Vec<ProjectId> = done.parts.iter().map(|part| part.before.id).collect();
-        self.world.refresh_some(&touched).await.map_err(world_error)?;
+        let refreshed = self.world.refresh_some(&touched);
+        failing!("pipelines.appended", |why| WorldError::Read(why.into()), refreshed.await)
+            .map_err(world_error)?;
         Ok(true)
     }
 

@@ -23,7 +23,7 @@ pub(crate) use names::did_you_mean;
 pub(crate) use rejection::{Refusal, Rejection, Why};
 use removal::deleted_pipeline;
 pub(crate) use removal::{MemberRemoval, member_removal};
-pub(crate) use state::{Flow, Override, Pipeline, ProjectState, Resource, evolve};
+pub(crate) use state::{Flow, FlowVersion, Override, Pipeline, ProjectState, Resource, evolve};
 
 /// What somebody wants of a project. What a decision needs and the stream does not hold (new ids, ports,
 /// where else a name exists) comes with the command.

@@ -1,9 +1,9 @@
 //! Which secrets an attempt may see: what its recorded work names, while the log shows the attempt to be open,
 //! or to be its target's last release.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use shipway_documents::secret::secrets_in;
+use shipway_documents::secret::{RandomShape, randoms_in, secrets_in};
 use shipway_engine::{RunState, Standing};
 use shipway_eventing::log::{Log, ReadError};
 use shipway_events::{
@@ -42,6 +42,15 @@ pub(crate) enum FenceError {
     Decode(#[from] DecodeError),
 }
 
+/// What an attempt may see, and how it is made where nobody has made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Allowed {
+    /// Whether it is open.
+    pub(crate) open: Open,
+    /// Those among the secrets of its work that are made when they are first asked for.
+    pub(crate) randoms: BTreeMap<SecretRef, RandomShape>,
+}
+
 /// What an attempt did to targets, as far as the log shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Open {
@@ -59,7 +68,7 @@ pub(crate) async fn check(
     run: RunId,
     fence: Fence,
     names: &[SecretRef],
-) -> Result<Open, FenceError> {
+) -> Result<Allowed, FenceError> {
     let events = stream(log, run).await?;
     let (request, state) = request(&events, run, fence, log.generation())?;
     if state.started().is_none_or(|started| started.project != project) {
@@ -69,11 +78,15 @@ pub(crate) async fn check(
     if let Some(secret) = names.iter().find(|name| !named.contains(name)) {
         return Err(Refused::NotNamed { fence, run, secret: secret.clone() }.into());
     }
+    let randoms = randoms_in(&request.work);
     if state.standing(request.node, fence) == Standing::Current {
-        return Ok(Open::Running);
+        return Ok(Allowed { open: Open::Running, randoms });
     }
     let released = released(&events, fence)?;
-    if released.is_empty() { Err(Refused::Over { fence, run }.into()) } else { Ok(Open::Released(released)) }
+    if released.is_empty() {
+        return Err(Refused::Over { fence, run }.into());
+    }
+    Ok(Allowed { open: Open::Released(released), randoms })
 }
 
 async fn stream(log: &dyn Log, run: RunId) -> Result<Vec<RawEvent>, ReadError> {

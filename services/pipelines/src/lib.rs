@@ -6,6 +6,8 @@
 pub mod api;
 mod apply;
 mod change;
+mod check;
+mod compare;
 mod describe;
 mod domain;
 mod environment;

@@ -9,10 +9,14 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use rand::Rng;
+use shipway_documents::secret::{Encoding, FinishError, RandomShape, finish, randoms_in};
 use shipway_eventing::durable::{Durable, DurableError};
 use shipway_events::{ProjectId, SecretRef};
 use sqlx::AnyConnection;
@@ -155,12 +159,40 @@ impl Secrets {
 
     /// The newest version, or a first one with a value made here: 256 random bits.
     pub(crate) async fn plan_random(&self, project: ProjectId, name: &str) -> Result<Pending, SecretError> {
+        self.plan_made(project, name, random()).await
+    }
+
+    /// The newest version, or this value as the first one: what was made once stays as it is.
+    pub(crate) async fn plan_made(
+        &self,
+        project: ProjectId,
+        name: &str,
+        value: Value,
+    ) -> Result<Pending, SecretError> {
         match self.newest(project, name).await? {
             Some((secret, _)) => Ok(Pending { secret, value: None }),
             None => {
                 let secret = SecretRef { name: name.to_owned(), version: 1 };
-                Ok(Pending { secret, value: Some(random()) })
+                Ok(Pending { secret, value: Some(value) })
             }
+        }
+    }
+
+    /// The value of a secret that is made when it is first asked for. Two that ask at once get the same.
+    pub(crate) async fn get_or_make(
+        &self,
+        project: ProjectId,
+        secret: &SecretRef,
+        shape: RandomShape,
+    ) -> Result<Value, SecretError> {
+        match self.get(project, secret).await {
+            Err(SecretError::Missing { .. }) => {}
+            known => return known,
+        }
+        let pending = Pending { secret: secret.clone(), value: Some(made(shape)) };
+        match self.keep(project, &[pending]).await {
+            Ok(()) | Err(SecretError::Conflict { .. }) => self.get(project, secret).await,
+            Err(error) => Err(error),
         }
     }
 
@@ -251,6 +283,27 @@ fn of_key<'a>(project: &'a str, key_id: &'a str) -> Identity<'a> {
 
 fn failed(attempting: &'static str) -> impl Fn(sqlx::Error) -> SecretError {
     move |source| SecretError::Database { attempting, source }
+}
+
+/// What is left of an expression over `randomSecret`, its secrets made.
+pub(crate) fn make(left: &serde_json::Value) -> Result<serde_json::Value, FinishError> {
+    let values: BTreeMap<SecretRef, Value> =
+        randoms_in(left).into_iter().map(|(name, shape)| (name, made(shape))).collect();
+    finish(left, &|name| values.get(name).map(|value| value.to_string()))
+}
+
+/// So many random characters.
+fn made(shape: RandomShape) -> Value {
+    let length = usize::try_from(shape.length).unwrap_or(usize::MAX);
+    // A character holds half a byte or more.
+    let mut bytes = Zeroizing::new(vec![0; length]);
+    rand::rng().fill_bytes(&mut bytes);
+    let mut text = Zeroizing::new(match shape.encoding {
+        Encoding::Base64 => STANDARD.encode(&*bytes),
+        Encoding::Hex => hex::encode(&*bytes),
+    });
+    text.truncate(length);
+    text
 }
 
 /// 256 random bits as text that needs no escaping in an address.

@@ -51,9 +51,11 @@ fn typed(document: &Document, token: Option<&str>) -> Vec<Value> {
     let mut all: Vec<Value> = document
         .triggers
         .iter()
-        .map(|trigger| match &trigger.source {
-            TriggerSource::Git(git) => push(&trigger.reference, git),
-            TriggerSource::Webhook(_) => webhook(&trigger.reference),
+        .filter_map(|trigger| match &trigger.source {
+            TriggerSource::Git(git) => Some(push(&trigger.reference, git)),
+            TriggerSource::Webhook(_) => Some(webhook(&trigger.reference)),
+            // Refused when the flow was published.
+            TriggerSource::Typed(_) => None,
         })
         .collect();
     if document.webhook.as_ref().is_some_and(|own| own.enabled) {

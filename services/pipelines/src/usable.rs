@@ -72,14 +72,12 @@ fn look<'a>(
     Usable { resource, stage: here.map(|member| member.stage.as_str()), unusable }
 }
 
-/// What is wrong with a flow in its stage; `arguments` are those that overrides give, and whether each is secret.
-pub(crate) fn validate(
-    project: &Project,
-    pipeline: &Pipeline,
-    stage: &str,
-    flow: &Document,
-    arguments: BTreeMap<String, bool>,
-) -> Problems {
+/// What a flow of this stage may name.
+pub(crate) fn stage_context<'a>(
+    project: &'a Project,
+    pipeline: &'a Pipeline,
+    stage: &'a str,
+) -> StageContext<'a> {
     let resources = usable(&project.state, pipeline, stage)
         .into_iter()
         .map(|usable| {
@@ -91,11 +89,22 @@ pub(crate) fn validate(
             (Cow::Borrowed(usable.resource.slug.as_str()), known)
         })
         .collect();
-    let context = StageContext {
+    StageContext {
         stage: Cow::Borrowed(stage),
         previous: pipeline.before(stage).map(|before| Cow::Borrowed(before.name.as_str())),
         resources,
-    };
+    }
+}
+
+/// What is wrong with a flow in its stage; `arguments` are those that overrides give, and whether each is secret.
+pub(crate) fn validate(
+    project: &Project,
+    pipeline: &Pipeline,
+    stage: &str,
+    flow: &Document,
+    arguments: BTreeMap<String, bool>,
+) -> Problems {
+    let context = stage_context(project, pipeline, stage);
     validate_flow_with(flow, &context, &validate::Known { project: Some(project.slug.clone()), arguments })
 }
 

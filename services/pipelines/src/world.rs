@@ -100,8 +100,10 @@ impl Projects {
     fn fold(&mut self, raw: &RawEvent) -> Result<(), DecodeError> {
         match raw.stream.kind() {
             "org" if raw.version == self.version + 1 => {
-                let org::Event::ProjectCreated(created) = org::Event::from_raw(raw)?.event;
-                self.by_slug.insert(created.slug.clone(), Arc::new(Project::new(&created)));
+                if let Some(recorded) = org::Event::read(raw)? {
+                    let org::Event::ProjectCreated(created) = recorded.event;
+                    self.by_slug.insert(created.slug.clone(), Arc::new(Project::new(&created)));
+                }
                 self.version = raw.version;
             }
             "project" => {
@@ -110,7 +112,10 @@ impl Projects {
                 if raw.version != known.version + 1 {
                     return Ok(());
                 }
-                let after = known.after(&project::Event::from_raw(raw)?.event, raw.version);
+                let after = match project::Event::read(raw)? {
+                    Some(recorded) => known.after(&recorded.event, raw.version),
+                    None => Project { version: raw.version, ..Project::clone(known) },
+                };
                 self.by_slug.insert(after.slug.clone(), Arc::new(after));
             }
             _ => return Ok(()),

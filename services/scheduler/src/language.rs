@@ -7,12 +7,14 @@ use std::borrow::Cow;
 use serde_json::Value;
 use shipway_documents::{
     Problem,
-    expr::{Lookup, Scope, resolve},
+    expr::{Lookup, Place, Scope, resolve},
     secret, truthy,
 };
 use shipway_engine::{Language, RunState, Step};
-use shipway_events::{NodeStatus, plan::Plan, run::NodeError};
+use shipway_events::{FlowId, NodeStatus, SecretRef, Timestamp, plan::Plan, run::NodeError};
 use shipway_nodes::{StepContext, find};
+
+use crate::secrets;
 
 /// Documents' expressions and the list of kinds.
 #[derive(Clone, Copy, Debug)]
@@ -21,14 +23,14 @@ pub(crate) struct Documents;
 impl Language for Documents {
     fn step(&self, state: &RunState, node: u32) -> Result<Step, NodeError> {
         let (plan, planned) = state.plan().zip(state.plan_node(node)).ok_or_else(|| gone(node))?;
-        let scope = Outputs { state, plan, node };
+        let started = state.started().ok_or_else(|| gone(node))?;
+        let scope = Outputs { state, plan, node, flow: started.flow };
         let pointer = format!("{}/spec", planned.pointer);
         if let Some(step) = condition::expression(planned, &scope, &pointer) {
             return step;
         }
         let spec = resolve(&planned.spec, &scope, &pointer).map_err(unresolved)?;
         let kind = find(&planned.kind).ok_or_else(|| gone(node))?;
-        let started = state.started().ok_or_else(|| gone(node))?;
         let mut builds = Cow::Borrowed(&plan.builds);
         if !state.builds().is_empty() {
             builds
@@ -72,7 +74,8 @@ impl Language for Documents {
 
     fn iterations(&self, state: &RunState, node: u32) -> Result<Vec<Value>, NodeError> {
         let (plan, planned) = state.plan().zip(state.plan_node(node)).ok_or_else(|| gone(node))?;
-        let scope = Outputs { state, plan, node };
+        let flow = state.started().ok_or_else(|| gone(node))?.flow;
+        let scope = Outputs { state, plan, node, flow };
         let spec =
             resolve(&planned.spec, &scope, &format!("{}/spec", planned.pointer)).map_err(unresolved)?;
         shipway_nodes::iterations(&spec)
@@ -80,7 +83,8 @@ impl Language for Documents {
 
     fn truthy(&self, state: &RunState, node: u32, value: &Value) -> Result<bool, NodeError> {
         let (plan, planned) = state.plan().zip(state.plan_node(node)).ok_or_else(|| gone(node))?;
-        let scope = Outputs { state, plan, node };
+        let flow = state.started().ok_or_else(|| gone(node))?.flow;
+        let scope = Outputs { state, plan, node, flow };
         let pointer = format!("{}/skipNodeExecution", planned.pointer);
         let value = resolve(value, &scope, &pointer).map_err(unresolved)?;
         if secret::is_secret(&value) {
@@ -103,6 +107,7 @@ struct Outputs<'a> {
     plan: &'a Plan,
     /// The node whose turn it is: in a loop, names mean the nodes of its iteration.
     node: u32,
+    flow: FlowId,
 }
 
 impl Scope for Outputs<'_> {
@@ -130,6 +135,19 @@ impl Scope for Outputs<'_> {
         Lookup::from_option(self.plan.triggers.get(reference), || {
             self.plan.triggers.keys().cloned().collect()
         })
+    }
+
+    fn secret(&self, id: &str) -> Lookup<'_> {
+        secrets::group(&self.plan.resources, id)
+    }
+
+    fn random_secret(&self, place: Place<'_>) -> Option<SecretRef> {
+        let nodes = self.plan.nodes.iter().map(|node| (node.pointer.as_str(), node.reference.as_str()));
+        secrets::random(self.flow, nodes, place)
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        self.plan.at
     }
 }
 

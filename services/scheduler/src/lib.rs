@@ -15,12 +15,14 @@ mod queries;
 mod reactions;
 mod registry;
 mod run;
+mod secrets;
 mod service;
 mod settings;
 mod start;
 mod state;
 mod upkeep;
 mod watchdog;
+mod whereabouts;
 
 pub use api::{EventsApi, RunsApi, WorkApi};
 pub use cluster::{PeersApi, Together};

@@ -7,26 +7,26 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use shipway_contracts::{
     Error,
     v1::{FlowForRunReply, Problem, problem},
 };
 use shipway_documents::{
     Problems, Severity,
-    expr::{Lookup, Scope},
+    expr::{Lookup, Place, Scope},
     flow::{Flow, TriggerSource},
     secret,
 };
 use shipway_events::{
-    FlowId, PipelineId, ProjectId,
+    FlowId, PipelineId, ProjectId, SecretRef, Timestamp,
     plan::{Artifact, BackupPin, PinnedResource, Plan, PlanNode},
     run::{Origin, Started},
 };
 use shipway_nodes::validate::{Known, Resource, StageContext, validate_flow_with};
 use uuid::Uuid;
 
-use crate::start::Asked;
+use crate::{secrets, start::Asked};
 
 /// What there is in the project when a run starts.
 #[derive(Debug, Default)]
@@ -58,6 +58,26 @@ pub(crate) fn diagnostic(text: &str) -> Result<FlowForRunReply, Error> {
     })
 }
 
+/// The flow of an addon that is started anew and gets its content from a backup.
+pub(crate) fn restored(mut reply: FlowForRunReply, backup: &str) -> FlowForRunReply {
+    // `addon/<project>/<addon>`.
+    let addon = reply.path.rsplit('/').next().unwrap_or_default();
+    let start = json!({"kind": "Addon", "ref": "addon", "spec": {"addonId": addon}, "condition": "running"});
+    let restore = json!({
+        "kind": "Action", "ref": "restore", "condition": "success",
+        "spec": {
+            "kind": "AddonBackup",
+            "spec": {"type": "restore", "data": {"addonId": addon, "backupId": backup}},
+        },
+    });
+    reply.document_json = json!({
+        "apiVersion": "v1.2",
+        "spec": {"kind": "Workflow", "spec": {"type": "sequential", "steps": [start, restore]}},
+    })
+    .to_string();
+    reply
+}
+
 fn foreign_kind(node: &Value) -> Option<&str> {
     match node.get("kind").and_then(Value::as_str)? {
         "Noop" | "LoopData" | "Approval" => None,
@@ -70,7 +90,12 @@ fn foreign_kind(node: &Value) -> Option<&str> {
 
 /// Pins a run: its arguments, its triggers' values, its nodes with everything resolved that can be, the
 /// resources that they may name and what those have now.
-pub(crate) fn plan(asked: &Asked, reply: &FlowForRunReply, world: World) -> Result<Started, Vec<Problem>> {
+pub(crate) fn plan(
+    asked: &Asked,
+    reply: &FlowForRunReply,
+    world: World,
+    now: Timestamp,
+) -> Result<Started, Vec<Problem>> {
     let document: Value =
         serde_json::from_str(&reply.document_json).map_err(|error| broken(&error.to_string()))?;
     let overrides: Map<String, Value> = match reply.overrides_json.as_str() {
@@ -88,15 +113,27 @@ pub(crate) fn plan(asked: &Asked, reply: &FlowForRunReply, world: World) -> Resu
     let args = flow.argument_values(&overrides, &asked.arguments).map_err(|problems| shown(&problems))?;
     let triggers = trigger_values(&flow, asked);
     let names = flow.nodes().iter().map(|placed| placed.node.reference.as_str()).collect();
-    let nodes = nodes::nodes(&flow, &Start { names, args: &args, triggers: &triggers })?;
-    let plan = pin(nodes, args, triggers, resources, world);
     let id = |text: &str| Uuid::parse_str(text).unwrap_or_default();
+    let flow_id = FlowId::new(id(&reply.flow));
+    let start = Start {
+        flow: &flow,
+        id: flow_id,
+        names,
+        args: &args,
+        triggers: &triggers,
+        resources: &resources,
+        now,
+    };
+    let nodes = nodes::nodes(&flow, &start)?;
+    // What is resolved later has the same time as what is resolved now.
+    let at = reply.document_json.contains("date(").then_some(now);
+    let plan = Plan { at, ..pin(nodes, args, triggers, resources, world) };
     let name = if asked.name.is_empty() { asked.run.to_string() } else { asked.name.clone() };
     Ok(Started {
         run: asked.run,
         project: ProjectId::new(id(&reply.project)),
         pipeline: (!reply.pipeline.is_empty()).then(|| PipelineId::new(id(&reply.pipeline))),
-        flow: FlowId::new(id(&reply.flow)),
+        flow: flow_id,
         path: reply.path.clone(),
         flow_version: reply.version,
         name,
@@ -110,10 +147,14 @@ pub(crate) fn plan(asked: &Asked, reply: &FlowForRunReply, world: World) -> Resu
 
 /// The names that are known when a run starts: arguments and triggers. Nodes come later.
 struct Start<'a> {
+    flow: &'a Flow,
+    id: FlowId,
     /// Of all nodes.
     names: BTreeSet<&'a str>,
     args: &'a Map<String, Value>,
     triggers: &'a Map<String, Value>,
+    resources: &'a BTreeMap<String, PinnedResource>,
+    now: Timestamp,
 }
 
 impl Scope for Start<'_> {
@@ -130,6 +171,20 @@ impl Scope for Start<'_> {
 
     fn trigger(&self, reference: &str) -> Lookup<'_> {
         Lookup::from_option(self.triggers.get(reference), || self.triggers.keys().cloned().collect())
+    }
+
+    fn secret(&self, id: &str) -> Lookup<'_> {
+        secrets::group(self.resources, id)
+    }
+
+    fn random_secret(&self, place: Place<'_>) -> Option<SecretRef> {
+        let nodes = self.flow.nodes();
+        let nodes = nodes.iter().map(|placed| (placed.node.pointer.as_str(), placed.node.reference.as_str()));
+        secrets::random(self.id, nodes, place)
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        Some(self.now)
     }
 }
 
@@ -203,6 +258,7 @@ fn pin(
         args,
         triggers,
         resources,
+        at: None,
     }
 }
 
@@ -271,7 +327,11 @@ pub(crate) fn shown(problems: &Problems) -> Vec<Problem> {
             help: problem.help.clone().unwrap_or_default(),
             line: problem.line.unwrap_or(0),
             column: problem.column.unwrap_or(0),
-            file: String::new(),
+            code: problem.code.to_string(),
+            ..Problem::default()
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,9 @@ use shipway_contracts::{
     Error,
     v1::{ListRunsReply, ListRunsRequest, Run},
 };
+use shipway_eventing::failing;
 use shipway_events::{
-    ExecutorId, ProjectId, ResourceId, RunId, Timestamp,
+    ExecutorId, Position, ProjectId, ResourceId, RunId, Timestamp,
     plan::{Artifact, BackupPin},
 };
 use sqlx::{AnyPool, Row, any::AnyRow};
@@ -25,11 +26,22 @@ pub(crate) struct Placed {
 }
 
 /// Where a target is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PlaceRow {
     pub(crate) executor: ExecutorId,
     pub(crate) since: Timestamp,
     pub(crate) lost: Option<Timestamp>,
+    pub(crate) moving: Option<MovingRow>,
+}
+
+/// A move that is not over.
+#[derive(Clone, Debug)]
+pub(crate) struct MovingRow {
+    pub(crate) run: String,
+    /// Whether it restores a backup.
+    pub(crate) restores: bool,
+    /// Why it failed, and when the next one is made; a person decides if there is no time.
+    pub(crate) failed: Option<(String, Option<Timestamp>)>,
 }
 
 /// How long a question waits for the read tables to hold what is in the log.
@@ -42,23 +54,25 @@ const LIST: &str = "SELECT run, project, flow, path, name, description, flow_ver
     position, triggers FROM runs_2
     WHERE position < $1 AND ($2 = '' OR path = $2) AND ($3 = '' OR status = $3) AND ($4 = '' OR project = $4)
     ORDER BY position DESC LIMIT $5";
-const PLACES: &str = "SELECT target, executor, since, lost FROM places_1";
+const PLACES: &str = "SELECT target, executor, since, lost, run, backup, reason, again FROM places_2";
 const DEPLOYED: &str =
     "SELECT d.project, d.slug, d.run, d.at, d.digest, d.build, d.service, d.commit_sha, d.branch
     FROM deployed_1 d
     WHERE ($1 = '' OR d.project = $1) AND d.at <= $2
       AND d.position = (SELECT max(e.position) FROM deployed_1 e WHERE e.resource = d.resource AND e.at <= $2)
     ORDER BY d.project, d.slug";
+const RELEASED: &str = "SELECT max(at) FROM deployed_1 WHERE resource = $1";
 const BUILDS: &str = "SELECT build, service, digest, commit_sha, branch FROM builds_1
     WHERE project = $1 ORDER BY position DESC LIMIT 200";
 const BACKUPS: &str =
     "SELECT backup, addon, digest FROM backups_1 WHERE project = $1 ORDER BY position DESC LIMIT 200";
+const BACKUPS_OF: &str = "SELECT backup, position FROM backups_1 WHERE project = $1 AND addon = $2 ORDER BY position DESC LIMIT 200";
 
 impl Shared {
     /// Runs that are not over, with the shards of their lanes, oldest first.
     pub(crate) async fn open_runs(&self) -> Result<Vec<(RunId, Shard)>, Error> {
         let rows: Vec<(String, String)> =
-            sqlx::query_as(OPEN).fetch_all(self.tables()).await.map_err(away)?;
+            failing!("db.reads.open", sqlx::query_as(OPEN).fetch_all(self.tables()).await).map_err(away)?;
         let read = |(run, flow): &(String, String)| {
             let (run, flow) = (run.parse().ok()?, flow.parse().ok()?);
             Some((run, Shard::of(flow, run)))
@@ -68,15 +82,19 @@ impl Shared {
 
     /// Where every target is.
     pub(crate) async fn all_places(&self) -> Result<BTreeMap<ResourceId, PlaceRow>, Error> {
-        let rows: Vec<(String, String, i64, i64)> =
-            sqlx::query_as(PLACES).fetch_all(self.tables()).await.map_err(away)?;
-        let read = |(target, executor, since, lost): &(String, String, i64, i64)| {
-            let lost = (*lost != 0).then(|| Timestamp::from_micros(*lost));
-            let row =
-                PlaceRow { executor: executor.parse().ok()?, since: Timestamp::from_micros(*since), lost };
-            Some((target.parse().ok()?, row))
-        };
-        Ok(rows.iter().filter_map(read).collect())
+        let rows =
+            failing!("db.reads.places", sqlx::query(PLACES).fetch_all(self.tables()).await).map_err(away)?;
+        rows.iter().filter_map(|row| place(row).transpose()).collect::<Result<_, _>>().map_err(away)
+    }
+
+    /// Whether a target has been released since a time.
+    pub(crate) async fn released_since(&self, target: ResourceId, since: Timestamp) -> Result<bool, Error> {
+        let last: Option<i64> = sqlx::query_scalar(RELEASED)
+            .bind(target.to_string())
+            .fetch_one(self.tables())
+            .await
+            .map_err(away)?;
+        Ok(last.is_some_and(|last| last > since.micros()))
     }
 
     /// The run that a text means: an id, the beginning of one, `@latest` or `@failed`.
@@ -122,15 +140,14 @@ impl Shared {
                 .parse()
                 .map_err(|_| Error::bad_request("field `page.after`: not the `next` of an answer"))?,
         };
-        let rows = sqlx::query(LIST)
+        let list = sqlx::query(LIST)
             .bind(before)
             .bind(request.flow)
             .bind(request.status)
             .bind(request.project)
             .bind(i64::from(limit) + 1)
-            .fetch_all(self.tables())
-            .await
-            .map_err(away)?;
+            .fetch_all(self.tables());
+        let rows = failing!("db.reads.list", list.await).map_err(away)?;
         let mut runs = Vec::with_capacity(rows.len());
         for row in rows.iter().take(limit as usize) {
             runs.push(run(row).map_err(away)?);
@@ -147,19 +164,15 @@ impl Shared {
 
     /// What every resource had at a time.
     pub(crate) async fn placed(&self, project: &str, at: Timestamp) -> Result<Vec<Placed>, Error> {
-        let rows = sqlx::query(DEPLOYED)
-            .bind(project)
-            .bind(at.micros())
-            .fetch_all(self.tables())
-            .await
-            .map_err(away)?;
+        let read = sqlx::query(DEPLOYED).bind(project).bind(at.micros()).fetch_all(self.tables());
+        let rows = failing!("db.reads.deployed", read.await).map_err(away)?;
         rows.iter().map(placed).collect::<Result<_, _>>().map_err(away)
     }
 
     /// A project's newest builds, by id.
     pub(crate) async fn builds(&self, project: ProjectId) -> Result<BTreeMap<String, Artifact>, Error> {
-        let rows =
-            sqlx::query(BUILDS).bind(project.to_string()).fetch_all(self.tables()).await.map_err(away)?;
+        let read = sqlx::query(BUILDS).bind(project.to_string()).fetch_all(self.tables());
+        let rows = failing!("db.reads.builds", read.await).map_err(away)?;
         rows.iter()
             .map(|row| Ok((row.try_get("build")?, artifact(row)?)))
             .collect::<Result<_, _>>()
@@ -168,8 +181,8 @@ impl Shared {
 
     /// A project's newest backups, by id.
     pub(crate) async fn backups(&self, project: ProjectId) -> Result<BTreeMap<String, BackupPin>, Error> {
-        let rows =
-            sqlx::query(BACKUPS).bind(project.to_string()).fetch_all(self.tables()).await.map_err(away)?;
+        let read = sqlx::query(BACKUPS).bind(project.to_string()).fetch_all(self.tables());
+        let rows = failing!("db.reads.backups", read.await).map_err(away)?;
         rows.iter()
             .map(|row| {
                 let pin = BackupPin { addon: row.try_get("addon")?, digest: row.try_get("digest")? };
@@ -177,6 +190,22 @@ impl Shared {
             })
             .collect::<Result<_, _>>()
             .map_err(away)
+    }
+
+    /// An addon's newest backups, newest first, each with the position of the event that says that it is there.
+    pub(crate) async fn backups_of(
+        &self,
+        project: ProjectId,
+        addon: &str,
+    ) -> Result<Vec<(String, Position)>, Error> {
+        self.caught_up().await?;
+        let rows: Vec<(String, i64)> = sqlx::query_as(BACKUPS_OF)
+            .bind(project.to_string())
+            .bind(addon)
+            .fetch_all(self.tables())
+            .await
+            .map_err(away)?;
+        Ok(rows.into_iter().map(|(backup, position)| (backup, position.cast_unsigned())).collect())
     }
 
     fn models(&self) -> &'static [&'static str] {
@@ -218,6 +247,22 @@ fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
         triggers_json: row.try_get("triggers")?,
         ..Run::default()
     })
+}
+
+/// A target's row; none for one that cannot be read.
+fn place(row: &AnyRow) -> Result<Option<(ResourceId, PlaceRow)>, sqlx::Error> {
+    let at =
+        |field: &str| row.try_get::<i64, _>(field).map(|at| (at != 0).then(|| Timestamp::from_micros(at)));
+    let text = |field: &str| row.try_get::<String, _>(field);
+    let (Ok(target), Ok(executor)) = (text("target")?.parse(), text("executor")?.parse()) else {
+        return Ok(None);
+    };
+    let (run, reason, again) = (text("run")?, text("reason")?, at("again")?);
+    let failed = (!reason.is_empty()).then_some((reason, again));
+    let restores = !text("backup")?.is_empty();
+    let moving = (!run.is_empty()).then_some(MovingRow { run, restores, failed });
+    let since = Timestamp::from_micros(row.try_get("since")?);
+    Ok(Some((target, PlaceRow { executor, since, lost: at("lost")?, moving })))
 }
 
 fn placed(row: &AnyRow) -> Result<Placed, sqlx::Error> {

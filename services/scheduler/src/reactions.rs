@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
-use shipway_contracts::{Code, Error};
+use shipway_contracts::{Code, Error, v1::StartRunReply};
 use shipway_eventing::feed::{HandleError, Reaction};
 use shipway_events::{
-    Actor, Cause, Meta, RawEvent, RunId, StreamEvent,
+    Actor, Cause, CommandId, Meta, RawEvent, RunId, StreamEvent,
     delivery::{self, Matched, Verdict},
     place,
     project::{self, ResourceKind},
@@ -52,7 +52,8 @@ impl Reaction for Deliveries {
     }
 
     async fn handle(&self, event: &RawEvent) -> Result<(), HandleError> {
-        let delivery::Event::Matched(matched) = delivery::Event::from_raw(event)?.event;
+        let Some(recorded) = delivery::Event::read(event)? else { return Ok(()) };
+        let delivery::Event::Matched(matched) = recorded.event;
         for verdict in &matched.verdicts {
             let Some(run) = verdict.run(matched.delivery) else { continue };
             // A trace of its own, that points back to the delivery: a run outlives the request that it follows from.
@@ -128,7 +129,8 @@ impl Reaction for Resources {
     }
 }
 
-/// A service that was given another host is released there again, by a run of its own one-node flow.
+/// A target that was given another host is started there by a run of its own: a service from its artifact, an addon from
+/// the backup that a person named.
 struct Places {
     shared: Arc<Shared>,
 }
@@ -144,16 +146,25 @@ impl Reaction for Places {
     }
 
     async fn handle(&self, event: &RawEvent) -> Result<(), HandleError> {
-        let place::Event::Moved(moved) = place::Event::from_raw(event)?.event else { return Ok(()) };
-        let target = event.stream.id().unwrap_or_default().to_owned();
+        let Some(place::Event::Moved(moved)) = place::Event::read(event)?.map(|recorded| recorded.event)
+        else {
+            return Ok(());
+        };
+        let flow = event.stream.id().unwrap_or_default().to_owned();
+        let choice = match &moved.backup {
+            None => FlowChoice::Published { project: String::new(), flow },
+            Some(backup) => FlowChoice::Restored { addon: flow, backup: backup.clone() },
+        };
+        let description = if moved.from == moved.to {
+            format!("the move to executor {} failed and is made again", moved.to)
+        } else {
+            format!("executor {} was away; what it had goes to executor {}", moved.from, moved.to)
+        };
         let asked = Asked {
             run: moved.run,
-            choice: FlowChoice::Published { project: String::new(), flow: target.clone() },
+            choice,
             name: "another host".to_owned(),
-            description: format!(
-                "executor {} was away; the service goes to executor {}",
-                moved.from, moved.to
-            ),
+            description,
             origin: Origin::Resource,
             arguments: Map::new(),
             triggers: Map::new(),
@@ -161,7 +172,26 @@ impl Reaction for Places {
             at_least: event.position,
             parent: None,
         };
-        settle(self.shared.start(asked).await, &target)
+        match outcome(self.shared.start(asked).await)? {
+            None => Ok(()),
+            Some(refusal) => self.refused(event, moved.run, refusal).await,
+        }
+    }
+}
+
+impl Places {
+    /// A move whose run cannot be started has failed, and is made again like any other.
+    async fn refused(&self, event: &RawEvent, run: RunId, reason: String) -> Result<(), HandleError> {
+        let Some(target) = event.stream.id().and_then(|id| id.parse().ok()) else { return Ok(()) };
+        let place = crate::places::read(&*self.shared.log, target).await.map_err(HandleError::retry)?;
+        let Some(place) = place else { return Ok(()) };
+        let Some(failed) = crate::places::refused(&place, run, reason, self.shared.log.now()) else {
+            return Ok(());
+        };
+        let (meta, command) =
+            (Meta::reaction("scheduler", event.position), CommandId::new(derived(event).uuid()));
+        let recorded = self.shared.record_place(target, &place, &[failed], meta, command).await;
+        recorded.map_err(HandleError::retry)
     }
 }
 
@@ -175,30 +205,29 @@ fn derived(event: &RawEvent) -> RunId {
 }
 
 /// What can be mended by waiting is tried again; a refusal is said and left, because asking again would not help.
-fn settle(
-    started: Result<shipway_contracts::v1::StartRunReply, Error>,
-    path: &str,
-) -> Result<(), HandleError> {
+fn settle(started: Result<StartRunReply, Error>, path: &str) -> Result<(), HandleError> {
+    if let Some(refusal) = outcome(started)? {
+        tracing::error!(path, refusal, "a run was not started");
+    }
+    Ok(())
+}
+
+/// Why a run was refused, if it was; what can be mended by waiting is an error, and is tried again.
+fn outcome(started: Result<StartRunReply, Error>) -> Result<Option<String>, HandleError> {
     match started {
         Ok(reply) => {
-            for problem in &reply.problems {
-                tracing::error!(
-                    path,
-                    pointer = problem.pointer,
-                    problem = problem.message,
-                    "a run was not started"
-                );
-            }
-            Ok(())
+            let problems: Vec<String> = reply
+                .problems
+                .iter()
+                .map(|problem| format!("{} ({})", problem.message, problem.pointer))
+                .collect();
+            Ok((!problems.is_empty()).then(|| problems.join("; ")))
         }
         Err(error) => match error.code {
             Code::Unavailable | Code::Conflict | Code::ResourceExhausted | Code::Internal => {
                 Err(HandleError::retry(error))
             }
-            _ => {
-                tracing::error!(path, %error, "a run was not started");
-                Ok(())
-            }
+            _ => Ok(Some(error.message)),
         },
     }
 }

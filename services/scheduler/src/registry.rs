@@ -13,7 +13,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use shipway_engine::{Free, RunState, Slots};
-use shipway_events::{ExecutorId, Fence, RegistrationId, ResourceId, RunId};
+use shipway_events::{ExecutorId, Fence, RegistrationId, ResourceId, RunId, Timestamp};
 
 pub use bells::{Bell, Bells};
 use elsewhere::Elsewhere;
@@ -33,6 +33,8 @@ struct Seats {
     elsewhere: Elsewhere,
     /// Where targets are; none where they have no places.
     places: Option<Arc<BTreeMap<ResourceId, ExecutorId>>>,
+    /// Addons whose content comes from a backup, with the run that brings it: all other runs wait for that.
+    restoring: BTreeMap<ResourceId, RunId>,
     /// How many targets each executor's host has.
     targets: BTreeMap<ExecutorId, u32>,
     waiting: VecDeque<RunId>,
@@ -71,9 +73,12 @@ struct Seat {
     intro: Introduction,
     /// Slots that this scheduler's attempts use: light, then heavy.
     used: (u32, u32),
-    /// Its lease is over.
-    away: bool,
+    /// Since when its lease is over, if it is.
+    away: Option<Timestamp>,
 }
+
+/// An executor that is nowhere: who waits for it waits for something else to end.
+pub(crate) const NOBODY: ExecutorId = ExecutorId::new(uuid::Uuid::nil());
 
 /// How an attempt's executor stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,26 +117,32 @@ impl Registry {
         let mut seats = self.lock();
         match seats.executors.get_mut(&executor) {
             Some(seat) if seat.intro.registration == intro.registration => {
-                (seat.intro, seat.away) = (intro, false);
+                (seat.intro, seat.away) = (intro, None);
                 false
             }
             // A start that is over says nothing that counts.
             Some(seat) if seat.intro.registration > intro.registration => false,
             _ => {
-                seats.executors.insert(executor, Seat { intro, used: (0, 0), away: false });
+                seats.executors.insert(executor, Seat { intro, used: (0, 0), away: None });
                 true
             }
         }
     }
 
-    /// An executor's lease is over. Tells whether that is news.
-    pub(crate) fn mark_away(&self, executor: ExecutorId, registration: RegistrationId) -> bool {
+    /// An executor's lease has been over since then. Tells whether that is news.
+    pub(crate) fn mark_away(
+        &self,
+        executor: ExecutorId,
+        registration: RegistrationId,
+        since: Timestamp,
+    ) -> bool {
         let mut seats = self.lock();
         let seat = seats.executors.get_mut(&executor);
-        let Some(seat) = seat.filter(|seat| seat.intro.registration == registration && !seat.away) else {
+        let Some(seat) = seat.filter(|seat| seat.intro.registration == registration && seat.away.is_none())
+        else {
             return false;
         };
-        seat.away = true;
+        seat.away = Some(since);
         seats.elsewhere.forget(executor);
         true
     }
@@ -141,10 +152,15 @@ impl Registry {
         self.lock().executors.get(&executor).map(|seat| seat.intro.clone())
     }
 
+    /// Since when an executor's lease is over; none while it is not, or nobody has heard of it.
+    pub(crate) fn away_since(&self, executor: ExecutorId) -> Option<Timestamp> {
+        self.lock().executors.get(&executor)?.away
+    }
+
     /// Every executor that is there.
     pub(crate) fn present(&self) -> Vec<(ExecutorId, Introduction)> {
         let seats = self.lock();
-        let here = seats.executors.iter().filter(|(_, seat)| !seat.away);
+        let here = seats.executors.iter().filter(|(_, seat)| seat.away.is_none());
         here.map(|(executor, seat)| (*executor, seat.intro.clone())).collect()
     }
 
@@ -153,7 +169,7 @@ impl Registry {
         let seats = self.lock();
         let fits = |seat: &Seat| {
             let has = |label: &String| seat.intro.labels.contains(label);
-            !seat.away && !seat.intro.draining && labels.iter().all(has)
+            seat.away.is_none() && !seat.intro.draining && labels.iter().all(has)
         };
         let here = seats.executors.iter().filter(|(_, seat)| fits(seat)).map(|(executor, _)| *executor);
         here.min_by_key(|executor| (seats.targets.get(executor).copied().unwrap_or_default(), *executor))
@@ -170,7 +186,7 @@ impl Registry {
             None => Standing::Unknown,
             Some(seat) if seat.intro.registration > registration => Standing::StartedAgain,
             Some(seat) if seat.intro.registration < registration => Standing::Unknown,
-            Some(seat) if seat.away => Standing::LeaseOver,
+            Some(seat) if seat.away.is_some() => Standing::LeaseOver,
             Some(_) => Standing::Here,
         }
     }
@@ -203,6 +219,21 @@ impl Registry {
         }
     }
 
+    /// An addon gets its content from a backup, by this run.
+    pub(crate) fn restoring(&self, target: ResourceId, run: RunId) {
+        self.lock().restoring.insert(target, run);
+    }
+
+    /// The addons that get theirs.
+    pub(crate) fn all_restoring(&self) -> Vec<ResourceId> {
+        self.lock().restoring.keys().copied().collect()
+    }
+
+    /// An addon has its content.
+    pub(crate) fn restored(&self, target: ResourceId) {
+        self.lock().restoring.remove(&target);
+    }
+
     /// Lets a decision take and give back slots. Afterwards `waits` says whether the run still waits for room;
     /// the answer names runs that may have got some.
     pub(crate) fn decide<R>(
@@ -211,7 +242,7 @@ impl Registry {
         decide: impl FnOnce(&mut Slots) -> (R, bool),
     ) -> (R, Vec<RunId>) {
         let mut seats = self.lock();
-        let mut slots = seats.slots();
+        let mut slots = seats.slots(run);
         let before: Vec<Free> = slots.left().to_vec();
         let (result, waits) = decide(&mut slots);
         for (before, after) in before.iter().zip(slots.left()) {
@@ -283,8 +314,9 @@ impl Registry {
 }
 
 impl Seats {
-    fn slots(&self) -> Slots {
-        let here = self.executors.iter().filter(|(_, seat)| !seat.away && !seat.intro.draining);
+    /// The room that a run finds.
+    fn slots(&self, run: RunId) -> Slots {
+        let here = self.executors.iter().filter(|(_, seat)| seat.away.is_none() && !seat.intro.draining);
         let free = here.map(|(executor, seat)| {
             let (light, heavy) = self.elsewhere.used(*executor, seat.intro.registration);
             Free {
@@ -298,9 +330,13 @@ impl Seats {
         });
         let slots = Slots::new(free);
         let Some(places) = &self.places else { return slots };
-        let away = self.executors.iter().filter(|(_, seat)| seat.away || seat.intro.draining);
+        let away = self.executors.iter().filter(|(_, seat)| seat.away.is_some() || seat.intro.draining);
         let away = away.map(|(executor, seat)| (*executor, seat.intro.labels.clone())).collect();
-        slots.with_places(away, Arc::clone(places))
+        let mut places = Arc::clone(places);
+        for (target, _) in self.restoring.iter().filter(|(_, by)| **by != run) {
+            Arc::make_mut(&mut places).insert(*target, NOBODY);
+        }
+        slots.with_places(away, places)
     }
 
     fn wait(&mut self, run: RunId) {
@@ -338,4 +374,39 @@ pub(crate) fn usage(state: &RunState) -> Usage {
         *(if open.heavy { heavy } else { light }) += 1;
     }
     usage
+}
+
+#[cfg(test)]
+mod tests {
+    use shipway_engine::Needs;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn while_an_addon_is_restored_nobody_else_touches_it() {
+        let registry = Registry::default();
+        let (executor, target) = (ExecutorId::new(Uuid::from_u128(1)), ResourceId::new(Uuid::from_u128(2)));
+        let registration = RegistrationId::new(Uuid::from_u128(3));
+        let intro = Introduction {
+            registration,
+            light: 1,
+            heavy: 9,
+            labels: BTreeSet::new(),
+            address: String::new(),
+            host: String::new(),
+            draining: false,
+            kept: BTreeMap::new(),
+        };
+        registry.register(executor, intro);
+        registry.set_place(target, executor);
+        let (own, other) = (RunId::new(Uuid::from_u128(4)), RunId::new(Uuid::from_u128(5)));
+        let needs = Needs { heavy: true, only: None, labels: &[], target: Some(target) };
+        let takes = |run| registry.decide(run, |slots| (slots.take(needs).is_some(), false)).0;
+        assert!(takes(other));
+        registry.restoring(target, own);
+        assert!(!takes(other) && takes(own));
+        registry.restored(target);
+        assert!(takes(other));
+    }
 }

@@ -8,6 +8,7 @@ use shipway_contracts::{
         FlowForRunReply, FlowForRunRequest, Problem, StartRunReply, project_home_client::ProjectHomeClient,
     },
 };
+use shipway_eventing::failing;
 use shipway_events::{
     Meta, Position, ProjectId, RunId,
     run::{Origin, Parent},
@@ -46,6 +47,8 @@ pub(crate) enum FlowChoice {
     Published { project: String, flow: String },
     /// A document of diagnostic nodes.
     Document(String),
+    /// An addon's own, with its content from a backup.
+    Restored { addon: String, backup: String },
 }
 
 impl Shared {
@@ -66,26 +69,37 @@ impl Shared {
         let flow = match &asked.choice {
             FlowChoice::Document(text) => planning::diagnostic(text)?,
             FlowChoice::Published { project, flow } => {
-                self.flow_for_run(project, flow, asked.at_least).await?
+                let found = self.flow_for_run(project, flow, asked.at_least);
+                failing!("scheduler.start_flow", Error::unavailable, found.await)?
+            }
+            FlowChoice::Restored { addon, backup } => {
+                planning::restored(self.flow_for_run("", addon, asked.at_least).await?, backup)
             }
         };
         let flow_id = shipway_contracts::id("flow", &flow.flow)?;
         Self::check_nesting(asked.parent.as_ref(), flow_id, &flow.path)?;
         let shard = Shard::of(flow_id, asked.run);
         if let Some(peer) = self.cluster.route(shard, passed_on).await? {
-            return self.start_there(&peer, &asked).await;
+            return failing!(
+                "scheduler.start_there",
+                Error::unavailable,
+                self.start_there(&peer, &asked).await
+            );
         }
         let world = match &asked.choice {
             FlowChoice::Document(_) => World::default(),
-            FlowChoice::Published { .. } => self.world(&flow).await?,
+            FlowChoice::Published { .. } | FlowChoice::Restored { .. } => {
+                failing!("scheduler.start_world", Error::unavailable, self.world(&flow).await)?
+            }
         };
         let meta = asked.meta.clone();
-        let started = match planning::plan(&asked, &flow, world) {
+        let started = match planning::plan(&asked, &flow, world, self.log.now()) {
             Ok(started) => started,
             Err(problems) => return Ok(refused(&flow, problems)),
         };
         let (path, name) = (started.path.clone(), started.name.clone());
-        let reply = match self.book.start(started, meta).await {
+        let start = self.book.start(started, meta);
+        let reply = match failing!("scheduler.start", Error::unavailable, start.await) {
             // The same command came twice at once.
             Err(error) if error.code == Code::AlreadyExists => {
                 return self.started_before(asked.run).await.ok_or(error);
@@ -115,7 +129,7 @@ impl Shared {
         })
     }
 
-    async fn flow_for_run(
+    pub(crate) async fn flow_for_run(
         &self,
         project: &str,
         flow: &str,

@@ -31,31 +31,13 @@ impl Shared {
         for (id, slug) in self.project_names(project).await? {
             let resources = self.resources(&slug).await?;
             let placed = self.placed(&id, asked).await?;
-            deployed.extend(rows(&slug, &resources, placed, &statuses, at.is_none()));
-        }
-        if at.is_none() && self.cluster.together().is_some() {
-            self.say_places(&mut deployed).await?;
+            let mut rows = rows(&slug, &resources, placed, &statuses, at.is_none());
+            if at.is_none() && self.cluster.together().is_some() {
+                self.say_places(&slug, &resources, &mut rows).await?;
+            }
+            deployed.extend(rows);
         }
         Ok(GetStateReply { deployed, position, at: asked.to_string() })
-    }
-
-    /// Says where each target is, and whether its host was given up.
-    async fn say_places(&self, deployed: &mut [Deployed]) -> Result<(), Error> {
-        let places = self.all_places().await?;
-        for row in deployed {
-            let Some(place) = row.id.parse().ok().and_then(|id| places.get(&id)) else { continue };
-            (row.executor, row.placed_since) = (place.executor.to_string(), place.since.to_string());
-            if let Some(host) = self.registry.introduction(place.executor).map(|intro| intro.host) {
-                row.addresses.iter_mut().for_each(|at| *at = at.replacen("127.0.0.1", &host, 1));
-            }
-            if let Some(lost) = place.lost {
-                row.lost_since = lost.to_string();
-                row.status = format!("host away since {lost}");
-            } else if row.status.is_empty() {
-                row.status = "host does not answer".to_owned();
-            }
-        }
-        Ok(())
     }
 
     /// What every host says of what it keeps. A host that does not answer says nothing.
@@ -159,8 +141,13 @@ fn rows(
             }
         }
     }
-    rows.sort_by(|a, b| (&a.stage, &a.resource).cmp(&(&b.stage, &b.resource)));
+    sort(&mut rows);
     rows
+}
+
+/// By stage, then by name.
+pub(crate) fn sort(rows: &mut [Deployed]) {
+    rows.sort_by(|a, b| (&a.stage, &a.resource).cmp(&(&b.stage, &b.resource)));
 }
 
 fn words(status: &TargetStatus) -> String {

@@ -14,8 +14,8 @@ use shipway_contracts::{
         StartRunRequest, WatchRunRequest, runs_client::RunsClient, work_client::WorkClient,
     },
 };
-use shipway_eventing::{Feed, Log, SqliteLog, SqliteOptions, Views};
-use shipway_events::{ExecutorId, RegistrationId};
+use shipway_eventing::{Expected, Feed, Item, Log, SqliteLog, SqliteOptions, Views};
+use shipway_events::{Actor, Cause, CommandId, ExecutorId, Meta, NewEvent, RegistrationId, StreamName};
 use shipway_nodes::Outcome;
 use shipway_scheduler::{Bell, Deps, Service};
 use shipway_service_kit::Lifecycle;
@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 struct World {
     service: Service,
+    log: Arc<dyn Log>,
     runs: RunsClient<Channel>,
     work: WorkClient<Channel>,
     lifecycle: Lifecycle,
@@ -40,7 +41,7 @@ async fn world() -> World {
     let (lifecycle, _failures) = Lifecycle::new();
     let nobody = Channel::local(tonic::service::Routes::default());
     let deps = Deps {
-        feed: Feed::new(log),
+        feed: Feed::new(log.clone()),
         views,
         durable,
         projects: nobody.clone(),
@@ -53,7 +54,7 @@ async fn world() -> World {
     let service = Service::start(deps).await.unwrap();
     let runs = RunsClient::new(Channel::local(service.runs_server())).max_decoding_message_size(64 << 20);
     let work = WorkClient::new(Channel::local(service.work_server())).max_decoding_message_size(64 << 20);
-    World { service, runs, work, lifecycle, executor: ExecutorId::new(Uuid::now_v7()), _folder: folder }
+    World { service, log, runs, work, lifecycle, executor: ExecutorId::new(Uuid::now_v7()), _folder: folder }
 }
 
 impl World {
@@ -84,9 +85,30 @@ impl World {
         self.work.clone().register(request).await.unwrap();
     }
 
+    /// Writes to a run as a newer Shipway beside this one would.
+    async fn written_by_a_newer(&self, run: &str, kind: &'static str) {
+        let meta = Meta { actor: Actor::System("newer".to_owned()), cause: Cause::Clock, trace: None };
+        let event = NewEvent { kind, schema: 1, data: "{}".to_owned() };
+        let (command, stream) = (CommandId::new(Uuid::now_v7()), stream_of(run));
+        self.log.append(Item::one(command, meta, stream, Expected::Any, vec![event])).await.unwrap();
+    }
+
+    async fn abort(&self, run: &str) -> Result<(), tonic::Status> {
+        let request = AbortRunRequest {
+            run: run.to_owned(),
+            reason: "enough".to_owned(),
+            ..AbortRunRequest::default()
+        };
+        self.runs.clone().abort_run(request).await.map(drop)
+    }
+
     async fn start(&self, kind: &str, nodes: usize) -> String {
         start(self.runs.clone(), kind, nodes).await
     }
+}
+
+fn stream_of(run: &str) -> StreamName {
+    StreamName::run(run.parse().unwrap())
 }
 
 async fn start(mut runs: RunsClient<Channel>, kind: &str, nodes: usize) -> String {
@@ -184,6 +206,31 @@ async fn a_run_without_room_waits_and_can_be_stopped() {
     world.runs.clone().abort_run(request).await.unwrap();
     let run = ended(world.runs.clone(), &run).await;
     assert_eq!((run.status.as_str(), run.reason.as_str()), ("aborted", "not today"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_newer_shipway_wrote_is_passed_over_if_it_is_a_note_and_else_stops_its_run_alone() {
+    let world = world().await;
+    let (noted, forked, other) = (
+        world.start("sequential", 1).await,
+        world.start("sequential", 1).await,
+        world.start("sequential", 1).await,
+    );
+    world.written_by_a_newer(&noted, "run.noted_weather").await;
+    world.abort(&noted).await.unwrap();
+    assert_eq!(ended(world.runs.clone(), &noted).await.status, "aborted");
+
+    world.written_by_a_newer(&forked, "run.forked").await;
+    let before = world.log.read_stream(&stream_of(&forked), 0, 100).await.unwrap();
+    for _ in 0..2 {
+        // It may be asked again, of a newer one.
+        assert_eq!(world.abort(&forked).await.unwrap_err().code(), tonic::Code::Unavailable);
+    }
+    let why = world.abort(&forked).await.unwrap_err();
+    assert!(why.message().contains("newer Shipway"), "{why}");
+    world.abort(&other).await.unwrap();
+    assert_eq!(ended(world.runs.clone(), &other).await.status, "aborted");
+    assert_eq!(world.log.read_stream(&stream_of(&forked), 0, 100).await.unwrap(), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

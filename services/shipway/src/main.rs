@@ -1,20 +1,7 @@
-//! The one binary: `up`, `down`, `serve`, keeper and shim, and the command line client.
+//! The program.
 
-mod bench;
-mod cli;
-mod demo;
-mod up;
-
-use std::{env, path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // A keeper or shim is started often and must be there at once: no parser, no runtime.
-    let words: Vec<_> = env::args_os().skip(1).collect();
-    match words.as_slice() {
-        [verb, folder] if verb == "keeper" => up::keeper(Path::new(folder)),
-        [verb, folder] if verb == "shim" => up::shim(Path::new(folder)),
-        [verb, folder] if verb == "way" => up::way(Path::new(folder)),
-        [verb, rest @ ..] if verb == "sandbox" => up::sandbox(rest),
-        _ => cli::main(),
-    }
+    shipway::main()
 }

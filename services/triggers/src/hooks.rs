@@ -12,7 +12,7 @@ use shipway_contracts::{
     Channel,
     v1::{self, project_home_client::ProjectHomeClient},
 };
-use shipway_eventing::Feed;
+use shipway_eventing::{Feed, failing, failpoint};
 use shipway_events::{HookId, Position, ProjectId, RawEvent};
 use tokio::sync::watch;
 
@@ -247,6 +247,7 @@ async fn listen(feed: Feed, hear: watch::Sender<Heard>) {
                 let of_project = |event: &&Arc<RawEvent>| matches!(event.stream.kind(), "project" | "org");
                 let changed = events.iter().rev().find(of_project).map(|event| event.position);
                 let last = events.last().map_or(seen, |event| event.position);
+                failpoint!("triggers.heard", continue);
                 hear.send_modify(|heard| {
                     *heard = Heard { seen: last, changed: changed.unwrap_or(heard.changed) };
                 });
@@ -272,7 +273,8 @@ async fn ask(
     let mut pause = PAUSES.0;
     loop {
         let at_least = heard.borrow_and_update().changed;
-        match home.hooks_for_triggers(v1::HooksForTriggersRequest { at_least }).await {
+        let asked = home.hooks_for_triggers(v1::HooksForTriggersRequest { at_least });
+        match failing!("triggers.hooks", tonic::Status::unavailable, asked.await) {
             Ok(reply) => {
                 pause = PAUSES.0;
                 let mut hooks = Hooks::read(reply.into_inner());

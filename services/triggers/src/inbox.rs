@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use shipway_contracts::v1;
-use shipway_eventing::{Durable, DurableError, GroupWriter, Log};
+use shipway_eventing::{Durable, DurableError, GroupWriter, Log, failing};
 use shipway_events::{DeliveryId, HookId, Timestamp, delivery::Verdict};
 use shipway_service_kit::metrics;
 use tokio::sync::Notify;
@@ -240,11 +240,9 @@ impl Inbox {
 
     /// The oldest rows whose event is to be appended.
     pub(crate) async fn to_match(&self, limit: i64) -> Result<Vec<Stored>, InboxError> {
-        let rows: Vec<sql::ToMatch> = sqlx::query_as(sql::TO_MATCH)
-            .bind(limit)
-            .fetch_all(self.durable.pool())
-            .await
-            .map_err(failed("reading the deliveries to match"))?;
+        let read = sqlx::query_as(sql::TO_MATCH).bind(limit).fetch_all(self.durable.pool());
+        let rows: Vec<sql::ToMatch> =
+            failing!("db.inbox.to_match", read.await).map_err(failed("reading the deliveries to match"))?;
         Ok(rows.into_iter().filter_map(sql::ToMatch::stored).collect())
     }
 

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shipway_eventing::{AppendError, Expected, Item, Log};
+use shipway_eventing::{AppendError, Expected, Item, Log, failing, failpoint};
 use shipway_events::{
     Actor, Cause, DeliveryId, Meta, StreamEvent as _, StreamName,
     delivery::{Event, Matched, match_command},
@@ -70,10 +70,11 @@ enum MatchError {
 
 /// Appends the oldest rows' events and marks the rows; how many there were.
 async fn append_stored(inbox: &Inbox, log: &dyn Log) -> Result<usize, MatchError> {
-    let rows = inbox.to_match(BATCH).await?;
+    let rows = failing!("triggers.match", inbox.to_match(BATCH).await)?;
     if rows.is_empty() {
         return Ok(0);
     }
+    failpoint!("triggers.append");
     let deliveries: Vec<DeliveryId> = rows.iter().map(|row| row.delivery).collect();
     let appended = log.append_all(rows.into_iter().map(item).collect()).await;
     let mut done = Vec::with_capacity(deliveries.len());
@@ -86,7 +87,7 @@ async fn append_stored(inbox: &Inbox, log: &dyn Log) -> Result<usize, MatchError
     }
     let count = done.len();
     if count > 0 {
-        inbox.matched(done).await?;
+        failing!("triggers.matched", inbox.matched(done).await)?;
     }
     failed.map_or(Ok(count), Err)
 }

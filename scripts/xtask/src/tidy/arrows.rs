@@ -7,11 +7,12 @@ use super::{Problem, Repository};
 const EVENTS: &str = "shipway-events";
 const DOCUMENTS: &str = "shipway-documents";
 const NODES: &str = "shipway-nodes";
+const EDITOR: &str = "shipway-editor";
 const ENGINE: &str = "shipway-engine";
 const EVENTING: &str = "shipway-eventing";
 const CONTRACTS: &str = "shipway-contracts";
 const KIT: &str = "shipway-service-kit";
-const COMMON: &[&str] = &[EVENTS, DOCUMENTS, NODES, ENGINE, EVENTING, CONTRACTS, KIT];
+const COMMON: &[&str] = &[EVENTS, DOCUMENTS, NODES, EDITOR, ENGINE, EVENTING, CONTRACTS, KIT];
 const SERVICES: &[&str] =
     &["shipway-pipelines", "shipway-triggers", "shipway-scheduler", "shipway-executor", "shipway-console"];
 
@@ -21,8 +22,10 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
         EVENTS | "xtask" => vec![],
         DOCUMENTS | EVENTING | CONTRACTS => vec![&[EVENTS]],
         NODES => vec![&[DOCUMENTS, EVENTS]],
+        EDITOR => vec![&[NODES, DOCUMENTS]],
         ENGINE => vec![&[NODES, DOCUMENTS, EVENTS]],
         KIT => vec![&[CONTRACTS, EVENTS]],
+        "shipway-fuzz" => vec![&[NODES, DOCUMENTS, EVENTS]],
         "shipway" | "shipway-integration-tests" => vec![COMMON, SERVICES],
         service if SERVICES.contains(&service) => vec![COMMON],
         _ => return None,

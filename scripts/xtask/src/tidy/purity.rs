@@ -2,7 +2,8 @@
 
 use super::{Problem, Repository, files::before_tests};
 
-const PURE: &[&str] = &["shipway-events", "shipway-documents", "shipway-nodes", "shipway-engine"];
+const PURE: &[&str] =
+    &["shipway-events", "shipway-documents", "shipway-nodes", "shipway-editor", "shipway-engine"];
 
 /// Crates (and all whose names go on with `-`) that nothing pure needs.
 const IMPURE: &[&str] = &[

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
-use crate::{Problem, Problems, js, pointer, suggest};
+use crate::{Code, Problem, Problems, js, pointer, suggest};
 
 /// Whether a value is a text with an expression in it: it can stand for a value of any type.
 #[must_use]
@@ -29,7 +29,9 @@ impl<'v, 'p> Fields<'v, 'p> {
         let members = value.as_object();
         if members.is_none() {
             let kind = js::type_name(value);
-            problems.push(Problem::error(pointer, format!("{what} is an object, not {kind}")));
+            problems.push(
+                Problem::error(pointer, format!("{what} is an object, not {kind}")).code(Code::FieldType),
+            );
         }
         Self { members, pointer: pointer.to_owned(), problems }
     }
@@ -73,7 +75,8 @@ impl<'v, 'p> Fields<'v, 'p> {
                 None
             }
             Some(Value::String(text)) if text.trim().is_empty() => {
-                self.problems.push(Problem::error(self.at(key), format!("`{key}` is empty")).help(help));
+                let problem = Problem::error(self.at(key), format!("`{key}` is empty"));
+                self.problems.push(problem.code(Code::FieldMissing).help(help));
                 None
             }
             Some(_) => self.text(key),
@@ -84,7 +87,7 @@ impl<'v, 'p> Fields<'v, 'p> {
     pub fn missing(&mut self, key: &str, help: &str) {
         if self.members.is_some() {
             let problem = Problem::error(self.pointer.clone(), format!("`{key}` is missing"));
-            self.problems.push(problem.help(help));
+            self.problems.push(problem.code(Code::FieldMissing).help(help));
         }
     }
 
@@ -108,18 +111,16 @@ impl<'v, 'p> Fields<'v, 'p> {
         if is_expression(value) {
             return None;
         }
-        let Some(number) = js::number(value).filter(|number| number.fract() == 0.0) else {
+        let Some(number) = whole(value) else {
             self.wrong_type(key, "a whole number", value);
             return None;
         };
-        #[expect(clippy::cast_possible_truncation, reason = "saturates, and the range is checked below")]
-        let number = number as i64;
         if range.contains(&number) {
             return Some(number);
         }
         let (from, to) = (range.start(), range.end());
         let problem = Problem::error(self.at(key), format!("`{key}` is {number}"));
-        self.problems.push(problem.help(format!("give a number from {from} to {to}")));
+        self.problems.push(problem.code(Code::FieldRange).help(format!("give a number from {from} to {to}")));
         None
     }
 
@@ -130,7 +131,8 @@ impl<'v, 'p> Fields<'v, 'p> {
         if words.contains(&word) {
             return value.as_str();
         }
-        let problem = Problem::error(self.at(key), format!("`{key}` cannot be `{word}`"));
+        let problem =
+            Problem::error(self.at(key), format!("`{key}` cannot be `{word}`")).code(Code::FieldValue);
         let near = suggest::nearest(word, words.iter().copied());
         self.problems.push(match near {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
@@ -163,7 +165,8 @@ impl<'v, 'p> Fields<'v, 'p> {
                 other => {
                     let kind = js::type_name(other);
                     let message = format!("`{key}` is a list of texts; this is {kind}");
-                    self.problems.push(Problem::error(pointer::item(&at, n), message));
+                    let problem = Problem::error(pointer::item(&at, n), message);
+                    self.problems.push(problem.code(Code::FieldType));
                 }
             }
         }
@@ -188,13 +191,32 @@ impl<'v, 'p> Fields<'v, 'p> {
             if let Some(near) = suggest::nearest(key, absent) {
                 let problem =
                     Problem::warning(self.at(key), format!("`{key}` is not known here and has no effect"));
-                self.problems.push(problem.help(format!("did you mean `{near}`?")).at_key());
+                let problem = problem.code(Code::FieldUnknown).at_key();
+                self.problems.push(problem.help(format!("did you mean `{near}`?")));
             }
         }
     }
 
     fn wrong_type(&mut self, key: &str, wanted: &str, value: &Value) {
         let kind = js::type_name(value);
-        self.problems.push(Problem::error(self.at(key), format!("`{key}` must be {wanted}, not {kind}")));
+        let problem = Problem::error(self.at(key), format!("`{key}` must be {wanted}, not {kind}"));
+        self.problems.push(problem.code(Code::FieldType));
+    }
+}
+
+/// A whole number, or the text of one as JSON writes it: what JSON Schemas can say too.
+fn whole(value: &Value) -> Option<i64> {
+    match value {
+        Value::String(text) => {
+            let digits = text.strip_prefix('-').unwrap_or(text);
+            let plain = digits.len() <= 15 && digits.bytes().all(|c| c.is_ascii_digit());
+            let canonical = text == "0" || !digits.starts_with('0');
+            text.parse().ok().filter(|_| plain && canonical)
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "whole; saturates, and callers have a range")]
+        Value::Number(number) => {
+            number.as_f64().filter(|number| number.fract() == 0.0).map(|number| number as i64)
+        }
+        _ => None,
     }
 }

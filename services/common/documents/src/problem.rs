@@ -1,10 +1,10 @@
 //! What is wrong with a document: where, what, and what to do.
 
-use std::{fmt, fmt::Write as _, ops::Range, sync::Arc};
+use std::{fmt, fmt::Write as _, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{pointer, source::Source, suggest::nearest};
+use crate::{Code, pointer, suggest::nearest};
 
 /// How bad a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,6 +34,8 @@ impl fmt::Display for Severity {
 pub struct Problem {
     /// How bad it is.
     pub severity: Severity,
+    /// What kind of problem it is: a stable name.
+    pub code: Code,
     /// Where in the document: a JSON pointer, empty for the whole.
     pub pointer: String,
     /// What is wrong.
@@ -53,30 +55,86 @@ pub struct Problem {
     /// The column in characters, 1 for the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<u32>,
+    /// The line of the character after the last one that is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_line: Option<u32>,
+    /// The column of that character.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_column: Option<u32>,
+    /// Other places that have to do with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub related: Vec<Related>,
+}
+
+/// Another place that has to do with a problem.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Related {
+    /// Where: a JSON pointer.
+    pub pointer: String,
+    /// What is there.
+    pub message: String,
+    /// The line in the source, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// The column in characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
 }
 
 impl Problem {
     /// An error.
     #[must_use]
     pub fn error(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new(Severity::Error, pointer, message)
+        Self::new(Severity::Error, Code::DocumentInvalid, pointer, message)
     }
 
     /// Something that is right but not supported.
     #[must_use]
     pub fn unsupported(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new(Severity::Unsupported, pointer, message)
+        Self::new(Severity::Unsupported, Code::DocumentUnsupported, pointer, message)
     }
 
     /// A warning.
     #[must_use]
     pub fn warning(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new(Severity::Warning, pointer, message)
+        Self::new(Severity::Warning, Code::DocumentDoubtful, pointer, message)
     }
 
-    fn new(severity: Severity, pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        let (pointer, message) = (pointer.into(), message.into());
-        Self { severity, pointer, message, help: None, span: None, at_key: false, line: None, column: None }
+    fn new(severity: Severity, code: Code, pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            severity,
+            code,
+            pointer: pointer.into(),
+            message: message.into(),
+            help: None,
+            span: None,
+            at_key: false,
+            line: None,
+            column: None,
+            end_line: None,
+            end_column: None,
+            related: Vec::new(),
+        }
+    }
+
+    /// Says what kind of problem it is.
+    #[must_use]
+    pub fn code(mut self, code: Code) -> Self {
+        self.code = code;
+        self
+    }
+
+    /// Shows another place that has to do with it.
+    #[must_use]
+    pub fn related(mut self, pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        self.related.push(Related {
+            pointer: pointer.into(),
+            message: message.into(),
+            line: None,
+            column: None,
+        });
+        self
     }
 
     /// Says what to do.
@@ -142,6 +200,12 @@ impl Problems {
         self.0.iter().any(|problem| problem.severity != Severity::Warning)
     }
 
+    /// How many there are of a severity.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        self.0.iter().filter(|problem| problem.severity == severity).count()
+    }
+
     /// Whether there is nothing, not even a warning.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -168,17 +232,15 @@ impl Problems {
     pub fn under(mut self, parent: &str) -> Self {
         for problem in &mut self.0 {
             problem.pointer.insert_str(0, parent);
+            problem.related.iter_mut().for_each(|place| place.pointer.insert_str(0, parent));
         }
         self
     }
 
     /// In the order of the source: by line and column where known, else by pointer; the same thing once.
     pub fn sort(&mut self) {
-        self.0.sort_by(|a, b| {
-            (a.line, a.column)
-                .cmp(&(b.line, b.column))
-                .then_with(|| natural(&a.pointer).cmp(&natural(&b.pointer)))
-                .then_with(|| a.severity.cmp(&b.severity))
+        self.0.sort_by_cached_key(|problem| {
+            (problem.line, problem.column, natural(&problem.pointer), problem.severity)
         });
         self.0.dedup();
     }
@@ -245,86 +307,3 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
-
-/// Problems with the source that they are in: `file:line:column`, the line, a caret, what to do.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// The text.
-    pub source: Arc<Source>,
-    /// What is wrong with it, located and sorted.
-    pub problems: Problems,
-}
-
-impl std::error::Error for Report {}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, problem) in self.problems.iter().enumerate() {
-            if n > 0 {
-                f.write_str("\n\n")?;
-            }
-            self.write(problem, f)?;
-        }
-        Ok(())
-    }
-}
-
-/// Columns of a line that are shown; a longer line (a document in one line) is cut around the caret.
-const SHOWN: usize = 100;
-
-impl Report {
-    fn write(&self, problem: &Problem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Some(line), Some(column)) = (problem.line, problem.column) else {
-            let place = if problem.pointer.is_empty() { "" } else { " at " };
-            write!(
-                f,
-                "{}: {}{place}{}: {}",
-                self.source.name(),
-                problem.severity,
-                problem.pointer,
-                problem.message
-            )?;
-            return problem.help.as_ref().map_or(Ok(()), |help| write!(f, "\n  = help: {help}"));
-        };
-        writeln!(f, "{}:{line}:{column}: {}: {}", self.source.name(), problem.severity, problem.message)?;
-        let number = line.to_string();
-        let margin = " ".repeat(number.len());
-        let (text, caret, width) = self.excerpt(problem, line, column);
-        writeln!(f, " {margin} |")?;
-        writeln!(f, " {number} | {text}")?;
-        write!(f, " {margin} | {}{}", " ".repeat(caret), "^".repeat(width))?;
-        if !problem.pointer.is_empty() {
-            write!(f, "\n {margin} = at: {}", problem.pointer)?;
-        }
-        problem.help.as_ref().map_or(Ok(()), |help| write!(f, "\n {margin} = help: {help}"))
-    }
-
-    /// The line as shown, and the caret's place and width in it.
-    fn excerpt(&self, problem: &Problem, line: u32, column: u32) -> (String, usize, usize) {
-        let plain = |c: char| if c.is_control() { ' ' } else { c };
-        let chars: Vec<char> = self.source.line(line).chars().map(plain).collect();
-        let caret = (column as usize - 1).min(chars.len());
-        let wanted = problem.span.as_ref().map_or_else(|| token(&chars[caret..]), |span| span.len().max(1));
-        let width = wanted.min(chars.len() - caret).max(1);
-        if chars.len() <= SHOWN {
-            return (chars.iter().collect::<String>().trim_end().to_owned(), caret, width);
-        }
-        let from = caret.saturating_sub(SHOWN / 3).min(chars.len() - SHOWN);
-        let to = from + SHOWN;
-        let mut text = String::new();
-        text.push_str(if from > 0 { "…" } else { "" });
-        text.extend(&chars[from..to]);
-        text.push_str(if to < chars.len() { "…" } else { "" });
-        (text, caret - from + usize::from(from > 0), width.min(to - caret).max(1))
-    }
-}
-
-/// The width of the word or quoted text at the beginning of `rest`.
-fn token(rest: &[char]) -> usize {
-    let end = match rest.first() {
-        Some(&quote @ ('"' | '\'')) => rest[1..].iter().position(|c| *c == quote).map(|at| at + 2),
-        Some('{' | '[') => Some(1),
-        _ => rest.iter().position(|c| c.is_whitespace() || matches!(c, ',' | ':' | '}' | ']')),
-    };
-    end.unwrap_or(rest.len()).max(1)
-}

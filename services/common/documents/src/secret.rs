@@ -1,24 +1,94 @@
 //! Values that depend on a secret are never resolved here: what is left of them names the secret.
 //!
-//! Three marks, each an object with one member, stand for such a value until the executor [`finish`]es it:
-//! `{"$secret": "name@version"}` is the secret itself, `{"$text": [part, …]}` a text with secrets in it, and
-//! `{"$call": {"fn": name, "args": […]}}` a function over one.
+//! Four marks, each an object with one member, stand for such a value until the executor [`finish`]es it:
+//! `{"$secret": "name@version"}` is the secret itself, `{"$random": {"secret": …, "length": …, "encoding": …}}`
+//! one that is made when it is first asked for, `{"$text": [part, …]}` a text with secrets in it, and
+//! `{"$call": {"fn": name, "args": […]}}` a function over one; `arrows` and `patterns` in it are those of its
+//! arguments, by their number, that are no values.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use shipway_events::SecretRef;
 
-use crate::{expr, js};
+use crate::{
+    expr::{self, Given},
+    js,
+};
 
 const SECRET: &str = "$secret";
+const RANDOM: &str = "$random";
 const TEXT: &str = "$text";
 const CALL: &str = "$call";
+const ARROWS: &str = "arrows";
+const PATTERNS: &str = "patterns";
 
 /// The value that stands for a secret.
 #[must_use]
 pub fn mark(secret: &SecretRef) -> Value {
     json!({ SECRET: secret.to_string() })
+}
+
+/// How a secret that nobody has given is made: `fn.randomSecret(length, encoding)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RandomShape {
+    /// How many characters it has.
+    pub length: u32,
+    /// Which characters they are.
+    pub encoding: Encoding,
+}
+
+/// The characters of a secret that is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// Letters, digits, `+` and `/`.
+    Base64,
+    /// Hexadecimal digits.
+    Hex,
+}
+
+/// A secret that is made when it is first asked for.
+#[derive(Serialize, Deserialize)]
+struct Random {
+    secret: SecretRef,
+    #[serde(flatten)]
+    shape: RandomShape,
+}
+
+/// The value that stands for a secret that is made when it is first asked for, and then kept.
+#[must_use]
+pub fn random(secret: &SecretRef, shape: RandomShape) -> Value {
+    json!({ RANDOM: Random { secret: secret.clone(), shape } })
+}
+
+/// The secret that a `randomSecret` means: one per document, node and path in the node, and per call where several
+/// stand in one text. How long it is to be is no part of its name: a secret that was made stays as it is.
+#[must_use]
+pub fn random_name(document: &str, node: &str, path: &str, ordinal: usize) -> SecretRef {
+    let call = if ordinal == 0 { String::new() } else { format!("#{ordinal}") };
+    SecretRef { name: format!("random/{document}/{node}{path}{call}"), version: 1 }
+}
+
+/// The secrets in the value that are made when they are first asked for.
+#[must_use]
+pub fn randoms_in(value: &Value) -> BTreeMap<SecretRef, RandomShape> {
+    fn collect(value: &Value, found: &mut BTreeMap<SecretRef, RandomShape>) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+            Value::Object(members) => match random_of(members) {
+                Some(random) => {
+                    found.insert(random.secret, random.shape);
+                }
+                None => members.values().for_each(|member| collect(member, found)),
+            },
+            _ => {}
+        }
+    }
+    let mut found = BTreeMap::new();
+    collect(value, &mut found);
+    found
 }
 
 /// Whether the value depends on a secret, somewhere in it. Such a value may not steer: no `skip`, target,
@@ -43,9 +113,12 @@ pub fn secrets_in(value: &Value) -> BTreeSet<SecretRef> {
 fn collect(value: &Value, found: &mut BTreeSet<SecretRef>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
-        Value::Object(members) => match secret_of(members) {
-            Some(secret) => found.extend(secret.parse()),
-            None => members.values().for_each(|member| collect(member, found)),
+        Value::Object(members) => match (secret_of(members), random_of(members)) {
+            (Some(secret), _) => found.extend(secret.parse()),
+            (_, Some(random)) => {
+                found.insert(random.secret);
+            }
+            _ => members.values().for_each(|member| collect(member, found)),
         },
         _ => {}
     }
@@ -106,6 +179,9 @@ fn finish_mark(
         let secret: SecretRef = name.parse().map_err(|_| FinishError::Malformed(name.to_owned()))?;
         return get(&secret).map(Value::String).ok_or(FinishError::Missing(secret));
     }
+    if let Some(random) = random_of(members) {
+        return get(&random.secret).map(Value::String).ok_or(FinishError::Missing(random.secret));
+    }
     if let Some(parts) = members.get(TEXT).and_then(Value::as_array) {
         let mut text = String::new();
         for part in parts {
@@ -121,9 +197,21 @@ fn finish_mark(
     let (Some(function), Some(args)) = (function, args) else {
         return Err(FinishError::Malformed(CALL.to_owned()));
     };
-    let args = args.iter().map(|arg| finish(arg, get)).collect::<Result<Vec<_>, _>>()?;
-    expr::call(function, &args)
-        .map_err(|_| FinishError::Function { function: function.to_owned(), secrets: names(whole) })
+    let of = |kind: &str, n: usize| call?.get(kind)?.get(n.to_string());
+    let mut given = Vec::with_capacity(args.len());
+    for (n, arg) in args.iter().enumerate() {
+        given.push(match (of(ARROWS, n), of(PATTERNS, n)) {
+            (Some(arrow), _) => Given::Arrow(finish(arrow, get)?),
+            (_, Some(pattern)) => {
+                let part =
+                    |name: &str| pattern.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+                Given::Pattern { source: part("source"), flags: part("flags") }
+            }
+            _ => Given::Value(finish(arg, get)?),
+        });
+    }
+    expr::finish_call(function, &given)
+        .ok_or_else(|| FinishError::Function { function: function.to_owned(), secrets: names(whole) })
 }
 
 fn names(value: &Value) -> String {
@@ -131,12 +219,13 @@ fn names(value: &Value) -> String {
     names.join(", ")
 }
 
-/// Whether the value itself is one of the three marks.
+/// Whether the value itself is one of the four marks.
 #[must_use]
 pub fn is_mark(value: &Value) -> bool {
     value.as_object().is_some_and(|members| {
         members.len() == 1
             && (secret_of(members).is_some()
+                || random_of(members).is_some()
                 || members.get(TEXT).is_some_and(Value::is_array)
                 || members.get(CALL).is_some_and(Value::is_object))
     })
@@ -146,12 +235,29 @@ pub(crate) fn text(parts: Vec<Value>) -> Value {
     json!({ TEXT: parts })
 }
 
-pub(crate) fn call(function: &str, args: Vec<Value>) -> Value {
-    json!({ CALL: { "fn": function, "args": args } })
+/// A function over a secret. `arrows` and `patterns` are by the argument's number, which is null among `args`.
+pub(crate) fn call(
+    function: &str,
+    args: Vec<Value>,
+    arrows: Map<String, Value>,
+    patterns: Map<String, Value>,
+) -> Value {
+    let mut call = json!({ "fn": function, "args": args });
+    for (name, members) in [(ARROWS, arrows), (PATTERNS, patterns)] {
+        if !members.is_empty() {
+            call[name] = members.into();
+        }
+    }
+    json!({ CALL: call })
 }
 
 fn secret_of(members: &Map<String, Value>) -> Option<&str> {
     members.get(SECRET).filter(|_| members.len() == 1).and_then(Value::as_str)
+}
+
+fn random_of(members: &Map<String, Value>) -> Option<Random> {
+    let random = members.get(RANDOM).filter(|_| members.len() == 1)?;
+    Random::deserialize(random).ok()
 }
 
 #[cfg(test)]

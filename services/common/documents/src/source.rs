@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::{Problem, Problems, Report, pointer};
+use crate::{Code, Problem, Problems, Report, pointer};
 
 /// The largest document that is read, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -37,12 +37,17 @@ pub fn parse(name: &str, text: &str) -> Result<Document, Report> {
     match tree {
         Ok((value, spans)) => Ok(Document { value, spans, source }),
         Err(fault) => {
-            let mut problem = Problem::error("", fault.message);
+            let mut problem = Problem::error("", fault.message).code(Code::TextSyntax);
             problem.help = fault.help;
             (problem.line, problem.column) = (Some(fault.at.line), Some(fault.at.column));
             Err(Report { source, problems: problem.into() })
         }
     }
+}
+
+/// What YAML takes an unquoted text for; none for a number that JSON cannot say.
+pub(crate) fn plain_scalar(text: &str) -> Option<Value> {
+    yaml::plain(text)
 }
 
 /// A parsed file.
@@ -78,8 +83,13 @@ impl Document {
     pub fn locate(&self, problems: &mut Problems) {
         if !self.source.text.is_empty() {
             for problem in problems.iter_mut() {
-                let at = self.position(problem);
-                (problem.line, problem.column) = (Some(at.line), Some(at.column));
+                let Span { start, end } = self.place(problem);
+                (problem.line, problem.column) = (Some(start.line), Some(start.column));
+                (problem.end_line, problem.end_column) = (Some(end.line), Some(end.column));
+                for other in &mut problem.related {
+                    let start = self.find(&other.pointer).0.span.start;
+                    (other.line, other.column) = (Some(start.line), Some(start.column));
+                }
             }
         }
         problems.sort();
@@ -92,18 +102,24 @@ impl Document {
         Report { source: Arc::clone(&self.source), problems }
     }
 
-    fn position(&self, problem: &Problem) -> Position {
+    fn place(&self, problem: &Problem) -> Span {
         let (node, exact) = self.find(&problem.pointer);
-        if problem.at_key && exact {
-            return node.key.unwrap_or(node.span.start);
+        if let Some(start) = node.key.filter(|_| problem.at_key && exact) {
+            let name = pointer::steps(&problem.pointer).last().map_or(0, |name| name.chars().count());
+            let quotes = if self.source.is_quoted(start) { 2 } else { 0 };
+            let width = u32::try_from(name + quotes).unwrap_or_default();
+            return Span { start, end: Position { column: start.column + width, ..start } };
         }
         let part = problem.span.clone().filter(|_| exact).and_then(|span| {
             let text = self.value.pointer(&problem.pointer)?.as_str()?;
             // The same fragment may come more than once: it is the one with as many before it.
             let before = text.get(..span.start)?.matches(text.get(span.clone())?).count();
-            self.source.find(node.span, text.get(span)?, before)
+            let part = text.get(span)?;
+            let start = self.source.find(node.span, part, before)?;
+            let width = u32::try_from(part.chars().count()).unwrap_or_default();
+            Some(Span { start, end: Position { column: start.column + width, ..start } })
         });
-        part.unwrap_or(node.span.start)
+        part.unwrap_or(node.span)
     }
 
     /// The node at `pointer`, or the deepest on the way to it, and whether it is the very one.
@@ -131,6 +147,8 @@ pub struct Source {
     text: String,
     /// Byte offsets where lines start.
     lines: Vec<usize>,
+    /// Columns are bytes: a document in one line is not searched from its beginning for every problem.
+    is_ascii: bool,
 }
 
 impl Source {
@@ -139,7 +157,8 @@ impl Source {
     pub fn new(name: &str, text: &str) -> Self {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { name: name.to_owned(), text, lines }
+        let is_ascii = text.is_ascii();
+        Self { name: name.to_owned(), text, lines, is_ascii }
     }
 
     /// The file's name.
@@ -163,7 +182,7 @@ impl Source {
         self.text[from..to].trim_end_matches(['\n', '\r'])
     }
 
-    fn is_json(&self) -> bool {
+    pub(crate) fn is_json(&self) -> bool {
         let extension = self.name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
         match extension.as_deref() {
             Some("json") => true,
@@ -178,12 +197,20 @@ impl Source {
         let raw = self.text.get(from..to)?;
         let at = from + raw.match_indices(part).nth(skip)?.0;
         let line = self.lines.partition_point(|start| *start <= at);
-        let column = self.text[self.lines[line - 1]..at].chars().count() + 1;
+        let before = &self.text[self.lines[line - 1]..at];
+        let column = if self.is_ascii { before.len() } else { before.chars().count() } + 1;
         Some(Position { line: u32::try_from(line).ok()?, column: u32::try_from(column).ok()? })
+    }
+
+    fn is_quoted(&self, at: Position) -> bool {
+        self.text[self.offset(at)..].starts_with(['"', '\''])
     }
 
     fn offset(&self, at: Position) -> usize {
         let Some(&start) = self.lines.get(at.line.saturating_sub(1) as usize) else { return self.text.len() };
+        if self.is_ascii {
+            return (start + at.column.saturating_sub(1) as usize).min(self.text.len());
+        }
         let skipped: usize =
             self.text[start..].chars().take(at.column.saturating_sub(1) as usize).map(char::len_utf8).sum();
         start + skipped

@@ -229,6 +229,8 @@ impl Decision<'_> {
         }
         shape::check(&started.plan)?;
         self.record(started.clone());
+        #[cfg(feature = "next-schema")]
+        self.record(run::NotedWriter { shipway: concat!(env!("CARGO_PKG_VERSION"), "+next").to_owned() });
         Ok(())
     }
 
@@ -374,6 +376,8 @@ impl Decision<'_> {
         let event = run::AttemptRequested {
             node,
             attempt: self.state.at(node).next_attempt,
+            #[cfg(feature = "next-schema")]
+            of: plan.and_then(|plan| plan.retry.as_ref()).map_or(3, |rule| rule.max_attempts),
             executor,
             registration,
             effect: plan.and_then(|plan| plan.effect).unwrap_or(work.effect()),

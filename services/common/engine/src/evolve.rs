@@ -35,7 +35,9 @@ impl RunState {
     ) -> Result<Self, DecodeError> {
         let mut state = Self::new();
         for raw in events {
-            state.evolve(&Event::from_raw(raw)?, generation);
+            if let Some(recorded) = Event::read(raw)? {
+                state.evolve(&recorded, generation);
+            }
         }
         Ok(state)
     }
@@ -68,6 +70,8 @@ impl RunState {
         let node = match event {
             Event::Started(_) => return self.started.is_none(),
             Event::Aborting(_) | Event::Ended(_) => return self.started.is_some(),
+            #[cfg(feature = "next-schema")]
+            Event::NotedWriter(_) => return false,
             Event::AttemptRequested(e) => e.node,
             Event::WorkflowEntered(e) => e.node,
             Event::LoopEntered(e) => e.node,
@@ -97,6 +101,8 @@ impl RunState {
     fn transition(&mut self, event: &Event, at: Timestamp, fence: Option<Fence>, ops: &mut VecDeque<Op>) {
         match event {
             Event::Started(e) => self.start(e, at, ops),
+            #[cfg(feature = "next-schema")]
+            Event::NotedWriter(_) => {}
             Event::WorkflowEntered(e) => {
                 self.agenda.remove(e.node);
                 self.enter(e.node, at, ops);

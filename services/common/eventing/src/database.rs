@@ -12,6 +12,7 @@ use sqlx::{
 };
 
 use crate::{
+    failing,
     gate::{Gate, Turn},
     log::sqlite::file::Wal,
 };
@@ -176,10 +177,11 @@ impl Database {
     /// Begins a transaction that writes. On SQLite it is the only one of this process until it ends.
     pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
         let Some((gate, wal)) = &self.file else {
-            return Ok(Tx { transaction: self.writers.begin().await?, file: None });
+            let transaction = failing!("db.begin", self.writers.begin().await)?;
+            return Ok(Tx { transaction, file: None });
         };
         let turn = gate.enter().await;
-        let transaction = self.writers.begin_with("BEGIN IMMEDIATE").await?;
+        let transaction = failing!("db.lite.begin", self.writers.begin_with("BEGIN IMMEDIATE").await)?;
         Ok(Tx { transaction, file: Some((turn, std::sync::Arc::clone(wal))) })
     }
 
@@ -232,7 +234,7 @@ impl Tx {
     /// # Errors
     /// If the database does not commit; then nothing was written, or (if the answer was lost) all of it.
     pub async fn commit(self) -> Result<(), sqlx::Error> {
-        self.transaction.commit().await?;
+        failing!("db.commit", self.transaction.commit().await)?;
         if let Some((_, wal)) = &self.file {
             wal.written(0);
         }
@@ -258,6 +260,9 @@ fn pool(connections: u32, set_up: &'static str) -> AnyPoolOptions {
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(30))
         .test_before_acquire(false)
+        // A commit that the disk refused has ended SQLite's transaction but not sqlx's: such a connection never begins
+        // another one, and is replaced.
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 if !set_up.is_empty() {
@@ -319,6 +324,22 @@ mod tests {
             sqlx::query_as("SELECT a, b FROM t").fetch_one(database.readers()).await.unwrap();
         assert_eq!(row, ("x".into(), vec![0x0a, 0xff]));
         assert!(path.exists());
+        database.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_commit_that_fails_is_not_the_last_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let database =
+            Database::sqlite(&folder.path().join("t.db"), Promise::Durable, 1, None).await.unwrap();
+        database.create(&["CREATE TABLE t (a TEXT)"]).await.unwrap();
+        let mut tx = database.begin().await.unwrap();
+        // As SQLite does by itself when the disk fails.
+        tx.execute(sqlx::raw_sql("ROLLBACK")).await.unwrap();
+        tx.commit().await.unwrap_err();
+        let mut tx = database.begin().await.unwrap();
+        tx.execute(sqlx::raw_sql("INSERT INTO t VALUES ('x')")).await.unwrap();
+        tx.commit().await.unwrap();
         database.close().await;
     }
 }

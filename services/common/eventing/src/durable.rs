@@ -10,7 +10,10 @@ use sqlx::{AnyConnection, AnyPool};
 use tokio::sync::{mpsc, oneshot};
 
 pub use crate::database::Tx;
-use crate::database::{Database, Ddl};
+use crate::{
+    database::{Database, Ddl},
+    failing,
+};
 
 /// How many rows one commit of a group writer takes at most.
 const MAX_ROWS: usize = 1_000;
@@ -233,7 +236,8 @@ async fn commit<W: GroupWrite>(
     rows: &[W::Row],
 ) -> Result<Vec<W::Outcome>, DurableError> {
     let mut tx = durable.begin().await?;
-    let outcomes = write.write(&mut tx, rows).await.map_err(failed("writing a group of rows"))?;
+    let outcomes = failing!("db.group.write", write.write(&mut tx, rows).await)
+        .map_err(failed("writing a group of rows"))?;
     tx.commit().await.map_err(failed("committing a group of rows"))?;
     Ok(outcomes)
 }

@@ -17,7 +17,10 @@ use rustix::time::{ClockId, clock_gettime};
 use tokio::{sync::watch, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::lease::{Epoch, Leases};
+use crate::{
+    failpoint,
+    lease::{Epoch, Leases},
+};
 
 /// The lease of the relay.
 pub const RELAY: &str = "relay";
@@ -177,6 +180,7 @@ impl Election {
 
     /// Renews the holding, or tries to get one.
     async fn round(&self, held: Option<Epoch>) {
+        failpoint!("lead.round", return);
         let asked = since_boot();
         let left = self.until.load(Ordering::Acquire).saturating_sub(asked);
         let answer = match held {

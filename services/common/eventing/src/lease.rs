@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use sqlx::Row;
 
-use crate::durable::{Durable, DurableError, failed};
+use crate::{
+    durable::{Durable, DurableError, failed},
+    failing,
+};
 
 pub(crate) const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS leases (
@@ -128,14 +131,13 @@ impl Leases {
         note: &str,
         ttl: Duration,
     ) -> Result<Option<Epoch>, DurableError> {
-        sqlx::query_scalar(TAKE)
+        let take = sqlx::query_scalar(TAKE)
             .bind(name)
             .bind(owner)
             .bind(micros(ttl))
             .bind(note)
-            .fetch_optional(self.durable.pool())
-            .await
-            .map_err(failed("taking a lease"))
+            .fetch_optional(self.durable.pool());
+        failing!("db.lease.take", take.await).map_err(failed("taking a lease"))
     }
 
     /// Makes a holding last on; false if it is another's by now. A holding that is over but that nobody took goes on.
@@ -149,14 +151,13 @@ impl Leases {
         epoch: Epoch,
         ttl: Duration,
     ) -> Result<bool, DurableError> {
-        let done = sqlx::query(RENEW)
+        let renew = sqlx::query(RENEW)
             .bind(name)
             .bind(owner)
             .bind(epoch)
             .bind(micros(ttl))
-            .execute(self.durable.lazy_pool())
-            .await
-            .map_err(failed("renewing a lease"))?;
+            .execute(self.durable.lazy_pool());
+        let done = failing!("db.lease.renew", renew.await).map_err(failed("renewing a lease"))?;
         Ok(done.rows_affected() == 1)
     }
 
@@ -165,13 +166,8 @@ impl Leases {
     /// # Errors
     /// [`DurableError::Database`]; the holding then ends at its time.
     pub async fn release(&self, name: &str, owner: &str, epoch: Epoch) -> Result<(), DurableError> {
-        sqlx::query(RELEASE)
-            .bind(name)
-            .bind(owner)
-            .bind(epoch)
-            .execute(self.durable.pool())
-            .await
-            .map_err(failed("releasing a lease"))?;
+        let release = sqlx::query(RELEASE).bind(name).bind(owner).bind(epoch).execute(self.durable.pool());
+        failing!("db.lease.release", release.await).map_err(failed("releasing a lease"))?;
         Ok(())
     }
 
@@ -208,15 +204,14 @@ impl Leases {
         detail: &str,
         ttl: Duration,
     ) -> Result<(), DurableError> {
-        sqlx::query(BEAT)
+        let beat = sqlx::query(BEAT)
             .bind(service)
             .bind(id)
             .bind(address)
             .bind(detail)
             .bind(micros(ttl))
-            .execute(self.durable.lazy_pool())
-            .await
-            .map_err(failed("saying that a process is there"))?;
+            .execute(self.durable.lazy_pool());
+        failing!("db.lease.beat", beat.await).map_err(failed("saying that a process is there"))?;
         Ok(())
     }
 
@@ -225,12 +220,8 @@ impl Leases {
     /// # Errors
     /// [`DurableError::Database`]; it then counts until its time.
     pub async fn leave(&self, service: &str, id: &str) -> Result<(), DurableError> {
-        sqlx::query(LEAVE)
-            .bind(service)
-            .bind(id)
-            .execute(self.durable.pool())
-            .await
-            .map_err(failed("saying that a process goes"))?;
+        let leave = sqlx::query(LEAVE).bind(service).bind(id).execute(self.durable.pool());
+        failing!("db.lease.leave", leave.await).map_err(failed("saying that a process goes"))?;
         Ok(())
     }
 
@@ -252,11 +243,8 @@ impl Leases {
     /// # Errors
     /// [`DurableError::Database`].
     pub async fn members(&self, service: &str) -> Result<Vec<Member>, DurableError> {
-        let rows = sqlx::query(MEMBERS)
-            .bind(service)
-            .fetch_all(self.durable.pool())
-            .await
-            .map_err(failed("listing members"))?;
+        let list = sqlx::query(MEMBERS).bind(service).fetch_all(self.durable.pool());
+        let rows = failing!("db.lease.members", list.await).map_err(failed("listing members"))?;
         let member = |row: &sqlx::any::AnyRow| {
             let remaining: i64 = row.try_get("remaining")?;
             Ok(Member {

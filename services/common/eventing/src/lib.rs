@@ -7,7 +7,7 @@
 //! * [`lease`]: who may do what only one process may do, and who is there; [`leadership`]: who leads, on top of it.
 //! * [`nats`]: how several processes learn of events at once: relay, subscriber, bell. The log needs none of it.
 //! * [`blobs`]: bytes by their digest. [`backup`]: everything in one file, and back. [`lock`]: the embedded data folder.
-//! * [`node_logs`]: what nodes print.
+//! * [`node_logs`]: what nodes print. [`failpoints`]: where tests make calls fail, in builds for tests alone.
 //!
 //! # SQL for both databases
 //! Static text with `$1`, TEXT, BIGINT (times in microseconds), `ON CONFLICT` and `RETURNING`; no booleans. Sets come as
@@ -19,6 +19,7 @@ pub mod backup;
 pub mod blobs;
 mod database;
 pub mod durable;
+pub mod failpoints;
 pub mod feed;
 mod gate;
 pub mod leadership;
@@ -37,8 +38,8 @@ pub use leadership::Leadership;
 pub use lease::{Epoch, Holder, Leases, Member};
 pub use lock::{DataLock, LockError};
 pub use log::{
-    AppendError, Appended, Expected, Head, Item, Log, Observer, OpenError, PostgresLog, PostgresOptions,
-    ReadError, Snapshot, SqliteLog, SqliteOptions, Stats, Write, fold,
+    AppendError, Appended, ArchiveError, Archived, Archiving, Expected, Head, Item, Log, Observer, OpenError,
+    PostgresLog, PostgresOptions, ReadError, Snapshot, SqliteLog, SqliteOptions, Stats, Write, fold,
 };
 pub use nats::{Nats, NatsOptions, Relay};
 pub use node_logs::NodeLogs;

@@ -122,7 +122,13 @@ pub async fn verify_telling(
     let mut check = Check::default();
     loop {
         tell(check.last);
-        let rows = log.stored(check.last, PAGE).await?;
+        let rows = match log.stored(check.last, PAGE).await {
+            // An archive's.
+            Err(ReadError::Blob { source, .. }) => {
+                return Ok(check.report(Some(Why::Blob(source.to_string()))));
+            }
+            rows => rows?,
+        };
         let end = rows.is_empty();
         for row in rows {
             let found = match check.row(&row) {

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::{
     database::{Database, Promise, Tx},
+    failing,
     feed::Projection,
     log::Log,
 };
@@ -192,13 +193,13 @@ impl Views {
     /// # Errors
     /// [`ViewsError::Database`].
     pub async fn position(&self, model: &str) -> Result<Position, ViewsError> {
-        let position: Option<i64> = sqlx::query_scalar(
+        let read = sqlx::query_scalar(
             "SELECT position FROM read_models WHERE name = $1 ORDER BY version DESC LIMIT 1",
         )
         .bind(model)
-        .fetch_optional(self.pool())
-        .await
-        .map_err(failed("reading a checkpoint"))?;
+        .fetch_optional(self.pool());
+        let position: Option<i64> =
+            failing!("db.views.position", read.await).map_err(failed("reading a checkpoint"))?;
         Ok(position.map_or(0, i64::cast_unsigned))
     }
 
@@ -248,15 +249,15 @@ impl Views {
         from: Position,
         to: Position,
     ) -> Result<bool, sqlx::Error> {
-        let moved = sqlx::query(
+        let advance = sqlx::query(
             "UPDATE read_models SET position = $1 WHERE name = $2 AND version = $3 AND position = $4",
         )
         .bind(to.cast_signed())
         .bind(projection.name())
         .bind(i64::from(projection.version()))
         .bind(from.cast_signed())
-        .execute(&mut **tx)
-        .await?;
+        .execute(&mut **tx);
+        let moved = failing!("db.views.advance", advance.await)?;
         Ok(moved.rows_affected() == 1)
     }
 
@@ -327,12 +328,11 @@ impl Views {
 }
 
 async fn checkpoint(tx: &mut Tx, projection: &dyn Projection) -> Result<Option<Position>, sqlx::Error> {
-    let position: Option<i64> =
-        sqlx::query_scalar("SELECT position FROM read_models WHERE name = $1 AND version = $2")
-            .bind(projection.name())
-            .bind(i64::from(projection.version()))
-            .fetch_optional(&mut **tx)
-            .await?;
+    let read = sqlx::query_scalar("SELECT position FROM read_models WHERE name = $1 AND version = $2")
+        .bind(projection.name())
+        .bind(i64::from(projection.version()))
+        .fetch_optional(&mut **tx);
+    let position: Option<i64> = failing!("db.views.checkpoint", read.await)?;
     Ok(position.map(i64::cast_unsigned))
 }
 

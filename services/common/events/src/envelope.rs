@@ -5,6 +5,9 @@ use serde_json::Value;
 
 use crate::{Actor, Cause, CommandId, Position, StreamName, Timestamp, Version};
 
+/// How the names of notes begin, after the kind of their stream: `run.noted_…`.
+const NOTE: &str = "noted_";
+
 /// What an append says about all events of one command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
@@ -59,6 +62,15 @@ pub struct RawEvent {
     pub at: Timestamp,
 }
 
+impl RawEvent {
+    /// Whether nothing is decided by events of this type, so that whoever does not know it may pass over it: the
+    /// name says so, because a Shipway that is older than the type has nothing else to go by.
+    #[must_use]
+    pub fn is_note(&self) -> bool {
+        self.kind.split_once('.').is_some_and(|(_, name)| name.starts_with(NOTE))
+    }
+}
+
 /// An event of a known type, with its place and time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recorded<E> {
@@ -79,7 +91,7 @@ pub struct Recorded<E> {
 /// Why a stored event could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// The type or its schema number is not known here.
+    /// The type is not known here, or its schema number is a newer one whose shape cannot be read here.
     #[error("`{kind}` (schema {schema}) was written by a newer Shipway; upgrade this one")]
     Unknown {
         /// The type.
@@ -111,10 +123,10 @@ pub trait StreamEvent: Sized {
     /// The event as it is appended.
     fn encode(&self) -> NewEvent;
 
-    /// Reads a stored payload, upcast from the schema it was written with.
+    /// Reads a stored payload, upcast from the schema it was written with. What a newer schema adds is left out.
     ///
     /// # Errors
-    /// [`DecodeError::Unknown`] for a type or schema from a newer Shipway, [`DecodeError::Shape`] for damage.
+    /// [`DecodeError::Unknown`] for what only a newer Shipway can read, [`DecodeError::Shape`] for damage.
     fn decode(kind: &str, schema: u16, data: &str) -> Result<Self, DecodeError>;
 
     /// Reads a stored event with its envelope.
@@ -130,6 +142,19 @@ pub trait StreamEvent: Sized {
             command: raw.command,
             event: Self::decode(&raw.kind, raw.schema, &raw.data)?,
         })
+    }
+
+    /// Reads a stored event for whoever takes the stream's events one after another; none for a note of a newer
+    /// Shipway (see [`RawEvent::is_note`]), which is passed over.
+    ///
+    /// # Errors
+    /// As [`StreamEvent::decode`]: whoever decides by the stream stops there, because what it does not know may
+    /// change everything.
+    fn read(raw: &RawEvent) -> Result<Option<Recorded<Self>>, DecodeError> {
+        match Self::from_raw(raw) {
+            Err(DecodeError::Unknown { .. }) if raw.is_note() => Ok(None),
+            known => known.map(Some),
+        }
     }
 }
 

@@ -4,6 +4,16 @@
 //! upcast when it is read ([`StreamEvent::decode`]), and one golden file per type and number in
 //! `tests/golden/` keeps every shape readable for ever.
 //!
+//! Two versions of Shipway may run side by side, so the older one reads what the newer one writes, too:
+//!
+//! * A newer schema only adds fields, and only such as may be left out: the older Shipway does. What has to be known
+//!   is another type.
+//! * A type whose name begins with `noted_` decides nothing: whoever does not know it passes over it.
+//! * At any other unknown type whoever decides by the stream stops, loses nothing, and says so. A release that writes
+//!   such a type follows one that reads it.
+//!
+//! The feature `next-schema` makes of this Shipway the next one, for the tests of that: see `next.rs`.
+//!
 //! This crate is pure: no clock, no chance, no input or output.
 
 #[macro_use]
@@ -16,6 +26,8 @@ mod fence;
 mod ids;
 pub mod lane;
 pub mod lock;
+#[cfg(feature = "next-schema")]
+mod next;
 pub mod org;
 pub mod place;
 pub mod plan;

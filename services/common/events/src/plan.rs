@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::{EffectClass, ProjectId, ResourceId, project::ResourceKind};
+use crate::{EffectClass, ProjectId, ResourceId, Timestamp, project::ResourceKind};
 
 /// The pinned plan of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct Plan {
     /// The arguments after all overrides. A secret is `{"$secret": "name@version"}`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub args: Map<String, Value>,
+    /// When the plan was made, if its document asks for the date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
     /// Trigger values by the trigger's ref.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub triggers: Map<String, Value>,

@@ -15,7 +15,14 @@ stream_events! {
         /// The run exists and is pinned.
         Started = "run.started", 1;
         /// A node's turn came and an executor was named. The event's position is the attempt's fence.
+        #[cfg(not(feature = "next-schema"))]
         AttemptRequested = "run.attempt_requested", 1;
+        /// As before; it says how many attempts the node may have.
+        #[cfg(feature = "next-schema")]
+        AttemptRequested = "run.attempt_requested", 2;
+        /// Which Shipway has taken the run up.
+        #[cfg(feature = "next-schema")]
+        NotedWriter = "run.noted_writer", 1;
         /// A workflow with `skipNodeExecution` is not skipped: its steps have their turn.
         WorkflowEntered = "run.workflow_entered", 1;
         /// A loop's iterations are known: the plan goes on with their nodes, and they have their turn.
@@ -63,6 +70,12 @@ stream_events! {
     }
 }
 
+#[cfg(feature = "next-schema")]
+pub use crate::next::NotedWriter;
+#[cfg(feature = "next-schema")]
+use crate::next::upcast;
+
+#[cfg(not(feature = "next-schema"))]
 fn upcast(_kind: &str, _from: u16, data: Value) -> Value {
     data
 }
@@ -143,6 +156,9 @@ pub struct AttemptRequested {
     pub node: u32,
     /// 1 for the first attempt; requests after a lost attempt keep the number.
     pub attempt: u32,
+    /// How many attempts the node may have, as far as is known when it is asked for.
+    #[cfg(feature = "next-schema")]
+    pub of: u32,
     /// The executor that is to do it.
     pub executor: ExecutorId,
     /// The start of the executor that is to do it.

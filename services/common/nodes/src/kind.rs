@@ -1,10 +1,14 @@
 //! What every node kind says about itself.
 
 use serde_json::Value;
-use shipway_documents::flow::Node;
+use shipway_documents::{DocumentType, flow::Node};
 use shipway_events::run::NodeError;
 
-use crate::{Shape, Step, StepContext, Validation};
+use crate::{
+    Shape, Step, StepContext, Validation,
+    step::{codes, fail},
+    supported,
+};
 
 /// A node kind. Adding one is a file in `kinds/` and a line in [`crate::KINDS`].
 pub trait Kind: Sync {
@@ -55,12 +59,24 @@ pub trait Kind: Sync {
     /// What it asks for, now that its `spec` is resolved.
     ///
     /// # Errors
-    /// Why it cannot start: a value of the wrong type, a resource that is not there, nothing to deploy.
-    fn step(&self, spec: &Value, ctx: &StepContext<'_>) -> Result<Step, NodeError>;
+    /// Why it cannot start: a value of the wrong type, a resource that is not there, nothing to deploy. Of a kind
+    /// that flows do not run: that, and what they do run.
+    fn step(&self, spec: &Value, ctx: &StepContext<'_>) -> Result<Step, NodeError> {
+        let _ = spec;
+        let (node, kind) = (ctx.reference, self.name());
+        let all = supported().join(", ");
+        let message = format!("`{node}` is of kind `{kind}`, which flows do not run; they run {all}");
+        Err(fail(codes::UNSUPPORTED, message))
+    }
+
+    /// The documents that stand in its `spec`, each with its place there.
+    fn documents(&self, spec: &Value) -> Vec<(String, DocumentType)> {
+        self.shape().documents(spec)
+    }
 
     /// The JSON Schema of its `spec` as documents write it: every value may be an expression.
-    fn config_schema(&self) -> schemars::Schema {
-        self.shape().with_expressions()
+    fn config_schema(&self) -> Value {
+        self.shape().published()
     }
 }
 
@@ -110,6 +126,8 @@ pub struct Outputs {
     pub always: Vec<String>,
     /// Known when it has ended well.
     pub finished: Vec<String>,
+    /// Those that the format has and this version does not give.
+    pub later: Vec<String>,
     /// Whether it may have others: a path that is not declared is a warning then, else an error.
     pub open: bool,
 }
@@ -121,6 +139,8 @@ pub enum PathFit {
     Always,
     /// Known when the node has ended well.
     Finished,
+    /// In the format, and not given by this version.
+    Later,
     /// Not declared, and the kind may have others.
     Open,
     /// Not declared.
@@ -130,7 +150,19 @@ pub enum PathFit {
 impl Outputs {
     pub(crate) fn of(always: &[&str], finished: &[&str]) -> Self {
         let owned = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
-        Self { always: owned(always), finished: owned(finished), open: false }
+        Self { always: owned(always), finished: owned(finished), ..Self::default() }
+    }
+
+    /// The same, and these when it has ended well.
+    pub(crate) fn and(mut self, finished: &[&str]) -> Self {
+        self.finished.extend(finished.iter().map(|path| (*path).to_owned()));
+        self
+    }
+
+    /// The same, and what the format has beside that.
+    pub(crate) fn and_later(mut self, later: &[&str]) -> Self {
+        self.later = later.iter().map(|path| (*path).to_owned()).collect();
+        self
     }
 
     /// The same, and maybe others.
@@ -155,6 +187,8 @@ impl Outputs {
             PathFit::Always
         } else if self.finished.iter().any(matches) {
             PathFit::Finished
+        } else if self.later.iter().any(matches) {
+            PathFit::Later
         } else if self.open {
             PathFit::Open
         } else {

@@ -3,12 +3,16 @@
 //! A kind performs nothing: [`workload`] is what it asks an executor for, the engine does the rest.
 
 pub mod addons;
+mod allowed;
 mod artifacts;
+pub mod document;
 mod kind;
 mod kinds;
+pub mod lint;
 mod outputs;
 mod registry;
 mod removal;
+mod schema;
 mod service;
 mod shape;
 mod step;
@@ -22,8 +26,9 @@ pub use kinds::{
     workflow::{Order, order},
 };
 pub use outputs::outputs_at_start;
-pub use registry::{KINDS, find, supported};
+pub use registry::{KINDS, find, supported, supported_in};
 pub use removal::{Removal, remove_member};
+pub use schema::schema;
 pub use shape::Shape;
 pub use step::{Child, Made, Step, StepContext, codes};
 pub use validate::{StageContext, Validation, validate_flow};

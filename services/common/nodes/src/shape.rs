@@ -1,13 +1,21 @@
 //! The shape of a kind's `spec`: one Rust type gives the JSON Schema, the check and the reading.
+//!
+//! What the check accepts and what the published schema accepts is the same; a property test holds them together.
+
+mod digits;
+mod publish;
+
+pub(crate) use digits::digits;
+pub(crate) use publish::EXPRESSION;
 
 use std::{marker::PhantomData, sync::LazyLock};
 
-use schemars::{JsonSchema, Schema, generate::SchemaSettings};
+use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use shipway_documents::{
-    Problem, Problems, is_expression, json_text, list, nearest, plain_text, pointer, secret, truthy,
-    type_name,
+    Code, DocumentType, Problem, Problems, is_expression, json_text, list, nearest, plain_text, pointer,
+    secret, truthy, type_name,
 };
 
 /// The shape of a kind's `spec`.
@@ -25,7 +33,7 @@ pub(crate) struct Config<C> {
 
 impl<C: JsonSchema + DeserializeOwned> Config<C> {
     pub(crate) const fn new() -> Self {
-        Self { shape: Shape { schema: LazyLock::new(schema_of::<C>) }, of: PhantomData }
+        Self { shape: Shape::of::<C>(), of: PhantomData }
     }
 
     /// Reads a resolved `spec`.
@@ -47,41 +55,63 @@ fn schema_of<C: JsonSchema>() -> Value {
     settings.into_generator().into_root_schema_for::<C>().to_value()
 }
 
+/// The member of a schema that says: here stands a document of that type, checked as one.
+pub(crate) const DOCUMENT: &str = "x-document";
+
 impl Shape {
+    /// The JSON Schema of resolved values.
+    pub(crate) fn schema(&self) -> &Value {
+        &self.schema
+    }
+
+    /// The shape that a type has.
+    pub(crate) const fn of<C: JsonSchema>() -> Self {
+        Self { schema: LazyLock::new(schema_of::<C>) }
+    }
+
     /// Notes where `spec`, which stands at `at`, has another shape. Values with expressions fit everywhere.
     pub(crate) fn check(&self, spec: &Value, at: &str, problems: &mut Problems) {
         fit(&self.schema, spec, at, true, problems);
     }
 
+    /// The documents that stand in `spec`, each with its place in it.
+    pub(crate) fn documents(&self, spec: &Value) -> Vec<(String, DocumentType)> {
+        let mut found = Vec::new();
+        documents(&self.schema, spec, "", &mut found);
+        found
+    }
+
     /// The schema for documents: every value may be a text with an expression.
-    pub(crate) fn with_expressions(&self) -> Schema {
-        let schema = or_expression((*self.schema).clone(), true);
-        Schema::try_from(schema).unwrap_or_else(|_| Schema::from(true))
+    pub(crate) fn published(&self) -> Value {
+        publish::published(&self.schema)
     }
 }
 
-fn or_expression(mut schema: Value, root: bool) -> Value {
-    let Some(members) = schema.as_object_mut() else { return schema };
-    for key in ["properties", "$defs"] {
-        if let Some(Value::Object(inner)) = members.get_mut(key) {
-            inner.values_mut().for_each(|value| *value = or_expression(value.take(), false));
+fn documents(schema: &Value, value: &Value, at: &str, found: &mut Vec<(String, DocumentType)>) {
+    if let Some(document) = schema.get(DOCUMENT).and_then(Value::as_str).and_then(DocumentType::parse) {
+        found.push((at.to_owned(), document));
+        return;
+    }
+    for option in schema.get("anyOf").and_then(Value::as_array).into_iter().flatten() {
+        documents(option, value, at, found);
+    }
+    match value {
+        Value::Object(members) => {
+            for (name, schema) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+                if let Some(member) = members.get(name).filter(|member| !member.is_null()) {
+                    documents(schema, member, &pointer::join(at, name), found);
+                }
+            }
         }
-    }
-    for key in ["items", "additionalProperties"] {
-        if let Some(inner) = members.get_mut(key) {
-            *inner = or_expression(inner.take(), false);
+        Value::Array(items) => {
+            if let Some(schema) = schema.get("items") {
+                for (n, item) in items.iter().enumerate() {
+                    documents(schema, item, &pointer::item(at, n), found);
+                }
+            }
         }
+        _ => {}
     }
-    let is_text = members.get("type") == Some(&json!("string")) && !members.contains_key("enum");
-    if root || is_text || members.is_empty() {
-        return schema;
-    }
-    let description = members.shift_remove("description");
-    let mut either = json!({ "anyOf": [schema, { "type": "string", "pattern": ".*\\$\\{.*\\}.*" }] });
-    if let (Some(description), Some(members)) = (description, either.as_object_mut()) {
-        members.insert("description".into(), description);
-    }
-    either
 }
 
 /// Checks `value` against `schema` and gives back what fits it: text that is a number where a number is
@@ -91,8 +121,11 @@ fn fit(schema: &Value, value: &Value, at: &str, expressions: bool, problems: &mu
     if expressions && is_expression(value) {
         return value.clone();
     }
-    if let Some(words) = words(members) {
-        return fit_word(&words, value, at, problems);
+    if let Some((words, or_nothing)) = words(members) {
+        if !(or_nothing && value.is_null()) {
+            fit_word(&words, value, at, problems);
+        }
+        return value.clone();
     }
     if let Some(options) = members.get("anyOf").and_then(Value::as_array) {
         return fit_any(options, value, at, expressions, problems);
@@ -106,6 +139,7 @@ fn fit(schema: &Value, value: &Value, at: &str, expressions: bool, problems: &mu
     let Some(fitted) = fitted else {
         let wanted = describe(&wanted);
         let problem = Problem::error(at, format!("{} must be {wanted}, not {}", field(at), type_name(value)));
+        let problem = problem.code(Code::FieldType);
         problems.push(if secret::is_secret(value) {
             problem.help("a secret can only be in values, not in what a node works on")
         } else {
@@ -145,7 +179,7 @@ fn fit_object(
         if value.get(name).is_none_or(Value::is_null) {
             let help =
                 properties.get(name).and_then(|schema| schema.get("description")).and_then(Value::as_str);
-            let problem = Problem::error(at, format!("`{name}` is missing"));
+            let problem = Problem::error(at, format!("`{name}` is missing")).code(Code::FieldMissing);
             problems.push(match help {
                 Some(help) => problem.help(format!("`{name}`: {}", lower_first(help))),
                 None => problem,
@@ -160,6 +194,7 @@ fn fit_object(
             let absent = properties.keys().map(String::as_str).filter(|name| !value.contains_key(*name));
             if let Some(near) = nearest(name, absent) {
                 let problem = Problem::warning(&at, format!("`{name}` is not known here and has no effect"));
+                let problem = problem.code(Code::FieldUnknown);
                 problems.push(problem.help(format!("did you mean `{near}`?")).at_key());
             }
         }
@@ -184,31 +219,40 @@ fn fit_any(options: &[Value], value: &Value, at: &str, expressions: bool, proble
     value.clone()
 }
 
-fn fit_word(words: &[&str], value: &Value, at: &str, problems: &mut Problems) -> Value {
+fn fit_word(words: &[&str], value: &Value, at: &str, problems: &mut Problems) {
     let Some(text) = value.as_str() else {
         let message =
             format!("{} must be one of {}, not {}", field(at), list(words.iter().copied()), type_name(value));
-        problems.push(Problem::error(at, message));
-        return value.clone();
+        problems.push(Problem::error(at, message).code(Code::FieldType));
+        return;
     };
     if !words.contains(&text) {
-        let problem = Problem::error(at, format!("{} cannot be `{text}`", field(at)));
+        let problem = Problem::error(at, format!("{} cannot be `{text}`", field(at))).code(Code::FieldValue);
         problems.push(match nearest(text, words.iter().copied()) {
             Some(near) => problem.help(format!("did you mean `{near}`?")),
             None => problem.help(format!("it is one of {}", list(words.iter().copied()))),
         });
     }
-    value.clone()
 }
 
-/// The words of an enumeration, in either of the two forms that the schema generator writes.
-fn words(schema: &Map<String, Value>) -> Option<Vec<&str>> {
-    if let Some(words) = schema.get("enum").and_then(Value::as_array) {
-        return words.iter().map(Value::as_str).collect();
-    }
-    let options = schema.get("oneOf").and_then(Value::as_array)?;
-    options.iter().map(|option| option.get("const").and_then(Value::as_str)).collect()
+/// The words of an enumeration, in either of the two forms that the schema generator writes, and whether it may be
+/// nothing.
+fn words(schema: &Map<String, Value>) -> Option<(Vec<&str>, bool)> {
+    let mut all: Vec<&Value> = match schema.get("enum").and_then(Value::as_array) {
+        Some(words) => words.iter().collect(),
+        None => {
+            let options = schema.get("oneOf").and_then(Value::as_array)?;
+            options.iter().map(|option| option.get("const")).collect::<Option<_>>()?
+        }
+    };
+    let count = all.len();
+    all.retain(|word| !word.is_null());
+    let or_nothing = all.len() < count;
+    Some((all.into_iter().map(Value::as_str).collect::<Option<_>>()?, or_nothing))
 }
+
+/// The largest whole number that a double holds exactly; beyond it numbers are not what was written.
+const MAX_WHOLE: f64 = 9_007_199_254_740_991.0;
 
 /// The value as that type, if it is one or its text.
 fn coerce(kind: &str, value: &Value) -> Option<Value> {
@@ -217,17 +261,15 @@ fn coerce(kind: &str, value: &Value) -> Option<Value> {
         "null" => value.is_null().then(|| Value::Null),
         "boolean" => value.as_bool().or_else(|| text?.parse().ok()).map(Value::from),
         "integer" => {
-            let whole = |number: f64| (number.fract() == 0.0 && number.abs() < 9e15).then_some(number);
+            let whole = |number: &f64| number.fract() == 0.0 && number.abs() <= MAX_WHOLE;
             #[expect(clippy::cast_possible_truncation, reason = "whole and within 53 bits")]
-            let parsed = text.and_then(|text| text.trim().parse().ok()).and_then(whole).map(|n| n as i64);
-            #[expect(clippy::cast_possible_truncation, reason = "whole and within 53 bits")]
-            let own = value.as_i64().or_else(|| value.as_f64().and_then(whole).map(|n| n as i64));
-            own.or(parsed).map(Value::from)
+            let own = value.as_f64().filter(whole).map(|number| number as i64);
+            let parsed = || text.filter(|text| digits::is_whole(text)).and_then(|text| text.parse().ok());
+            own.or_else(parsed).map(Value::from)
         }
         "number" => {
-            let parsed =
-                || text?.trim().parse::<f64>().ok().filter(|number| number.is_finite()).map(Value::from);
-            value.is_number().then(|| value.clone()).or_else(parsed)
+            let parsed = || text.filter(|text| digits::is_number(text)).and_then(|text| text.parse().ok());
+            value.is_number().then(|| value.clone()).or_else(|| parsed().map(|number: f64| number.into()))
         }
         "string" => {
             (!value.is_array() && !value.is_null()).then(|| plain_text(value)).flatten().map(Value::from)
@@ -248,7 +290,8 @@ fn check_range(schema: &Map<String, Value>, number: f64, at: &str, problems: &mu
             (Some(low), _) => format!("give at least {low}"),
             (_, high) => format!("give at most {}", high.unwrap_or_default()),
         };
-        problems.push(Problem::error(at, format!("{} is {shown}", field(at))).help(help));
+        let problem = Problem::error(at, format!("{} is {shown}", field(at)));
+        problems.push(problem.code(Code::FieldRange).help(help));
     }
 }
 

@@ -1,19 +1,27 @@
 //! Checks a flow against its stage: all that can be known before anything runs.
 
+mod arguments;
+mod credentials;
+mod fate;
+mod graph;
+mod index;
+mod order;
+mod reach;
 mod references;
 mod stage;
+mod types;
+mod unused;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use shipway_documents::{
-    Problem, Problems,
+    Code, Problem, Problems,
     flow::{Flow, Node},
-    kinds::{self, DocumentType, KNOWN, canonical},
-    pointer,
 };
 use shipway_events::project::ResourceKind;
 
-use crate::{Kind, find, supported};
+use crate::{Use, allowed, find};
+use index::Index;
 
 /// What a stage's flow may name.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +68,11 @@ impl Validation<'_> {
         self.problems.push(Problem::error(format!("{}{place}", self.at), message).help(help));
     }
 
+    /// Notes something that works and should be written otherwise.
+    pub fn warning(&mut self, place: &str, message: &str, help: &str) {
+        self.problems.push(Problem::warning(format!("{}{place}", self.at), message).help(help));
+    }
+
     /// Notes something that is right in the format and not supported.
     pub fn unsupported(&mut self, place: &str, message: &str, help: &str) {
         self.problems.push(Problem::unsupported(format!("{}{place}", self.at), message).help(help));
@@ -71,10 +84,29 @@ impl Validation<'_> {
             && named != own
         {
             let message = format!("`{named}` is another project; a flow works in its own, `{own}`");
-            self.error(place, &message, "take it away");
+            let problem = Problem::error(format!("{}{place}", self.at), message).code(Code::ResourceForeign);
+            self.problems.push(problem.help("take it away"));
         }
     }
 }
+
+/// What a flow is checked against.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// What it may name; none where nothing is known of the project, as on a command line without a server.
+    pub stage: Option<&'a StageContext<'a>>,
+    /// Whether there may be resources that it does not know.
+    pub partial: bool,
+    /// What else is known.
+    pub known: &'a Known,
+    /// Whether all of the document could be read: only then can it be said that nothing uses a name.
+    pub whole: bool,
+    /// Whether kinds and shapes were checked already, by [`crate::document::examine`].
+    pub examined: bool,
+}
+
+/// The most nodes of a run.
+pub const MAX_NODES: usize = 10_000;
 
 /// All that is wrong with a flow in its stage, sorted by place: unknown kinds and resources, members of
 /// other stages, references that cannot be resolved, values of the wrong type, secrets where they would
@@ -87,74 +119,58 @@ pub fn validate_flow(flow: &Flow, stage: &StageContext<'_>) -> Problems {
 /// The same, knowing more.
 #[must_use]
 pub fn validate_flow_with(flow: &Flow, stage: &StageContext<'_>, known: &Known) -> Problems {
+    check_flow(flow, &Context { stage: Some(stage), partial: false, known, whole: false, examined: false })
+}
+
+/// All that is wrong with a flow of any type, sorted by place.
+#[must_use]
+pub fn check_flow(flow: &Flow, context: &Context<'_>) -> Problems {
     let mut problems = Problems::new();
-    for placed in flow.nodes() {
-        let node = placed.node;
-        if let Some(kind) = known_kind(node, &mut problems) {
-            envelope(kind, node, &mut problems);
-            kind.shape().check(&node.spec, &node.spec_pointer(), &mut problems);
-            let mut validation = Validation { at: node.spec_pointer(), known, problems: &mut problems };
-            kind.validate(node, &mut validation);
-            for used in kind.uses(node) {
-                problems.extend(stage::check(&used, stage));
+    let index = Index::new(flow);
+    if index.len() > MAX_NODES {
+        let message = format!("the flow has {} nodes; a run has at most {MAX_NODES}", index.len());
+        let problem = Problem::error("/spec", message).code(Code::FlowTooLarge);
+        problems.push(problem.help("make several flows of it, started by `RunTemplate` nodes"));
+    }
+    for (_, item) in index.all() {
+        let node = item.node;
+        let kind = if context.examined {
+            find(&node.kind)
+        } else {
+            let kind = allowed::kind(node, flow.document_type, &mut problems);
+            if let Some(kind) = kind {
+                allowed::condition(kind, node, &mut problems);
+                kind.shape().check(&node.spec, &node.spec_pointer(), &mut problems);
             }
+            kind
+        };
+        let Some(kind) = kind else { continue };
+        let mut validation =
+            Validation { at: node.spec_pointer(), known: context.known, problems: &mut problems };
+        kind.validate(node, &mut validation);
+        if let Some(stage) = context.stage {
+            let uses = kind.uses(node);
+            let known = |used: &&Use| !context.partial || stage.resources.contains_key(used.slug.as_str());
+            problems.extend(uses.iter().filter(known).filter_map(|used| stage::check(used, stage)));
         }
     }
-    references::check(flow, known, &mut problems);
+    graph::check(&index, &mut problems);
+    fate::check(flow, &index, &mut problems);
+    let used = references::check(flow, &index, context.known, &mut problems);
+    if context.whole {
+        unused::check(flow, &index, used, &mut problems);
+    }
+    types::check(flow, &index, &mut problems);
+    arguments::check(flow, context.known, &mut problems);
+    credentials::check(&flow.value, &mut problems);
     problems.extend(flow.warnings.clone());
     problems.sort();
     problems
 }
 
-fn known_kind(node: &Node, problems: &mut Problems) -> Option<&'static dyn Kind> {
-    let at = pointer::join(&node.pointer, "kind");
-    let name = node.kind.as_str();
-    let right = canonical(name);
-    if right != name {
-        let problem = Problem::warning(&at, format!("`{name}` is another name of `{right}`"));
-        problems.push(problem.help(format!("write `kind: {right}`")));
-    }
-    let Some(known) = kinds::find(name) else {
-        let problem = Problem::error(&at, format!("no node is of kind `{name}`"));
-        problems.push(problem.suggest(name, KNOWN.iter().map(|kind| kind.name)));
-        return None;
-    };
-    if !known.is_allowed_in(DocumentType::ReleaseFlow) {
-        let help = if known.is_allowed_in(DocumentType::Template) {
-            format!("declare the {name} beside the flow, with `shipway apply`")
-        } else {
-            format!("a release flow may hold {}", supported().join(", "))
-        };
-        problems.push(Problem::error(&at, format!("a release flow cannot hold `{name}` nodes")).help(help));
-        return None;
-    }
-    let found = find(name);
-    if found.is_none() {
-        let problem = Problem::unsupported(&at, format!("`{name}` nodes are not supported yet"));
-        problems.push(problem.help(format!("supported are {}", supported().join(", "))));
-    }
-    found
-}
-
-fn envelope(kind: &dyn Kind, node: &Node, problems: &mut Problems) {
-    if let Some(condition) = &node.condition {
-        let allowed = kind.conditions();
-        if !allowed.contains(&condition.as_str()) {
-            let at = pointer::join(&node.pointer, "condition");
-            let problem =
-                Problem::error(at, format!("`{}` nodes cannot wait for `{condition}`", kind.name()));
-            problems.push(match allowed {
-                [] => problem.help("take `condition` away: it is done when it has ended"),
-                [one] => problem.help(format!("write `condition: {one}`")),
-                some => {
-                    problem.help(format!("it is one of {}", shipway_documents::list(some.iter().copied())))
-                }
-            });
-        }
-    }
-    if !node.depends_on.is_empty() {
-        let at = pointer::join(&node.pointer, "dependsOn");
-        let problem = Problem::unsupported(at, "`dependsOn` is not supported yet");
-        problems.push(problem.help("nest `sequential` and `parallel` workflows"));
-    }
+/// Where documents stand in a node: their expressions are theirs.
+fn nested(node: &Node) -> Vec<String> {
+    let Some(kind) = find(&node.kind) else { return Vec::new() };
+    let at = node.spec_pointer();
+    kind.documents(&node.spec).into_iter().map(|(place, _)| format!("{at}{place}")).collect()
 }

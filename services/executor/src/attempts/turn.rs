@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures::FutureExt;
+use shipway_eventing::failpoint;
 use shipway_events::{Fence, RunId, run::NodeError};
 use shipway_nodes::Outcome;
 use shipway_service_kit::metrics;
@@ -33,6 +34,8 @@ impl Inner {
 
     /// Holds the work or gives it back.
     pub(super) fn take(self: &Arc<Self>, assignment: Assignment) {
+        // Failed: it was never heard of; the next beat tells that it is missing.
+        failpoint!(blocking "executor.take", return);
         let (run, node, fence) = (assignment.run, assignment.node, assignment.fence);
         let untaken = self.lock().untaken(fence);
         if let Some(outcome) = untaken {
@@ -69,10 +72,13 @@ impl Inner {
         loop {
             let span = span(&assignment);
             let attempt = async {
+                failpoint!("executor.begin");
                 let outcome = self.perform(&assignment, &signals).await;
+                failpoint!("executor.performed");
                 self.report(&assignment, outcome).await
             };
             let next = attempt.instrument(span).await;
+            failpoint!("executor.reported");
             self.finish(assignment.fence);
             next.into_iter().for_each(|next| self.take(next));
             let mut ready = self.ready().into_iter();

@@ -11,7 +11,7 @@ use rustix::fs::FlockOperation;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Writes `value` as JSON beside `path`, syncs it, renames it there and syncs the folder: a reader sees the
-/// old content or the new, also after a power cut.
+/// old content or the new, also after a power cut. After an error the old content is there.
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     write(path, &serde_json::to_vec_pretty(value).map_err(io::Error::other)?, 0o600)
 }
@@ -19,17 +19,27 @@ pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()>
 /// As [`write_json`], with bytes and a mode.
 pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let temporary = path.with_extension(format!("new-{}", std::process::id()));
-    let result = (|| {
+    let place = |bytes: &[u8], synced: bool| {
         let mut file = File::options().create(true).write(true).truncate(true).mode(mode).open(&temporary)?;
         file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        sync_parent(path)
-    })();
-    if result.is_err() {
+        if synced {
+            file.sync_all()?;
+        }
+        fs::rename(&temporary, path)
+    };
+    let before = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        before => Some(before?),
+    };
+    if let Err(error) = place(bytes, true) {
         let _ = fs::remove_file(&temporary);
+        return Err(error);
     }
-    result
+    sync_parent(path).inspect_err(|_| {
+        // The caller is told that it did not happen: whoever reads next must not find it. The disk's own word on that
+        // cannot be had.
+        let _ = before.map_or_else(|| fs::remove_file(path), |before| place(&before, false));
+    })
 }
 
 /// Syncs the folder that holds `path`, so that its name survives a power cut.

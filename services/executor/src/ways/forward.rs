@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::net::sockopt;
+
 use super::protocol::Route;
 use crate::keeper::join;
 
@@ -138,6 +140,24 @@ fn accept(socket: &TcpListener, to: &Arc<Mutex<(String, u16)>>, closed: &AtomicB
     }
 }
 
+/// A host that loses its power or its cable says nothing: after so much silence it is asked whether it is there.
+const QUIET: Duration = Duration::from_secs(10);
+/// How often it is asked.
+const ASK: Duration = Duration::from_secs(5);
+/// How often without an answer, until the connection is over. Together less than the lease of the host's executor.
+const ASKED: u32 = 3;
+
+/// Has a connection end when its other side is gone, whether bytes are on their way or not.
+fn end_with_host(upstream: &TcpStream) -> io::Result<()> {
+    sockopt::set_socket_keepalive(upstream, true)?;
+    sockopt::set_tcp_keepidle(upstream, QUIET)?;
+    sockopt::set_tcp_keepintvl(upstream, ASK)?;
+    sockopt::set_tcp_keepcnt(upstream, ASKED)?;
+    let all = (QUIET + ASK * ASKED).as_millis();
+    sockopt::set_tcp_user_timeout(upstream, u32::try_from(all).unwrap_or(u32::MAX))?;
+    Ok(())
+}
+
 /// Connects to where the route leads now. A target that moves is waited for a little.
 fn connect(to: &Mutex<(String, u16)>) -> io::Result<TcpStream> {
     let until = Instant::now() + PATIENCE;
@@ -150,10 +170,29 @@ fn connect(to: &Mutex<(String, u16)>) -> io::Result<TcpStream> {
         match connected {
             Ok(upstream) => {
                 upstream.set_nodelay(true)?;
+                end_with_host(&upstream)?;
                 return Ok(upstream);
             }
             Err(error) if Instant::now() >= until => return Err(error),
             Err(_) => thread::sleep(Duration::from_millis(20)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_asks_whether_its_other_side_is_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let upstream = connect(&Mutex::new((address.ip().to_string(), address.port()))).unwrap();
+        assert!(sockopt::socket_keepalive(&upstream).unwrap());
+        let quiet = sockopt::tcp_keepidle(&upstream).unwrap();
+        let all =
+            quiet + sockopt::tcp_keepintvl(&upstream).unwrap() * sockopt::tcp_keepcnt(&upstream).unwrap();
+        assert!(all < Duration::from_secs(30), "{all:?}");
+        assert_eq!(u128::from(sockopt::tcp_user_timeout(&upstream).unwrap()), all.as_millis());
     }
 }

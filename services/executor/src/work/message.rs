@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use shipway_eventing::failing;
 use shipway_nodes::workload::{Channel, Message};
 
 use super::{Attempt, Failure, Success, error, now, transient, values};
@@ -35,21 +36,14 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Message) -> Result<Success
         .header("webhook-timestamp", seconds.to_string())
         .json(&body);
     attempt.may_act()?;
-    let sent = tokio::select! {
-        sent = request.send() => sent,
-        () = attempt.over.cancelled() => return Err(Failure::Stopped),
+    let sent = async {
+        tokio::select! {
+            sent = request.send() => sent.map_err(|failure| unsent(&host, &failure)),
+            () = attempt.over.cancelled() => Err(Failure::Stopped),
+        }
     };
-    // The address can hold a token, so errors name the host only.
-    let answer = sent.map_err(|failure| {
-        let why = if failure.is_timeout() {
-            format!("no answer within {} s", TIMEOUT.as_secs())
-        } else if failure.is_connect() {
-            "it could not be connected to".to_owned()
-        } else {
-            "the connection broke".to_owned()
-        };
-        transient("message_failed", format!("sending the message to {host} failed: {why}"))
-    })?;
+    let answer =
+        failing!("executor.message", |why| transient("message_failed", String::from(why)), sent.await)?;
     let status = answer.status();
     if status.is_success() {
         return Ok(Success::default());
@@ -60,6 +54,19 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Message) -> Result<Success
     } else {
         Err(error("message_refused", message))
     }
+}
+
+/// A message that did not get there, or whose answer did not come. The address can hold a token, so errors name the
+/// host only.
+fn unsent(host: &str, failure: &reqwest::Error) -> Failure {
+    let why = if failure.is_timeout() {
+        format!("no answer within {} s", TIMEOUT.as_secs())
+    } else if failure.is_connect() {
+        "it could not be connected to".to_owned()
+    } else {
+        "the connection broke".to_owned()
+    };
+    transient("message_failed", format!("sending the message to {host} failed: {why}"))
 }
 
 /// A message that is a JSON object is sent as it is, anything else as the text of one.

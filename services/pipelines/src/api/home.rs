@@ -11,6 +11,7 @@ use shipway_contracts::{
     },
 };
 use shipway_documents::secret;
+use shipway_eventing::failing;
 use shipway_events::{Fence, Position, ProjectId, RunId, plan, project::HookSource};
 use tonic::{Request, Response, Status};
 
@@ -40,7 +41,8 @@ impl ProjectHome for HomeApi {
         request: Request<FlowForRunRequest>,
     ) -> Result<Response<FlowForRunReply>, Status> {
         let request = request.get_ref();
-        let projects = self.shared.at_least(request.at_least).await?;
+        let known = self.shared.at_least(request.at_least);
+        let projects = failing!("pipelines.flow_for_run", Error::unavailable, known.await)?;
         let mut reply = match lookup::flow(&projects, "", &request.flow)? {
             Found::Stage(project, pipeline, flow) => stage_flow(project, pipeline, flow)?,
             Found::Addon(project, addon) => addon_flow(project, addon),
@@ -65,7 +67,8 @@ impl ProjectHome for HomeApi {
         let projects = self.shared.at_least(request.get_ref().at_least).await?;
         let mut reply = HooksForTriggersReply { position: projects.position, ..Default::default() };
         for project in projects.by_slug.values() {
-            let hooks = self.shared.hooks(project).await?;
+            let read = self.shared.hooks(project);
+            let hooks = failing!("pipelines.hooks", Error::unavailable, read.await)?;
             reply.triggers.extend(triggers::records(project, &hooks));
             reply.hooks.extend(hooks);
         }
@@ -99,8 +102,8 @@ impl Shared {
         };
         let names = fences::parse_names(&request.names)
             .map_err(|name| Error::bad_request(format!("field `names`: `{name}` is not `name@version`")))?;
-        let open = fences::check(&*self.log, project, run, fence, &names).await.map_err(fence_error)?;
-        if let Open::Released(targets) = open {
+        let allowed = fences::check(&*self.log, project, run, fence, &names).await.map_err(fence_error)?;
+        if let Open::Released(targets) = allowed.open {
             let head = self.log.head().await.map_err(|error| away(&error))?.position;
             let last =
                 is_last_release(&self.views, &targets, fence, head).await.map_err(|error| away(&error))?;
@@ -110,7 +113,11 @@ impl Shared {
         }
         let mut values = HashMap::with_capacity(names.len());
         for name in &names {
-            let value = self.secrets.get(project, name).await.map_err(secret_error)?;
+            let value = match allowed.randoms.get(name) {
+                Some(shape) => self.secrets.get_or_make(project, name, *shape).await,
+                None => self.secrets.get(project, name).await,
+            };
+            let value = value.map_err(secret_error)?;
             values.insert(name.to_string(), value.to_string());
         }
         Ok(values)

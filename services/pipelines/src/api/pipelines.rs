@@ -5,17 +5,20 @@ use std::sync::Arc;
 use shipway_contracts::{
     Error,
     v1::{
-        DeletePipelineReply, DeletePipelineRequest, GetFlowReply, GetFlowRequest, ListPipelinesReply,
-        ListPipelinesRequest, Member, Pipeline, RemoveMemberReply, RemoveMemberRequest, Stage,
-        pipelines_server::Pipelines,
+        CheckDocumentReply, CheckDocumentRequest, DeletePipelineReply, DeletePipelineRequest, DiffFlowReply,
+        DiffFlowRequest, GetFlowReply, GetFlowRequest, GetFormReply, GetFormRequest, GetSchemaReply,
+        GetSchemaRequest, ListPipelinesReply, ListPipelinesRequest, Member, Pipeline, RemoveMemberReply,
+        RemoveMemberRequest, Stage, pipelines_server::Pipelines,
     },
 };
+use shipway_documents::{DocumentType, flow::Flow, list};
 use shipway_events::Meta;
 use tonic::{Request, Response, Status};
 
 use super::{meta, page};
 use crate::{
     change::{Done, Shared, decide_one},
+    check, compare,
     describe::changes,
     domain::{self, Command},
     lookup::{self, Found},
@@ -52,20 +55,8 @@ impl Pipelines for PipelinesApi {
     async fn get_flow(&self, request: Request<GetFlowRequest>) -> Result<Response<GetFlowReply>, Status> {
         let request = request.get_ref();
         let projects = self.shared.world.now();
-        let Found::Stage(_, _, flow) = lookup::flow(&projects, &request.project, &request.flow)? else {
-            return Err(Error::bad_request("field `flow`: an addon's flow has no document of its own").into());
-        };
-        let found = match request.version {
-            0 => flow.newest(),
-            wanted => flow.versions.iter().find(|known| known.version == wanted),
-        };
-        let newest = flow.newest().map_or(0, |newest| newest.version);
-        let version = found.ok_or_else(|| match (request.version, newest) {
-            (_, 0) => lookup::unpublished(flow),
-            (wanted, newest) => {
-                Error::not_found(format!("{} has no version {wanted}; its newest is {newest}", flow.path()))
-            }
-        })?;
+        let flow = compare::stage_flow(&projects, &request.project, &request.flow)?;
+        let version = compare::version(flow, request.version)?;
         Ok(Response::new(GetFlowReply {
             flow: flow.id.to_string(),
             path: flow.path(),
@@ -73,6 +64,47 @@ impl Pipelines for PipelinesApi {
             document_json: version.document.to_string(),
             reason: version.reason.clone(),
         }))
+    }
+
+    async fn get_form(&self, request: Request<GetFormRequest>) -> Result<Response<GetFormReply>, Status> {
+        let request = request.get_ref();
+        let projects = self.shared.world.now();
+        let Found::Stage(project, _, flow) = lookup::flow(&projects, &request.project, &request.flow)? else {
+            return Err(Error::bad_request("field `flow`: an addon's flow asks for nothing").into());
+        };
+        let version = flow.newest().ok_or_else(|| lookup::unpublished(flow))?;
+        let document = Flow::parse(&version.document).map_err(|problems| Error::internal(&problems))?;
+        let overrides = project.state.overrides.get(&flow.id).into_iter().flatten();
+        let overridden: Vec<&str> = overrides.map(|(name, _)| name.as_str()).collect();
+        let form =
+            serde_json::to_string(&document.form(&overridden)).map_err(|error| Error::internal(&error))?;
+        Ok(Response::new(GetFormReply { path: flow.path(), version: version.version, form_json: form }))
+    }
+
+    async fn get_schema(
+        &self,
+        request: Request<GetSchemaRequest>,
+    ) -> Result<Response<GetSchemaReply>, Status> {
+        let word = &request.get_ref().document_type;
+        let document = DocumentType::parse(word).ok_or_else(|| {
+            let known = list(DocumentType::ALL.iter().map(|document| document.as_str()));
+            Error::bad_request(format!("field `document_type`: `{word}` is none of {known}"))
+        })?;
+        let schema = shipway_nodes::schema(document).to_string();
+        Ok(Response::new(GetSchemaReply { document_type: document.to_string(), schema_json: schema }))
+    }
+
+    async fn check_document(
+        &self,
+        request: Request<CheckDocumentRequest>,
+    ) -> Result<Response<CheckDocumentReply>, Status> {
+        let projects = self.shared.world.now();
+        let problems = check::check(&projects, request.get_ref())?;
+        Ok(Response::new(CheckDocumentReply { problems }))
+    }
+
+    async fn diff_flow(&self, request: Request<DiffFlowRequest>) -> Result<Response<DiffFlowReply>, Status> {
+        Ok(Response::new(compare::compare(&self.shared.world.now(), request.get_ref())?))
     }
 
     async fn remove_member(

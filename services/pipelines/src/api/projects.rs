@@ -16,7 +16,7 @@ use shipway_events::Meta;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use super::{meta, page};
+use super::{made::made, meta, page};
 use crate::{
     apply::hook_shown,
     change::{Shared, refused, secret_error},
@@ -119,7 +119,13 @@ impl Shared {
             ));
         };
         let argument = request.argument.clone();
+        let made = made(&value)?;
         let (wish, pending) = if request.plain {
+            if made.is_some() {
+                return Err(Error::bad_request(
+                    "field `plain`: what fn.randomSecret makes is a secret; leave `plain` out",
+                ));
+            }
             let plain = Value::String(request.value.clone());
             check_plain(flow, &argument, &plain)?;
             (Override::Plain(plain), Vec::new())
@@ -131,6 +137,7 @@ impl Shared {
                 )));
             }
             check_secret(project, pipeline, flow, &argument)?;
+            let value = made.unwrap_or(value);
             let name = format!("override/{}/{argument}", flow.id);
             let planned = self.secrets.plan(project.id, &name, value).await.map_err(secret_error)?;
             (Override::Secret(planned.secret.clone()), vec![planned])

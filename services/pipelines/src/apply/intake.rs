@@ -121,19 +121,11 @@ fn all_shown(file: &str, problems: &Problems) -> Vec<Problem> {
     problems.iter().map(|problem| shown(file, problem)).collect()
 }
 
-/// A problem as the API shows it.
+/// A problem as the API shows it. What is not supported is refused here.
 fn shown(file: &str, problem: &documents::Problem) -> Problem {
-    let severity = match problem.severity {
-        documents::Severity::Warning => Severity::Warning,
-        documents::Severity::Error | documents::Severity::Unsupported => Severity::Error,
-    };
-    Problem {
-        severity: severity.into(),
-        pointer: problem.pointer.clone(),
-        message: problem.message.clone(),
-        help: problem.help.clone().unwrap_or_default(),
-        line: problem.line.unwrap_or(0),
-        column: problem.column.unwrap_or(0),
-        file: file.to_owned(),
+    let shown = crate::check::shown(file, problem);
+    match shown.severity() {
+        Severity::Unsupported => Problem { severity: Severity::Error.into(), ..shown },
+        _ => shown,
     }
 }

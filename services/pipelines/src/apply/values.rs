@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::{
     change::secret_error,
     environment::password_name,
-    secrets::{Pending, Secrets},
+    secrets::{self, Pending, Secrets},
 };
 
 /// The spec as it goes into the event, and what is to be kept before.
@@ -32,9 +32,14 @@ pub(super) async fn take_out(
         ResourceKind::SecretGroup => {
             let variables = spec.pointer_mut("/secrets/variables").and_then(Value::as_object_mut);
             for (key, value) in variables.into_iter().flatten() {
-                let text = Zeroizing::new(plain_text(value).unwrap_or_default());
                 let name = format!("group/{slug}/{key}");
-                let planned = secrets.plan(project, &name, text).await.map_err(secret_error)?;
+                let planned = if secret::is_secret(value) {
+                    secrets.plan_made(project, &name, made(key, value)?).await
+                } else {
+                    let text = Zeroizing::new(plain_text(value).unwrap_or_default());
+                    secrets.plan(project, &name, text).await
+                };
+                let planned = planned.map_err(secret_error)?;
                 *value = secret::mark(&planned.secret);
                 pending.push(planned);
             }
@@ -46,4 +51,13 @@ pub(super) async fn take_out(
         | ResourceKind::CronJob => {}
     }
     Ok((spec, pending))
+}
+
+/// The value of a variable over `randomSecret`.
+fn made(key: &str, value: &Value) -> Result<Zeroizing<String>, Error> {
+    let wrong = |why: String| Error::bad_request(format!("the variable `{key}`: {why}"));
+    let value = secrets::make(value).map_err(|error| wrong(error.to_string()))?;
+    plain_text(&value)
+        .map(Zeroizing::new)
+        .ok_or_else(|| wrong("what the expression makes is no text".to_owned()))
 }

@@ -1,5 +1,6 @@
 //! The tables of the secrets' home, and every statement about them. Nothing here sees a value.
 
+use shipway_eventing::failing;
 use shipway_events::ProjectId;
 use sqlx::{AnyConnection, Row, any::AnyRow};
 
@@ -57,7 +58,8 @@ pub(super) async fn newest_key(
     db: &mut AnyConnection,
     project: ProjectId,
 ) -> Result<Option<KeyRow>, sqlx::Error> {
-    sqlx::query(NEWEST_KEY).bind(project.to_string()).fetch_optional(db).await?.map(key_row).transpose()
+    let read = sqlx::query(NEWEST_KEY).bind(project.to_string()).fetch_optional(db);
+    failing!("db.secrets.newest_key", read.await)?.map(key_row).transpose()
 }
 
 /// One of the project's data keys.
@@ -66,7 +68,8 @@ pub(super) async fn key(
     project: ProjectId,
     key_id: &str,
 ) -> Result<Option<KeyRow>, sqlx::Error> {
-    let row = sqlx::query(KEY).bind(project.to_string()).bind(key_id).fetch_optional(db).await?;
+    let read = sqlx::query(KEY).bind(project.to_string()).bind(key_id).fetch_optional(db);
+    let row = failing!("db.secrets.key", read.await)?;
     row.map(key_row).transpose()
 }
 
@@ -85,15 +88,14 @@ pub(super) async fn put_key(
     wrapped: &Sealed,
 ) -> Result<(), sqlx::Error> {
     let (nonce, wrapped) = wrapped.to_hex();
-    sqlx::query(PUT_KEY)
+    let put = sqlx::query(PUT_KEY)
         .bind(project.to_string())
         .bind(key_id)
         .bind(kek_id)
         .bind(nonce)
         .bind(wrapped)
-        .execute(db)
-        .await
-        .map(drop)
+        .execute(db);
+    failing!("db.secrets.put_key", put.await).map(drop)
 }
 
 /// The newest version of a secret.
@@ -102,7 +104,8 @@ pub(super) async fn newest(
     project: ProjectId,
     name: &str,
 ) -> Result<Option<ValueRow>, sqlx::Error> {
-    let row = sqlx::query(NEWEST).bind(project.to_string()).bind(name).fetch_optional(db).await?;
+    let read = sqlx::query(NEWEST).bind(project.to_string()).bind(name).fetch_optional(db);
+    let row = failing!("db.secrets.newest", read.await)?;
     row.map(value_row).transpose()
 }
 
@@ -139,14 +142,14 @@ pub(super) async fn put(
     sealed: &Sealed,
 ) -> Result<bool, sqlx::Error> {
     let (nonce, ciphertext) = sealed.to_hex();
-    let done = sqlx::query(PUT)
+    let put = sqlx::query(PUT)
         .bind(project.to_string())
         .bind(name)
         .bind(i64::from(version))
         .bind(key_id)
         .bind(nonce)
         .bind(ciphertext)
-        .execute(db)
-        .await?;
+        .execute(db);
+    let done = failing!("db.secrets.put", put.await)?;
     Ok(done.rows_affected() == 1)
 }

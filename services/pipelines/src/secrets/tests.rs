@@ -76,6 +76,26 @@ async fn random_values_are_made_once_and_need_no_escaping() {
 }
 
 #[tokio::test]
+async fn a_secret_that_a_document_asks_for_is_made_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let secrets = open(dir.path()).await;
+    let secret = SecretRef { name: "random/flow/web/spec/PW".into(), version: 1 };
+    let hex = RandomShape { length: 33, encoding: Encoding::Hex };
+    let (a, b) = tokio::join!(
+        secrets.get_or_make(project(1), &secret, hex),
+        secrets.get_or_make(project(1), &secret, hex)
+    );
+    let (a, b) = (a.unwrap(), b.unwrap());
+    assert_eq!(a, b, "two that ask at once get the same");
+    assert!(a.len() == 33 && a.chars().all(|c| c.is_ascii_hexdigit()), "33 hexadecimal digits");
+    let longer = RandomShape { length: 64, encoding: Encoding::Base64 };
+    assert_eq!(secrets.get_or_make(project(1), &secret, longer).await.unwrap(), a, "what was made is kept");
+    let other = secrets.get_or_make(project(2), &secret, longer).await.unwrap();
+    assert!(other.len() == 64 && !other.contains('='));
+    assert_ne!(secrets.get_or_make(project(3), &secret, longer).await.unwrap(), other);
+}
+
+#[tokio::test]
 async fn a_plan_that_is_not_kept_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let secrets = open(dir.path()).await;

@@ -140,6 +140,48 @@ fn web_dev(flow: &FlowForRunReply) -> ResourceId {
 }
 
 #[tokio::test]
+async fn a_secret_that_a_group_asks_for_is_made_when_it_is_applied_and_then_kept() {
+    let lab = Lab::new().await;
+    let asks = SHOP.replace("\"canary-of-the-group\"", "\"k-${fn.randomSecret(32, 'hex')}\"");
+    lab.applied(&asks).await;
+    let flow = lab.flow("shop/development").await.unwrap();
+    let run = Run::start(&lab, &flow).await;
+    let fence = run.request(environment()).await;
+    let made = run.fetch(fence, &[API_KEY]).await.unwrap().remove(API_KEY).unwrap();
+    assert!(made.len() == 34 && made.starts_with("k-"), "{made}");
+    lab.applied(&asks).await;
+    lab.applied(&asks.replace("(32, 'hex')", "(64)")).await;
+    assert_eq!(run.fetch(fence, &[API_KEY]).await.unwrap()[API_KEY], made);
+    // Whoever gives a value means it.
+    lab.applied(SHOP).await;
+    let second = API_KEY.replace("@1", "@2");
+    let fence = run.request(json!({"B": {"$secret": second}})).await;
+    assert_eq!(run.fetch(fence, &[&second]).await.unwrap()[&second], "canary-of-the-group");
+}
+
+#[tokio::test]
+async fn a_secret_that_a_node_asks_for_is_made_when_it_is_first_fetched_and_then_kept() {
+    let lab = Lab::new().await;
+    lab.applied(SHOP).await;
+    let flow = lab.flow("shop/development").await.unwrap();
+    let name = format!("random/{}/migrate/spec/runtimeEnvironment/TOKEN@1", flow.flow);
+    let environment =
+        json!({"A": {"$text": ["x", {"$random": {"secret": name, "length": 32, "encoding": "hex"}}]}});
+    let first = Run::start(&lab, &flow).await;
+    let fence = first.request(environment.clone()).await;
+    let made = first.fetch(fence, &[&name]).await.unwrap().remove(&name).unwrap();
+    assert!(made.len() == 32 && made.chars().all(|c| c.is_ascii_hexdigit()), "{made}");
+    assert_eq!(first.fetch(fence, &[&name]).await.unwrap()[&name], made);
+    let second = Run::start(&lab, &flow).await;
+    let fence = second.request(environment).await;
+    assert_eq!(second.fetch(fence, &[&name]).await.unwrap()[&name], made, "later runs have the same");
+    // Nobody makes one by naming it.
+    let other = "random/x/y/z@1";
+    let fence = second.request(json!({"A": {"$secret": other}})).await;
+    assert_eq!(second.fetch(fence, &[other]).await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
 async fn an_open_attempt_gets_what_its_work_names() {
     let lab = Lab::new().await;
     lab.applied(SHOP).await;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod applying;
+mod diffs;
 mod fetching;
 mod flows;
 mod hooks;

@@ -30,6 +30,24 @@ async fn an_override_is_secret_unless_marked_plain_and_takes_effect_with_the_nex
 }
 
 #[tokio::test]
+async fn an_override_that_asks_for_a_secret_is_one_from_then_on() {
+    let lab = Lab::new().await;
+    lab.applied(SHOP).await;
+    let text = "token-${fn.randomSecret(40)}";
+    lab.set("shop/development", "GREETING", text, false).await.unwrap();
+    let reply = lab.flow("shop/development").await.unwrap();
+    let overrides: Value = serde_json::from_str(&reply.overrides_json).unwrap();
+    assert_eq!(overrides["GREETING"], json!({"$secret": format!("override/{}/GREETING@1", reply.flow)}));
+    for event in lab.events().await {
+        assert!(!event.data.contains("randomSecret"), "{}", event.kind);
+    }
+    let status = lab.set("shop/development", "GREETING", text, true).await.unwrap_err();
+    assert!(status.message().contains("is a secret; leave `plain` out"), "{}", status.message());
+    let status = lab.set("shop/development", "GREETING", "${fn.randomSecret(2)}", false).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument, "{}", status.message());
+}
+
+#[tokio::test]
 async fn what_cannot_be_overridden_so_is_refused_with_the_way_out() {
     let lab = Lab::new().await;
     lab.applied(SHOP).await;

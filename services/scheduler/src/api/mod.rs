@@ -1,5 +1,6 @@
 //! The gRPC services.
 
+mod addons;
 mod events;
 mod runs;
 mod work;

@@ -8,11 +8,11 @@ use shipway_contracts::{
     Code, Error, id,
     v1::{
         AbortRunRequest, GetRunRequest, GetStateReply, GetStateRequest, JudgeNodeRequest, ListRunsReply,
-        ListRunsRequest, Run, StartRunReply, StartRunRequest, WatchRunRequest, runs_client::RunsClient,
-        runs_server::Runs,
+        ListRunsRequest, MoveAddonReply, MoveAddonRequest, Run, StartRunReply, StartRunRequest,
+        WatchRunRequest, runs_client::RunsClient, runs_server::Runs,
     },
 };
-use shipway_engine::{Command, RunState};
+use shipway_engine::{Command, RunState, why};
 use shipway_events::{Cause, Meta, RunId, Timestamp, run::Origin};
 use tokio::{
     sync::{mpsc, watch},
@@ -23,6 +23,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     cluster::passed_on,
+    registry::NOBODY,
     run::{
         book::{Change, QUIET},
         present,
@@ -127,6 +128,15 @@ impl Runs for RunsApi {
             text => Some(text.parse().map_err(|error| Error::bad_request(format!("field `at`: {error}")))?),
         };
         Ok(Response::new(self.shared.state(at, &request.project).await?))
+    }
+
+    async fn move_addon(
+        &self,
+        request: Request<MoveAddonRequest>,
+    ) -> Result<Response<MoveAddonReply>, Status> {
+        let actor = shipway_service_kit::actor(request.metadata());
+        let meta = Meta { actor, cause: Cause::Request, trace: shipway_service_kit::current_trace() };
+        Ok(Response::new(self.shared.move_addon(request.into_inner(), meta).await?))
     }
 }
 
@@ -245,6 +255,19 @@ impl Shared {
     /// The run as the API shows it.
     pub(crate) async fn show(&self, run: RunId) -> Result<Run, Error> {
         let state = self.book.look(run).await?;
-        Ok(present::run(&state, *self.log.tail().borrow(), self.log.now()))
+        let mut shown = present::run(&state, *self.log.tail().borrow(), self.log.now());
+        // Where a host is away, that is what it waits for.
+        for blocker in why(&state, self.log.now()) {
+            let Some(executor) = present::waits_for(&blocker) else { continue };
+            let Some(node) = shown.nodes.get_mut(blocker.node as usize) else { continue };
+            if executor == NOBODY {
+                let reference = &blocker.reference;
+                node.waiting_for =
+                    format!("`{reference}` waits for its addon's content, which is being restored");
+            } else if let Some(words) = self.away_in_words(executor).await? {
+                node.waiting_for = format!("{}: {words}", blocker.words);
+            }
+        }
+        Ok(shown)
     }
 }

@@ -14,6 +14,7 @@ use shipway_contracts::{
     },
 };
 use shipway_engine::{Command, OpenAttempt, RunState};
+use shipway_eventing::{failing, failpoint};
 use shipway_events::{Actor, Cause, EffectClass, ExecutorId, Fence, Meta, RegistrationId, ResourceId, RunId};
 use shipway_nodes::Outcome;
 use tonic::{Request, Response, Status};
@@ -36,6 +37,7 @@ pub struct WorkApi {
 #[tonic::async_trait]
 impl Work for WorkApi {
     async fn register(&self, request: Request<RegisterRequest>) -> Result<Response<RegisterReply>, Status> {
+        failpoint!("scheduler.register", return Err(Status::unavailable("a failpoint")));
         let request = request.into_inner();
         let executor: ExecutorId = id("executor", &request.executor)?;
         let registration: RegistrationId = id("registration", &request.registration)?;
@@ -68,10 +70,9 @@ impl Work for WorkApi {
         let (metadata, _, request) = request.into_parts();
         let run: RunId = id("run", &request.run)?;
         if let Some(peer) = self.shared.elsewhere(run, &metadata).await? {
-            return WorkClient::new(peer.channel)
-                .max_decoding_message_size(64 << 20)
-                .complete(passed_on(&metadata, request))
-                .await;
+            let mut peer = WorkClient::new(peer.channel).max_decoding_message_size(64 << 20);
+            let passed_on = peer.complete(passed_on(&metadata, request));
+            return failing!("scheduler.complete_there", Status::unavailable, passed_on.await);
         }
         let fence = Fence::from_raw(request.fence);
         let outcome: Outcome = serde_json::from_str(&request.outcome_json)
@@ -82,7 +83,8 @@ impl Work for WorkApi {
             trace: shipway_service_kit::current_trace(),
         };
         let command = Command::Complete { node: request.node, fence, outcome };
-        let reply = self.shared.book.command(run, command, meta).await?;
+        let completed = self.shared.book.command(run, command, meta);
+        let reply = failing!("scheduler.complete", Error::unavailable, completed.await)?;
         Ok(Response::new(CompleteReply { accepted: true, next: reply.next }))
     }
 
@@ -95,6 +97,7 @@ impl Work for WorkApi {
             return Ok(Response::new(BeatReply { known: false, ..BeatReply::default() }));
         };
         let Some(together) = shared.cluster.together() else {
+            failpoint!("scheduler.beat_alone", return Err(Status::unavailable("a failpoint")));
             let reply = shared.compare(executor, registration, &request.held).await;
             shared.room_came_free();
             return Ok(Response::new(reply));
@@ -103,7 +106,7 @@ impl Work for WorkApi {
         let kept = request.kept.iter();
         intro.kept =
             kept.filter_map(|kept| Some((kept.resource.parse().ok()?, ports(&kept.ports)))).collect();
-        keep_lease(together, executor, &intro).await?;
+        failing!("scheduler.beat", Error::unavailable, keep_lease(together, executor, &intro).await)?;
         let moved = shared.registry.introduction(executor).is_none_or(|known| known.kept != intro.kept);
         shared.registry.register(executor, intro);
         if moved {
@@ -216,7 +219,7 @@ impl Shared {
                 elsewhere.push((Fence::from_raw(held.fence), hold));
             }
         }
-        self.open_held(&own).await?;
+        failing!("scheduler.open_held", Error::unavailable, self.open_held(&own).await)?;
         let reply = self.compare(executor, registration, &own).await;
         self.registry.holds_elsewhere(executor, elsewhere);
         self.room_came_free();

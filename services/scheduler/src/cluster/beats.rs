@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use shipway_eventing::{DurableError, Member};
-use shipway_events::{ExecutorId, RegistrationId};
+use shipway_eventing::{DurableError, Member, failpoint};
+use shipway_events::{ExecutorId, RegistrationId, Timestamp};
 use shipway_service_kit::metrics;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -63,6 +63,7 @@ async fn beat(
     leases.beat(SCHEDULERS, &together.id, &together.address, "{}", COUNTS).await?;
     let schedulers = leases.members(SCHEDULERS).await?;
     shared.meet(&leases.members(EXECUTORS).await?).await;
+    failpoint!("scheduler.see");
     let next = shared.cluster.see(together, &schedulers, sent + COUNTS);
     let (gained, lost): (BTreeSet<_>, BTreeSet<_>) =
         (next.difference(owned).copied().collect(), owned.difference(&next).copied().collect());
@@ -157,7 +158,9 @@ impl Shared {
                 if self.registry.standing(executor, registration) == crate::registry::Standing::Unknown {
                     self.registry.register(executor, intro);
                 }
-                if self.registry.mark_away(executor, registration) {
+                let gone = i64::try_from(member.gone_for.as_micros()).unwrap_or(i64::MAX);
+                let since = Timestamp::from_micros(self.log.now().micros().saturating_sub(gone));
+                if self.registry.mark_away(executor, registration, since) {
                     tracing::warn!(%executor, "an executor's lease is over");
                     metrics::LEASES_LOST.add(1, &["executor"]);
                     changed = true;

@@ -81,13 +81,22 @@ impl Shared {
     /// Whoever gave a target its place, all schedulers keep to it.
     fn heard_place(&self, event: &RawEvent) {
         let Some(target) = event.stream.id().and_then(|id| id.parse().ok()) else { return };
-        match place::Event::from_raw(event).map(|recorded| recorded.event) {
-            Ok(place::Event::Chosen(chosen)) => self.registry.set_place(target, chosen.executor),
-            Ok(place::Event::Moved(moved)) => {
+        match place::Event::read(event).map(|recorded| recorded.map(|recorded| recorded.event)) {
+            Ok(Some(place::Event::Chosen(chosen))) => self.registry.set_place(target, chosen.executor),
+            Ok(Some(place::Event::Moved(moved))) => {
+                if moved.backup.is_some() {
+                    self.registry.restoring(target, moved.run);
+                }
                 self.registry.set_place(target, moved.to);
                 self.room_came_free();
             }
-            Ok(place::Event::Lost(_)) => {}
+            Ok(Some(place::Event::Settled(_))) => {
+                self.registry.restored(target);
+                self.room_came_free();
+            }
+            Ok(
+                Some(place::Event::Lost(_) | place::Event::Returned(_) | place::Event::MoveFailed(_)) | None,
+            ) => {}
             Err(error) => tracing::error!(%error, "a target's place cannot be read"),
         }
     }

@@ -1,108 +1,188 @@
-//! Targets whose host is away for too long get another: services from their artifact, by a run of their own. An addon's
-//! data are on its host: a person decides whether it is restored elsewhere.
+//! Looks after what is on hosts that are away, and after moves. What follows from what is seen decides
+//! [`places::decide`]; each target is looked after by the scheduler that has its lane.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use shipway_contracts::{
     Code, Error,
     v1::{FlowForRunRequest, project_home_client::ProjectHomeClient},
 };
-use shipway_eventing::log::{AppendError, Expected, Item, Write};
+use shipway_eventing::{
+    Member,
+    log::{AppendError, Expected, Item, Write},
+};
 use shipway_events::{
-    Cause, CommandId, ExecutorId, FlowId, Meta, NewEvent, ResourceId, RunId, StreamEvent, StreamName, place,
+    Cause, CommandId, ExecutorId, FlowId, Meta, ResourceId, RunId, RunStatus, StreamEvent, StreamName, place,
 };
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{EXECUTORS, Together, shards::Shard};
-use crate::{places::Place, service::Shared, start::from_status};
+use crate::{
+    places::{self, Around, GIVEN_UP, Host, Place, Progress},
+    run::book::LoadError,
+    service::Shared,
+    start::from_status,
+};
 
-/// How long after the end of its executor's lease a host is given up.
-const GIVEN_UP: Duration = Duration::from_secs(60);
-/// How often it is looked for hosts that are away.
+/// How often it is looked.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// Runs until the service stops.
 pub(crate) async fn watch(shared: Arc<Shared>, together: Together, stopping: CancellationToken) {
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let begun = Instant::now();
     loop {
         tokio::select! {
             _ = looks.tick() => {}
             () = stopping.cancelled() => return,
         }
-        let members = match together.leases.members(EXECUTORS).await {
-            Ok(members) => members,
-            Err(error) => {
-                tracing::warn!(%error, "the executors could not be looked up; trying again");
-                continue;
-            }
+        let looked = match together.leases.members(EXECUTORS).await {
+            Ok(members) => shared.look_after_places(&Hosts::seen(&members, begun)).await,
+            Err(error) => Err(Error::unavailable(error.to_string())),
         };
-        for member in members.into_iter().filter(|member| member.gone_for >= GIVEN_UP) {
-            let Ok(executor) = member.id.parse() else { continue };
-            if let Err(error) = shared.give_places(executor, member.gone_for).await {
-                tracing::warn!(%executor, %error, "targets of a host that is away could not be moved; trying again");
-            }
+        if let Err(error) = looked {
+            tracing::warn!(%error, "targets of hosts that are away could not be looked after; trying again");
         }
     }
 }
 
+/// How each executor stands.
+struct Hosts {
+    known: BTreeMap<ExecutorId, Host>,
+    /// One that never said that it is there, to this cluster, is as one that has been away since this scheduler looks.
+    others: Host,
+}
+
+impl Hosts {
+    fn seen(members: &[Member], begun: Instant) -> Self {
+        let host = |member: &Member| match member.left.is_zero() {
+            true => Host::Away(member.gone_for),
+            false => Host::There,
+        };
+        let known = members.iter().filter_map(|member| Some((member.id.parse().ok()?, host(member))));
+        Self { known: known.collect(), others: Host::Away(begun.elapsed()) }
+    }
+
+    fn of(&self, executor: ExecutorId) -> Host {
+        self.known.get(&executor).copied().unwrap_or(self.others)
+    }
+}
+
 impl Shared {
-    /// Gives the targets of a host that is away to others, as far as their lanes are here.
-    async fn give_places(&self, from: ExecutorId, away: Duration) -> Result<(), Error> {
+    /// Every target whose lane is here and of which something may become.
+    async fn look_after_places(&self, hosts: &Hosts) -> Result<(), Error> {
         for (target, row) in self.all_places().await? {
             let lane = Shard::of(FlowId::new(target.uuid()), RunId::new(Uuid::nil()));
-            if row.executor != from || !self.cluster.is_here(lane) {
+            let rests = match hosts.of(row.executor) {
+                Host::There => row.lost.is_none() && row.moving.is_none(),
+                Host::Away(away) => away < GIVEN_UP && row.moving.is_none(),
+            };
+            if rests || !self.cluster.is_here(lane) {
                 continue;
             }
             // The table may be a moment old.
-            let Some(place) = crate::places::read(&*self.log, target).await? else { continue };
-            if place.executor == from {
-                self.give_place(target, &place, away).await?;
+            let Some(place) = places::read(&*self.log, target).await? else { continue };
+            if let Err(error) = self.look_after(target, &place, hosts.of(place.executor)).await {
+                tracing::warn!(%target, %error, "a target could not be looked after; trying again");
+            }
+        }
+        // Nobody waits for ever because an end was heard before its beginning was read.
+        for target in self.registry.all_restoring() {
+            if places::read(&*self.log, target).await?.is_none_or(|place| place.moving.is_none()) {
+                self.registry.restored(target);
+                self.room_came_free();
             }
         }
         Ok(())
     }
 
-    async fn give_place(&self, target: ResourceId, place: &Place, away: Duration) -> Result<(), Error> {
-        let mut events: Vec<NewEvent> = Vec::new();
-        if place.lost.is_none() {
-            let lost = place::Lost { executor: place.executor, away_seconds: away.as_secs() };
-            events.push(place::Event::from(lost).encode());
-        }
-        let to = match self.is_service(target).await? {
-            true => self.registry.roomiest(&place.labels).filter(|to| *to != place.executor),
-            false => None,
+    async fn look_after(&self, target: ResourceId, place: &Place, host: Host) -> Result<(), Error> {
+        let (progress, released) = match &place.moving {
+            None => (Progress::GoesOn, false),
+            Some(moving) if moving.failed.is_none() => (self.progress_of(moving.run).await?, false),
+            Some(_) => (Progress::GoesOn, self.released_since(target, place.since).await?),
         };
-        if let Some(to) = to {
-            let moved = place::Moved { from: place.executor, to, run: RunId::new(Uuid::now_v7()) };
-            events.push(place::Event::from(moved).encode());
+        let around = Around {
+            host,
+            progress,
+            released,
+            is_service: self.is_service(target).await?,
+            roomiest: self.registry.roomiest(&place.labels),
+            run: RunId::new(Uuid::now_v7()),
+            now: self.log.now(),
+        };
+        let events = places::decide(place, &around);
+        let meta = Meta { actor: crate::run::book::system(), cause: Cause::Clock, trace: None };
+        match self.record_place(target, place, &events, meta, CommandId::new(Uuid::now_v7())).await {
+            // Another scheduler was first, or it was released meanwhile.
+            Err(AppendError::Conflict { .. }) => Ok(()),
+            recorded => recorded.map_err(|error| Error::unavailable(error.to_string())),
         }
+    }
+
+    /// What becomes of a target is recorded, if nothing else has become of it since.
+    pub(crate) async fn record_place(
+        &self,
+        target: ResourceId,
+        place: &Place,
+        events: &[place::Event],
+        meta: Meta,
+        command: CommandId,
+    ) -> Result<(), AppendError> {
         if events.is_empty() {
             return Ok(());
         }
-        let item = Item {
-            command: CommandId::new(Uuid::now_v7()),
-            meta: Meta { actor: crate::run::book::system(), cause: Cause::Clock, trace: None },
-            writes: vec![Write {
-                stream: StreamName::place(target),
-                expected: Expected::Version(place.version),
-                events,
-            }],
+        let write = Write {
+            stream: StreamName::place(target),
+            expected: Expected::Version(place.version),
+            events: events.iter().map(StreamEvent::encode).collect(),
         };
-        match self.log.append(item).await {
-            Ok(_) => {
-                tracing::warn!(%target, from = %place.executor, to = ?to, "the host of a target is away; given up");
-                if let Some(to) = to {
-                    self.registry.set_place(target, to);
+        self.log.append(Item { command, meta, writes: vec![write] }).await?;
+        for event in events {
+            match event {
+                place::Event::Lost(lost) => {
+                    tracing::warn!(%target, executor = %lost.executor, "the host of a target is away; given up");
                 }
-                Ok(())
+                place::Event::Moved(moved) => {
+                    tracing::warn!(%target, from = %moved.from, to = %moved.to, run = %moved.run, "a target is moved");
+                    if moved.backup.is_some() {
+                        self.registry.restoring(target, moved.run);
+                    }
+                    self.registry.set_place(target, moved.to);
+                }
+                place::Event::MoveFailed(failed) => {
+                    tracing::warn!(%target, run = %failed.run, reason = failed.reason, "a target was not moved");
+                }
+                place::Event::Chosen(_) | place::Event::Returned(_) | place::Event::Settled(_) => {}
             }
-            // Another scheduler was first, or it was released meanwhile.
-            Err(AppendError::Conflict { .. }) => Ok(()),
-            Err(error) => Err(Error::unavailable(error.to_string())),
         }
+        Ok(())
+    }
+
+    /// How a move's run stands.
+    pub(crate) async fn progress_of(&self, run: RunId) -> Result<Progress, Error> {
+        let state = match self.book.look(run).await {
+            Ok(state) => state,
+            // It is being started.
+            Err(LoadError::Unknown(_)) => return Ok(Progress::GoesOn),
+            Err(error) => return Err(error.into()),
+        };
+        let Some(ended) = state.ended() else { return Ok(Progress::GoesOn) };
+        if ended.status == RunStatus::Success {
+            return Ok(Progress::Done);
+        }
+        let error = state.nodes().iter().filter_map(|node| node.error.as_ref()).next_back();
+        let words = [ended.reason.as_deref(), error.map(|error| error.message.as_str())];
+        let words = words.into_iter().flatten().map(|words| format!(": {words}"));
+        let reason = format!("run {run}: {}{}", ended.status, words.collect::<String>());
+        Ok(Progress::Failed { reason, by_person: ended.status == RunStatus::Aborted })
     }
 
     /// Whether a target can be made anew from its artifact. One that is no part of its project any more goes nowhere.

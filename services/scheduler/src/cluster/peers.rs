@@ -10,6 +10,7 @@ use shipway_contracts::{
     },
 };
 use shipway_engine::ChildEnd;
+use shipway_eventing::failpoint;
 use shipway_events::{RunId, RunStatus};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
@@ -106,6 +107,7 @@ impl Shared {
     pub(crate) async fn compare_elsewhere(&self, beat: &BeatRequest) -> Vec<Option<BeatReply>> {
         let ask = |peer: Peer| async move {
             let mut client = PeersClient::new(peer.channel).max_decoding_message_size(64 << 20);
+            failpoint!("scheduler.compare_there", return None);
             match tokio::time::timeout(COMPARE, client.compare(beat.clone())).await {
                 Ok(Ok(reply)) => Some(reply.into_inner()),
                 Ok(Err(_)) | Err(_) => {

@@ -8,6 +8,7 @@ use std::{
 
 use shipway_contracts::Error;
 use shipway_engine::{Command, RunState};
+use shipway_eventing::{failing, failpoint};
 use shipway_events::{Cause, Fence, Meta, RunId};
 
 use super::shards::Shard;
@@ -20,6 +21,7 @@ impl Shared {
     /// Lanes have gone to other schedulers.
     pub(crate) async fn give_up(&self, shards: BTreeSet<Shard>) {
         if !shards.is_empty() {
+            failpoint!("scheduler.give_up");
             self.book.leave(|shard| shards.contains(&shard)).await;
         }
     }
@@ -27,7 +29,7 @@ impl Shared {
     /// Lanes have come here: their runs go on, and what became of their attempts is looked at.
     pub(crate) async fn take_up(self: Arc<Self>, shards: BTreeSet<Shard>) {
         loop {
-            match self.open_shards(&shards).await {
+            match failing!("scheduler.take_up", Error::unavailable, self.open_shards(&shards).await) {
                 Ok(0) => return,
                 Ok(runs) => {
                     tracing::info!(runs, "runs go on with this scheduler");
@@ -46,6 +48,13 @@ impl Shared {
         // The last scheduler may have started a run a moment before it went.
         self.caught_up().await?;
         let places = self.all_places().await?;
+        for (target, row) in &places {
+            if let Some(moving) = row.moving.as_ref().filter(|moving| moving.restores)
+                && let Ok(run) = moving.run.parse()
+            {
+                self.registry.restoring(*target, run);
+            }
+        }
         self.registry.set_places(places.into_iter().map(|(target, row)| (target, row.executor)).collect());
         let mut opened = 0;
         for (run, shard) in self.open_runs().await? {

@@ -11,7 +11,10 @@ use std::{
 
 use shipway_contracts::{Error, v1};
 use shipway_engine::{Command, RunState, decide_and_evolve};
-use shipway_eventing::log::{AppendError, Expected, Item, ReadError, Write};
+use shipway_eventing::{
+    failing, failpoint,
+    log::{AppendError, Expected, Item, ReadError, Write},
+};
 use shipway_events::{
     CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, ResourceId, RunId, StreamEvent, StreamName,
     Version, lane, place, run,
@@ -125,7 +128,9 @@ impl Actor {
         let mut batch = Vec::with_capacity(BATCH);
         // What is ready or due when a run is opened has nobody else to say so.
         if self.state.started().is_some() {
-            self.decide_batch(vec![]).await;
+            if !self.decide_batch(vec![]).await {
+                return self.leave(vec![]);
+            }
         }
         loop {
             if self.state.is_over() && self.book.close(self.run, &self.messages) {
@@ -137,14 +142,15 @@ impl Actor {
                 () = tokio::time::sleep(due.unwrap_or(Duration::MAX / 4)), if due.is_some() => {}
             }
             let (commands, newer, leaving) = self.sort(std::mem::take(&mut batch));
-            if newer.is_some_and(|version| version > self.version) {
-                self.read_again().await;
-            }
+            let readable = !newer.is_some_and(|version| version > self.version) || self.read_again().await;
             // A scheduler that was asleep does not decide for the one that has the lane by now.
-            if !leaving.is_empty() || !self.book.shared.cluster.is_here(self.shard) {
+            if !readable || !leaving.is_empty() || !self.book.shared.cluster.is_here(self.shard) {
                 return self.leave(leaving);
             }
-            self.decide_batch(commands).await;
+            failpoint!("scheduler.decide");
+            if !self.decide_batch(commands).await {
+                return self.leave(vec![]);
+            }
             if self.state.started().is_none() && self.book.close(self.run, &self.messages) {
                 return;
             }
@@ -184,20 +190,22 @@ impl Actor {
     }
 
     /// Decides all commands, and whatever is due by now, and appends it in one go. What could not be appended is
-    /// decided again on what is in the log by then.
-    async fn decide_batch(&mut self, mut commands: Vec<Asked>) {
-        for tried in 1.. {
-            let Some((why, undone)) = self.try_batch(commands).await else { return };
+    /// decided again on what is in the log by then; false if that cannot be read here.
+    async fn decide_batch(&mut self, mut commands: Vec<Asked>) -> bool {
+        let mut tried = 0;
+        while let Some((why, undone)) = self.try_batch(commands).await {
             tracing::warn!(%why, "a run is read again, and what was asked decided again");
-            self.read_again().await;
-            if tried >= TRIES || !self.book.shared.cluster.is_here(self.shard) {
+            tried += 1;
+            let readable = self.read_again().await;
+            if !readable || tried >= TRIES || !self.book.shared.cluster.is_here(self.shard) {
                 for asked in undone {
                     let _ = asked.reply.send(Err(Error::unavailable("the log did not take it; ask again")));
                 }
-                return;
+                return readable;
             }
             commands = undone;
         }
+        true
     }
 
     /// One try; the error and the commands if nothing is known to have been written.
@@ -341,7 +349,8 @@ impl Actor {
             Some(run::Event::Started(_)) => CommandId::new(self.run.uuid()),
             _ => CommandId::new(Uuid::now_v7()),
         };
-        let appended = shared.log.append(Item { command, meta, writes }).await?;
+        let append = shared.log.append(Item { command, meta, writes });
+        let appended = failing!("scheduler.append", append.await)?;
         Ok((appended.first, self.version + events.len() as Version))
     }
 
@@ -393,6 +402,8 @@ impl Actor {
             }
         }
         for ((executor, _), work) in assigned {
+            // Failed: the bell is not heard.
+            failpoint!(blocking "scheduler.assign", continue);
             shared.registry.ring(executor, Bell::Assign(work));
         }
         if stops {
@@ -405,13 +416,19 @@ impl Actor {
 
     /// Nothing was written, or nobody knows, or others wrote: the log says what is. Its executors are told again what
     /// they were given, because an answer may have been lost; they know what they have.
-    async fn read_again(&mut self) {
+    ///
+    /// False if it holds what this Shipway cannot read: nothing is decided on half of what happened.
+    async fn read_again(&mut self) -> bool {
         let was = usage(&self.state);
         let shared = self.book.shared.clone();
         loop {
             match load(&*shared.log, self.run).await {
                 Ok(loaded) => (self.state, self.version) = loaded,
                 Err(LoadError::Unknown(_)) => (self.state, self.version) = (RunState::new(), 0),
+                Err(LoadError::Decode { source, .. }) => {
+                    tracing::error!(error = %source, "a run cannot be read here; it is left as it is");
+                    return false;
+                }
                 Err(error) => {
                     tracing::error!(%error, "a run could not be read; trying again");
                     tokio::time::sleep(PAUSE).await;
@@ -425,6 +442,7 @@ impl Actor {
         shared.registry.came_here(&self.state);
         ring_all(&shared.registry, &self.state, |open| self.told(offer(&self.state, self.run, open)));
         self.changed.send_replace(Change { position: 0, ended: self.state.ended().is_some() });
+        true
     }
 
     fn told(&self, mut assignment: v1::Assignment) -> v1::Assignment {

@@ -11,7 +11,10 @@ use std::{
 
 use shipway_contracts::{Error, v1};
 use shipway_engine::{Command, OpenAttempt, RunState};
-use shipway_eventing::log::{Log, ReadError};
+use shipway_eventing::{
+    failing,
+    log::{Log, ReadError},
+};
 use shipway_events::{DecodeError, FlowId, Meta, Position, RunId, StreamEvent, StreamName, Version, run};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
@@ -92,6 +95,10 @@ impl From<LoadError> for Error {
             LoadError::Unknown(_) => Self::not_found(error.to_string()),
             LoadError::Read { .. } | LoadError::Elsewhere(_) => {
                 Self::unavailable(format!("{error}; try again"))
+            }
+            // A newer scheduler can read it, and what was asked of this one is kept until one does.
+            LoadError::Decode { source: newer @ DecodeError::Unknown { .. }, .. } => {
+                Self::unavailable(format!("{error}: {newer}"))
             }
             LoadError::Decode { .. } => Self::internal(&error),
         }
@@ -260,7 +267,11 @@ impl Book {
         if let Some(handle) = self.open().get(&run) {
             return Ok(handle.clone());
         }
-        let (state, version) = load(&*self.shared.log, run).await?;
+        let (state, version) = failing!(
+            "scheduler.open",
+            |why| LoadError::Read { run, source: why.into() },
+            load(&*self.shared.log, run).await
+        )?;
         let started = state.started().ok_or(LoadError::Unknown(run))?;
         let shard = Shard::of(started.flow, run);
         if !self.shared.cluster.is_here(shard) {
@@ -310,8 +321,10 @@ pub(crate) async fn load(log: &dyn Log, run: RunId) -> Result<(RunState, Version
         let page =
             log.read_stream(&stream, after, PAGE).await.map_err(|source| LoadError::Read { run, source })?;
         for raw in &page {
-            let recorded = run::Event::from_raw(raw).map_err(|source| LoadError::Decode { run, source })?;
-            state.evolve(&recorded, log.generation());
+            let recorded = run::Event::read(raw).map_err(|source| LoadError::Decode { run, source })?;
+            if let Some(recorded) = recorded {
+                state.evolve(&recorded, log.generation());
+            }
             after = raw.version;
         }
         if page.len() < PAGE {

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 use shipway_contracts::v1;
-use shipway_engine::{Blocked, RunState, why};
-use shipway_events::{Position, Timestamp, plan::PlanNode};
+use shipway_engine::{Blocked, Blocker, RunState, why};
+use shipway_events::{ExecutorId, Position, Timestamp, plan::PlanNode};
 
 /// The whole run, with its nodes.
 pub(crate) fn run(state: &RunState, position: Position, now: Timestamp) -> v1::Run {
@@ -40,6 +40,21 @@ pub(crate) fn run(state: &RunState, position: Position, now: Timestamp) -> v1::R
         plan: state.plan_hash().to_owned(),
         parent: started.parent.as_ref().map(|parent| parent.run.to_string()).unwrap_or_default(),
         author: started.author.as_ref().map(|author| author.name().to_owned()).unwrap_or_default(),
+    }
+}
+
+/// The executor that a node waits for, or that is at work on it.
+pub(crate) fn waits_for(blocker: &Blocker) -> Option<ExecutorId> {
+    match blocker.blocked {
+        Blocked::Slot { only, .. } => only,
+        Blocked::Work { executor } | Blocked::Stop { executor } => Some(executor),
+        Blocked::Time { .. }
+        | Blocked::Condition
+        | Blocked::Person
+        | Blocked::Approval { .. }
+        | Blocked::Run { .. }
+        | Blocked::Lock { .. }
+        | Blocked::Steps { .. } => None,
     }
 }
 

@@ -207,7 +207,7 @@ macro_rules! tables {
         "WITH tables AS (
             SELECT c.oid, c.reltoastrelid AS toast, CASE
                 WHEN n.nspname <> 'shipway_log' THEN 'views'
-                WHEN c.relname IN ('log', 'head', 'streams', 'events', 'snapshots') THEN 'log'
+                WHEN c.relname IN ('log', 'head', 'streams', 'snapshots') OR c.relname LIKE 'events%' THEN 'log'
                 ELSE 'beside' END AS part
             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
             WHERE n.nspname LIKE 'shipway%' AND c.relkind = 'r') "

@@ -75,7 +75,7 @@ pub(crate) struct StoreArgs {
 }
 
 impl StoreArgs {
-    fn options(&self) -> BlobOptions {
+    pub(crate) fn options(&self) -> BlobOptions {
         BlobOptions {
             endpoint: self.blobs_endpoint.clone(),
             region: self.blobs_region.clone(),
@@ -109,7 +109,10 @@ pub(crate) async fn backup(args: BackupArgs) -> Outcome {
         out(&format!("{}: {bytes} bytes, the log up to position {position}", args.file.display()));
     }
     if !args.with_keys {
-        hint("keep the data folder's keys/kek somewhere safe too: without it the secrets stay closed");
+        hint(
+            "keep the keys somewhere safe too (keys/kek of the data folder, or the folder of [keys] of the pipelines \
+             service): without them the secrets stay closed",
+        );
     }
     Ok(Exit::Ok)
 }

@@ -58,7 +58,7 @@ impl Style {
             "running" | "retrying" | "starting" | "aborting" | "queued" | "waiting" | "approval_wait" => {
                 Self::Busy
             }
-            "failure" | "unknown" | "unhealthy" => Self::Bad,
+            "failure" | "unknown" | "unhealthy" | "lost" | "host" => Self::Bad,
             "pending" | "skipped" | "aborted" | "ready" | "stopped" => Self::Quiet,
             _ => Self::Plain,
         }

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 use shipway_contracts::v1::{
-    Artifact, Change, Delivery, Deployed, Event, Hook, Node, Pipeline, Problem, Project, Run, change, problem,
+    Artifact, Change, Delivery, Deployed, Event, Hook, MoveAddonReply, Node, Pipeline, Problem, Project, Run,
+    change, problem,
 };
 
 pub(crate) fn run(run: &Run) -> Value {
@@ -74,6 +75,7 @@ pub(crate) fn verb(change: &Change) -> &'static str {
 pub(crate) fn problem(problem: &Problem) -> Value {
     json!({
         "severity": severity(problem),
+        "code": problem.code,
         "pointer": problem.pointer,
         "message": problem.message,
         "help": problem.help,
@@ -87,6 +89,7 @@ pub(crate) fn problem(problem: &Problem) -> Value {
 pub(crate) fn severity(problem: &Problem) -> &'static str {
     match problem.severity() {
         problem::Severity::Warning => "warning",
+        problem::Severity::Unsupported => "unsupported",
         problem::Severity::Error | problem::Severity::Unspecified => "error",
     }
 }
@@ -118,6 +121,7 @@ pub(crate) fn deployed(deployed: &Deployed) -> Value {
     json!({
         "project": deployed.project,
         "stage": deployed.stage,
+        "id": deployed.id,
         "resource": deployed.resource,
         "kind": deployed.kind,
         "artifact": artifact(deployed.artifact.as_ref()),
@@ -125,9 +129,25 @@ pub(crate) fn deployed(deployed: &Deployed) -> Value {
         "releasedAt": deployed.released_at,
         "executor": deployed.executor,
         "placedSince": deployed.placed_since,
+        "host": deployed.host,
         "hostAwaySince": deployed.lost_since,
+        "help": deployed.help,
         "status": deployed.status,
         "addresses": deployed.addresses,
+    })
+}
+
+pub(crate) fn addon_move(reply: &MoveAddonReply) -> Value {
+    json!({
+        "run": reply.run,
+        "from": reply.from,
+        "fromHost": reply.from_host,
+        "to": reply.to,
+        "toHost": reply.to_host,
+        "backup": reply.backup,
+        "backupBeganAt": reply.backup_began_at,
+        "lostSince": reply.lost_since,
+        "position": reply.position,
     })
 }
 

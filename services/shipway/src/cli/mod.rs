@@ -3,24 +3,30 @@
 //! Standard output is data, standard error is talk. Exit codes: 0 ok, 1 failed, 2 usage, 3 aborted,
 //! 4 not allowed, 5 waiting for a person.
 
+mod addon;
 mod admin;
 mod apply;
+mod ask;
 mod backup;
 mod client;
 mod color;
 mod config;
 mod database;
 mod deliveries;
+mod diff;
 mod events;
 mod failure;
 mod flags;
+mod fmt;
 pub(crate) mod hook;
 mod json;
 mod judge;
+mod lint;
 mod logs;
 mod output;
 pub(crate) mod problems;
 mod run;
+mod schema;
 mod status;
 mod table;
 mod time;
@@ -71,6 +77,12 @@ enum Verb {
     Config(config::Config),
     /// Make or change what files declare; never deletes.
     Apply(apply::Args),
+    /// Tell all that is wrong with documents, before anything is published or run.
+    Lint(lint::Args),
+    /// Bring documents into their usual form.
+    Fmt(fmt::Args),
+    /// Show what is different in a document, by its nodes.
+    Diff(diff::Args),
     /// What is deployed where, pipeline by pipeline.
     Status(status::StatusArgs),
     /// Start a flow.
@@ -115,6 +127,11 @@ enum Verb {
     /// Look after pipelines.
     #[command(subcommand)]
     Pipeline(admin::Pipeline),
+    /// Look after addons.
+    #[command(subcommand)]
+    Addon(addon::Addon),
+    /// Print the JSON Schema of a type of document, for editors.
+    Schema(schema::SchemaArgs),
     /// List projects.
     Projects(admin::ProjectsArgs),
     /// Make a plain Git repository a sender of pushes.
@@ -151,6 +168,8 @@ pub(crate) fn main() -> ExitCode {
         Verb::Shim { folder } => up::shim(&folder),
         Verb::Restore(args) => report(backup::restore(args)),
         Verb::Config(verb) => report(config::config(verb)),
+        Verb::Fmt(args) => report(fmt::fmt(&args)),
+        Verb::Schema(args) => report(schema::schema(&args)),
         verb => report(block_on(talk_to_server(verb))),
     }
 }
@@ -158,6 +177,8 @@ pub(crate) fn main() -> ExitCode {
 async fn talk_to_server(verb: Verb) -> Outcome {
     match verb {
         Verb::Apply(args) => apply::apply(args).await,
+        Verb::Lint(args) => lint::lint(args).await,
+        Verb::Diff(args) => diff::diff(args).await,
         Verb::Status(args) => status::status(args).await,
         Verb::State(args) => status::state(args).await,
         Verb::Run(args) => run::run(args).await,
@@ -177,6 +198,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Override(verb) => admin::set_override(verb).await,
         Verb::Member(verb) => admin::member(verb).await,
         Verb::Pipeline(verb) => admin::pipeline(verb).await,
+        Verb::Addon(verb) => addon::addon(verb).await,
         Verb::Projects(args) => admin::projects(args).await,
         Verb::Hook(verb) => hook::hook(verb).await,
         Verb::Demo(args) => demo::main(args).await,
@@ -186,6 +208,8 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         | Verb::Bench(_)
         | Verb::Restore(_)
         | Verb::Config(_)
+        | Verb::Fmt(_)
+        | Verb::Schema(_)
         | Verb::Keeper { .. }
         | Verb::Shim { .. } => unreachable!("handled before a runtime exists"),
     }
@@ -236,6 +260,12 @@ mod tests {
         for line in [
             "up --demo --data x",
             "apply -f shop.yaml -f - --dry-run -p REGION=eu",
+            "lint shop.yaml - --as release-flow -o json",
+            "lint flow.yaml --flow shop/staging",
+            "lint --explain ref.unknown",
+            "fmt --check a.yaml b.json",
+            "diff a.yaml b.yaml -o json",
+            "diff --flow shop/staging --from 1 next.yaml --exit-code",
             "status -w",
             "run shop/production -w -p NOTIFY_URL=http://x --name 1.9 -m hotfix",
             "runs -o json",
@@ -252,11 +282,14 @@ mod tests {
             "override set shop/staging TOKEN --plain",
             "member remove shop-web --dry-run",
             "pipeline delete shop",
+            "addon move shop-db --backup latest --yes --project shop",
             "hook post-receive --config hooks/shipway.json",
             "serve scheduler --config scheduler.toml --set server.listen=0.0.0.0:7401",
             "config check --service triggers -o json",
             "config show executor --set executor.labels=gpu",
             "config default console",
+            "schema",
+            "schema release-flow",
             "keeper x",
         ] {
             let words = std::iter::once("shipway").chain(line.split(' '));

@@ -13,7 +13,9 @@ pub(crate) type Sources = BTreeMap<String, String>;
 pub(crate) fn render(problem: &Problem, sources: &Sources, paint: Paint) -> String {
     let severity = json::severity(problem);
     let style = if severity == "error" { Style::Bad } else { Style::Busy };
-    let mut text = format!("{}: {}\n", paint.on(severity, style), paint.on(&problem.message, Style::Strong));
+    let code = if problem.code.is_empty() { String::new() } else { format!("[{}]", problem.code) };
+    let what = format!("{severity}{code}");
+    let mut text = format!("{}: {}\n", paint.on(&what, style), paint.on(&problem.message, Style::Strong));
     text.push_str(&format!("  {} {}\n", paint.on("-->", Style::Accent), place(problem)));
     if let Some(line) = source_line(problem, sources) {
         let number = problem.line.to_string();
@@ -62,6 +64,8 @@ mod tests {
             line: 2,
             column: 9,
             file: "shop.yaml".to_owned(),
+            code: "kind.unknown".to_owned(),
+            ..Problem::default()
         }
     }
 
@@ -69,7 +73,7 @@ mod tests {
     fn the_caret_stands_below_its_place() {
         let sources = Sources::from([("shop.yaml".to_owned(), "steps:\n- kind: Relase\n".to_owned())]);
         let expected = "\
-error: no node kind is called `Relase`
+error[kind.unknown]: no node kind is called `Relase`
   --> shop.yaml:2:9 (/spec/steps/0/kind)
    |
  2 | - kind: Relase
@@ -82,7 +86,7 @@ error: no node kind is called `Relase`
     #[test]
     fn without_the_text_the_place_is_still_said() {
         let expected = "\
-error: no node kind is called `Relase`
+error[kind.unknown]: no node kind is called `Relase`
   --> shop.yaml:2:9 (/spec/steps/0/kind)
   help: did you mean `Release`?
 ";

@@ -6,7 +6,7 @@ use shipway_contracts::v1::{AbortRunRequest, ListRunsRequest, Page, Run, StartRu
 use uuid::Uuid;
 
 use super::{
-    Client, Exit, Failure, Outcome, Paint, Style, Table, age,
+    Client, Exit, Failure, Outcome, Paint, Style, Table, age, ask,
     flags::{Common, pair},
     hint, json as shown, out,
     output::{out_json, size},
@@ -82,12 +82,17 @@ pub(crate) struct AbortArgs {
 
 pub(crate) async fn run(args: RunArgs) -> Outcome {
     let client = Client::connect(&args.common.place).await?;
-    let arguments: Map<String, Value> =
+    let mut arguments: Map<String, Value> =
         args.parameters.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
+    let project = args.project.unwrap_or_default();
+    // A program is told what is missing; a person is asked.
+    if ask::can_ask() && !args.common.json() {
+        ask::complete(&client, &project, &args.flow, &mut arguments).await?;
+    }
     let request = StartRunRequest {
         command: Uuid::now_v7().to_string(),
         flow: args.flow.clone(),
-        project: args.project.unwrap_or_default(),
+        project,
         name: args.name.unwrap_or_default(),
         description: args.message.unwrap_or_default(),
         arguments_json: Value::Object(arguments).to_string(),

@@ -159,6 +159,7 @@ impl Board {
                 paint.on(&project, Style::Quiet)
             ));
             lines.extend(self.pipeline(pipeline, now).lines(paint));
+            lines.extend(self.help(pipeline, paint));
         }
         if lines.is_empty() {
             lines.push("no pipeline yet: `shipway apply -f <file>` makes one".to_owned());
@@ -191,6 +192,18 @@ impl Board {
             }
         }
         table
+    }
+
+    /// What can be done for what is not as it should be.
+    fn help(&self, pipeline: &Pipeline, paint: Paint) -> Vec<String> {
+        let members = pipeline.stages.iter().flat_map(|stage| stage.members.iter().map(move |m| (stage, m)));
+        let found = members.filter_map(|(stage, member)| self.deployed(pipeline, stage, &member.slug));
+        let troubled = found.filter(|deployed| !deployed.help.is_empty());
+        troubled
+            .map(|deployed| {
+                format!("{} {}: {}", paint.on("help:", Style::Accent), deployed.resource, deployed.help)
+            })
+            .collect()
     }
 
     fn deployed(&self, pipeline: &Pipeline, _stage: &Stage, slug: &str) -> Option<&Deployed> {
@@ -271,7 +284,7 @@ mod tests {
             ..Deployed::default()
         };
         let state = GetStateReply { deployed: vec![deployed], ..GetStateReply::default() };
-        let board = Board { pipelines: vec![pipeline], state, active: vec![] };
+        let mut board = Board { pipelines: vec![pipeline], state, active: vec![] };
         let now = "2026-01-01T00:05:00Z".parse().unwrap();
         let expected = "\
 shop  project shop
@@ -280,5 +293,9 @@ Development  shop-web-dev  running 2/2  abababababab  01234567  01934f2e-8c1a  5
              shop-db-dev   –
 Production                 –";
         assert_eq!(board.lines(now, Paint::none()).join("\n"), expected);
+
+        board.state.deployed[0].help = "its move failed".to_owned();
+        let told = board.lines(now, Paint::none());
+        assert_eq!(told.last().map(String::as_str), Some("help: shop-web-dev: its move failed"));
     }
 }

@@ -9,6 +9,7 @@ use axum::{
     http::{HeaderMap, Method},
     response::Response,
 };
+use shipway_eventing::failing;
 use shipway_events::delivery::Verdict;
 
 use super::{
@@ -56,7 +57,8 @@ pub(super) async fn receive(
     let kept = kept_headers(&headers);
     let incoming = Incoming::with_more(&ingress.sealer, Some(hook.id), key, kept, &body, &whole);
     let incoming = incoming.saying(&summary).judged(verdicts);
-    match ingress.inbox.accept(Arc::new(incoming)).await? {
+    let accepted_row = ingress.inbox.accept(Arc::new(incoming));
+    match failing!("triggers.accept", accepted_row.await)? {
         Outcome::Kept(kept) => Ok(accepted(&kept)),
         Outcome::AskFirst => Err(Refusal::away("the inbox")),
     }

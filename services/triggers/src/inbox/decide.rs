@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::json;
-use shipway_eventing::{GroupWrite, Log};
+use shipway_eventing::{GroupWrite, Log, failing};
 use shipway_events::{DeliveryId, Timestamp};
 use sqlx::AnyConnection;
 
@@ -146,8 +146,10 @@ impl Group {
     }
 
     async fn read_deliveries(&mut self, tx: &mut AnyConnection, wanted: &str) -> Result<(), sqlx::Error> {
-        let rows: Vec<(String, String, String, String)> =
-            sqlx::query_as(sql::SAME_KEY).bind(wanted).fetch_all(&mut *tx).await?;
+        let rows: Vec<(String, String, String, String)> = failing!(
+            "db.inbox.same_key",
+            sqlx::query_as(sql::SAME_KEY).bind(wanted).fetch_all(&mut *tx).await
+        )?;
         for (key, delivery, summary, verdicts) in rows {
             if let Ok(delivery) = delivery.parse() {
                 let verdicts = Arc::new(sql::decoded(&verdicts));
@@ -278,7 +280,7 @@ impl Group {
     async fn write(self, tx: &mut AnyConnection) -> Result<(), sqlx::Error> {
         if !self.inserts.is_empty() {
             let rows = serde_json::to_string(&self.inserts).map_err(|e| sqlx::Error::Encode(e.into()))?;
-            sqlx::query(sql::INSERT).bind(rows).execute(&mut *tx).await?;
+            failing!("db.inbox.insert", sqlx::query(sql::INSERT).bind(rows).execute(&mut *tx).await)?;
         }
         if !self.changed.is_empty() {
             let state = |key: &RefKey| {
@@ -291,7 +293,8 @@ impl Group {
         }
         if !self.matched.is_empty() {
             let rows: Vec<_> = self.matched.iter().map(|delivery| json!({ "delivery": delivery })).collect();
-            sqlx::query(sql::MATCHED).bind(json!(rows).to_string()).execute(&mut *tx).await?;
+            let mark = sqlx::query(sql::MATCHED).bind(json!(rows).to_string()).execute(&mut *tx);
+            failing!("db.inbox.matched", mark.await)?;
         }
         Ok(())
     }

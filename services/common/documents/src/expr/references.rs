@@ -1,14 +1,18 @@
-//! What a value refers to, without a scope: for checks, and for what goes when a node goes.
+//! What a value says whatever its names stand for: for checks, and for what goes when a node goes.
 
 use std::ops::Range;
 
 use serde_json::Value;
 
 use super::{
-    functions,
-    parse::{self, Expr, Kind, Part, PathRoot, SyntaxError},
+    ast::{Expr, Kind, Part, PathRoot},
+    eval::{random_in_arrow, wrong_pattern},
+    functions, parse,
+    resolve::not_nested,
+    trouble::Trouble,
+    walk::each_text,
 };
-use crate::{Problem, pointer, secret};
+use crate::Problem;
 
 /// What a reference starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,6 +23,8 @@ pub enum Root {
     Refs,
     /// `triggers`
     Triggers,
+    /// `secrets`, and what `fn.randomSecret` and `fn.fetchSecret` give, under their names.
+    Secrets,
 }
 
 /// A name in an expression.
@@ -26,7 +32,7 @@ pub enum Root {
 pub struct Reference {
     /// What it starts with.
     pub root: Root,
-    /// The argument, node or trigger.
+    /// The argument, node, trigger or secret; `fn.randomSecret` or `fn.fetchSecret`.
     pub name: String,
     /// The path after the name.
     pub path: Vec<String>,
@@ -40,100 +46,157 @@ pub struct Reference {
     pub optional: bool,
 }
 
+/// What the expressions of a value say, found in one pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// What [`references`] gives.
+    pub references: Vec<Reference>,
+    /// What [`container_references`] gives.
+    pub container: Vec<Reference>,
+    /// What [`check`] gives.
+    pub problems: Vec<Problem>,
+}
+
 /// Every name that the expressions in `value`, which stands at `at`, refer to. What cannot be parsed has
 /// none; see [`check`].
 #[must_use]
 pub fn references(value: &Value, at: &str) -> Vec<Reference> {
     let mut found = Vec::new();
-    each_part(value, at, &mut |pointer, part| {
-        if let Ok(Part::Expression { template, expr, .. }) = part {
-            collect(&expr, pointer, template, false, &mut found);
+    each_text(value, at, &mut |pointer, _, parts| {
+        for part in parts.into_iter().flatten() {
+            if let Part::Expression { template, expr, .. } = part {
+                Collector { at: pointer, template, found: &mut found }.collect(&expr, false);
+            }
         }
     });
     found
 }
 
+/// Every name in `${{…}}`, which is known when a container starts.
+#[must_use]
+pub fn container_references(value: &Value, at: &str) -> Vec<Reference> {
+    scan(value, at, true).container
+}
+
 /// What is wrong with the expressions in `value` whatever their names stand for: syntax, unknown functions,
-/// numbers of arguments, and `template.` where there is no document around (`nested` is false).
+/// numbers and kinds of arguments, and `template.` where there is no document around (`nested` is false).
 #[must_use]
 pub fn check(value: &Value, at: &str, nested: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
-    each_part(value, at, &mut |pointer, part| match part {
-        Err(error) => problems.push(Problem { pointer: pointer.to_owned(), ..error.into_problem() }),
-        Ok(Part::Expression { template, expr, span }) => {
-            if template && !nested {
-                problems.push(
-                    Problem::error(
-                        pointer,
-                        "`template.` is only known inside a flow that is nested in a template",
-                    )
-                    .help("take `template.` away")
-                    .span(span),
-                );
-            }
-            check_calls(&expr, pointer, &mut problems);
-        }
-        Ok(_) => {}
+    each_text(value, at, &mut |pointer, _, parts| match parts {
+        Err(error) => problems.push(Trouble::from(error).into_problem(pointer)),
+        Ok(parts) => parts.iter().for_each(|part| check_part(part, pointer, nested, &mut problems)),
     });
     problems
 }
 
-fn each_part(value: &Value, at: &str, visit: &mut dyn FnMut(&str, Result<Part, SyntaxError>)) {
-    match value {
-        Value::String(text) if text.contains("${") => match parse::parts(text) {
-            Ok(parts) => parts.into_iter().for_each(|part| visit(at, Ok(part))),
-            Err(error) => visit(at, Err(error)),
-        },
-        Value::Array(items) => {
-            for (n, item) in items.iter().enumerate() {
-                each_part(item, &pointer::item(at, n), visit);
+/// [`references`], [`container_references`] and [`check`] in one pass over the texts.
+#[must_use]
+pub fn scan(value: &Value, at: &str, nested: bool) -> Scan {
+    let mut scan = Scan::default();
+    each_text(value, at, &mut |pointer, text, parts| {
+        let parts = match parts {
+            Ok(parts) => parts,
+            Err(error) => {
+                scan.problems.push(Trouble::from(error).into_problem(pointer));
+                return;
+            }
+        };
+        for part in &parts {
+            check_part(part, pointer, nested, &mut scan.problems);
+            match part {
+                Part::Text(_) => {}
+                Part::Expression { template, expr, .. } => {
+                    let found = &mut scan.references;
+                    Collector { at: pointer, template: *template, found }.collect(expr, false);
+                }
+                Part::Container(span) => {
+                    if let Some(expr) = parse::container(text, span) {
+                        let found = &mut scan.container;
+                        Collector { at: pointer, template: false, found }.collect(&expr, false);
+                    }
+                }
             }
         }
-        Value::Object(members) if !secret::is_mark(value) => {
-            for (key, member) in members {
-                each_part(member, &pointer::join(at, key), visit);
-            }
-        }
-        _ => {}
-    }
+    });
+    scan
 }
 
-fn collect(expr: &Expr, at: &str, template: bool, optional: bool, found: &mut Vec<Reference>) {
-    match &expr.kind {
-        Kind::Literal(_) => {}
-        Kind::List(items) => items.iter().for_each(|item| collect(item, at, template, false, found)),
-        Kind::Path { root, name, path } => found.push(Reference {
-            root: match root {
-                PathRoot::Args => Root::Args,
-                PathRoot::Refs => Root::Refs,
-                PathRoot::Triggers => Root::Triggers,
-            },
-            name: name.clone(),
-            path: path.clone(),
-            pointer: at.to_owned(),
+fn check_part(part: &Part, at: &str, nested: bool, problems: &mut Vec<Problem>) {
+    let Part::Expression { template, expr, span } = part else { return };
+    if *template && !nested {
+        problems.push(not_nested(span).into_problem(at));
+    }
+    let mut note = |trouble: Trouble| problems.push(trouble.into_problem(at));
+    check_calls(expr, false, &mut note);
+}
+
+struct Collector<'a> {
+    at: &'a str,
+    template: bool,
+    found: &'a mut Vec<Reference>,
+}
+
+impl Collector<'_> {
+    fn collect(&mut self, expr: &Expr, optional: bool) {
+        match &expr.kind {
+            Kind::Literal(_) | Kind::Undefined | Kind::Parameter { .. } | Kind::Regex(_) => {}
+            Kind::List(items) => items.iter().for_each(|item| self.collect(item, false)),
+            Kind::Path { root, name, path } => {
+                let root = match root {
+                    PathRoot::Args => Root::Args,
+                    PathRoot::Refs => Root::Refs,
+                    PathRoot::Triggers => Root::Triggers,
+                    PathRoot::Secrets => Root::Secrets,
+                };
+                self.push(root, name.clone(), path.clone(), expr, optional);
+            }
+            Kind::Arrow(arrow) => self.collect(&arrow.body, optional),
+            Kind::Call { function, args } => {
+                let known = functions::function(function);
+                if known.is_some_and(functions::Function::is_secret) {
+                    self.push(Root::Secrets, format!("fn.{function}"), Vec::new(), expr, optional);
+                }
+                // What a predicate gives is a boolean.
+                let predicate = matches!(function.as_str(), "find" | "some" | "every" | "filter");
+                for (n, arg) in args.iter().enumerate() {
+                    let boolean = known.is_some_and(|function| function.is_boolean(n));
+                    self.collect(arg, boolean || (predicate && matches!(arg.kind, Kind::Arrow(_))));
+                }
+            }
+        }
+    }
+
+    fn push(&mut self, root: Root, name: String, path: Vec<String>, expr: &Expr, optional: bool) {
+        self.found.push(Reference {
+            root,
+            name,
+            path,
+            pointer: self.at.to_owned(),
             span: expr.span.clone(),
-            template,
+            template: self.template,
             optional,
-        }),
-        Kind::Call { function, args } => {
-            let known = functions::find(function, args.len(), &expr.span).ok();
-            for (n, arg) in args.iter().enumerate() {
-                let optional = known.is_some_and(|function| function.is_boolean(n));
-                collect(arg, at, template, optional, found);
-            }
-        }
+        });
     }
 }
 
-fn check_calls(expr: &Expr, at: &str, problems: &mut Vec<Problem>) {
+fn check_calls(expr: &Expr, in_arrow: bool, note: &mut dyn FnMut(Trouble)) {
     match &expr.kind {
         Kind::Call { function, args } => {
-            if let Err(trouble) = functions::find(function, args.len(), &expr.span) {
-                problems.push(Problem { pointer: at.to_owned(), ..trouble.into_problem() });
+            match functions::called(expr, function, args) {
+                Ok(known) if in_arrow && known.name == "randomSecret" => note(random_in_arrow(&expr.span)),
+                Ok(_) => {}
+                Err(trouble) => note(trouble),
             }
-            args.iter().for_each(|arg| check_calls(arg, at, problems));
+            args.iter().for_each(|arg| check_calls(arg, in_arrow, note));
         }
-        Kind::List(items) => items.iter().for_each(|item| check_calls(item, at, problems)),
-        Kind::Literal(_) | Kind::Path { .. } => {}
+        Kind::List(items) => items.iter().for_each(|item| check_calls(item, in_arrow, note)),
+        Kind::Arrow(arrow) => check_calls(&arrow.body, true, note),
+        Kind::Regex(regex) => {
+            if let Err(error) = regex.pattern() {
+                note(wrong_pattern(&expr.span, error));
+            }
+        }
+        Kind::Literal(_) | Kind::Undefined | Kind::Path { .. } | Kind::Parameter { .. } => {}
     }
 }

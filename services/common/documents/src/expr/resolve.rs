@@ -5,11 +5,15 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 
 use super::{
-    Budget, Scope,
-    eval::{Stop, Trouble, eval},
-    parse::{self, Part, SyntaxError},
+    Scope,
+    ast::{Expr, Part},
+    budget::Budget,
+    eval::{Context, eval},
+    parse,
+    trouble::{Stop, Trouble},
+    walk::Place,
 };
-use crate::{Problem, Severity, js, pointer, secret};
+use crate::{Code, Problem, js, secret};
 
 /// Resolves every expression in `value`, which stands at `at`; everything must resolve. `${{…}}` is left.
 ///
@@ -44,8 +48,9 @@ enum Phase {
 }
 
 fn run(phase: Phase, value: &Value, scope: &dyn Scope, at: &str) -> Result<Value, Vec<Problem>> {
-    let mut resolver = Resolver { phase, scope, budget: Budget::default(), problems: Vec::new() };
-    let value = resolver.value(value, at);
+    let mut resolver =
+        Resolver { phase, scope, budget: Budget::default(), at: Place::new(at), problems: Vec::new() };
+    let value = resolver.value(value);
     if resolver.problems.is_empty() { Ok(value) } else { Err(resolver.problems) }
 }
 
@@ -53,6 +58,7 @@ struct Resolver<'a> {
     phase: Phase,
     scope: &'a dyn Scope,
     budget: Budget,
+    at: Place,
     problems: Vec<Problem>,
 }
 
@@ -65,58 +71,74 @@ enum Piece {
 }
 
 impl Resolver<'_> {
-    fn value(&mut self, value: &Value, at: &str) -> Value {
+    fn value(&mut self, value: &Value) -> Value {
         match value {
-            Value::String(text) => self.text(text, at),
+            Value::String(text) => self.text(text),
             Value::Array(items) => {
-                let items = items.iter().enumerate();
-                items.map(|(n, item)| self.value(item, &pointer::item(at, n))).collect::<Vec<_>>().into()
+                let mut resolved = Vec::with_capacity(items.len());
+                for (n, item) in items.iter().enumerate() {
+                    let before = self.at.item(n);
+                    resolved.push(self.value(item));
+                    self.at.back(before);
+                }
+                resolved.into()
             }
             mark if secret::is_mark(mark) => mark.clone(),
             Value::Object(members) => {
-                let members = members.iter();
-                Value::Object(
-                    members
-                        .map(|(key, member)| (key.clone(), self.value(member, &pointer::join(at, key))))
-                        .collect::<Map<_, _>>(),
-                )
+                let mut resolved = Map::new();
+                for (key, member) in members {
+                    let before = self.at.member(key);
+                    resolved.insert(key.clone(), self.value(member));
+                    self.at.back(before);
+                }
+                resolved.into()
             }
             other => other.clone(),
         }
     }
 
-    fn text(&mut self, text: &str, at: &str) -> Value {
+    fn text(&mut self, text: &str) -> Value {
         if !text.contains("${") {
             return text.into();
         }
         match self.parts(text) {
             Ok(value) => value,
-            Err(problem) => {
-                self.problems.push(Problem { pointer: at.to_owned(), ..problem });
+            Err(trouble) => {
+                self.problems.push(trouble.into_problem(self.at.pointer()));
                 text.into()
             }
         }
     }
 
-    fn parts(&mut self, text: &str) -> Result<Value, Problem> {
-        let parts = parse::parts(text).map_err(SyntaxError::into_problem)?;
-        if let [Part::Expression { span, template, expr }] = parts.as_slice()
+    fn parts(&mut self, text: &str) -> Result<Value, Trouble> {
+        let parts = parse::parts(text)?;
+        let at = self.at.pointer().to_owned();
+        let mut cx = Context::new(self.scope, std::mem::take(&mut self.budget), &at, &parts);
+        let value = self.put_in(text, &parts, &mut cx);
+        self.budget = cx.budget;
+        value
+    }
+
+    fn put_in(&self, text: &str, parts: &[Part], cx: &mut Context<'_>) -> Result<Value, Trouble> {
+        if let [Part::Expression { span, template, expr }] = parts
             && span.len() == text.len()
         {
-            if let Some(value) = self.expression(span, *template, expr)? {
+            if let Some(value) = self.expression(span, *template, expr, cx)? {
                 return Ok(if self.phase == Phase::Full { value } else { escape(value) });
             }
             return Ok(text.into());
         }
         let mut pieces = Vec::with_capacity(parts.len());
-        for part in &parts {
+        for part in parts {
             pieces.push(match part {
                 Part::Text(text) => Piece::Done(text.as_str().into()),
                 Part::Container(span) => Piece::Raw(span.clone()),
-                Part::Expression { span, template, expr } => match self.expression(span, *template, expr)? {
-                    Some(value) => Piece::Done(embedded(value, span)?),
-                    None => Piece::Raw(span.clone()),
-                },
+                Part::Expression { span, template, expr } => {
+                    match self.expression(span, *template, expr, cx)? {
+                        Some(value) => Piece::Done(embedded(value, span)?),
+                        None => Piece::Raw(span.clone()),
+                    }
+                }
             });
         }
         self.put_together(text, pieces)
@@ -124,36 +146,31 @@ impl Resolver<'_> {
 
     /// The value of an expression; none if a later phase has to find it.
     fn expression(
-        &mut self,
+        &self,
         span: &Range<usize>,
         template: bool,
-        expr: &parse::Expr,
-    ) -> Result<Option<Value>, Problem> {
+        expr: &Expr,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Value>, Trouble> {
         match (self.phase, template) {
             (Phase::Template, false) => return Ok(None),
-            (Phase::Full | Phase::Partly, true) => {
-                return Err(Problem::error(
-                    "",
-                    "`template.` is only known inside a flow that is nested in a template",
-                )
-                .help("take `template.` away")
-                .span(span.clone()));
-            }
+            (Phase::Full | Phase::Partly, true) => return Err(not_nested(span)),
             _ => {}
         }
-        match eval(expr, self.scope, &mut self.budget) {
+        match eval(expr, cx) {
             Ok(value) => Ok(Some(value)),
             Err(Stop::Later(..)) if self.phase == Phase::Partly => Ok(None),
             Err(Stop::Later(span, name)) => {
-                Err(Problem::error("", format!("the node `{name}` has not run when this is needed"))
-                    .help("put this node after it")
-                    .span(span))
+                Err(Trouble::new(&span, format!("the node `{name}` has not run when this is needed"))
+                    .help("put this node after it"))
             }
-            Err(Stop::Unresolved(trouble) | Stop::Error(trouble)) => Err(trouble.into_problem()),
+            Err(Stop::Unresolved(trouble) | Stop::Undefined(trouble) | Stop::Error(trouble)) => Err(trouble),
+            Err(Stop::Secret) => Err(Trouble::new(&expr.span, "a secret decides here")
+                .help("what is decided may depend on plain arguments only")),
         }
     }
 
-    fn put_together(&self, source: &str, pieces: Vec<Piece>) -> Result<Value, Problem> {
+    fn put_together(&self, source: &str, pieces: Vec<Piece>) -> Result<Value, Trouble> {
         let waits = pieces.iter().any(|piece| matches!(piece, Piece::Raw(_)));
         let secrets = pieces.iter().any(|piece| matches!(piece, Piece::Done(Value::Object(_))));
         if secrets && (!waits || self.phase == Phase::Full) {
@@ -164,8 +181,8 @@ impl Resolver<'_> {
             if self.phase == Phase::Partly {
                 return Ok(source.into());
             }
-            return Err(Problem::error(
-                "",
+            return Err(Trouble::new(
+                &(0..source.len()),
                 "a secret of the template cannot be in one text with what is resolved later",
             )
             .help("give the nested flow an argument of its own"));
@@ -214,7 +231,7 @@ fn merged(source: &str, pieces: Vec<Piece>) -> Vec<Value> {
 }
 
 /// A value as part of a text: text, or the mark of a secret.
-fn embedded(value: Value, span: &Range<usize>) -> Result<Value, Problem> {
+fn embedded(value: Value, span: &Range<usize>) -> Result<Value, Trouble> {
     if secret::is_mark(&value) {
         return Ok(value);
     }
@@ -222,9 +239,8 @@ fn embedded(value: Value, span: &Range<usize>) -> Result<Value, Problem> {
         Some(text) => Ok(text.into()),
         None => {
             let kind = js::type_name(&value);
-            Err(Problem::error("", format!("{kind} cannot be part of a text"))
-                .help("name a member of it, or use fn.stringifyJSON(…)")
-                .span(span.clone()))
+            Err(Trouble::new(span, format!("{kind} cannot be part of a text"))
+                .help("name a member of it, or use fn.stringifyJSON(…)"))
         }
     }
 }
@@ -241,20 +257,9 @@ fn escape(value: Value) -> Value {
     }
 }
 
-impl SyntaxError {
-    pub(super) fn into_problem(self) -> Problem {
-        Trouble { span: self.span, message: self.message, help: self.help, unsupported: self.unsupported }
-            .into_problem()
-    }
-}
-
-impl Trouble {
-    pub(super) fn into_problem(self) -> Problem {
-        let mut problem = Problem::error("", self.message).span(self.span);
-        problem.help = self.help;
-        if self.unsupported {
-            problem.severity = Severity::Unsupported;
-        }
-        problem
-    }
+/// `template.` where there is no document around.
+pub(super) fn not_nested(span: &Range<usize>) -> Trouble {
+    Trouble::new(span, "`template.` is only known inside a flow that is nested in a template")
+        .code(Code::ExprUnsupported)
+        .help("take `template.` away")
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Fields, Problem, Problems, js, pointer, secret, suggest};
+use crate::{Code, Fields, Problem, Problems, js, pointer, secret, suggest};
 
 /// An argument of a flow.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +46,21 @@ pub enum ArgumentType {
 impl ArgumentType {
     const WORDS: &'static [&'static str] = &["string", "number", "integer", "boolean", "array", "object"];
 
-    fn parse(text: &str) -> Self {
+    /// The word in documents; `any` where a document says nothing.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::String => "string",
+            Self::Number => "number",
+            Self::Integer => "integer",
+            Self::Boolean => "boolean",
+            Self::Array => "array",
+            Self::Object => "object",
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Self {
         match text {
             "string" => Self::String,
             "number" => Self::Number,
@@ -108,6 +122,7 @@ impl Argument {
                     fields.at("default"),
                     format!("the secret argument `{name}` has its value in the document"),
                 )
+                .code(Code::SecretLiteral)
                 .help("take `default` away and set an override"),
             );
         }
@@ -159,11 +174,11 @@ impl Argument {
         let problem = self.problem(format!("the argument `{}` needs a value", self.name));
         let what =
             if self.description.is_empty() { String::new() } else { format!(" ({})", self.description) };
-        problem.help(format!("give one with `-p {}=…`{what}", self.name))
+        problem.code(Code::ArgRequired).help(format!("give one with `-p {}=…`{what}", self.name))
     }
 
     fn problem(&self, message: String) -> Problem {
-        Problem::error(pointer::join("/arguments", &self.name), message)
+        Problem::error(pointer::join("/arguments", &self.name), message).code(Code::ArgValue)
     }
 }
 

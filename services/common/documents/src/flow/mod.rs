@@ -1,83 +1,78 @@
-//! The release flow document.
+//! The documents that hold nodes: a release flow, and the other types, which have the same parts.
 
 mod argument;
+mod form;
 mod node;
+mod options;
+mod recognise;
+mod rich_input;
+mod top;
 mod trigger;
 
 pub use argument::{Argument, ArgumentType};
-pub use node::{Node, is_lock_name, is_skipped};
-pub use trigger::{GitTrigger, Trigger, TriggerSource, Webhook};
+pub use form::{Field, Form, Selector};
+pub(crate) use node::base_name;
+pub use node::{Node, holds_steps, is_lock_name, is_skipped};
+pub use options::{ConcurrencyPolicy, Expiry, Options, PreviewOptions};
+pub use recognise::recognise;
+pub use rich_input::{RichInput, RichInputKind};
+pub use top::{CrossProjectAccess, GitOps, members_of_documents, places_of};
+pub use trigger::{GitTrigger, Trigger, TriggerSource, TypedKind, TypedTrigger, Webhook};
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::{Fields, Problem, Problems, expr, pointer, secret};
+use crate::{Document, DocumentType, Fields, Problem, Problems, pointer, secret};
 
-/// A release flow. What is not understood is kept in [`Flow::value`].
+/// A release flow, or a document of another type. What is not understood is kept in [`Flow::value`].
 #[derive(Clone, Debug)]
 pub struct Flow {
+    /// What it was read as.
+    pub document_type: DocumentType,
     /// `v1.2`.
     pub api_version: String,
+    /// Its name, of the types that have one.
+    pub name: Option<String>,
+    /// What people said about it.
+    pub description: String,
     /// The arguments in their order.
     pub arguments: Vec<Argument>,
+    /// What people choose from when they start it.
+    pub rich_inputs: Vec<RichInput>,
     /// What happens when it is asked for while it runs, and whether it is paused.
     pub options: Options,
+    /// The file that it is kept in.
+    pub gitops: Option<GitOps>,
     /// What starts it, in order.
     pub triggers: Vec<Trigger>,
     /// The flow's own webhook, if the document says something of it.
     pub webhook: Option<Webhook>,
     /// The root workflow.
     pub root: Node,
+    /// What takes away again what it has made.
+    pub teardown: Option<Teardown>,
+    /// The project that it belongs to, if it says so.
+    pub project: Option<String>,
+    /// The stage that a workflow belongs to.
+    pub stage_id: Option<String>,
+    /// Which other projects may run a workflow.
+    pub cross_project_access: Option<CrossProjectAccess>,
     /// The whole document, unknown members and order kept.
     pub value: Value,
     /// What should be written otherwise.
     pub warnings: Problems,
 }
 
-/// `options` of a flow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Options {
-    /// What happens when the flow is asked for while it runs.
-    pub concurrency_policy: ConcurrencyPolicy,
-    /// Whether triggers start nothing.
-    pub paused: bool,
-}
-
-/// What happens to a run that is asked for while another run of the flow is active.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ConcurrencyPolicy {
-    /// They run side by side.
-    #[default]
-    Allow,
-    /// First in, first out.
-    Queue,
-    /// It is skipped.
-    Forbid,
-    /// Of those that wait only the newest is kept.
-    Latest,
-    /// The active and the waiting are aborted.
-    Replace,
-}
-
-impl ConcurrencyPolicy {
-    /// The word in documents.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Queue => "queue",
-            Self::Forbid => "forbid",
-            Self::Latest => "latest",
-            Self::Replace => "replace",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Allow, Self::Queue, Self::Forbid, Self::Latest, Self::Replace]
-            .into_iter()
-            .find(|policy| policy.as_str() == text)
-    }
+/// The `teardownSpec` of a document.
+#[derive(Clone, Debug)]
+pub struct Teardown {
+    /// It, read as a document of its own; its nodes may refer to those of the document around.
+    pub flow: Box<Flow>,
+    /// Where it stands: put this before its pointers.
+    pub pointer: String,
+    /// Whether what it belongs to stays when it fails; else that is deleted all the same.
+    pub blocks: bool,
 }
 
 /// A node with its place in the tree.
@@ -89,74 +84,87 @@ pub struct Placed<'a> {
     pub parent: Option<u32>,
 }
 
-const MEMBERS: &[&str] = &[
-    "$schema",
-    "apiVersion",
-    "arguments",
-    "argumentOverrides",
-    "options",
-    "gitops",
-    "triggers",
-    "webhook",
-    "richInputs",
-    "teardownSpec",
-    "spec",
-    "name",
-    "description",
-];
-
 impl Flow {
-    /// Reads `{apiVersion, arguments, options, triggers, spec}`. Pointers are those of `value` itself; for a
-    /// flow that stands inside another document see [`Problems::under`].
+    /// Reads a release flow: `{apiVersion, arguments, options, triggers, spec}`. Pointers are those of `value` itself;
+    /// for a flow that stands inside another document see [`Problems::under`].
     ///
     /// # Errors
     /// All that is wrong with its shape; what its nodes say is for the node kinds to check.
     pub fn parse(value: &Value) -> Result<Self, Problems> {
-        let mut problems = Problems::new();
-        let flow = Self::read(value, &mut problems);
-        problems.sort();
-        match flow {
-            Some(flow) if !problems.has_errors() => Ok(Self { warnings: problems, ..flow }),
-            _ => Err(problems),
+        Self::parse_as(DocumentType::ReleaseFlow, value)
+    }
+
+    /// Reads a document of that type.
+    ///
+    /// # Errors
+    /// As for [`Flow::parse`].
+    pub fn parse_as(document: DocumentType, value: &Value) -> Result<Self, Problems> {
+        match Self::examine(document, value, false) {
+            (Some(flow), problems) if !problems.has_errors() => Ok(Self { warnings: problems, ..flow }),
+            (_, problems) => Err(problems),
         }
     }
 
-    fn read(value: &Value, problems: &mut Problems) -> Option<Self> {
+    /// Reads as much of a document as can be read, and says all that is wrong with its shape: for checks that go on
+    /// after the first error. In a `nested` document expressions may be `${template.…}`. None where there is no root
+    /// workflow to be read.
+    #[must_use]
+    pub fn examine(document: DocumentType, value: &Value, nested: bool) -> (Option<Self>, Problems) {
+        let mut problems = Problems::new();
+        let flow = Self::read(document, value, nested, &mut problems);
+        problems.sort();
+        (flow, problems)
+    }
+
+    fn read(document: DocumentType, value: &Value, nested: bool, problems: &mut Problems) -> Option<Self> {
         refuse_marks(value, "", problems);
-        problems.extend(expr::check(value, "", false));
-        let mut fields = Fields::new(value, "", "a release flow", problems);
-        fields.known(MEMBERS);
-        let api_version = fields.text("apiVersion").unwrap_or("v1.2").to_owned();
-        if !matches!(api_version.as_str(), "v1" | "v1.1" | "v1.2") {
-            let message = format!("`apiVersion` `{api_version}` is not known");
-            fields.note(Problem::error("/apiVersion", message).help("write `v1.2`"));
-        }
-        if fields.get("argumentsOverride").is_some() {
-            let problem = Problem::warning("/argumentsOverride", "this is called `argumentOverrides`");
-            fields.note(problem.help("overrides are set beside the document: `shipway override`").at_key());
-        }
-        let arguments = fields.object("arguments").into_iter().flatten();
-        let arguments: Vec<_> = arguments.map(|(name, value)| (name.as_str(), value)).collect();
-        let options = fields.get("options").cloned();
+        let mut fields = Fields::new(value, "", document.describe(), problems);
+        top::check_places(document, value, nested, &mut fields);
+        let api_version = top::api_version(&mut fields);
+        let name = top::name(document, &mut fields);
+        let description = top::description(document, &mut fields);
+        let arguments = top::arguments(&mut fields);
         let triggers = fields.list("triggers");
         let webhook = fields.get("webhook");
-        let Some(spec) = fields.get("spec") else {
-            fields.missing("spec", "give the flow its root workflow: `spec: {kind: Workflow, spec: {type: sequential, steps: []}}`");
-            return None;
-        };
+        let gitops = GitOps::read(&mut fields);
+        let (project, other) = (fields.text("project"), fields.text("projectId"));
+        let project = project.or(other).map(str::to_owned);
+        let stage_id = fields.text("stageId").map(str::to_owned);
+        let cross_project_access = CrossProjectAccess::read(&mut fields);
+        let options = Options::read(document, &mut fields);
+        let teardown = Teardown::read(nested, &mut fields);
         let arguments: Vec<_> =
             arguments.into_iter().map(|(name, value)| Argument::read(name, value, problems)).collect();
-        let options = options.map(|options| Options::read(&options, problems)).unwrap_or_default();
         let triggers = trigger::read_all(triggers, problems);
         let webhook = webhook.and_then(|webhook| Webhook::read(webhook, problems));
-        let root = node::read_root(spec, &triggers, problems)?;
+        let rich_inputs = rich_input::read_all(value, &arguments, problems);
+        let root = match value.get("spec").filter(|spec| !spec.is_null()) {
+            Some(spec) => node::read_root(spec, &triggers, problems),
+            None => {
+                if value.is_object() {
+                    let problem = Problem::error("", "`spec` is missing");
+                    problems.push(problem.help(format!("give {} its root workflow: `spec: {{kind: Workflow, spec: {{type: sequential, steps: []}}}}`", document.describe().replacen("a ", "the ", 1))));
+                }
+                None
+            }
+        };
+        problems.extend(top::check_expressions(value, root.as_ref(), nested));
         Some(Self {
+            document_type: document,
             api_version,
+            name,
+            description,
             arguments,
+            rich_inputs,
             options,
+            gitops,
             triggers,
             webhook,
-            root,
+            root: root?,
+            teardown,
+            project,
+            stage_id,
+            cross_project_access,
             value: value.clone(),
             warnings: Problems::new(),
         })
@@ -239,19 +247,30 @@ impl Flow {
     }
 }
 
-impl Options {
-    fn read(value: &Value, problems: &mut Problems) -> Self {
-        let mut fields = Fields::new(value, "/options", "`options`", problems);
-        fields.known(&["concurrencyPolicy", "paused", "autorun", "runOnUpdate"]);
-        let word = fields.one_of("concurrencyPolicy", &["allow", "queue", "forbid", "latest", "replace"]);
-        let paused = fields.boolean("paused").unwrap_or_default();
-        let concurrency_policy = word.and_then(ConcurrencyPolicy::parse).unwrap_or_default();
-        if concurrency_policy != ConcurrencyPolicy::Allow {
-            let word = concurrency_policy.as_str();
-            let message = format!("the policy `{word}` is not kept yet: runs go side by side");
-            problems.push(Problem::warning("/options/concurrencyPolicy", message));
+impl Document {
+    /// Reads it as a document of that type.
+    ///
+    /// # Errors
+    /// All that is wrong with its shape, with lines and columns.
+    pub fn parse_as(&self, document: DocumentType) -> Result<Flow, Problems> {
+        let located = |mut problems: Problems| {
+            self.locate(&mut problems);
+            problems
+        };
+        match Flow::parse_as(document, &self.value) {
+            Ok(flow) => Ok(Flow { warnings: located(flow.warnings), ..flow }),
+            Err(problems) => Err(located(problems)),
         }
-        Self { concurrency_policy, paused }
+    }
+}
+
+impl Teardown {
+    fn read(nested: bool, fields: &mut Fields<'_, '_>) -> Option<Self> {
+        let (value, pointer) = (fields.get("teardownSpec")?, fields.at("teardownSpec"));
+        let (flow, problems) = Flow::examine(DocumentType::Teardown, value, nested);
+        fields.problems().extend(problems.under(&pointer));
+        let blocks = value.get("failurePolicy").is_some_and(|policy| policy == "block");
+        flow.map(|flow| Self { flow: Box::new(flow), pointer, blocks })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The nodes of a flow: the envelope that every kind has.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use shipway_events::{
@@ -9,7 +9,7 @@ use shipway_events::{
 };
 
 use super::Trigger;
-use crate::{Fields, Problem, Problems, is_expression, js, names, pointer};
+use crate::{Code, Fields, Problem, Problems, is_expression, js, names, pointer};
 
 /// A node.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,7 +95,8 @@ pub(super) fn read_root(spec: &Value, triggers: &[Trigger], problems: &mut Probl
                 .help("put the node into the `steps` of a workflow"),
         );
     }
-    let mut taken: BTreeSet<String> = triggers.iter().map(|trigger| trigger.reference.clone()).collect();
+    let given = triggers.iter().map(|trigger| (trigger.reference.clone(), trigger.pointer.clone()));
+    let mut taken: BTreeMap<String, String> = given.collect();
     claim_given(&root, &mut taken, triggers, problems);
     make_names(&mut root, &mut taken, &mut BTreeMap::new());
     Some(root)
@@ -137,8 +138,13 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
     check_reference(&node, &mut fields);
     check_labels(&node, &mut fields);
     check_locks(&node, &mut fields);
-    if fields.get("spec").is_some_and(|spec| !spec.is_object()) {
-        fields.object("spec");
+    fields.one_of("updateMode", &["put", "patch"]);
+    for name in ["name", "description"] {
+        fields.text(name);
+    }
+    if let Some(spec) = fields.get("spec").filter(|spec| !spec.is_object()) {
+        let message = format!("`spec` must be an object, not {}", js::type_name(spec));
+        fields.note(Problem::error(fields.at("spec"), message));
         return None;
     }
     if holds_steps(&node.kind) {
@@ -148,7 +154,8 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
 }
 
 /// Whether nodes of that kind have other nodes in their `steps`.
-pub(super) fn holds_steps(kind: &str) -> bool {
+#[must_use]
+pub fn holds_steps(kind: &str) -> bool {
     matches!(kind, "Workflow" | "LoopWorkflow")
 }
 
@@ -168,10 +175,12 @@ fn read_steps(node: &mut Node, depth: usize, problems: &mut Problems) {
         }
         Some(other) => {
             let kind = js::type_name(&other);
-            problems.push(Problem::error(at, format!("`steps` must be a list of nodes, not {kind}")));
+            let problem = Problem::error(at, format!("`steps` must be a list of nodes, not {kind}"));
+            problems.push(problem.code(Code::FieldType));
         }
         None => problems.push(
             Problem::error(node.spec_pointer(), "`steps` is missing")
+                .code(Code::FieldMissing)
                 .help("list the nodes of the workflow: `steps: []`"),
         ),
     }
@@ -188,7 +197,7 @@ fn check_labels(node: &Node, fields: &mut Fields<'_, '_>) {
         let help = "use letters, digits, `-`, `_`, `.`, `/` and `=`, at most 63: `runsOn: [gpu]`";
         fields.note(Problem::error(fields.at("runsOn"), message).help(help));
     }
-    if node.kind == "Workflow" && !node.runs_on.is_empty() {
+    if holds_steps(&node.kind) && !node.runs_on.is_empty() {
         let problem = Problem::error(fields.at("runsOn"), "a workflow runs on no executor");
         fields.note(problem.help("write `runsOn` on the nodes in it"));
     }
@@ -215,7 +224,11 @@ fn check_reference(node: &Node, fields: &mut Fields<'_, '_>) {
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
     if node.named && (node.reference.is_empty() || !node.reference.chars().all(plain)) {
         let message = format!("`{}` is no name for a node", node.reference);
-        fields.note(Problem::error(fields.at("ref"), message).help("use letters, digits, `-` and `_`"));
+        fields.note(
+            Problem::error(fields.at("ref"), message)
+                .code(Code::RefInvalid)
+                .help("use letters, digits, `-` and `_`"),
+        );
     }
 }
 
@@ -229,7 +242,11 @@ fn read_when(fields: &mut Fields<'_, '_>) -> When {
 
 /// `retry`, or the `settings` that run documents carry.
 fn read_retry(fields: &mut Fields<'_, '_>) -> Option<Retry> {
-    let key = if fields.get("retry").is_some() { "retry" } else { "settings" };
+    let (own, settings) = (read_retry_of("retry", fields), read_retry_of("settings", fields));
+    own.or(settings)
+}
+
+fn read_retry_of(key: &str, fields: &mut Fields<'_, '_>) -> Option<Retry> {
     let (value, at) = (fields.get(key)?, fields.at(key));
     let mut inner = Fields::new(value, &at, &format!("`{key}`"), fields.problems());
     inner.known(&["maxAttempts", "backoff", "delay", "maxDelay", "jitter"]);
@@ -242,7 +259,8 @@ fn read_retry(fields: &mut Fields<'_, '_>) -> Option<Retry> {
         Some(Value::Object(_)) => {
             let (value, at) = (inner.get("backoff")?, inner.at("backoff"));
             let mut backoff = Fields::new(value, &at, "`backoff`", inner.problems());
-            delay = delay.or_else(|| seconds(&mut backoff, "delay"));
+            let inner_delay = seconds(&mut backoff, "delay");
+            delay = delay.or(inner_delay);
             backoff.one_of("type", &["fixed", "exponential"])
         }
         _ => inner.one_of("backoff", &["fixed", "exponential"]),
@@ -268,17 +286,30 @@ fn refuse_later(fields: &mut Fields<'_, '_>) {
     }
 }
 
-fn claim_given(node: &Node, taken: &mut BTreeSet<String>, triggers: &[Trigger], problems: &mut Problems) {
-    if node.named && !taken.insert(node.reference.clone()) {
-        let other = if triggers.iter().any(|trigger| trigger.reference == node.reference) {
-            "a trigger"
-        } else {
-            "another node"
-        };
-        let message = format!("`{}` is already the name of {other}", node.reference);
-        problems.push(
-            Problem::error(pointer::join(&node.pointer, "ref"), message).help("give each node its own `ref`"),
-        );
+/// Takes the names that nodes are given; `taken` says where each was given first.
+fn claim_given(
+    node: &Node,
+    taken: &mut BTreeMap<String, String>,
+    triggers: &[Trigger],
+    problems: &mut Problems,
+) {
+    let name = &node.reference;
+    match taken.get(name).filter(|_| node.named) {
+        Some(first) => {
+            let is_trigger = triggers.iter().any(|trigger| trigger.reference == *name);
+            let other = if is_trigger { "a trigger" } else { "another node" };
+            let message = format!("`{name}` is already the name of {other}");
+            problems.push(
+                Problem::error(pointer::join(&node.pointer, "ref"), message)
+                    .code(Code::RefDuplicate)
+                    .related(pointer::join(first, "ref"), format!("the first `{name}` is here"))
+                    .help("give each node its own `ref`"),
+            );
+        }
+        None if node.named => {
+            taken.insert(name.clone(), node.pointer.clone());
+        }
+        None => {}
     }
     for child in &node.children {
         claim_given(child, taken, triggers, problems);
@@ -287,16 +318,16 @@ fn claim_given(node: &Node, taken: &mut BTreeSet<String>, triggers: &[Trigger], 
 
 /// Names for nodes without one: kind and target, numbered from the second on. `counts` is how many were made of
 /// each so far.
-fn make_names(node: &mut Node, taken: &mut BTreeSet<String>, counts: &mut BTreeMap<String, u32>) {
+fn make_names(node: &mut Node, taken: &mut BTreeMap<String, String>, counts: &mut BTreeMap<String, u32>) {
     if !node.named {
-        let base = base_name(node);
+        let base = base_name(&node.kind, &node.spec);
         let count = counts.entry(base.clone()).or_insert(1);
         let mut name = base.clone();
-        while taken.contains(&name) {
+        while taken.contains_key(&name) {
             *count += 1;
             name = format!("{base}-{count}");
         }
-        taken.insert(name.clone());
+        taken.insert(name.clone(), node.pointer.clone());
         node.reference = name;
     }
     for child in &mut node.children {
@@ -316,15 +347,16 @@ const TARGETS: &[&str] = &[
     "/name",
 ];
 
-fn base_name(node: &Node) -> String {
+/// The name of a node that is given none.
+pub(crate) fn base_name(kind: &str, spec: &Value) -> String {
     let mut name = String::new();
-    for (n, c) in node.kind.chars().enumerate() {
+    for (n, c) in kind.chars().enumerate() {
         if c.is_uppercase() && n > 0 {
             name.push('-');
         }
         name.extend(c.to_lowercase());
     }
-    let target = TARGETS.iter().find_map(|target| node.spec.pointer(target)?.as_str());
+    let target = TARGETS.iter().find_map(|target| spec.pointer(target)?.as_str());
     match target.filter(|target| !target.contains("${")).map(names::slug) {
         Some(target) if !target.is_empty() => format!("{name}-{target}"),
         _ => name,

@@ -1,8 +1,12 @@
 //! What starts a flow: the Git list of release flows, and the typed list.
 
+mod typed;
+
+pub use typed::{TypedKind, TypedTrigger};
+
 use serde_json::Value;
 
-use crate::{Fields, Problem, Problems, is_expression, pointer, suggest};
+use crate::{Code, Fields, Problem, Problems, is_expression, pointer, suggest};
 
 /// A trigger.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +26,8 @@ pub enum TriggerSource {
     Git(GitTrigger),
     /// A request to its own address.
     Webhook(Webhook),
+    /// Something that this version does not wait for yet.
+    Typed(TypedTrigger),
 }
 
 /// A push to a repository.
@@ -69,7 +75,7 @@ const DEFAULT_FLAGS: &[&str] = &[
     "[skip northflank]",
 ];
 
-const SERVICES: &[&str] = &["github", "gitlab", "bitbucket", "azure", "self-hosted"];
+pub(super) const SERVICES: &[&str] = &["github", "gitlab", "bitbucket", "azure", "self-hosted"];
 
 const GIT_MEMBERS: &[&str] = &[
     "ref",
@@ -91,8 +97,6 @@ const GIT_MEMBERS: &[&str] = &[
     "manualOnly",
 ];
 
-const LATER: &[&str] = &["vcs-pr", "vcs-pr-label", "vcs-release", "vcs-check-suite", "cron"];
-
 pub(super) fn read_all(list: &[Value], problems: &mut Problems) -> Vec<Trigger> {
     let mut triggers: Vec<Trigger> = Vec::new();
     for (n, value) in list.iter().enumerate() {
@@ -100,8 +104,8 @@ pub(super) fn read_all(list: &[Value], problems: &mut Problems) -> Vec<Trigger> 
         if let Some(trigger) = Trigger::read(value, &at, problems) {
             if triggers.iter().any(|other| other.reference == trigger.reference) {
                 let message = format!("two triggers are called `{}`", trigger.reference);
-                problems
-                    .push(Problem::error(pointer::join(&at, "ref"), message).help("give each its own `ref`"));
+                let problem = Problem::error(pointer::join(&at, "ref"), message).code(Code::RefDuplicate);
+                problems.push(problem.help("give each its own `ref`"));
             }
             triggers.push(trigger);
         }
@@ -112,37 +116,36 @@ pub(super) fn read_all(list: &[Value], problems: &mut Problems) -> Vec<Trigger> 
 impl Trigger {
     fn read(value: &Value, at: &str, problems: &mut Problems) -> Option<Self> {
         let mut fields = Fields::new(value, at, "a trigger", problems);
-        let reference =
-            fields.required_text("ref", "name it, to use its values: `${triggers.<ref>.branch}`")?;
-        let (reference, pointer) = (reference.to_owned(), at.to_owned());
+        // Without a name it is of no use, but what else is wrong with it is said all the same.
+        let reference = fields
+            .required_text("ref", "name it, to use its values: `${triggers.<ref>.branch}`")
+            .map(str::to_owned);
+        let pointer = at.to_owned();
+        fields.text("id");
         let source = match fields.text("kind") {
             None | Some("git") => TriggerSource::Git(GitTrigger::read_legacy(&mut fields)),
             Some("vcs-push") => TriggerSource::Git(GitTrigger::read_push(value, at, problems)?),
-            Some("webhook") => {
-                let spec = fields.get("spec").cloned().unwrap_or_default();
-                let token = spec.get("token").and_then(Value::as_str).map(str::to_owned);
-                TriggerSource::Webhook(Webhook { enabled: true, token })
-            }
-            Some(kind) if LATER.contains(&kind) => {
-                let message = format!("triggers of kind `{kind}` are not supported yet");
-                let help = "supported are `vcs-push`, `webhook`, and Git triggers without a `kind`";
-                fields.note(Problem::unsupported(fields.at("kind"), message).help(help));
-                return None;
-            }
-            Some(kind) => {
-                let known = LATER.iter().copied().chain(["vcs-push", "webhook"]);
-                let problem = Problem::error(fields.at("kind"), format!("no trigger is of kind `{kind}`"));
-                fields.note(problem.suggest(kind, known.collect::<Vec<_>>()));
-                return None;
-            }
+            Some("webhook") => TriggerSource::Webhook(Webhook::read_typed(value, at, problems)),
+            Some(kind) => match TypedKind::parse(kind) {
+                Some(kind) => TriggerSource::Typed(TypedTrigger::read(kind, value, at, problems)?),
+                None => {
+                    let known: Vec<_> =
+                        ["vcs-push", "webhook"].into_iter().chain(TypedKind::words()).collect();
+                    let message = format!("no trigger is of kind `{kind}`");
+                    let problem = Problem::error(fields.at("kind"), message).code(Code::FieldValue);
+                    fields.note(problem.suggest(kind, known));
+                    return None;
+                }
+            },
         };
-        Some(Self { reference, pointer, source })
+        Some(Self { reference: reference?, pointer, source })
     }
 }
 
 impl GitTrigger {
     fn read_legacy(fields: &mut Fields<'_, '_>) -> Self {
         fields.known(GIT_MEMBERS);
+        fields.one_of("type", &["git"]);
         let mut git = Self::read_repository(fields);
         git.branch_restrictions = patterns(fields, "branchRestrictions");
         git.pr_restrictions = patterns(fields, "prRestrictions");
@@ -155,44 +158,54 @@ impl GitTrigger {
     }
 
     fn read_push(value: &Value, at: &str, problems: &mut Problems) -> Option<Self> {
+        let spec = typed::spec(value, at, "{vcs: {repoUrl}, branchNamePatterns}", problems)?;
         let spec_at = pointer::join(at, "spec");
-        let Some(spec) = value.get("spec") else {
-            problems.push(
-                Problem::error(at, "`spec` is missing")
-                    .help("give it `spec: {vcs: {repoUrl}, branchNamePatterns}`"),
-            );
-            return None;
-        };
-        let empty = Value::Object(serde_json::Map::new());
-        let vcs_at = pointer::join(&spec_at, "vcs");
-        let mut git = Self::read_repository(&mut Fields::new(
-            spec.get("vcs").unwrap_or(&empty),
-            &vcs_at,
-            "`vcs`",
-            problems,
-        ));
         let mut fields = Fields::new(spec, &spec_at, "the `spec` of a trigger", problems);
         fields.known(&["vcs", "branchNamePatterns", "commitMessageFlags", "filePaths"]);
+        let mut git = Self::read_vcs(&mut fields);
         git.branch_restrictions = patterns(&mut fields, "branchNamePatterns");
+        git.read_rules(&mut fields);
+        Some(git)
+    }
+
+    /// The repository of a typed trigger.
+    fn read_vcs(fields: &mut Fields<'_, '_>) -> Self {
+        let Some(vcs) = fields.get("vcs") else {
+            fields.missing("vcs", "name the repository: `vcs: {vcsService: github, repoUrl: …}`");
+            return Self::default();
+        };
+        let at = fields.at("vcs");
+        let mut vcs = Fields::new(vcs, &at, "`vcs`", fields.problems());
+        vcs.known(&["vcsService", "accountLogin", "vcsLinkId", "selfHostedVcsId", "repoUrl"]);
+        Self::read_repository(&mut vcs)
+    }
+
+    /// The flags and paths of a typed trigger.
+    fn read_rules(&mut self, fields: &mut Fields<'_, '_>) {
         if let Some(flagged) = fields.get("commitMessageFlags") {
             let at = fields.at("commitMessageFlags");
             let mut fields = Fields::new(flagged, &at, "`commitMessageFlags`", fields.problems());
-            git.ci_ignore_flags = flags(&mut fields, "enabled", "flags");
+            fields.known(&["enabled", "flags"]);
+            self.ci_ignore_flags = flags(&mut fields, "enabled", "flags");
         }
         if let Some(paths) = fields.get("filePaths") {
             let at = fields.at("filePaths");
             let mut fields = Fields::new(paths, &at, "`filePaths`", fields.problems());
+            fields.known(&["enabled", "allowList", "paths"]);
+            let (paths, is_allow_list) = (fields.texts("paths"), fields.boolean("allowList"));
             if fields.boolean("enabled").unwrap_or(true) {
-                git.path_ignore_rules = fields.texts("paths");
-                git.is_allow_list = fields.boolean("allowList").unwrap_or_default();
+                self.path_ignore_rules = paths;
+                self.is_allow_list = is_allow_list.unwrap_or_default();
             }
         }
-        Some(git)
     }
 
     fn read_repository(fields: &mut Fields<'_, '_>) -> Self {
         let repo_url = fields.required_text("repoUrl", "name the repository whose pushes start the flow");
         let service = fields.one_of("vcsService", SERVICES).unwrap_or("self-hosted");
+        for name in ["vcsLinkId", "selfHostedVcsId"] {
+            fields.text(name);
+        }
         Self {
             vcs_service: service.to_owned(),
             account_login: fields.text("accountLogin").map(str::to_owned),
@@ -203,10 +216,23 @@ impl GitTrigger {
 }
 
 impl Webhook {
+    /// A webhook of the typed list, which is always on.
+    fn read_typed(value: &Value, at: &str, problems: &mut Problems) -> Self {
+        let spec = Fields::new(value, at, "a trigger", problems).get("spec");
+        let at = pointer::join(at, "spec");
+        let token = spec.and_then(|spec| {
+            let mut fields = Fields::new(spec, &at, "the `spec` of a trigger", problems);
+            fields.known(&["token", "secret"]);
+            fields.text("token").map(str::to_owned)
+        });
+        Self { enabled: true, token }
+    }
+
     pub(super) fn read(value: &Value, problems: &mut Problems) -> Option<Self> {
         let mut fields = Fields::new(value, "/webhook", "`webhook`", problems);
         fields.known(&["enabled", "token", "regenerate"]);
         let enabled = fields.boolean("enabled").unwrap_or_default();
+        fields.boolean("regenerate");
         let token = fields.text("token").map(str::to_owned);
         if let Some(token) = &token {
             let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
@@ -226,11 +252,12 @@ impl Webhook {
 }
 
 fn flags(fields: &mut Fields<'_, '_>, enabled: &str, flags: &str) -> Vec<String> {
+    let given = fields.get(flags).map(|_| fields.texts(flags));
     if !fields.boolean(enabled).unwrap_or_default() {
         return Vec::new();
     }
-    match fields.get(flags) {
-        Some(_) => fields.texts(flags),
+    match given {
+        Some(flags) => flags,
         None => DEFAULT_FLAGS.iter().map(|flag| (*flag).to_owned()).collect(),
     }
 }
@@ -238,6 +265,11 @@ fn flags(fields: &mut Fields<'_, '_>, enabled: &str, flags: &str) -> Vec<String>
 /// Branch patterns: names with `*`. A regular expression is a common mistake and would never match.
 fn patterns(fields: &mut Fields<'_, '_>, key: &str) -> Vec<String> {
     let at = fields.at(key);
+    if fields.get(key).is_some_and(is_expression) {
+        let problem = Problem::error(at, format!("`{key}` cannot be an expression"));
+        fields.note(problem.help("nothing is resolved before a trigger fires"));
+        return Vec::new();
+    }
     let patterns = fields.texts(key);
     for (n, pattern) in patterns.iter().enumerate() {
         let allowed = |c: char| c.is_ascii_alphanumeric() || "/*%-.#_!'();,&=+".contains(c);

@@ -136,7 +136,7 @@ impl<'a> Collector<'a, '_> {
 
 fn skipped(fields: &mut Fields<'_, '_>, args: &Map<String, Value>) -> Option<bool> {
     let Some(skip) = fields.get("skipNodeExecution") else { return Some(false) };
-    let scope = Names { args, outputs: &BTreeMap::new() };
+    let scope = Names { args, outputs: &BTreeMap::new(), made: None };
     match expr::resolve(skip, &scope, &fields.at("skipNodeExecution")) {
         Ok(value) => Some(flow::is_skipped(&value)),
         Err(problems) => {

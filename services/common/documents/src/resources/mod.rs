@@ -11,12 +11,12 @@ pub use spec::{Port, Protocol, ports};
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::{Map, Value, json};
-use shipway_events::project::ResourceKind;
+use shipway_events::{SecretRef, project::ResourceKind};
 
 use crate::{
     Document, Problem, Problems,
-    expr::{self, Lookup, Scope},
-    names, pointer, with_article,
+    expr::{self, Lookup, Place, Scope},
+    names, pointer, secret, with_article,
 };
 use collect::Collected;
 
@@ -106,6 +106,24 @@ pub fn parse_declarations_at(
     overrides: &Map<String, Value>,
     addresses: Addresses<'_>,
 ) -> Result<Declarations, Problems> {
+    let (all, problems) = read_declarations(document, overrides, addresses);
+    if problems.has_errors() {
+        return Err(problems);
+    }
+    Ok(Declarations { all, warnings: problems })
+}
+
+/// Reads as much as can be read of what a document declares, to check the rest of it too.
+#[must_use]
+pub fn check_declarations(document: &Document) -> (Vec<Declaration>, Problems) {
+    read_declarations(document, &Map::new(), &|_, _| None)
+}
+
+fn read_declarations(
+    document: &Document,
+    overrides: &Map<String, Value>,
+    addresses: Addresses<'_>,
+) -> (Vec<Declaration>, Problems) {
     let mut problems = Problems::new();
     crate::flow::refuse_marks(&document.value, "", &mut problems);
     let nodes = collect::collect(&document.value, overrides, &mut problems);
@@ -123,10 +141,7 @@ pub fn parse_declarations_at(
     }
     pipeline::check_members(&all, &mut problems);
     document.locate(&mut problems);
-    if problems.has_errors() {
-        return Err(problems);
-    }
-    Ok(Declarations { all, warnings: problems })
+    (all, problems)
 }
 
 /// `id` and `name` of every named node, and of services the `ports`; they are known before anything is applied.
@@ -137,7 +152,7 @@ fn outputs(
 ) -> BTreeMap<String, Value> {
     let mut outputs = BTreeMap::new();
     for node in nodes {
-        let scope = Names { args: &node.args, outputs: &outputs };
+        let scope = Names { args: &node.args, outputs: &outputs, made: None };
         let Some(reference) = &node.reference else { continue };
         let name = node.value.pointer("/spec/name").unwrap_or(&Value::Null);
         // What is wrong with the name is said when the whole spec is resolved.
@@ -185,8 +200,9 @@ fn declare(
     project: Option<&str>,
     problems: &mut Problems,
 ) -> Option<Declaration> {
-    let scope = Names { args: &node.args, outputs };
     let at = pointer::join(&node.pointer, "spec");
+    let made = (node.kind == "SecretGroup").then(|| format!("{at}/secrets/variables"));
+    let scope = Names { args: &node.args, outputs, made: made.as_deref() };
     // What does not resolve is checked as far as it goes, so that everything is said at once.
     let (spec, unresolved) = match pipeline::resolve_spec(node, &scope, &at) {
         Ok(spec) => (spec, Vec::new()),
@@ -288,6 +304,8 @@ fn refuse_duplicate(all: &[Declaration], new: &Declaration, problems: &mut Probl
 struct Names<'a> {
     args: &'a Map<String, Value>,
     outputs: &'a BTreeMap<String, Value>,
+    /// Where secrets can be made: they take their names from what holds them, once that is applied.
+    made: Option<&'a str>,
 }
 
 impl Scope for Names<'_> {
@@ -304,5 +322,10 @@ impl Scope for Names<'_> {
 
     fn trigger(&self, _reference: &str) -> Lookup<'_> {
         Lookup::Missing { known: Vec::new() }
+    }
+
+    fn random_secret(&self, place: Place<'_>) -> Option<SecretRef> {
+        self.made.filter(|made| pointer::is_within(place.pointer, made))?;
+        Some(secret::random_name("", "", place.pointer, place.ordinal))
     }
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use shipway_events::project::ResourceKind;
 
 use super::{Declaration, Declared, Names, collect::Collected};
-use crate::{Fields, Problem, Problems, expr, flow::Flow, names, pointer, with_article};
+use crate::{DocumentType, Fields, Problem, Problems, expr, flow::Flow, names, pointer, with_article};
 
 /// A pipeline.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +46,8 @@ pub struct DeclaredFlow {
     pub flow: Flow,
     /// Where its document stands: put this before the pointers of its problems with [`Problems::under`].
     pub pointer: String,
+    /// Whether all of it could be read.
+    pub whole: bool,
 }
 
 /// The stages of a pipeline that names none.
@@ -165,16 +167,11 @@ impl DeclaredFlow {
             fields.missing("spec", "give it `{kind: ReleaseFlow, spec: {apiVersion: v1.2, spec: …}}`");
             return None;
         };
-        match Flow::parse(spec) {
-            Ok(flow) => {
-                problems.extend(flow.warnings.clone().under(&pointer));
-                Some(Self { flow, pointer })
-            }
-            Err(found) => {
-                problems.extend(found.under(&pointer));
-                None
-            }
-        }
+        let (flow, found) = Flow::examine(DocumentType::ReleaseFlow, spec, false);
+        let whole = !found.has_errors();
+        let warnings = if whole { found.clone() } else { Problems::new() };
+        problems.extend(found.under(&pointer));
+        Some(Self { flow: Flow { warnings, ..flow? }, pointer, whole })
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use shipway_events::project::ResourceKind;
 
-use crate::{Fields, Problem, Problems, is_expression, names, pointer};
+use crate::{Code, Fields, Problem, Problems, is_expression, names, pointer};
 
 pub(super) fn name(spec: &Value, at: &str, length: names::Length, problems: &mut Problems) -> Option<String> {
     let mut fields = Fields::new(spec, at, "`spec`", problems);
@@ -12,7 +12,8 @@ pub(super) fn name(spec: &Value, at: &str, length: names::Length, problems: &mut
         return None;
     }
     if let Err(reason) = names::check(name, length) {
-        fields.note(Problem::error(fields.at("name"), format!("the name `{name}` {reason}")));
+        let problem = Problem::error(fields.at("name"), format!("the name `{name}` {reason}"));
+        fields.note(problem.code(Code::NameInvalid));
         return None;
     }
     Some(name.to_owned())

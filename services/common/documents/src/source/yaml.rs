@@ -197,6 +197,11 @@ fn scalar(text: &str, style: ScalarStyle, at: Position) -> Result<Value, Fault> 
     })
 }
 
+/// What an unquoted text means; none for a number that JSON cannot say.
+pub(super) fn plain(text: &str) -> Option<Value> {
+    scalar(text, ScalarStyle::Plain, Position::START).ok()
+}
+
 /// None for what is no number, `Some(None)` for one that JSON cannot say.
 fn number(text: &str) -> Option<Option<Number>> {
     let radix = |digits: &str, radix| i64::from_str_radix(digits, radix).ok().map(|n| Some(Number::from(n)));

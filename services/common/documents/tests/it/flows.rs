@@ -98,7 +98,7 @@ fn what_is_wrong_with_the_envelope_is_said() {
         {"ref": "x"},
         "text",
         {"kind": "Workflow", "spec": {"type": "parallel"}},
-        {"kind": "Noop", "spec": {"x": "${args.}"}, "locks": ["db"]},
+        {"kind": "Noop", "spec": {"x": "${args.}"}, "locks": ["d b"]},
     ])));
     assert_eq!(
         found,
@@ -113,7 +113,7 @@ fn what_is_wrong_with_the_envelope_is_said() {
             "error: /spec/spec/steps/3: `kind` is missing; say what the node does: `kind: Build`",
             "error: /spec/spec/steps/4: a node is an object, not text",
             "error: /spec/spec/steps/5/spec: `steps` is missing; list the nodes of the workflow: `steps: []`",
-            "unsupported: /spec/spec/steps/6/locks: `locks` is not supported yet; take it away, and keep the flow from running twice at a time",
+            "error: /spec/spec/steps/6/locks: `d b` is no name of a lock; use letters, digits, `-` and `_`, at most 60: `locks: [database]`",
             "error: /spec/spec/steps/6/spec/x: a name after `.` was expected here, not `}`",
         ]
     );
@@ -183,6 +183,7 @@ fn broken_triggers() {
             "error: /triggers/1/ref: two triggers are called `app`; give each its own `ref`",
             "error: /triggers/1/repoUrl: `repoUrl` is empty; name the repository whose pushes start the flow",
             "unsupported: /triggers/2/kind: triggers of kind `cron` are not supported yet; supported are `vcs-push`, `webhook`, and Git triggers without a `kind`",
+            "error: /triggers/2/spec: `cron` is missing; give the five fields of a schedule: `0 2 * * *`",
             "error: /triggers/3/kind: no trigger is of kind `vcs-pus`; did you mean `vcs-push`?",
             "error: /triggers/4: `ref` is missing; name it, to use its values: `${triggers.<ref>.branch}`",
             "error: /webhook/token: the token must be 32 to 256 letters, digits, `_` or `-`; leave it out, and one is made",

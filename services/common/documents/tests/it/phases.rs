@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shipway_documents::{
     expr::{Lookup, Scope, resolve, resolve_partly, resolve_template},
-    secret::{finish, is_secret, secrets_in},
+    secret::{Encoding, RandomShape, finish, is_secret, randoms_in, secrets_in},
 };
 
 /// Arguments, and nodes that have run (`Some`) or not (`None`).
@@ -85,6 +85,87 @@ fn a_secret_stays_a_name() {
     assert_eq!(partly, json!("${args.a}:${args.pw}@${refs.n.id}"));
     assert_eq!(fully, json!({"$text": ["A:", {"$secret": "override/f/PW@3"}, "@ID"]}));
     assert_eq!(finish(&fully, &|_| Some("${args.a}".into())).unwrap(), json!("A:${args.a}@ID"));
+}
+
+/// What is left of an expression, and what it is worth when the password is known.
+fn finished(text: &str) -> (Value, Value) {
+    let left = both(text).1;
+    let value =
+        finish(&left, &|secret| (secret.name == "override/f/PW").then(|| "a,B,cc".to_owned())).unwrap();
+    (left, value)
+}
+
+#[test]
+fn functions_over_secrets_are_finished_with_all_that_they_need() {
+    for (text, expected) in [
+        ("${fn.split(args.pw, ',')}", json!(["a", "B", "cc"])),
+        ("${fn.split(args.pw, /,/g)}", json!(["a", "B", "cc"])),
+        ("${fn.map(fn.split(args.pw, ','), x => fn.toUpper(x))}", json!(["A", "B", "CC"])),
+        (
+            "${fn.map(fn.split(args.pw, ','), (x, i) => fn.join([args.a, x, i], '-'))}",
+            json!(["A-a-0", "A-B-1", "A-cc-2"]),
+        ),
+        ("${fn.filter(fn.split(args.pw, ','), x => fn.gt(fn.length(x), 1))}", json!(["cc"])),
+        ("${fn.find(fn.split(args.pw, ','), x => fn.gte(fn.search(x, /[A-Z]/), 0))}", json!("B")),
+        ("${fn.filter(['B', 'x'], x => fn.some(fn.split(args.pw, ','), y => fn.eq(x, y)))}", json!(["B"])),
+        (
+            "${fn.map(['x'], x => fn.map(fn.split(args.pw, ','), y => fn.join([x, y], '')))}",
+            json!([["xa", "xB", "xcc"]]),
+        ),
+        ("${fn.map([1, 2], x => args.pw)}", json!(["a,B,cc", "a,B,cc"])),
+        ("${fn.every([args.pw], x => x)}", json!(true)),
+        ("${fn.if(fn.eq(args.pw, 'x'), 1, args.n)}", json!(7)),
+        ("${fn.replaceAll(args.pw, /([a-z])/g, '<$1>')}", json!("<a>,B,<c><c>")),
+        ("<${fn.map(fn.split(args.pw, ','), x => fn.if(args.missing, 1, x))}>", json!("<a,B,cc>")),
+    ] {
+        let (left, value) = finished(text);
+        assert_eq!(value, expected, "{text}");
+        assert!(is_secret(&left), "{text}");
+        assert!(!left.to_string().contains("a,B,cc"), "{text}");
+        assert_eq!(secrets_in(&left).len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn what_a_trigger_brought_names_no_secret_in_an_arrow_function_either() {
+    struct Brought;
+    impl Scope for Brought {
+        fn arg(&self, _: &str) -> Lookup<'_> {
+            Lookup::Value(std::borrow::Cow::Owned(json!({"$secret": "override/f/PW@3"})))
+        }
+        fn reference(&self, _: &str) -> Lookup<'_> {
+            Lookup::Missing { known: Vec::new() }
+        }
+        fn trigger(&self, _: &str) -> Lookup<'_> {
+            Lookup::Value(std::borrow::Cow::Owned(json!({"body": {"$secret": "addon/db/password@1"}})))
+        }
+    }
+    let text = "${fn.map(fn.split(args.pw, ','), x => triggers.t.body)}";
+    let problems = resolve(&json!(text), &Brought, "/x").unwrap_err();
+    assert_eq!(problems[0].message, "what the trigger `t` brought names a secret");
+}
+
+#[test]
+fn an_arrow_function_over_what_comes_later_waits() {
+    let text = "${fn.map(['x'], x => fn.join([x, refs.n.id], ':'))}";
+    assert_eq!(both(text), (json!(text), json!(["x:ID"])));
+    let text = "${fn.map(fn.split(args.pw, ','), x => fn.join([x, refs.n.id], ':'))}";
+    let (partly, fully) = both(text);
+    assert_eq!(partly, json!(text));
+    let value = finish(&fully, &|_| Some("a,b".to_owned())).unwrap();
+    assert_eq!(value, json!(["a:ID", "b:ID"]));
+}
+
+#[test]
+fn random_secrets_are_found_with_how_they_are_made() {
+    let mark = json!({"x": ["a", {"$text": ["u:", {"$random": {"secret": "random/f/n/x@1", "length": 8, "encoding": "hex"}}]}]});
+    assert!(is_secret(&mark));
+    assert_eq!(secrets_in(&mark).iter().map(ToString::to_string).collect::<Vec<_>>(), ["random/f/n/x@1"]);
+    let made = randoms_in(&mark);
+    let shapes: Vec<_> = made.values().collect();
+    assert_eq!(shapes, [&RandomShape { length: 8, encoding: Encoding::Hex }]);
+    assert_eq!(finish(&mark, &|_| Some("00ff00ff".into())).unwrap(), json!({"x": ["a", "u:00ff00ff"]}));
+    assert!(finish(&mark, &|_| None).unwrap_err().to_string().contains("`random/f/n/x@1` has no value"));
 }
 
 #[test]

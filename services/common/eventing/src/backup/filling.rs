@@ -158,14 +158,22 @@ impl<F: FnMut(Progress) + Send> Filling<F> {
             return Err(self.not_a_backup(format!("it does not say what the table {table} is")));
         };
         let lines = std::str::from_utf8(content).map_err(|error| self.not_a_backup(error.to_string()))?;
+        let is_events = table.name == "events";
+        let last = lines.lines().next_back().and_then(|line| line.get(1..)?.split(',').next()?.parse().ok());
+        let last: u64 = last.filter(|_| is_events).unwrap_or(0);
         let mut tx = durable.begin().await?;
+        if is_events && durable.database().is_postgres() {
+            sqlx::query("SELECT make_partitions($1)")
+                .bind(last.cast_signed())
+                .execute(&mut *tx)
+                .await
+                .map_err(database_error("making room for events"))?;
+        }
         let rows = table.insert(&mut tx, lines).await?;
         tx.commit().await.map_err(database_error("filling a table"))?;
         self.filled.rows += rows;
-        if table.name == "events" {
-            let last =
-                lines.lines().next_back().and_then(|line| line.get(1..)?.split(',').next()?.parse().ok());
-            (self.tell)(Progress::Filled(last.unwrap_or(0)));
+        if is_events {
+            (self.tell)(Progress::Filled(last));
         }
         Ok(())
     }

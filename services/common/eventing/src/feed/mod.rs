@@ -113,8 +113,12 @@ impl From<sqlx::Error> for HandleError {
 }
 
 impl From<shipway_events::DecodeError> for HandleError {
+    /// What only a newer Shipway can read waits for it, and whatever comes after; damage waits for nobody.
     fn from(error: shipway_events::DecodeError) -> Self {
-        Self::poison(error)
+        match error {
+            shipway_events::DecodeError::Unknown { .. } => Self::retry(error),
+            shipway_events::DecodeError::Shape { .. } => Self::poison(error),
+        }
     }
 }
 
@@ -160,7 +164,8 @@ struct Backoff(Duration);
 
 impl Backoff {
     const FIRST: Duration = Duration::from_millis(50);
-    const LONGEST: Duration = Duration::from_secs(30);
+    /// Short enough that whatever waits for a consumer goes on soon after what was away is back.
+    const LONGEST: Duration = Duration::from_millis(1_500);
 
     const fn new() -> Self {
         Self(Self::FIRST)
@@ -168,15 +173,33 @@ impl Backoff {
 
     /// Waits; false if the consumer is to stop.
     async fn wait(&mut self, stop: &CancellationToken) -> bool {
-        let delay = self.0;
-        self.0 = (delay * 2).min(Self::LONGEST);
+        let delay = self.next();
         tokio::select! {
             () = stop.cancelled() => false,
             () = tokio::time::sleep(delay) => true,
         }
     }
+
+    fn next(&mut self) -> Duration {
+        let delay = self.0;
+        self.0 = (delay * 2).min(Self::LONGEST);
+        delay
+    }
 }
 
 fn wants(kinds: &[&str], event: &RawEvent) -> bool {
     kinds.is_empty() || kinds.contains(&event.stream.kind())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_long_something_was_away_it_is_tried_again_soon() {
+        let mut backoff = Backoff::new();
+        let delays: Vec<Duration> = (0..100).map(|_| backoff.next()).collect();
+        assert_eq!(delays[..2], [50, 100].map(Duration::from_millis));
+        assert!(delays.iter().all(|delay| *delay < Duration::from_secs(2)), "{delays:?}");
+    }
 }

@@ -6,10 +6,13 @@ use shipway_events::{Position, RawEvent};
 use tokio_util::sync::CancellationToken;
 
 use super::{BATCH, Backoff, Feed, Form, HandleError, Projection, wants};
-use crate::{lease::Epoch, views::Views};
+use crate::{failing, lease::Epoch, views::Views};
 
 /// After a batch, commits may gather for so long, so that a busy log costs a transaction per many events.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// How long it rests before an event that cannot be handled: another version of this service may have come.
+const HOPELESS: Duration = Duration::from_secs(30);
 
 pub(super) struct Run {
     feed: Feed,
@@ -84,17 +87,20 @@ impl Run {
                         views.pause(PAUSE).await;
                     }
                 }
-                Err(error) => {
-                    match &error {
-                        HandleError::Retry(why) => {
-                            tracing::warn!(model, position, error = %why, "a projection failed; trying again");
-                        }
-                        HandleError::Poison(why) => {
-                            tracing::error!(model, position, error = %why, "a projection cannot go on; its read model stands still");
+                Err(error) => match &error {
+                    HandleError::Retry(why) => {
+                        tracing::warn!(model, position, error = %why, "a projection failed; trying again");
+                        backoff.wait(stop).await;
+                    }
+                    HandleError::Poison(why) => {
+                        tracing::error!(model, position, error = %why, "a projection cannot go on; its read model stands still");
+                        tokio::select! {
+                            () = stop.cancelled() => {}
+                            () = self.feed.leadership().lost(epoch) => {}
+                            () = tokio::time::sleep(HOPELESS) => {}
                         }
                     }
-                    backoff.wait(stop).await;
-                }
+                },
             }
         }
     }
@@ -113,7 +119,7 @@ impl Run {
             return Ok(None);
         }
         if !wanted.is_empty() {
-            projection.apply(&mut tx, &wanted).await?;
+            failing!("feed.project", projection.apply(&mut tx, &wanted).await)?;
         }
         tx.commit().await?;
         views.committed();

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{BATCH, Backoff, Feed, Form, HandleError, Reaction, progress::Progress, wants};
 use crate::{
     durable::{Durable, DurableError},
+    failing,
     lease::Epoch,
 };
 
@@ -57,10 +58,10 @@ impl Durable {
 }
 
 pub(super) async fn checkpoint(durable: &Durable, consumer: &str) -> Result<Position, DurableError> {
-    let position: Option<i64> = sqlx::query_scalar("SELECT position FROM checkpoints WHERE consumer = $1")
+    let read = sqlx::query_scalar("SELECT position FROM checkpoints WHERE consumer = $1")
         .bind(consumer)
-        .fetch_optional(durable.pool())
-        .await
+        .fetch_optional(durable.pool());
+    let position: Option<i64> = failing!("db.reaction.checkpoint", read.await)
         .map_err(crate::durable::failed("reading a checkpoint"))?;
     Ok(position.map_or(0, i64::cast_unsigned))
 }
@@ -170,7 +171,7 @@ impl Run {
         let consumer = self.reaction.name();
         let mut backoff = Backoff::new();
         while wants(self.reaction.kinds(), event) {
-            match self.reaction.handle(event).await {
+            match failing!("feed.react", self.reaction.handle(event).await) {
                 Ok(()) => break,
                 Err(HandleError::Retry(error)) => {
                     tracing::warn!(consumer, position = event.position, %error, "a reaction failed; trying again");
@@ -216,16 +217,15 @@ impl Run {
     /// Only ever forwards: a position that another process saved meanwhile was handled too.
     async fn try_save(&self) -> Result<(), DurableError> {
         let mut tx = self.durable.begin_lazy().await?;
-        sqlx::query(
+        let save = sqlx::query(
             "INSERT INTO checkpoints (consumer, position) VALUES ($1, $2)
              ON CONFLICT (consumer) DO UPDATE SET position = excluded.position
                  WHERE checkpoints.position < excluded.position",
         )
         .bind(self.reaction.name())
-        .bind(self.position.cast_signed())
-        .execute(&mut *tx)
-        .await
-        .map_err(crate::durable::failed("saving a checkpoint"))?;
+        .bind(self.position.cast_signed());
+        failing!("db.reaction.save", save.execute(&mut *tx).await)
+            .map_err(crate::durable::failed("saving a checkpoint"))?;
         tx.commit().await.map_err(crate::durable::failed("saving a checkpoint"))
     }
 

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     durable::{Durable, DurableError},
+    failing,
     leadership::Leadership,
     log::{Log, ReadError, Stored},
     nats::{Following, Nats},
@@ -125,7 +126,7 @@ impl Feed {
     /// # Errors
     /// As [`Log::read`].
     pub async fn read(&self, after: Position, limit: usize) -> Result<Vec<Arc<RawEvent>>, ReadError> {
-        self.recent.read(&*self.log, after, limit).await
+        failing!("feed.read", self.recent.read(&*self.log, after, limit).await)
     }
 
     pub(crate) const fn following(&self) -> Option<&Arc<Following>> {
@@ -134,7 +135,7 @@ impl Feed {
 
     /// The rows after a position, for the relay; consumers then need not read them again.
     pub(crate) async fn rows(&self, after: Position, limit: usize) -> Result<Vec<Stored>, ReadError> {
-        let rows = self.recent.rows(&*self.log, after, limit).await?;
+        let rows = failing!("feed.rows", self.recent.rows(&*self.log, after, limit).await)?;
         if let Some(last) = rows.last() {
             self.log.heard(last.position);
         }

@@ -39,7 +39,7 @@ use crate::durable::{Durable, DurableError};
 pub use chain::{Form, GENESIS, Stored};
 pub use fold::fold;
 pub use group::{Observer, Stats};
-pub use postgres::{PostgresLog, PostgresOptions};
+pub use postgres::{ArchiveError, Archived, Archiving, PostgresLog, PostgresOptions};
 pub use prepare::{MAX_INLINE, MAX_ITEM_BYTES, MAX_ITEM_EVENTS};
 pub(crate) use rows::events;
 pub use sqlite::{SqliteLog, SqliteOptions};
@@ -273,10 +273,10 @@ pub enum OpenError {
         /// Its value.
         value: String,
     },
-    /// The tables are missing, and the role may not make them.
+    /// The tables are missing or those of an older Shipway, and the role may not make them.
     #[error(
-        "there is no log at {place}, and this role may not make its tables: run `shipway database migrate` with the \
-         URL of their owner"
+        "there is no log at {place} whose tables are this Shipway's, and this role may not make them: run `shipway \
+         database migrate` with the URL of their owner"
     )]
     NotPrepared {
         /// The server.

@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use super::{Names, Nats, SetUpError, streams};
+use crate::failpoint;
 
 /// How long after a failure the stream is tried again.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -55,6 +56,7 @@ impl BellRinger {
 
     /// Once handed to the client it is sent; what the client has no room for is not worth waiting for.
     fn publish(&self, subject: String, payload: Bytes) -> bool {
+        failpoint!(blocking "nats.ring", return false);
         // Unconstrained: to a task that has done much without a rest the client says that it has no room when it has.
         let sent = || unconstrained(self.nats.client().publish(subject, payload)).now_or_never();
         self.nats.is_connected() && matches!(sent(), Some(Ok(())))
@@ -194,6 +196,8 @@ impl Ear {
     }
 
     async fn say(&self, heard: Heard) {
+        // Failed: it was not heard.
+        failpoint!("nats.heard", return);
         // Nobody listens any more only while this task is about to end.
         drop(self.tell.send(heard).await);
     }

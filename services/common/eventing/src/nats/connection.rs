@@ -178,8 +178,13 @@ fn tell(link: &watch::Sender<Link>, event: &Event) {
             tracing::info!("NATS is there");
             link.send_modify(|link| *link = Link { connected: true, times: link.times + 1 });
         }
-        Event::Disconnected | Event::Closed => {
+        Event::Disconnected => {
             tracing::warn!("NATS is away; the log is read instead until it is back");
+            link.send_modify(|link| link.connected = false);
+        }
+        // This process has let go of it: it stops.
+        Event::Closed => {
+            tracing::debug!("the connection to NATS is closed");
             link.send_modify(|link| link.connected = false);
         }
         // Of this kind is every failed try to connect.

@@ -13,6 +13,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use super::{Nats, SetUpError, message::Origin, streams, wake};
 use crate::{
+    failpoint,
     feed::Recent,
     log::{Head, Log},
 };
@@ -93,6 +94,7 @@ impl Follower {
         let stream = self.origin.names.events_stream();
         loop {
             let times = self.nats.connected().await;
+            failpoint!("nats.listen", continue);
             match streams::listen(&self.nats, &stream, "").await {
                 Ok(messages) => {
                     tracing::debug!(stream, "listening to events");
@@ -119,6 +121,7 @@ impl Follower {
                 () = self.nats.interrupted(times) => return,
             };
             let Some(chunk) = chunk else { return };
+            failpoint!("nats.events", return);
             let mut events = Vec::with_capacity(chunk.len());
             let mut going_on = true;
             for message in chunk {

@@ -9,7 +9,7 @@ use shipway_events::Position;
 use tokio::sync::watch;
 
 use super::{Names, Nats};
-use crate::log::Log;
+use crate::{failpoint, log::Log};
 
 /// Commits within this time share a wake, except the first.
 const GATHER: Duration = Duration::from_millis(2);
@@ -54,6 +54,7 @@ pub(super) async fn tell(nats: Nats, names: Names, sender: String, log: Arc<dyn 
             continue;
         }
         said = head;
+        failpoint!("nats.wake", continue);
         let word = Bytes::from(format!("{head} {sender}"));
         if let Err(error) = nats.client().publish(names.wake(), word).await {
             tracing::debug!(%error, "other processes could not be told of a commit; they look by themselves");
@@ -79,6 +80,7 @@ pub(super) async fn hear(nats: Nats, names: Names, own: String, log: Arc<dyn Log
                     tokio::select! {
                         word = wakes.next() => {
                             let Some(word) = word else { break };
+                            failpoint!("nats.woken", continue);
                             let Some(head) = read(&word.payload, &own) else { continue };
                             told.announced.send_replace(head);
                             if head > *log.tail().borrow() && due.is_none() {

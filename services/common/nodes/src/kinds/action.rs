@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use shipway_documents::flow::Node;
 use shipway_events::{project::ResourceKind, run::NodeError};
 
@@ -84,6 +84,12 @@ struct Data {
     /// `{dispatchOnly}`
     #[serde(default)]
     options: Options,
+    /// The repository that is copied.
+    #[expect(dead_code, reason = "making a repository is refused when the flow is published")]
+    source_data: Option<Map<String, Value>>,
+    /// The repository that is made.
+    #[expect(dead_code, reason = "making a repository is refused when the flow is published")]
+    target_data: Option<Map<String, Value>>,
     /// Seconds that it may take.
     #[schemars(range(min = 30, max = 14_400))]
     timeout_duration: Option<u32>,
@@ -200,6 +206,7 @@ impl Kind for Action {
                 Outputs::of(&["id", "runName", "jobId"], &["status", "concluded"])
             }
             (_, Some("execute")) => Outputs::of(&[], &["status", "output"]),
+            (Some("VCS"), _) => Outputs::default().and_later(&["trackerId"]),
             (_, Some("restore")) => Outputs::of(&["id", "addonId"], &["status"]),
             _ => Outputs::default(),
         }

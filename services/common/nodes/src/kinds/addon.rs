@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use shipway_documents::{flow::Node, names::slug, plain_text};
 use shipway_events::{plan::PinnedResource, project::ResourceKind, run::NodeError};
 
-use super::named;
+use super::{named, parts::Billing};
 use crate::{
-    Kind, Outputs, Role, Shape, Step, StepContext, Use, UseKind,
+    Kind, Outputs, Role, Shape, Step, StepContext, Use, UseKind, Validation,
     shape::Config,
     step::{codes, fail, read},
     workload,
@@ -24,10 +24,56 @@ const TIMEOUT_SECONDS: u32 = 600;
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Spec {
-    /// The addon, by its id.
+    /// The addon, by its id, in a flow.
     addon_id: Option<String>,
-    /// The addon, by its name, as the declaring node has it.
+    /// Its name, where it is declared; its id is the slug of it.
     name: Option<String>,
+    #[serde(flatten)]
+    _declared: Declared,
+}
+
+/// What only the node says that declares an addon.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "read by whoever makes the addon; here it is the shape")]
+struct Declared {
+    /// What it is for.
+    description: Option<String>,
+    /// The engine: `postgresql`.
+    r#type: Option<String>,
+    /// Its version: `16`, `latest`.
+    version: Option<String>,
+    /// Sizes.
+    #[schemars(with = "Option<Billing>")]
+    billing: Option<Map<String, Value>>,
+    /// The addon that it begins as a copy of.
+    source: Option<Source>,
+    /// Whether connections are encrypted.
+    tls_enabled: Option<bool>,
+    /// Whether it is reached from outside.
+    external_access_enabled: Option<bool>,
+    /// Settings of the engine.
+    type_specific_settings: Option<Map<String, Value>>,
+    /// When it is backed up by itself.
+    backup_schedules: Option<Vec<Map<String, Value>>>,
+    /// The project, if not that of the workflow around it.
+    project_id: Option<String>,
+    /// The stage that it is made for.
+    stage_id: Option<String>,
+    /// Tags.
+    tags: Option<Vec<String>>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "read by whoever makes the addon; here it is the shape")]
+struct Source {
+    /// The addon, by its id
+    addon_id: String,
+    /// The backup's id, or `latest`.
+    backup_id: Option<String>,
+    /// Its project, if another one.
+    project_id: Option<String>,
 }
 
 static CONFIG: Config<Spec> = Config::new();
@@ -41,12 +87,19 @@ impl Kind for Addon {
         &CONFIG.shape
     }
 
+    fn validate(&self, node: &Node, ctx: &mut Validation<'_>) {
+        let given = |name: &str| node.spec.get(name).is_some_and(|value| !value.is_null());
+        if !given("name") && !given("addonId") {
+            ctx.error("", "`name` is missing", "name the addon; its id is the slug of its name");
+        }
+    }
+
     fn uses(&self, node: &Node) -> Vec<Use> {
         named(node, "/addonId", UseKind::Addon, Role::Member).into_iter().collect()
     }
 
     fn outputs(&self, _spec: &Value) -> Outputs {
-        Outputs::of(&["id"], &["status", "port"])
+        Outputs::of(&["id"], &["status", "port", "name"]).and_others()
     }
 
     fn step(&self, spec: &Value, ctx: &StepContext<'_>) -> Result<Step, NodeError> {

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use shipway_documents::flow::Node;
 use shipway_events::run::NodeError;
 
@@ -27,9 +27,22 @@ struct Spec {
     /// Another place for it.
     custom_destination_id: Option<String>,
     /// More places for it.
-    additional_destinations: Option<Vec<Map<String, Value>>>,
+    additional_destinations: Option<Vec<Destination>>,
     /// The project, if not the flow's.
     project_id: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "destinations are refused when the flow is published; they are the shape")]
+struct Destination {
+    /// The place, by its id
+    destination_id: String,
+    /// Days that it is kept there.
+    #[schemars(range(min = 1))]
+    retention_time: Option<u32>,
+    /// `custom`.
+    r#type: Option<String>,
 }
 
 #[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
@@ -83,7 +96,8 @@ impl Kind for AddonBackup {
     }
 
     fn outputs(&self, _spec: &Value) -> Outputs {
-        Outputs::of(&["id", "name", "addonId"], &["status", "type"])
+        let later = ["uid", "config.addonVersion", "config.size", "createdAt", "completedAt"];
+        Outputs::of(&["id", "name", "addonId"], &["status", "type"]).and_later(&later)
     }
 
     fn may_be_detached(&self) -> bool {

@@ -6,7 +6,10 @@ use serde_json::{Map, Value};
 use shipway_documents::{flow::Node, is_expression};
 use shipway_events::{plan::PinnedResource, project::ResourceKind, run::NodeError};
 
-use super::{literal, named};
+use super::{
+    literal, named,
+    parts::{BuildRules, Dockerfile},
+};
 use crate::{
     Kind, Outputs, Role, Shape, Step, StepContext, Use, UseKind, Validation,
     shape::Config,
@@ -35,6 +38,7 @@ struct Spec {
     #[expect(dead_code, reason = "only means something with `buildRules`")]
     build_rule_fall_through_handling: Option<FallThrough>,
     /// Path and message rules.
+    #[schemars(with = "Option<BuildRules>")]
     build_rules: Option<Map<String, Value>>,
     /// What differs from the build service's settings, for this build only.
     build_overrides: Option<Overrides>,
@@ -72,6 +76,7 @@ struct Overrides {
     docker_secret_mounts: Map<String, Value>,
     /// Settings of a Dockerfile build.
     #[serde(default)]
+    #[schemars(with = "Option<Dockerfile>")]
     docker: Map<String, Value>,
 }
 
@@ -144,10 +149,7 @@ impl Kind for Build {
     }
 
     fn outputs(&self, spec: &Value) -> Outputs {
-        let mut outputs = Outputs::of(
-            &["id", "branch", "nfObjectId"],
-            &["status", "concluded", "success", "createdAt", "digest", "reused"],
-        );
+        let mut outputs = outputs();
         // A commit that is asked for is known at once, the branch's newest when it has been looked up.
         let asked = spec.get("sha").is_some_and(|sha| sha != "");
         if asked { &mut outputs.always } else { &mut outputs.finished }.push("sha".into());
@@ -206,6 +208,13 @@ impl Kind for Build {
             service,
         })))
     }
+}
+
+/// What every build gives, but for its commit.
+pub(super) fn outputs() -> Outputs {
+    let always = ["id", "branch", "nfObjectId"];
+    let finished = ["status", "concluded", "success", "createdAt", "digest", "reused"];
+    Outputs::of(&always, &finished).and_later(&["pullRequestId", "registry.uri", "internalId"])
 }
 
 struct Settings {

@@ -10,7 +10,10 @@ use shipway_events::{
     run::NodeError,
 };
 
-use super::{literal, named};
+use super::{
+    literal, named,
+    parts::{Billing, Buildpack, Docker, External, Storage},
+};
 use crate::{
     Kind, Outputs, Role, Shape, Step, StepContext, Use, UseKind, Validation,
     artifacts::BuildChoice,
@@ -39,6 +42,7 @@ struct Spec {
     docker_secret_mounts: Map<String, Value>,
     /// Another size, for this run only.
     #[expect(dead_code, reason = "sizes mean nothing to processes; kept in the document")]
+    #[schemars(with = "Option<Billing>")]
     billing: Option<Map<String, Value>>,
     /// Another command or source, for this run only.
     #[serde(default)]
@@ -52,15 +56,19 @@ struct Spec {
 #[serde(rename_all = "camelCase")]
 struct Deployment {
     /// Another command.
+    #[schemars(with = "Option<Docker>")]
     docker: Option<Map<String, Value>>,
     /// Another command or process.
+    #[schemars(with = "Option<Buildpack>")]
     buildpack: Option<Map<String, Value>>,
     /// Other storage.
     #[expect(dead_code, reason = "storage means nothing to processes; kept in the document")]
+    #[schemars(with = "Option<Storage>")]
     storage: Option<Map<String, Value>>,
     /// Another build.
     internal: Option<Internal>,
     /// An image.
+    #[schemars(with = "Option<External>")]
     external: Option<Map<String, Value>>,
 }
 
@@ -122,6 +130,7 @@ impl Kind for JobRun {
 
     fn outputs(&self, _spec: &Value) -> Outputs {
         Outputs::of(&["id", "runName", "jobId"], &["status", "concluded"])
+            .and_later(&["startedAt", "concludedAt"])
     }
 
     fn may_be_detached(&self) -> bool {

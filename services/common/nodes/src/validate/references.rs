@@ -1,120 +1,176 @@
 //! Whether every name in an expression stands for something that is known by then.
 
-use std::collections::BTreeMap;
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet, HashSet},
+};
 
+use serde_json::Value;
 use shipway_documents::{
-    Problem, Problems, Severity,
+    Code, Problem, Problems, Severity,
     expr::{self, Reference, Root},
     flow::{Flow, Node, TriggerSource},
     nearest, pointer, with_article,
 };
 
-use super::Known;
-use crate::{
-    Outputs, find,
-    kind::PathFit,
-    kinds::workflow::{Order, order},
+use super::{
+    Known,
+    fate::loop_around,
+    index::Index,
+    nested,
+    order::{Doubt, Standing, Why, standing},
+    unused::Used,
 };
+use crate::{Outputs, find, kind::PathFit};
 
-pub(super) fn check(flow: &Flow, known: &Known, problems: &mut Problems) {
+/// Checks every reference of the flow's nodes, and tells which names were used.
+pub(super) fn check<'a>(
+    flow: &'a Flow,
+    index: &Index<'a>,
+    known: &'a Known,
+    problems: &mut Problems,
+) -> Used {
     let declared = flow.arguments.iter().map(|argument| (argument.name.as_str(), argument.secret));
     let mut arguments: BTreeMap<&str, bool> = declared.collect();
     for (name, secret) in &known.arguments {
         *arguments.entry(name).or_default() |= secret;
     }
-    let mut checker =
-        Checker { root: &flow.root, all: BTreeMap::new(), triggers: triggers(flow), arguments, problems };
-    checker.find(&flow.root, Vec::new());
-    for (path, node) in checker.all.values().cloned().collect::<Vec<_>>() {
-        checker.node(node, &path);
+    let mut checker = Checker {
+        flow,
+        index,
+        unread: OnceCell::new(),
+        triggers: triggers(flow),
+        arguments,
+        used: Used::default(),
+        problems,
+    };
+    for (at, item) in index.all() {
+        checker.node(at, item.node);
     }
+    checker.used
 }
 
 /// The values of each trigger.
 fn triggers(flow: &Flow) -> BTreeMap<&str, Outputs> {
-    let webhook = || Outputs::of(&["body.*"], &[]);
     let mut all: BTreeMap<&str, Outputs> = BTreeMap::new();
     if flow.webhook.is_some() {
-        all.insert("webhook", webhook());
+        all.insert("webhook", webhook_values());
     }
-    for trigger in &flow.triggers {
-        let values = match trigger.source {
-            TriggerSource::Git(_) => Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId"], &[]),
-            TriggerSource::Webhook(_) => webhook(),
-        };
-        all.insert(&trigger.reference, values);
-    }
+    all.extend(flow.triggers.iter().map(|one| (one.reference.as_str(), trigger_values(&one.source))));
     all
 }
 
+/// The values that a trigger of this kind has.
+pub(super) fn trigger_values(source: &TriggerSource) -> Outputs {
+    match source {
+        TriggerSource::Git(_) | TriggerSource::Typed(_) => {
+            Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId"], &[])
+        }
+        TriggerSource::Webhook(_) => webhook_values(),
+    }
+}
+
+fn webhook_values() -> Outputs {
+    Outputs::of(&["body.*"], &[])
+}
+
 struct Checker<'a, 'p> {
-    root: &'a Node,
-    /// The way to each node: the places among siblings from the root on.
-    all: BTreeMap<&'a str, (Vec<usize>, &'a Node)>,
+    flow: &'a Flow,
+    index: &'p Index<'a>,
+    /// Names in the document whose node or trigger could not be read: that is said at those.
+    unread: OnceCell<HashSet<&'a str>>,
     triggers: BTreeMap<&'a str, Outputs>,
     /// Whether each is secret.
     arguments: BTreeMap<&'a str, bool>,
+    used: Used,
     problems: &'p mut Problems,
 }
 
 impl<'a> Checker<'a, '_> {
-    fn find(&mut self, node: &'a Node, path: Vec<usize>) {
-        for (n, child) in node.children.iter().enumerate() {
-            let mut path = path.clone();
-            path.push(n);
-            self.find(child, path);
-        }
-        self.all.insert(&node.reference, (path, node));
-    }
-
-    fn node(&mut self, node: &'a Node, path: &[usize]) {
+    fn node(&mut self, at: u32, node: &'a Node) {
         let payload = find(&node.kind).map(|kind| kind.payload()).unwrap_or_default();
         let spec_at = node.spec_pointer();
+        let inner = nested(node);
         for reference in expr::references(&node.spec, &spec_at) {
+            // In a document that stands in this node only `${template.…}` means a name of this one.
+            let is_inner = inner.iter().any(|place| pointer::is_within(&reference.pointer, place));
+            if is_inner != reference.template {
+                continue;
+            }
             let is_payload =
                 |place: &&str| pointer::is_within(&reference.pointer, &format!("{spec_at}{place}"));
             let steers = !payload.iter().any(is_payload);
-            self.reference(node, path, &reference, steers);
+            self.reference(at, &reference, steers);
         }
-        for (name, value) in [("skipNodeExecution", &node.skip), ("timeoutDuration", &node.timeout)] {
-            let at = pointer::join(&node.pointer, name);
-            for reference in value.iter().flat_map(|value| expr::references(value, &at)) {
-                self.reference(node, path, &reference, true);
+        if let Some(skip) = &node.skip {
+            for reference in expr::references(skip, &pointer::join(&node.pointer, "skipNodeExecution")) {
+                self.reference(at, &reference, true);
+            }
+        }
+        if let Some(timeout) = &node.timeout {
+            for reference in expr::references(timeout, &pointer::join(&node.pointer, "timeoutDuration")) {
+                self.timeout(at, &reference);
             }
         }
     }
 
-    /// Whether the node at `source` has always ended, or started, when the one at `path` has its turn: where their
-    /// ways part, the steps follow each other.
-    fn runs_before(&self, source: &[usize], path: &[usize]) -> bool {
-        let mut workflow = self.root;
-        for (a, b) in source.iter().zip(path) {
-            if a != b {
-                return a < b && order(&workflow.spec) != Some(Order::Parallel);
-            }
-            workflow = &workflow.children[*a];
-        }
-        false
-    }
-
-    fn reference(&mut self, node: &Node, path: &[usize], reference: &Reference, steers: bool) {
+    fn reference(&mut self, at: u32, reference: &Reference, steers: bool) {
         match reference.root {
             Root::Args => self.argument(reference, steers),
             Root::Triggers => self.trigger(reference),
             Root::Refs if self.triggers.contains_key(reference.name.as_str()) => self.trigger(reference),
-            Root::Refs => self.output(node, path, reference),
+            Root::Refs => self.output(at, reference),
+            Root::Secrets if steers => self.problems.push(
+                error(
+                    Code::SecretSteers,
+                    reference,
+                    format!("`{}` is a secret and cannot decide what happens", reference.name),
+                )
+                .help(
+                    "secrets may be in variables, build arguments, messages and addresses of messages only",
+                ),
+            ),
+            Root::Secrets => {}
         }
+    }
+
+    /// A time limit is a number when the run starts: no node has run then.
+    fn timeout(&mut self, at: u32, reference: &Reference) {
+        let is_node = reference.root == Root::Refs && self.index.find(&reference.name).is_some();
+        if !is_node || self.triggers.contains_key(reference.name.as_str()) {
+            return self.reference(at, reference, true);
+        }
+        self.used.node(&reference.name);
+        self.problems.push(
+            error(
+                Code::RefLater,
+                reference,
+                format!(
+                    "`timeoutDuration` is fixed when the run starts, before `{}` has run",
+                    reference.name
+                ),
+            )
+            .help("give a number of seconds, an argument or a trigger's value"),
+        );
     }
 
     fn argument(&mut self, reference: &Reference, steers: bool) {
         let name = reference.name.as_str();
+        self.used.argument(name);
         match self.arguments.get(name) {
             Some(true) if steers => self.problems.push(
-                error(reference, format!("the argument `{name}` is secret and cannot decide what happens"))
-                    .help("secrets may be in variables, build arguments, messages and addresses of messages only"),
+                error(
+                    Code::SecretSteers,
+                    reference,
+                    format!("the argument `{name}` is secret and cannot decide what happens"),
+                )
+                .help(
+                    "secrets may be in variables, build arguments, messages and addresses of messages only",
+                ),
             ),
             Some(_) => {}
             None => {
+                nearest(name, self.arguments.keys().copied()).inspect(|near| self.used.argument(near));
                 let problem = self.unknown_argument(reference);
                 self.problems.push(problem);
             }
@@ -127,12 +183,15 @@ impl<'a> Checker<'a, '_> {
         let name = reference.name.as_str();
         let near = nearest(name, self.arguments.keys().copied()).filter(|_| name.len() > 3);
         match near {
-            Some(near) if !reference.optional => error(reference, format!("no argument is called `{name}`"))
-                .help(format!("did you mean `{near}`?")),
+            Some(near) if !reference.optional => {
+                error(Code::ArgUnknown, reference, format!("no argument is called `{name}`"))
+                    .help(format!("did you mean `{near}`?"))
+            }
             _ => {
                 let else_ =
                     if reference.optional { "counts as false" } else { "keeps the run from starting" };
                 warning(
+                    Code::ArgUnknown,
                     reference,
                     format!("the argument `{name}` is not declared; without a value it {else_}"),
                 )
@@ -144,38 +203,153 @@ impl<'a> Checker<'a, '_> {
     fn trigger(&mut self, reference: &Reference) {
         let name = reference.name.as_str();
         let Some(values) = self.triggers.get(name) else {
-            let known: Vec<_> = self.triggers.keys().copied().collect();
-            let problem = error(reference, format!("no trigger is called `{name}`")).suggest(name, known);
-            self.problems.push(problem);
+            if !self.is_unread(name) {
+                let known: Vec<_> = self.triggers.keys().copied().collect();
+                let problem =
+                    error(Code::TriggerUnknown, reference, format!("no trigger is called `{name}`"));
+                self.problems.push(problem.suggest(name, known));
+            }
             return;
         };
         if values.fit(&reference.path) == PathFit::Unknown {
             let path = reference.path.join(".");
-            let problem = error(reference, format!("the trigger `{name}` has no `{path}`"));
-            let problem = problem.suggest(&path, values.names());
-            self.problems.push(problem);
+            let problem =
+                error(Code::TriggerPath, reference, format!("the trigger `{name}` has no `{path}`"));
+            self.problems.push(problem.suggest(&path, values.names()));
         }
     }
 
-    fn output(&mut self, node: &Node, path: &[usize], reference: &Reference) {
+    fn output(&mut self, at: u32, reference: &Reference) {
         let name = reference.name.as_str();
-        let Some((source_path, source)) = self.all.get(name) else {
-            let known: Vec<_> = self.all.keys().chain(self.triggers.keys()).copied().collect();
-            let problem = error(reference, format!("no node or trigger is called `{name}`"));
-            self.problems.push(problem.suggest(name, known));
+        let Some(source) = self.index.find(name) else {
+            if !self.is_unread(name) {
+                let known: Vec<_> = self.index.names().chain(self.triggers.keys().copied()).collect();
+                // What was probably meant is used: that nothing uses it would be a second problem of one mistake.
+                nearest(name, known.iter().copied()).inspect(|near| self.used.node(near));
+                let problem =
+                    error(Code::RefUnknown, reference, format!("no node or trigger is called `{name}`"));
+                self.problems.push(problem.suggest(name, known));
+            }
             return;
         };
-        if !self.runs_before(source_path, path) {
-            self.problems.push(if std::ptr::eq(node, *source) {
-                error(reference, format!("`{name}` is this node itself"))
-                    .help("name a node that runs before it")
-            } else {
-                error(reference, format!("the node `{name}` has not run when this is needed"))
-                    .help("put this node after it, in a `sequential` workflow")
-            });
-            return;
+        self.used.node(name);
+        let node = self.index.get(source).node;
+        match standing(self.index, source, at) {
+            Standing::Before => self.path(source, node, reference),
+            Standing::Perhaps(on, doubt) => {
+                self.path(source, node, reference);
+                if !reference.optional {
+                    let problem = self.doubtful(reference, on, doubt);
+                    self.problems.push(problem);
+                }
+            }
+            Standing::Never(..) if reference.optional => {}
+            other => {
+                let problem = self.misplaced(reference, node, other);
+                self.problems.push(problem);
+            }
         }
+    }
+
+    /// It may be there.
+    fn doubtful(&self, reference: &Reference, on: u32, doubt: Doubt) -> Problem {
+        let name = reference.name.as_str();
+        let of = |at: u32| self.index.get(at).node;
+        match doubt {
+            Doubt::MayHaveFailed => warning(
+                Code::RefMaybe,
+                reference,
+                format!("`{name}` may have failed, or not have run, when this is needed: then it has no outputs, and this node fails"),
+            )
+            .help(format!("say what is used instead: `${{fn.if({0}, {0}, 'unknown')}}`", written(reference))),
+            Doubt::MayBeSkipped => {
+                let skipped = of(on);
+                let which = if skipped.reference == name {
+                    format!("`{name}` may be skipped")
+                } else {
+                    format!("`{name}` is in `{}`, which may be skipped", skipped.reference)
+                };
+                warning(Code::RefMaybe, reference, format!("{which}: then it has no outputs, and this node fails"))
+                    .related(pointer::join(&skipped.pointer, "skipNodeExecution"), "it is skipped when this is true")
+                    .help("skip this node under the same condition, or give another value with `fn.if`")
+            }
+        }
+    }
+
+    /// It is not there.
+    fn misplaced(&self, reference: &Reference, source: &Node, standing: Standing) -> Problem {
+        let name = reference.name.as_str();
+        let of = |at: u32| self.index.get(at).node;
+        let here = |node: &Node| (node.pointer.clone(), format!("`{}` is here", node.reference));
+        match standing {
+            Standing::Itself => error(Code::RefSelf, reference, format!("`{name}` is this node itself"))
+                .help("name a node that runs before it"),
+            Standing::Around => error(
+                Code::RefSelf,
+                reference,
+                format!("this node is a step of `{name}`, which has not ended when this is needed"),
+            )
+            .help("name a node that runs before it"),
+            Standing::Inside => error(
+                Code::RefSelf,
+                reference,
+                format!("`{name}` is a step of this node, and has not run when this is needed"),
+            )
+            .help("name a node that runs before it"),
+            Standing::Beside => {
+                let (at, note) = here(source);
+                error(Code::RefLater, reference, format!("`{name}` runs at the same time as this node: it may not have ended when this is needed"))
+                    .related(at, note)
+                    .help("put this node after it, in a `sequential` workflow")
+            }
+            Standing::Unordered(waits, for_) => {
+                let (at, note) = here(source);
+                let (waits, for_) = (of(waits), of(for_));
+                error(Code::RefLater, reference, format!("nothing makes this node wait for `{name}`"))
+                    .related(at, note)
+                    .help(format!("let `{}` wait: `dependsOn: [{}]`", waits.reference, for_.reference))
+            }
+            Standing::InLoop(looped) => {
+                let looped = of(looped);
+                let (at, note) = here(looped);
+                let path = written(reference).split_off("refs.".len() + name.len());
+                error(
+                    Code::RefLoop,
+                    reference,
+                    format!("`{name}` runs once in every iteration of the loop `{}`", looped.reference),
+                )
+                .related(at, note)
+                .help(format!(
+                    "name the iteration, 0 for the first: `refs.{}.iterations.0.{name}{path}`",
+                    looped.reference
+                ))
+            }
+            Standing::Never(on, Why::AlwaysSkipped) => error(
+                Code::RefNever,
+                reference,
+                format!("`{name}` is always skipped, so it never has outputs"),
+            )
+            .related(pointer::join(&of(on).pointer, "skipNodeExecution"), "this is always true")
+            .help("take its `skipNodeExecution` away, or do without its outputs"),
+            Standing::Never(on, Why::OnlyOnFailure) => {
+                let only = of(on);
+                let which = if only.reference == name { "it" } else { "what it is in" };
+                error(Code::RefNever, reference, format!("`{name}` never has outputs here: {which} runs when something has failed, and this node only when nothing has"))
+                    .related(pointer::join(&only.pointer, "when"), format!("`{}` is only for failures", only.reference))
+                    .help("give this node `when: failure` or `when: always` too, or name another node")
+            }
+            Standing::After | Standing::Before | Standing::Perhaps(..) => {
+                let (at, note) = here(source);
+                error(Code::RefLater, reference, format!("the node `{name}` has not run when this is needed"))
+                    .related(at, note)
+                    .help("put this node after it, in a `sequential` workflow")
+            }
+        }
+    }
+
+    fn path(&mut self, at: u32, source: &Node, reference: &Reference) {
         let Some(kind) = find(&source.kind) else { return };
+        let name = reference.name.as_str();
         let outputs = kind.outputs(&source.spec);
         match outputs.fit(&reference.path) {
             PathFit::Always => {}
@@ -183,9 +357,25 @@ impl<'a> Checker<'a, '_> {
             PathFit::Finished => {
                 let path = reference.path.join(".");
                 let word = kind.conditions().first().copied().unwrap_or("success");
-                let problem =
-                    error(reference, format!("`{path}` of `{name}` is only known when it has ended"));
-                self.problems.push(problem.help(format!("give `{name}` a `condition: {word}`")));
+                self.problems.push(
+                    error(
+                        Code::RefUnfinished,
+                        reference,
+                        format!("`{path}` of `{name}` is only known when it has ended"),
+                    )
+                    .related(source.pointer.clone(), format!("nothing waits for the end of `{name}`"))
+                    .help(format!("give `{name}` a `condition: {word}`")),
+                );
+            }
+            PathFit::Later => {
+                let path = reference.path.join(".");
+                let message = format!("the output `{path}` of `{name}` is not given yet");
+                let problem = Problem::unsupported(reference.pointer.clone(), message);
+                self.problems.push(problem.span(reference.span.clone()).suggest(&path, outputs.names()));
+            }
+            PathFit::Open if source.kind == "LoopData" => {
+                let problem = loop_around(self.index, at).and_then(|looped| lacking(looped, reference));
+                self.problems.extend(problem);
             }
             PathFit::Open => {
                 let mut problem = unknown_output(reference, source, &outputs);
@@ -195,12 +385,61 @@ impl<'a> Checker<'a, '_> {
             PathFit::Unknown => self.problems.push(unknown_output(reference, source, &outputs)),
         }
     }
+
+    /// Whether something of that name stands in the document and could not be read.
+    fn is_unread(&self, name: &str) -> bool {
+        let unread = self.unread.get_or_init(|| {
+            let mut names = HashSet::new();
+            for part in ["spec", "triggers"] {
+                collect_names(self.flow.value.get(part), &mut names);
+            }
+            names
+        });
+        unread.contains(name)
+    }
+}
+
+fn collect_names<'a>(value: Option<&'a Value>, names: &mut HashSet<&'a str>) {
+    match value {
+        Some(Value::Array(items)) => items.iter().for_each(|item| collect_names(Some(item), names)),
+        Some(Value::Object(members)) => {
+            names.extend(members.get("ref").and_then(Value::as_str));
+            members.values().for_each(|member| collect_names(Some(member), names));
+        }
+        _ => {}
+    }
+}
+
+/// An iteration that does not have what is asked for; none where iterations are not written out.
+fn lacking(looped: &Node, reference: &Reference) -> Option<Problem> {
+    let iterations = looped.spec.get("iterations")?.as_array()?;
+    let first = reference.path.first()?;
+    let lacks = |one: &Value| one.as_object().is_some_and(|members| !members.contains_key(first));
+    let n = iterations.iter().position(lacks)?;
+    let all =
+        iterations.iter().filter_map(Value::as_object).flat_map(|members| members.keys().map(String::as_str));
+    let known: BTreeSet<&str> = all.collect();
+    let place = pointer::item(&pointer::join(&looped.spec_pointer(), "iterations"), n);
+    Some(
+        error(Code::RefPath, reference, format!("iteration {n} of `{}` has no `{first}`", looped.reference))
+            .related(place, format!("iteration {n}, 0 for the first"))
+            .suggest(first, known),
+    )
+}
+
+/// The reference as it is written inside of a call.
+fn written(reference: &Reference) -> String {
+    let path = reference.path.iter().fold(String::new(), |path, step| format!("{path}.{step}"));
+    format!("refs.{}{path}", reference.name)
 }
 
 fn unknown_output(reference: &Reference, source: &Node, outputs: &Outputs) -> Problem {
     let (name, path, kind) = (&reference.name, reference.path.join("."), &source.kind);
-    let problem =
-        error(reference, format!("`{name}` is {}, which has no output `{path}`", with_article(kind)));
+    let problem = error(
+        Code::RefPath,
+        reference,
+        format!("`{name}` is {}, which has no output `{path}`", with_article(kind)),
+    );
     let names = outputs.names();
     if names.is_empty() {
         problem.help(format!("{} has no outputs", with_article(kind)))
@@ -209,10 +448,10 @@ fn unknown_output(reference: &Reference, source: &Node, outputs: &Outputs) -> Pr
     }
 }
 
-fn error(reference: &Reference, message: String) -> Problem {
-    Problem::error(reference.pointer.clone(), message).span(reference.span.clone())
+fn error(code: Code, reference: &Reference, message: String) -> Problem {
+    Problem::error(reference.pointer.clone(), message).code(code).span(reference.span.clone())
 }
 
-fn warning(reference: &Reference, message: String) -> Problem {
-    Problem::warning(reference.pointer.clone(), message).span(reference.span.clone())
+fn warning(code: Code, reference: &Reference, message: String) -> Problem {
+    Problem::warning(reference.pointer.clone(), message).code(code).span(reference.span.clone())
 }

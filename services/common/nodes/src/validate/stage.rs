@@ -1,6 +1,6 @@
 //! Whether a flow may use a resource.
 
-use shipway_documents::{Problem, list, nearest, with_article};
+use shipway_documents::{Code, Problem, list, nearest, with_article};
 use shipway_events::project::ResourceKind;
 
 use super::{Resource, StageContext};
@@ -12,12 +12,14 @@ pub(super) fn check(used: &Use, stage: &StageContext<'_>) -> Option<Problem> {
     if slug.contains('/') {
         let message = format!("`{slug}` is a resource of another project, which is not supported yet");
         return Some(
-            Problem::unsupported(used.pointer.clone(), message).help("use a resource of this project"),
+            Problem::unsupported(used.pointer.clone(), message)
+                .code(Code::ResourceForeign)
+                .help("use a resource of this project"),
         );
     }
     let Some(resource) = stage.resources.get(slug) else {
         let message = format!("there is no {} `{slug}`", word(used.kind));
-        return Some(suggest(error(used, message), used, stage));
+        return Some(suggest(error(Code::ResourceUnknown, used, message), used, stage));
     };
     if !fits(used.kind, resource.kind) {
         let message = format!(
@@ -25,7 +27,7 @@ pub(super) fn check(used: &Use, stage: &StageContext<'_>) -> Option<Problem> {
             with_article(&resource.kind.to_string()),
             describe(used.kind)
         );
-        let problem = error(used, message);
+        let problem = error(Code::ResourceKind, used, message);
         let types = matches!(used.kind, UseKind::Service | UseKind::Job)
             && matches!(resource.kind.member_type(), "service" | "job")
             && resource.kind.member_type() != word(used.kind);
@@ -36,7 +38,11 @@ pub(super) fn check(used: &Use, stage: &StageContext<'_>) -> Option<Problem> {
         });
     }
     let message = refusal(used, resource, stage)?;
-    Some(suggest(error(used, message), used, stage))
+    let code = match used.role {
+        Role::PreviousMember => Code::StagePromotion,
+        Role::Member | Role::BuildService | Role::Watched => Code::StageMember,
+    };
+    Some(suggest(error(code, used, message), used, stage))
 }
 
 /// Why the flow may not use a resource of the right kind in this role.
@@ -71,8 +77,8 @@ fn refusal(used: &Use, resource: &Resource<'_>, stage: &StageContext<'_>) -> Opt
     })
 }
 
-fn error(used: &Use, message: String) -> Problem {
-    Problem::error(used.pointer.clone(), message)
+fn error(code: Code, used: &Use, message: String) -> Problem {
+    Problem::error(used.pointer.clone(), message).code(code)
 }
 
 /// Adds the name that is nearest, or those that would be right.

@@ -4,8 +4,16 @@
 
 mod actions;
 mod checks;
+mod codes;
+mod examples;
+mod golden;
+mod guide;
+mod kind_table;
 mod removal;
+mod scale;
+mod schema_property;
 mod schemas;
+mod soundness;
 mod stage_rules;
 mod steps;
 mod waits;

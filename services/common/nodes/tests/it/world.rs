@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::{Value, json};
-use shipway_documents::{Problems, flow::Flow};
+use shipway_documents::{Code, Problem, Problems, flow::Flow};
 use shipway_events::{
     ProjectId, ResourceId, RunId,
     plan::{Artifact, BackupPin, PinnedResource},
@@ -188,9 +188,15 @@ pub(crate) fn document(steps: Value) -> Value {
     })
 }
 
+/// What is wrong with these steps; that they do not use all that the document declares is left out.
 pub(crate) fn check(steps: Value) -> Problems {
     let flow = Flow::parse(&document(steps)).unwrap_or_else(|problems| panic!("{problems}"));
-    validate_flow(&flow, &staging())
+    without_unused(validate_flow(&flow, &staging()))
+}
+
+pub(crate) fn without_unused(problems: Problems) -> Problems {
+    let counts = |problem: &Problem| !matches!(problem.code, Code::ArgUnused | Code::RefUnused);
+    problems.into_iter().filter(counts).collect::<Vec<_>>().into()
 }
 
 /// What is said about one node, without its place.

@@ -34,10 +34,17 @@ impl Spool {
         let name = Uuid::now_v7().to_string();
         let part = self.0.join(format!("{name}.part"));
         let told = |error| Failure::new(format!("keeping the delivery in {}: {error}", self.0.display()));
-        let mut file = File::create(&part).map_err(told)?;
-        file.write_all(payload).and_then(|()| file.sync_all()).map_err(told)?;
-        fs::rename(&part, self.0.join(format!("{name}.json"))).map_err(told)?;
-        File::open(&self.0).and_then(|folder| folder.sync_all()).map_err(told)
+        let written = File::create(&part).and_then(|mut file| {
+            file.write_all(payload)?;
+            file.sync_all()?;
+            fs::rename(&part, self.0.join(format!("{name}.json")))?;
+            File::open(&self.0)?.sync_all()
+        });
+        if written.is_err() {
+            // Nobody would ever look at it.
+            let _ = fs::remove_file(&part);
+        }
+        written.map_err(told)
     }
 
     /// Delivers all that is kept. How many were delivered, or why one was not; the rest stays kept then.

@@ -26,6 +26,8 @@ pub(super) struct Server {
     connect: PgConnectOptions,
     schema: String,
     timeout: Duration,
+    /// How many events a partition has.
+    partition: i64,
 }
 
 /// Gives up on a server that does not answer.
@@ -68,7 +70,8 @@ impl Server {
             ])
             .application_name("shipway")
             .disable_statement_logging();
-        Ok(Self { connect, schema, timeout: options.connect_timeout })
+        let partition = i64::try_from(options.partition_events).unwrap_or(i64::MAX);
+        Ok(Self { connect, schema, timeout: options.connect_timeout, partition })
     }
 
     fn place(&self) -> String {
@@ -96,6 +99,12 @@ impl Server {
         self.connect(&writing).await
     }
 
+    /// A connection for upkeep, whose statements may take long; it waits for no lock for long.
+    pub(super) async fn patient(&self) -> Result<PgConnection, sqlx::Error> {
+        let patient = [("statement_timeout", "0"), ("lock_timeout", "30s")];
+        self.connect(&self.connect.clone().options(patient)).await
+    }
+
     pub(super) async fn readers(&self, count: u32) -> Result<PgPool, sqlx::Error> {
         PgPoolOptions::new()
             .max_connections(count)
@@ -116,13 +125,8 @@ impl Server {
             self.refuse_not_durable(&mut connection).await?;
         }
         let failed = self.failed("making its tables and functions");
-        let (there, may_make): (bool, bool) = sqlx::query_as(sql::PREPARED)
-            .bind(&self.schema)
-            .bind(fingerprint())
-            .fetch_one(&mut connection)
-            .await
-            .map_err(&failed)?;
-        if may_make {
+        let (there, must_make) = self.prepared(&mut connection).await.map_err(&failed)?;
+        if must_make {
             self.make(&mut connection).await.map_err(&failed)?;
         } else if !there {
             return Err(OpenError::NotPrepared { place: self.place() });
@@ -136,11 +140,28 @@ impl Server {
         Ok((id, generation))
     }
 
+    /// Whether the tables are there, and whether this process is to make them.
+    async fn prepared(&self, connection: &mut PgConnection) -> Result<(bool, bool), sqlx::Error> {
+        sqlx::query_as(sql::PREPARED)
+            .bind(&self.schema)
+            .bind(fingerprint())
+            .bind(sql::REVISION)
+            .fetch_one(connection)
+            .await
+    }
+
     async fn make(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        for statement in sql::BEFORE_PARTITIONS {
+            sqlx::raw_sql(statement).execute(&mut *connection).await?;
+        }
         let mut setup = connection.begin().await?;
         // Others that start now wait here, not at a table.
         sqlx::query(sql::PATIENCE).execute(&mut *setup).await?;
         sqlx::query(sql::LOCK).execute(&mut *setup).await?;
+        // Somebody may have made them while this one waited: the same, or newer ones.
+        if !self.prepared(&mut setup).await?.1 {
+            return Ok(());
+        }
         // The table is asked: a name that was looked up before the lock came may be remembered as missing.
         let there: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_namespace WHERE nspname = $1")
             .bind(&self.schema)
@@ -154,8 +175,14 @@ impl Server {
         sqlx::query(sql::IDENTIFY)
             .bind(crate::log::FORMAT)
             .bind(uuid::Uuid::now_v7().to_string())
+            .bind(self.partition)
             .execute(&mut *setup)
             .await?;
+        // Room for what is appended before anybody looks whether there is room.
+        let room: i64 = sqlx::query_scalar("SELECT position + partition_events FROM head, log")
+            .fetch_one(&mut *setup)
+            .await?;
+        sqlx::query(sql::MAKE_PARTITIONS).bind(room).execute(&mut *setup).await?;
         let note = AssertSqlSafe(format!("COMMENT ON SCHEMA {} IS '{}'", self.schema, fingerprint()));
         sqlx::raw_sql(note).execute(&mut *setup).await?;
         setup.commit().await
@@ -192,5 +219,17 @@ impl Server {
 /// What tells one text of tables and functions from another. It is kept as the schema's comment.
 fn fingerprint() -> String {
     use sha2::{Digest, Sha256};
-    format!("The log of Shipway, as made by {}", &hex::encode(Sha256::digest(sql::SCHEMA))[..16])
+    let digest = hex::encode(Sha256::digest(sql::SCHEMA));
+    format!("The log of Shipway, revision {}, as made by {}", sql::REVISION, &digest[..16])
+}
+
+#[cfg(all(test, not(feature = "next-schema")))]
+mod tests {
+    use super::*;
+
+    /// Another text needs another number: raise it, then put the new pair here.
+    #[test]
+    fn the_text_has_the_number_that_it_had() {
+        assert_eq!(fingerprint(), "The log of Shipway, revision 2, as made by dc451d58c69cf5e3");
+    }
 }

@@ -1,5 +1,6 @@
 //! The log of the distributed mode: a schema in a PostgreSQL database.
 
+mod archive;
 mod connect;
 mod sql;
 mod writer;
@@ -26,9 +27,13 @@ use crate::{
     blobs::{BlobError, Blobs},
     database::{Database, Promise},
     durable::{Durable, DurableError},
+    failing,
 };
+use archive::Archive;
 use connect::{Server, within};
 use writer::PostgresWriter;
+
+pub use archive::{ArchiveError, Archived, Archiving};
 
 /// How often the head is looked at for what other processes appended, unless somebody else tells of that and the pause
 /// is made longer. (No `NOTIFY`: it serialises all commits.)
@@ -47,6 +52,8 @@ pub struct PostgresOptions {
     pub connections: u32,
     /// How long a connection may take to come about.
     pub connect_timeout: Duration,
+    /// How many events a partition has, where the log's tables are made now.
+    pub partition_events: u64,
     /// Accepts a server that acknowledges what it has not written to disk. For tests that judge something else.
     pub allow_not_durable: bool,
 }
@@ -59,6 +66,7 @@ impl Default for PostgresOptions {
             readers: 4,
             connections: 4,
             connect_timeout: Duration::from_secs(3),
+            partition_events: 10_000_000,
             allow_not_durable: false,
         }
     }
@@ -67,7 +75,9 @@ impl Default for PostgresOptions {
 /// A log in PostgreSQL 15 or newer. Any number of processes may append.
 pub struct PostgresLog {
     group: Group,
+    server: Server,
     readers: PgPool,
+    archive: Arc<Archive>,
     url: String,
     schema: String,
     connections: u32,
@@ -94,10 +104,23 @@ impl PostgresLog {
         let readers =
             server.readers(options.readers).await.map_err(failed("connecting readers to the server"))?;
         let head = read_head(&readers).await.map_err(failed("reading the head"))?;
-        let clock = Arc::new(Clock::start(head.at));
+        let looked: Looked = within(sqlx::query_as(sql::LOOK).fetch_one(&readers))
+            .await
+            .map_err(failed("looking at the time and for archived events"))?;
+        let clock = Clock::at(Timestamp::from_micros(looked.1));
+        clock.observe(head.at);
+        let clock = Arc::new(clock);
         let tail = watch::Sender::new(head.position);
         let (pause, paused) = watch::channel(LOOK);
-        let look = tokio::spawn(look(readers.clone(), tail.clone(), Arc::clone(&clock), paused));
+        let archive = Arc::new(Archive::default());
+        archive.learn(looked.2);
+        let look = tokio::spawn(look(
+            readers.clone(),
+            tail.clone(),
+            Arc::clone(&clock),
+            Arc::clone(&archive),
+            paused,
+        ));
         let group = Group::spawn(PostgresWriter {
             server: server.clone(),
             connection: None,
@@ -106,7 +129,9 @@ impl PostgresLog {
         });
         Ok(Self {
             group,
+            server,
             readers,
+            archive,
             url: url.to_owned(),
             schema: options.schema,
             connections: options.connections,
@@ -122,7 +147,7 @@ impl PostgresLog {
 }
 
 async fn read_head(readers: &PgPool) -> Result<Head, sqlx::Error> {
-    let row = within(sqlx::query(sql::HEAD).fetch_one(readers)).await?;
+    let row = failing!("db.pg.head", within(sqlx::query(sql::HEAD).fetch_one(readers)).await)?;
     let hash: Vec<u8> = row.try_get("hash")?;
     let hash =
         hash.try_into().map_err(|_| sqlx::Error::Protocol("the head's hash is not 32 bytes".into()))?;
@@ -130,18 +155,28 @@ async fn read_head(readers: &PgPool) -> Result<Head, sqlx::Error> {
     Ok(Head { position, hash, at: Timestamp::from_micros(row.try_get("at")?) })
 }
 
-/// Learns of what others appended, and what time it is for the database.
+/// What is found at a look at the database.
+type Looked = (i64, i64, i64, Option<i64>);
+
+/// Learns of what others appended and archived, and what time it is for the database; has the next partition made before
+/// anybody needs it.
 async fn look(
     readers: PgPool,
     tail: watch::Sender<Position>,
     clock: Arc<Clock>,
+    archive: Arc<Archive>,
     mut pause: watch::Receiver<Duration>,
 ) {
     loop {
-        match within(sqlx::query_as::<_, (i64, i64)>(sql::LOOK).fetch_one(&readers)).await {
-            Ok((position, now)) => {
-                clock.observe(Timestamp::from_micros(now));
+        let looked = within(sqlx::query_as::<_, Looked>(sql::LOOK).fetch_one(&readers));
+        match failing!("db.pg.look", looked.await) {
+            Ok((position, now, ended, room)) => {
+                clock.correct(Timestamp::from_micros(now));
+                archive.learn(ended);
                 announce(&tail, position.cast_unsigned());
+                if let Some(room) = room {
+                    make_partitions(&readers, room).await;
+                }
             }
             Err(sqlx::Error::PoolClosed) => return,
             Err(error) => tracing::debug!(%error, "the head could not be looked at; trying again"),
@@ -151,6 +186,15 @@ async fn look(
             () = tokio::time::sleep(rest) => {}
             changed = pause.changed() => if changed.is_err() { return },
         }
+    }
+}
+
+async fn make_partitions(readers: &PgPool, upto: i64) {
+    let made = sqlx::query_scalar::<_, i64>(sql::MAKE_PARTITIONS).bind(upto).fetch_one(readers);
+    match within(made).await {
+        Ok(beyond) => tracing::info!(beyond, "the log has its next partition"),
+        // There is room for as many events as a partition has; it is tried again at every look.
+        Err(error) => tracing::error!(%error, "the log's next partition could not be made; trying again"),
     }
 }
 
@@ -198,16 +242,17 @@ impl Log for PostgresLog {
         after: Version,
         limit: usize,
     ) -> Result<Vec<RawEvent>, ReadError> {
-        let rows = within(
+        let read = within(
             sqlx::query(sql::READ_STREAM)
                 .bind(stream.as_str())
                 .bind(after.cast_signed())
                 .bind(i64::try_from(limit).unwrap_or(i64::MAX))
                 .fetch_all(&self.readers),
-        )
-        .await
-        .and_then(to_stored)
-        .map_err(read_failed("reading a stream"))?;
+        );
+        let rows = failing!("db.pg.read_stream", read.await)
+            .and_then(to_stored)
+            .map_err(read_failed("reading a stream"))?;
+        let rows = self.after_archived(stream, after, limit, rows).await?;
         rows::events(self, rows, after, |row| row.version).await
     }
 
@@ -216,27 +261,43 @@ impl Log for PostgresLog {
         rows::events(self, rows, after, |row| row.position).await
     }
 
-    async fn stored(&self, after: Position, limit: usize) -> Result<Vec<Stored>, ReadError> {
-        within(
+    async fn stored(&self, mut after: Position, limit: usize) -> Result<Vec<Stored>, ReadError> {
+        let mut all = Vec::new();
+        while all.len() < limit && self.archive.is_after(after) {
+            let rows = match self.archived(after, limit - all.len()).await {
+                // Whoever reads on hears of it, at the position where it is.
+                Err(_) if !all.is_empty() => return Ok(all),
+                rows => rows?,
+            };
+            let Some(last) = rows.last() else { break };
+            after = last.position;
+            all.extend(rows);
+        }
+        let room = limit - all.len();
+        let read = within(
             sqlx::query(sql::READ)
                 .bind(after.cast_signed())
-                .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+                .bind(i64::try_from(room).unwrap_or(i64::MAX))
                 .fetch_all(&self.readers),
-        )
-        .await
-        .and_then(to_stored)
-        .map_err(read_failed("reading events"))
+        );
+        let rows =
+            failing!("db.pg.read", read.await).and_then(to_stored).map_err(read_failed("reading events"))?;
+        if all.is_empty() {
+            return Ok(rows);
+        }
+        all.extend(rows);
+        Ok(all)
     }
 
     async fn streams(&self, after: i64, limit: usize) -> Result<Vec<(i64, String, Version)>, ReadError> {
-        let rows: Vec<(i64, String, i64)> = within(
+        let read = within(
             sqlx::query_as(sql::STREAMS)
                 .bind(after)
                 .bind(i64::try_from(limit).unwrap_or(i64::MAX))
                 .fetch_all(&self.readers),
-        )
-        .await
-        .map_err(read_failed("reading the streams' versions"))?;
+        );
+        let rows: Vec<(i64, String, i64)> =
+            failing!("db.pg.streams", read.await).map_err(read_failed("reading the streams' versions"))?;
         Ok(rows.into_iter().map(|(number, name, version)| (number, name, version.cast_unsigned())).collect())
     }
 
@@ -271,10 +332,9 @@ impl Log for PostgresLog {
     }
 
     async fn command_result(&self, command: CommandId) -> Result<Option<Appended>, ReadError> {
+        let read = within(sqlx::query_as(sql::ANSWER).bind(command.to_string()).fetch_all(&self.readers));
         let rows: Vec<AnswerRow> =
-            within(sqlx::query_as(sql::ANSWER).bind(command.to_string()).fetch_all(&self.readers))
-                .await
-                .map_err(read_failed("looking for a command's answer"))?;
+            failing!("db.pg.answer", read.await).map_err(read_failed("looking for a command's answer"))?;
         Ok(rows::answers(rows).remove(&command))
     }
 

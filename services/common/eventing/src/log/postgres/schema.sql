@@ -7,6 +7,8 @@ CREATE TABLE IF NOT EXISTS log (
     id text NOT NULL,
     generation bigint NOT NULL
 );
+-- How many events a partition has that is made from now on.
+ALTER TABLE log ADD COLUMN IF NOT EXISTS partition_events bigint NOT NULL DEFAULT 10000000 CHECK (partition_events > 0);
 
 -- The append lock, and the end of the log. One row, rewritten in place by every commit.
 CREATE TABLE IF NOT EXISTS head (
@@ -25,6 +27,14 @@ CREATE TABLE IF NOT EXISTS streams (
     name text NOT NULL UNIQUE
 ) WITH (fillfactor = 70);
 
+-- What an earlier Shipway made without partitions becomes the first of them, below.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('events') AND relkind = 'r') THEN
+        ALTER TABLE events RENAME TO events_first;
+    END IF;
+END $$;
+
 CREATE TABLE IF NOT EXISTS events (
     position bigint PRIMARY KEY,
     at bigint NOT NULL,          -- microseconds since 1970
@@ -38,9 +48,29 @@ CREATE TABLE IF NOT EXISTS events (
     kind text NOT NULL,
     meta text NOT NULL,
     data text NOT NULL
+) PARTITION BY RANGE (position);
+
+-- The partitions of `events`, without gaps. An archived one has a manifest, a blob that says where its events are, and
+-- its table is detached and dropped.
+CREATE TABLE IF NOT EXISTS partitions (
+    first bigint PRIMARY KEY,    -- its first position
+    beyond bigint NOT NULL,      -- the first position of the next one
+    name text NOT NULL,          -- its table
+    manifest text                -- the digest of the blob
 );
-CREATE UNIQUE INDEX IF NOT EXISTS events_stream ON events (stream, version);
-CREATE UNIQUE INDEX IF NOT EXISTS events_command ON events (command) WHERE items IS NOT NULL;
+
+-- Where in the archives a stream's events are: a row per stream and archived partition.
+CREATE TABLE IF NOT EXISTS archived_streams (
+    stream int NOT NULL,
+    first_version int NOT NULL,
+    last_version int NOT NULL,
+    first_position bigint NOT NULL,
+    last_position bigint NOT NULL,
+    PRIMARY KEY (stream, first_version)
+);
+
+-- The archived events of streams that never end and are read from their start: they stay at hand.
+CREATE TABLE IF NOT EXISTS events_kept (LIKE events, PRIMARY KEY (stream, version));
 
 CREATE OR REPLACE FUNCTION events_stay() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -48,6 +78,52 @@ BEGIN
 END $$;
 CREATE OR REPLACE TRIGGER events_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON events
     FOR EACH STATEMENT EXECUTE FUNCTION events_stay();
+CREATE OR REPLACE TRIGGER events_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON events_kept
+    FOR EACH STATEMENT EXECUTE FUNCTION events_stay();
+
+DO $$
+DECLARE
+    bound bigint;
+BEGIN
+    IF to_regclass('events_first') IS NOT NULL AND NOT EXISTS (SELECT FROM partitions) THEN
+        -- It was found true of all rows before, while appends went on: attaching looks at none.
+        SELECT substring(pg_get_constraintdef(oid) FROM '\d+')::bigint INTO STRICT bound FROM pg_constraint
+            WHERE conrelid = 'events_first'::regclass AND conname = 'events_within';
+        EXECUTE format('ALTER TABLE events ATTACH PARTITION events_first FOR VALUES FROM (MINVALUE) TO (%s)', bound);
+        INSERT INTO partitions (first, beyond, name) VALUES (1, bound, 'events_first');
+    END IF;
+END $$;
+
+-- Makes the partitions that are missing up to the one of a position; answers the first position that has none. Nobody
+-- who appends waits for it. As the tables' owner, because services may make no tables.
+--
+-- A stream's versions and a command's id are unique in each partition. Over several, `append` sees to it: it looks both
+-- up while it holds the head.
+CREATE OR REPLACE FUNCTION make_partitions(upto bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    size bigint;
+    first bigint;
+    table_name text;
+BEGIN
+    PERFORM pg_advisory_xact_lock(7311021947);
+    SELECT partition_events INTO STRICT size FROM log;
+    SELECT coalesce(max(beyond), 1) INTO first FROM partitions;
+    FOR n IN 1..1000 LOOP
+        EXIT WHEN first > upto;
+        table_name := 'events_' || lpad(first::text, 15, '0');
+        EXECUTE format('CREATE TABLE %I (LIKE events INCLUDING DEFAULTS)', table_name);
+        EXECUTE format('CREATE UNIQUE INDEX ON %I (stream, version)', table_name);
+        EXECUTE format('CREATE UNIQUE INDEX ON %I (command) WHERE items IS NOT NULL', table_name);
+        EXECUTE format('CREATE TRIGGER events_stay BEFORE UPDATE OR DELETE OR TRUNCATE ON %I
+                        FOR EACH STATEMENT EXECUTE FUNCTION events_stay()', table_name);
+        EXECUTE format('ALTER TABLE events ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', table_name,
+                       CASE first WHEN 1 THEN 'MINVALUE' ELSE first::text END, first + size);
+        INSERT INTO partitions (first, beyond, name) VALUES (first, first + size, table_name);
+        first := first + size;
+    END LOOP;
+    RETURN first;
+END $$;
 
 CREATE TABLE IF NOT EXISTS snapshots (
     stream int PRIMARY KEY,

@@ -12,11 +12,14 @@ use super::{
     connect::{Server, within},
     sql,
 };
-use crate::log::{
-    AppendError, Appended,
-    clock::Clock,
-    group::{Outcome, Writer},
-    prepare::Prepared,
+use crate::{
+    failing,
+    log::{
+        AppendError, Appended,
+        clock::Clock,
+        group::{Outcome, Writer},
+        prepare::Prepared,
+    },
 };
 
 pub(super) struct PostgresWriter {
@@ -92,9 +95,10 @@ impl PostgresWriter {
     async fn call(&mut self, batch: &str) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.server.writer().await?,
+            None => failing!("db.pg.connect", self.server.writer().await)?,
         };
-        let rows = within(sqlx::query(sql::APPEND).bind(batch).fetch_all(&mut connection)).await;
+        let append = sqlx::query(sql::APPEND).bind(batch);
+        let rows = failing!("db.pg.append", within(append.fetch_all(&mut connection)).await);
         if !rows.as_ref().err().is_some_and(is_lost) {
             self.connection = Some(connection);
         }

@@ -27,6 +27,7 @@ use crate::{
     blobs::{BlobError, Blobs},
     database::{Database, Promise},
     durable::{Durable, DurableError},
+    failing,
 };
 use file::SqliteFile;
 use writer::SqliteWriter;
@@ -155,12 +156,12 @@ impl Log for SqliteLog {
         after: Version,
         limit: usize,
     ) -> Result<Vec<RawEvent>, ReadError> {
-        let rows = sqlx::query(schema::READ_STREAM)
+        let read = sqlx::query(schema::READ_STREAM)
             .bind(stream.as_str())
             .bind(after.cast_signed())
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&self.readers)
-            .await
+            .fetch_all(&self.readers);
+        let rows = failing!("db.lite.read_stream", read.await)
             .and_then(to_stored)
             .map_err(read_failed("reading a stream"))?;
         rows::events(self, rows, after, |row| row.version).await
@@ -172,22 +173,20 @@ impl Log for SqliteLog {
     }
 
     async fn stored(&self, after: Position, limit: usize) -> Result<Vec<Stored>, ReadError> {
-        sqlx::query(schema::READ)
+        let read = sqlx::query(schema::READ)
             .bind(after.cast_signed())
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&self.readers)
-            .await
-            .and_then(to_stored)
-            .map_err(read_failed("reading events"))
+            .fetch_all(&self.readers);
+        failing!("db.lite.read", read.await).and_then(to_stored).map_err(read_failed("reading events"))
     }
 
     async fn streams(&self, after: i64, limit: usize) -> Result<Vec<(i64, String, Version)>, ReadError> {
-        let rows: Vec<(i64, String, i64)> = sqlx::query_as(schema::STREAMS)
+        let read = sqlx::query_as(schema::STREAMS)
             .bind(after)
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-            .fetch_all(&self.readers)
-            .await
-            .map_err(read_failed("reading the streams' versions"))?;
+            .fetch_all(&self.readers);
+        let rows: Vec<(i64, String, i64)> =
+            failing!("db.lite.streams", read.await).map_err(read_failed("reading the streams' versions"))?;
         Ok(rows.into_iter().map(|(number, name, version)| (number, name, version.cast_unsigned())).collect())
     }
 
@@ -213,11 +212,9 @@ impl Log for SqliteLog {
 
     async fn command_result(&self, command: CommandId) -> Result<Option<Appended>, ReadError> {
         let list = format!("[\"{}\"]", hex::encode(command.uuid()));
-        let rows: Vec<AnswerRow> = sqlx::query_as(schema::ANSWERS)
-            .bind(list)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(read_failed("looking for a command's answer"))?;
+        let read = sqlx::query_as(schema::ANSWERS).bind(list).fetch_all(&self.readers);
+        let rows: Vec<AnswerRow> =
+            failing!("db.lite.answer", read.await).map_err(read_failed("looking for a command's answer"))?;
         Ok(rows::answers(rows).remove(&command))
     }
 

@@ -12,13 +12,16 @@ use sqlx::{Connection, Row, SqliteConnection};
 use tokio::sync::watch;
 
 use super::{file::SqliteFile, schema};
-use crate::log::{
-    AppendError, Appended, Head,
-    chain::Link,
-    clock::Clock,
-    group::{Outcome, Writer},
-    prepare::Prepared,
-    rows::{self, AnswerRow},
+use crate::{
+    failing,
+    log::{
+        AppendError, Appended, Head,
+        chain::Link,
+        clock::Clock,
+        group::{Outcome, Writer},
+        prepare::Prepared,
+        rows::{self, AnswerRow},
+    },
 };
 
 /// How many streams' versions are kept in memory; about 150 bytes each.
@@ -112,18 +115,18 @@ impl SqliteWriter {
     async fn look_up(&mut self, items: &[Prepared]) -> Result<HashMap<CommandId, Appended>, sqlx::Error> {
         let names: Vec<_> =
             items.iter().flat_map(|item| &item.writes).map(|write| write.stream.as_str()).collect();
-        let found: Vec<(i64, String, i64)> = sqlx::query_as(schema::STREAMS_BY_NAME)
-            .bind(json(&names))
-            .fetch_all(&mut self.connection)
-            .await?;
+        let find = sqlx::query_as(schema::STREAMS_BY_NAME).bind(json(&names));
+        let found: Vec<(i64, String, i64)> =
+            failing!("db.lite.find_streams", find.fetch_all(&mut self.connection).await)?;
         for (number, name, version) in found {
             if let Ok(name) = StreamName::parse(&name) {
                 self.streams.insert(name, Known { number, version: version.cast_unsigned() });
             }
         }
         let commands: Vec<_> = items.iter().map(|item| hex::encode(item.command.uuid())).collect();
+        let find = sqlx::query_as(schema::ANSWERS).bind(json(&commands));
         let rows: Vec<AnswerRow> =
-            sqlx::query_as(schema::ANSWERS).bind(json(&commands)).fetch_all(&mut self.connection).await?;
+            failing!("db.lite.find_commands", find.fetch_all(&mut self.connection).await)?;
         Ok(rows::answers(rows))
     }
 
@@ -214,7 +217,7 @@ impl SqliteWriter {
     async fn insert(&mut self, decided: &Decided<'_>, head: Head) -> Result<(), sqlx::Error> {
         let versions: Vec<_> =
             decided.streams.values().map(|stream| (stream.number, stream.version)).collect();
-        sqlx::query(schema::APPEND)
+        let append = sqlx::query(schema::APPEND)
             .bind(json(&decided.created))
             .bind(json(&versions))
             .bind(json(&decided.events))
@@ -223,8 +226,8 @@ impl SqliteWriter {
             .bind(head.position.cast_signed())
             .bind(head.at.micros())
             .bind(head.hash.as_slice())
-            .execute(&mut self.connection)
-            .await?;
+            .execute(&mut self.connection);
+        failing!("db.lite.append", append.await)?;
         Ok(())
     }
 
@@ -262,7 +265,7 @@ impl SqliteWriter {
 pub(super) async fn read_head<'c>(
     executor: impl sqlx::Executor<'c, Database = sqlx::Sqlite>,
 ) -> Result<Head, sqlx::Error> {
-    let row = sqlx::query(schema::HEAD).fetch_one(executor).await?;
+    let row = failing!("db.lite.head", sqlx::query(schema::HEAD).fetch_one(executor).await)?;
     let hash: Vec<u8> = row.try_get("hash")?;
     let hash =
         hash.try_into().map_err(|_| sqlx::Error::Protocol("the head's hash is not 32 bytes".into()))?;

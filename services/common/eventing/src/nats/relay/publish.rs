@@ -14,7 +14,7 @@ use shipway_events::Position;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{Epoch, IN_FLIGHT, MAX_MESSAGE, Place, Stop, Work};
-use crate::log::Stored;
+use crate::{failing, failpoint, log::Stored};
 
 /// How often the stream is compared with what it should be.
 const COMPARE: Duration = Duration::from_secs(5);
@@ -90,6 +90,7 @@ impl Flow<'_> {
                     return Err(Stop::LookAgain("the connection was lost".to_owned()));
                 }
                 Some((sequence, position, answer)) = self.on_the_way.next() => {
+                    failpoint!("nats.ack", return Err(Stop::LookAgain("an ack was lost".to_owned())));
                     self.confirm(sequence, position, answer)?;
                 }
                 changed = tail.changed() => {
@@ -139,8 +140,12 @@ impl Flow<'_> {
             let publish = async_nats::jetstream::message::PublishMessage::build()
                 .headers(message.headers)
                 .payload(message.data);
-            let sent = context.send_publish(message.subject, publish).await;
-            let ack: PublishAckFuture = sent.map_err(|error| Stop::LookAgain(super::chain(&error)))?;
+            let send = async {
+                let sent = context.send_publish(message.subject, publish).await;
+                sent.map_err(|error| Stop::LookAgain(super::chain(&error)))
+            };
+            let ack: PublishAckFuture =
+                failing!("nats.publish", |why| Stop::LookAgain(why.into()), send.await)?;
             let answer = async move { (expected + 1, position, ack.await) };
             self.on_the_way.push_back(answer.boxed());
         }

@@ -5,6 +5,7 @@ use futures::StreamExt;
 use shipway_events::Position;
 
 use super::{Epoch, Place, Stop, Work, streams};
+use crate::failpoint;
 
 /// How many events before the last published one are published again on a stream that lost all: readers outside that
 /// were a little behind need not fill a gap.
@@ -13,6 +14,7 @@ const OVERLAP: u64 = 1_000;
 impl Work {
     /// Looks at the stream, makes it if it is missing, and decides where to go on. `last`: where this leader was.
     pub(super) async fn resync(&self, epoch: Epoch, last: Option<&Place>) -> Result<Place, Stop> {
+        failpoint!("nats.resync", return Err(Stop::LookAgain("the stream did not answer".to_owned())));
         let Some(row) = self.rows.take(epoch).await? else { return Err(Stop::Superseded) };
         let mut known = last.cloned().or(row.clone());
         // No generation is used twice, whoever used it.

@@ -6,6 +6,7 @@ use sqlx::Row;
 
 use crate::{
     durable::{Durable, DurableError, failed},
+    failing,
     lease::Epoch,
 };
 
@@ -50,12 +51,8 @@ pub(super) struct Rows {
 impl Rows {
     /// The last known place, if there is one, for a leader with this epoch; the outer none: another leads.
     pub(super) async fn take(&self, epoch: Epoch) -> Result<Option<Option<Place>>, DurableError> {
-        let row = sqlx::query(TAKE)
-            .bind(&self.stream)
-            .bind(epoch)
-            .fetch_optional(self.durable.writers())
-            .await
-            .map_err(failed("taking the relay's row"))?;
+        let take = sqlx::query(TAKE).bind(&self.stream).bind(epoch).fetch_optional(self.durable.writers());
+        let row = failing!("db.relay.take", take.await).map_err(failed("taking the relay's row"))?;
         let place = |row: sqlx::any::AnyRow| {
             let position: i64 = row.try_get("position")?;
             let generation: i64 = row.try_get("generation")?;
@@ -73,16 +70,15 @@ impl Rows {
     /// Keeps a place; false: another leads. `lazily`: it may be lost in a power cut.
     pub(super) async fn save(&self, epoch: Epoch, place: &Place, lazily: bool) -> Result<bool, DurableError> {
         let pool = if lazily { self.durable.lazy_pool() } else { self.durable.writers() };
-        let done = sqlx::query(SAVE)
+        let save = sqlx::query(SAVE)
             .bind(&self.stream)
             .bind(epoch)
             .bind(i64::from(place.generation))
             .bind(&place.created)
             .bind(place.sequence.cast_signed())
             .bind(place.position.cast_signed())
-            .execute(pool)
-            .await
-            .map_err(failed("keeping the relay's row"))?;
+            .execute(pool);
+        let done = failing!("db.relay.save", save.await).map_err(failed("keeping the relay's row"))?;
         Ok(done.rows_affected() == 1)
     }
 }

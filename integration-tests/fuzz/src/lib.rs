@@ -1,0 +1,55 @@
+//! What is done with bytes from outside, as plain functions that any bytes can be thrown at.
+//!
+//! A body panics when something is wrong, and gives nothing otherwise. [`TARGETS`] is the list of them;
+//! `tests/fuzz.rs` drives each with mutations of its examples, and a fuzzer of any kind can call it.
+
+mod documents;
+mod expressions;
+pub mod mutate;
+
+pub use documents::{json, schema, yaml};
+pub use expressions::expressions;
+
+/// A body with what its inputs are made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// What it is called.
+    pub name: &'static str,
+    /// What is done with the bytes.
+    pub body: fn(&[u8]),
+    /// Inputs that are right, or nearly: separated by [`SEPARATOR`] lines.
+    pub examples: &'static [&'static str],
+    /// Pieces that mean something to it.
+    pub words: &'static [&'static str],
+}
+
+/// The line between two examples of one file.
+pub const SEPARATOR: &str = "=====";
+
+/// All bodies.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "expressions",
+        body: expressions,
+        examples: &[include_str!("../corpus/expressions.txt")],
+        words: expressions::WORDS,
+    },
+    Target {
+        name: "json",
+        body: json,
+        examples: &[include_str!("../corpus/json.txt")],
+        words: documents::JSON,
+    },
+    Target {
+        name: "yaml",
+        body: yaml,
+        examples: &[include_str!("../corpus/yaml.txt")],
+        words: documents::YAML,
+    },
+    Target {
+        name: "schema",
+        body: schema,
+        examples: &[include_str!("../corpus/schema.txt")],
+        words: documents::JSON,
+    },
+];

@@ -1,0 +1,168 @@
+//! The typed triggers that this version reads and does not wait for yet.
+
+use serde_json::Value;
+
+use super::{GitTrigger, patterns};
+use crate::{Code, Fields, Problem, Problems, pointer};
+
+/// A typed trigger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypedTrigger {
+    /// What it waits for.
+    pub kind: TypedKind,
+    /// The repository and its rules; empty for schedules.
+    pub git: GitTrigger,
+    /// Patterns of labels.
+    pub labels: Vec<String>,
+    /// The schedule, UTC.
+    pub schedule: Option<String>,
+}
+
+/// What a typed trigger waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypedKind {
+    /// A pull request is opened or updated.
+    PullRequest,
+    /// A pull request is given a label.
+    PullRequestLabel,
+    /// A release is published.
+    Release,
+    /// All checks of a pull request have passed.
+    CheckSuite,
+    /// A time.
+    Cron,
+}
+
+impl TypedKind {
+    const ALL: [Self; 5] =
+        [Self::PullRequest, Self::PullRequestLabel, Self::Release, Self::CheckSuite, Self::Cron];
+
+    /// The word in documents.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PullRequest => "vcs-pr",
+            Self::PullRequestLabel => "vcs-pr-label",
+            Self::Release => "vcs-release",
+            Self::CheckSuite => "vcs-check-suite",
+            Self::Cron => "cron",
+        }
+    }
+
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    pub(super) fn words() -> impl Iterator<Item = &'static str> {
+        Self::ALL.into_iter().map(Self::as_str)
+    }
+}
+
+/// The `spec` of a typed trigger, which must be there.
+pub(super) fn spec<'v>(
+    value: &'v Value,
+    at: &str,
+    shown: &str,
+    problems: &mut Problems,
+) -> Option<&'v Value> {
+    let mut fields = Fields::new(value, at, "a trigger", problems);
+    let spec = fields.get("spec");
+    if spec.is_none() {
+        fields.missing("spec", &format!("give it `spec: {shown}`"));
+    }
+    spec
+}
+
+impl TypedTrigger {
+    pub(super) fn read(kind: TypedKind, value: &Value, at: &str, problems: &mut Problems) -> Option<Self> {
+        let shown = if kind == TypedKind::Cron { "{cron: 0 2 * * *}" } else { "{vcs: {repoUrl}}" };
+        let read = spec(value, at, shown, problems).map(|spec| Self::read_spec(kind, spec, at, problems));
+        let word = kind.as_str();
+        let problem = Problem::unsupported(
+            pointer::join(at, "kind"),
+            format!("triggers of kind `{word}` are not supported yet"),
+        );
+        problems.push(problem.help("supported are `vcs-push`, `webhook`, and Git triggers without a `kind`"));
+        read
+    }
+
+    fn read_spec(kind: TypedKind, spec: &Value, at: &str, problems: &mut Problems) -> Self {
+        let at = pointer::join(at, "spec");
+        let mut fields = Fields::new(spec, &at, "the `spec` of a trigger", problems);
+        let mut trigger = Self { kind, git: GitTrigger::default(), labels: Vec::new(), schedule: None };
+        let known: &[&str] = match kind {
+            TypedKind::Cron => &["cron"],
+            TypedKind::Release => &["vcs"],
+            TypedKind::CheckSuite => &["vcs", "branchNamePatterns", "commitMessageFlags", "filePaths"],
+            TypedKind::PullRequest => {
+                &["vcs", "branchNamePatterns", "commitMessageFlags", "filePaths", "ignoreDrafts"]
+            }
+            TypedKind::PullRequestLabel => &[
+                "vcs",
+                "labelNamePatterns",
+                "branchNamePatterns",
+                "commitMessageFlags",
+                "filePaths",
+                "ignoreDrafts",
+            ],
+        };
+        fields.known(known);
+        if kind == TypedKind::Cron {
+            trigger.schedule = read_schedule(&mut fields);
+            return trigger;
+        }
+        trigger.git = GitTrigger::read_vcs(&mut fields);
+        if kind == TypedKind::Release {
+            return trigger;
+        }
+        if kind == TypedKind::PullRequestLabel {
+            trigger.labels = fields.texts("labelNamePatterns");
+            trigger.git.pr_restrictions = read_named_patterns(&mut fields);
+        } else {
+            trigger.git.pr_restrictions = patterns(&mut fields, "branchNamePatterns");
+        }
+        trigger.git.read_rules(&mut fields);
+        trigger.git.ignore_drafts = fields.boolean("ignoreDrafts").unwrap_or_default();
+        trigger
+    }
+}
+
+/// `branchNamePatterns: {enabled, names}`; every branch when they are switched off.
+fn read_named_patterns(fields: &mut Fields<'_, '_>) -> Vec<String> {
+    let Some(value) = fields.get("branchNamePatterns") else { return vec!["*".to_owned()] };
+    let at = fields.at("branchNamePatterns");
+    let mut inner = Fields::new(value, &at, "`branchNamePatterns`", fields.problems());
+    inner.known(&["enabled", "names"]);
+    let (enabled, names) = (inner.boolean("enabled"), patterns(&mut inner, "names"));
+    if enabled.unwrap_or_default() { names } else { vec!["*".to_owned()] }
+}
+
+/// Five fields: minute, hour, day, month, day of the week.
+fn read_schedule(fields: &mut Fields<'_, '_>) -> Option<String> {
+    let schedule = fields.required_text("cron", "give the five fields of a schedule: `0 2 * * *`")?;
+    if !is_schedule(schedule) {
+        let problem = Problem::error(fields.at("cron"), format!("`{schedule}` is no schedule"));
+        let problem = problem.code(Code::FieldValue);
+        fields.note(problem.help("give minute, hour, day, month and day of the week: `0 2 * * *`"));
+    }
+    Some(schedule.to_owned())
+}
+
+fn is_schedule(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '*' | '/' | ',' | '-');
+    let parts: Vec<_> = text.split(' ').filter(|part| !part.is_empty()).collect();
+    parts.len() == 5 && parts.iter().all(|part| part.chars().all(plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedules_have_five_fields() {
+        assert!(is_schedule("*/10 8-18 * JAN,FEB MON-FRI") && is_schedule("0  2 * * *"));
+        for text in ["", "* * * *", "0 2 * * * *", "@daily", "0 2 * * ?"] {
+            assert!(!is_schedule(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! `BYOCRegistry`: a registry in somebody's cloud. Out of scope.
+
+#![expect(dead_code, reason = "this is a shape: flows do not run it")]
+
+use schemars::JsonSchema;
+
+use super::parts::resource_outputs;
+
+described!(
+    ByocRegistry,
+    "BYOCRegistry",
+    outputs: resource_outputs(),
+);
+
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    /// Its name
+    name: String,
+    /// What it is for.
+    description: Option<String>,
+    /// Whose cloud it is: `aws`, `gcp`, …
+    provider: String,
+    /// Where it is.
+    region: Option<String>,
+    /// The account, by its id.
+    integration_id: Option<String>,
+}

@@ -1,0 +1,122 @@
+//! `shipway addon move`: what a person can do for an addon whose host is lost.
+
+use std::io::{self, BufRead, IsTerminal};
+
+use clap::Subcommand;
+use jiff::Timestamp;
+use shipway_contracts::v1::{MoveAddonReply, MoveAddonRequest};
+use uuid::Uuid;
+
+use super::{
+    Client, Exit, Failure, Outcome, flags::Common, hint, json as shown, out, output::out_json, short_id, talk,
+};
+
+/// Verbs of `shipway addon`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Addon {
+    /// Restores an addon whose host is lost on another, from a backup. What was written since the backup is lost.
+    Move(MoveArgs),
+}
+
+/// Arguments of `shipway addon move`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MoveArgs {
+    /// The addon's id.
+    addon: String,
+    /// The backup: its id, or `latest`.
+    #[arg(long, value_name = "BACKUP", default_value = "latest")]
+    backup: String,
+    /// Does it without asking.
+    #[arg(short, long)]
+    yes: bool,
+    /// Says what would be done and lost, and does nothing.
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+    /// Its project.
+    #[arg(long, value_name = "PROJECT")]
+    project: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(crate) async fn addon(verb: Addon) -> Outcome {
+    let Addon::Move(args) = verb;
+    let client = Client::connect(&args.common.place).await?;
+    let mut request = MoveAddonRequest {
+        command: Uuid::now_v7().to_string(),
+        project: client.the_project(args.project.as_deref()).await?,
+        addon: args.addon.clone(),
+        backup: args.backup.clone(),
+        dry_run: true,
+    };
+    let plan = client.runs().move_addon(request.clone()).await?.into_inner();
+    talk(&loss(&args.addon, &plan));
+    if args.dry_run {
+        if args.common.json() {
+            out_json(&shown::addon_move(&plan));
+        }
+        hint("the same command with --yes instead of --dry-run");
+        return Ok(Exit::Ok);
+    }
+    if !args.yes && !agreed()? {
+        return Err(Failure::usage("nothing was done").help("say --yes, or bring the lost host back"));
+    }
+    // What was agreed to, whatever was backed up meanwhile.
+    (request.backup, request.dry_run) = (plan.backup, false);
+    let reply = client.runs().move_addon(request).await?.into_inner();
+    if args.common.json() {
+        out_json(&shown::addon_move(&reply));
+    } else {
+        out(&format!("{} goes to {} by run {}", args.addon, reply.to_host, short_id(&reply.run)));
+    }
+    hint(&format!("shipway watch {}", short_id(&reply.run)));
+    Ok(Exit::Ok)
+}
+
+/// What is done and what it costs, in words.
+fn loss(addon: &str, plan: &MoveAddonReply) -> String {
+    let window = match (plan.backup_began_at.parse::<Timestamp>(), plan.lost_since.parse::<Timestamp>()) {
+        (Ok(began), Ok(lost)) => {
+            let minutes = lost.duration_since(began).as_secs().max(0) / 60;
+            format!(" ({} h {} min up to the loss of the host)", minutes / 60, minutes % 60)
+        }
+        _ => String::new(),
+    };
+    format!(
+        "{addon} was on host {}; it is made anew on host {} from backup {}.\nWhat was written to it since {}{window} is \
+         lost, and what is on the lost host is let go of when that host comes back.",
+        plan.from_host, plan.to_host, plan.backup, plan.backup_began_at
+    )
+}
+
+/// Asks whoever sits there. Nobody there has not agreed.
+fn agreed() -> Result<bool, Failure> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Ok(false);
+    }
+    eprint!("Go on? [y/N] ");
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_of_what_is_lost_is_said() {
+        let plan = MoveAddonReply {
+            from_host: "10.0.0.2".to_owned(),
+            to_host: "10.0.0.3".to_owned(),
+            backup: "bk-1".to_owned(),
+            backup_began_at: "2026-01-01T00:00:00Z".to_owned(),
+            lost_since: "2026-01-01T03:02:10Z".to_owned(),
+            ..MoveAddonReply::default()
+        };
+        let told = loss("shop-db", &plan);
+        assert!(told.contains("since 2026-01-01T00:00:00Z (3 h 2 min up to the loss"), "{told}");
+        assert!(told.contains("on host 10.0.0.3 from backup bk-1"), "{told}");
+    }
+}
