@@ -27,11 +27,13 @@ pub(crate) fn password_name(addon: &str) -> String {
 }
 
 /// The environment of a resource: groups by rising priority (of equals, by name), then what it says itself. For
-/// an addon, its server's credentials.
+/// an addon, its server's credentials; for a secret group, what it hands on.
 pub(crate) fn environment(state: &ProjectState, resource: &Resource) -> Map<String, Value> {
     let own = match resource.kind {
         ResourceKind::Addon => return credentials(resource),
-        ResourceKind::SecretGroup => return Map::new(),
+        // A group that is meant for some resources only is not handed on by flows.
+        ResourceKind::SecretGroup if is_restricted(resource) => return Map::new(),
+        ResourceKind::SecretGroup => return group_values(state, resource),
         ResourceKind::BuildService => "/buildArguments",
         ResourceKind::DeploymentService
         | ResourceKind::CombinedService
@@ -104,6 +106,10 @@ fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
 }
 
 /// A group's variables, and the values of the addons that it names.
+fn is_restricted(group: &Resource) -> bool {
+    group.spec.pointer("/restrictions/restricted").and_then(Value::as_bool).unwrap_or(false)
+}
+
 fn group_values(state: &ProjectState, group: &Resource) -> Map<String, Value> {
     let mut values = Map::new();
     for dependency in list(&group.spec, "addonDependencies") {

@@ -75,7 +75,8 @@ ids! {
 const CHILD: u8 = 0xc1;
 
 impl RunId {
-    /// The run that a node wants of another flow: always the same for the same attempt, and as old as the node's run.
+    /// The run that a node wants of another flow: always the same for the same attempt, and about as old as the node's run,
+    /// with another beginning, so that people can tell them apart.
     #[must_use]
     pub fn of_child(parent: Self, node: u32, attempt: u32) -> Self {
         let mut hash = Sha256::new();
@@ -84,7 +85,7 @@ impl RunId {
         hash.update(attempt.to_be_bytes());
         let digest = hash.finalize();
         let mut bytes = *parent.uuid().as_bytes();
-        bytes[6..].copy_from_slice(&digest[..10]);
+        bytes[4..].copy_from_slice(&digest[..12]);
         bytes[7] = CHILD;
         Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
     }

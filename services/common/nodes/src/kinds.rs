@@ -85,6 +85,7 @@ pub(crate) mod resource_tag;
 pub(crate) mod rollout_strategy;
 pub(crate) mod run_template;
 pub(crate) mod secret_group;
+pub(crate) mod secret_inheritance;
 pub(crate) mod ssh_identity;
 pub(crate) mod subdomain;
 pub(crate) mod subdomain_path;

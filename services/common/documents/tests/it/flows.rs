@@ -98,7 +98,7 @@ fn what_is_wrong_with_the_envelope_is_said() {
         {"ref": "x"},
         "text",
         {"kind": "Workflow", "spec": {"type": "parallel"}},
-        {"kind": "Noop", "spec": {"x": "${args.}"}, "locks": ["db"]},
+        {"kind": "Noop", "spec": {"x": "${args.}"}, "locks": ["d b"]},
     ])));
     assert_eq!(
         found,
@@ -113,7 +113,7 @@ fn what_is_wrong_with_the_envelope_is_said() {
             "error: /spec/spec/steps/3: `kind` is missing; say what the node does: `kind: Build`",
             "error: /spec/spec/steps/4: a node is an object, not text",
             "error: /spec/spec/steps/5/spec: `steps` is missing; list the nodes of the workflow: `steps: []`",
-            "unsupported: /spec/spec/steps/6/locks: `locks` is not supported yet; take it away, and keep the flow from running twice at a time",
+            "error: /spec/spec/steps/6/locks: `d b` is no name of a lock; use letters, digits, `-` and `_`, at most 60: `locks: [database]`",
             "error: /spec/spec/steps/6/spec/x: a name after `.` was expected here, not `}`",
         ]
     );
