@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use shipway_eventing::{Expected, Item};
 use shipway_events::{
-    DecodeError, NewEvent, RawEvent, StreamEvent, delivery, lane, org, place, project, run,
+    DecodeError, NewEvent, RawEvent, StreamEvent, delivery, lane, lock, org, place, project, run,
 };
 
 use crate::given::{Given, command, meta, stream};
@@ -27,6 +27,7 @@ pub(crate) async fn every_event_ever_written_is_read(given: &Given) {
         + read::<project::Event>(&events, project::Event::TYPES, &mut types)
         + read::<delivery::Event>(&events, delivery::Event::TYPES, &mut types)
         + read::<lane::Event>(&events, lane::Event::TYPES, &mut types)
+        + read::<lock::Event>(&events, lock::Event::TYPES, &mut types)
         + read::<place::Event>(&events, place::Event::TYPES, &mut types)
         + read::<run::Event>(&events, run::Event::TYPES, &mut types);
     let unknown = events.last().unwrap();

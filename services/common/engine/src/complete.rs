@@ -66,6 +66,10 @@ impl Decision<'_> {
                     NodeError { code: "resolved".to_owned(), message: message.clone(), transient: false };
                 self.take_held(node, fence, &Outcome::Failed { error });
             }
+            // Nothing starts any more where its workflow is stopped: what had not happened will not.
+            Resolution::Again if self.state.cancelled(node).is_some() && !self.state.at(node).trailing => {
+                self.record(run::NodeAborted { node, fence: Some(fence) });
+            }
             Resolution::Again => {
                 let reason = "a person found that it had not happened".to_owned();
                 self.record(run::AttemptLost { node, fence, reason, never_started: true });

@@ -247,6 +247,15 @@ impl Decision<'_> {
 
     /// Everything that follows, until nothing new does.
     fn follow(&mut self) {
+        self.follow_nodes();
+        self.cancel_children();
+        if self.end() {
+            // What goes on after the run's end needs no locks any more.
+            self.follow_nodes();
+        }
+    }
+
+    fn follow_nodes(&mut self) {
         loop {
             self.fire_timers();
             self.assign_waiting();
@@ -258,8 +267,6 @@ impl Decision<'_> {
             };
             self.ask(node);
         }
-        self.cancel_children();
-        self.end();
     }
 
     fn fire_timers(&mut self) {
@@ -388,12 +395,12 @@ impl Decision<'_> {
         self.record(event);
     }
 
-    /// The run ends when its root has, and when what was told to stop has stopped.
-    fn end(&mut self) {
+    /// The run ends when its root has, and when what was told to stop has stopped. Whether it ended now.
+    fn end(&mut self) -> bool {
         let state = &*self.state;
         let stops = state.open_nodes().any(|attempt| attempt.stopping);
         if state.ended.is_some() || !state.at(0).closed || stops {
-            return;
+            return false;
         }
         let (status, reason) = match (&state.aborting, state.at(0).status) {
             (Some(reason), _) => (RunStatus::Aborted, Some(reason.to_string())),
@@ -404,6 +411,7 @@ impl Decision<'_> {
             (None, _) => (RunStatus::Failure, self.first_failure()),
         };
         self.record(run::Ended { status, reason });
+        true
     }
 
     fn first_failure(&self) -> Option<String> {

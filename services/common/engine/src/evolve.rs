@@ -190,6 +190,8 @@ impl RunState {
             Event::Ended(e) => {
                 self.ended = Some(Arc::new(e.clone()));
                 self.ended_at = Some(at);
+                let agenda = &mut self.agenda;
+                agenda.fresh.append(&mut agenda.locked);
             }
         }
     }

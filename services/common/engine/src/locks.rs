@@ -77,15 +77,17 @@ impl Decision<'_> {
         let Some(plan) = self.state.plan_node(node).filter(|plan| !plan.locks.is_empty()) else {
             return true;
         };
-        if self.state.holds_locks(node) {
+        // What goes on after the run's end has given them back.
+        if self.state.holds_locks(node) || self.state.ended.is_some() {
             return true;
         }
         let Some(run) = self.state.started().map(|started| started.run) else { return true };
         let who = Holder { run, node };
         let locks = self.slots.locks_mut();
         let state = &*self.state;
+        let free = LockState::default();
         let taken = plan.locks.iter().find_map(|name| {
-            let behind = state.before(who, locks.get(name)?)?;
+            let behind = state.before(who, name, locks.get(name).unwrap_or(&free))?;
             Some(LockWait { name: name.clone(), behind })
         });
         if let Some(wait) = taken {
@@ -115,9 +117,15 @@ impl RunState {
         self.ended.is_none() && self.node(node).is_some_and(holds)
     }
 
-    /// Who has a lock that a node wants, or comes before it; none if the node may have it now. What nodes of this run had
-    /// and wanted counts only as far as they still do.
-    fn before(&self, who: Holder, lock: &LockState) -> Option<Holder> {
+    /// Who has a lock that a node wants, or comes before it; none if the node may have it now. What nodes of this run
+    /// have is the run's to say: it may have been decided and not be committed. What they had and wanted counts only as
+    /// far as they still do.
+    fn before(&self, who: Holder, name: &String, lock: &LockState) -> Option<Holder> {
+        let takes = |node: u32| self.plan_node(node).is_some_and(|plan| plan.locks.contains(name));
+        let mine = self.locking.iter().find(|&&node| self.holds_locks(node) && takes(node));
+        if let Some(&node) = mine.filter(|&&node| node != who.node) {
+            return Some(Holder { node, ..who });
+        }
         let has = |holder: &Holder| holder.run != who.run || self.holds_locks(holder.node);
         if let Some(holder) = lock.holder.filter(has) {
             return (holder != who).then_some(holder);
@@ -134,11 +142,12 @@ impl RunState {
         let Some(run) = self.started().map(|started| started.run) else { return Vec::new() };
         let mut events = Vec::new();
         let free = LockState::default();
+        let waits = |node: u32| self.ended.is_none() && self.agenda.locked.contains(&node);
         for name in self.lock_names() {
             let lock = locks.get(name).unwrap_or(&free);
             let mine = lock.holder.into_iter().chain(lock.waiting()).filter(|who| who.run == run);
             for Holder { node, .. } in mine {
-                if !self.holds_locks(node) && !self.agenda.locked.contains(&node) {
+                if !self.holds_locks(node) && !waits(node) {
                     events.push((name.clone(), Released { run, node }.into()));
                 }
             }
@@ -149,7 +158,7 @@ impl RunState {
                 let who = Holder { run, node };
                 if self.holds_locks(node) && lock.holder != Some(who) {
                     events.push((name.clone(), Taken { run, node }.into()));
-                } else if self.agenda.locked.contains(&node) && !lock.waiting.contains(&who) {
+                } else if waits(node) && !lock.waiting.contains(&who) {
                     events.push((name.clone(), Queued { run, node }.into()));
                 }
             }

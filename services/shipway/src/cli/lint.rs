@@ -283,9 +283,9 @@ mod tests {
                 "problems": [{
                     "file": "a.yaml",
                     "line": 3,
-                    "column": 42,
+                    "column": 43,
                     "endLine": 3,
-                    "endColumn": 45,
+                    "endColumn": 46,
                     "pointer": "/spec/spec/steps/0/kind",
                     "severity": "error",
                     "code": "kind.unknown",

@@ -196,11 +196,11 @@ nodes
   └ main
     ├ + approve  Noop
     ├ ~ smoke  Noop  moved from `tests`
+    ├ tests
+    │ └ - old  Noop
     ├ ~ build  Noop
     │     ~ spec.id: \"api\" → \"web\"
-    ├ ~ ship  Noop  was called `deploy`
-    └ tests
-      └ - old  Noop";
+    └ ~ ship  Noop  was called `deploy`";
         assert_eq!(lines(&diff(&before, &after), Paint::none()).join("\n"), expected);
     }
 }
