@@ -1,6 +1,8 @@
 //! Every body with mutations of its examples: 20,000 inputs, a million with `SHIPWAY_FULL=1`. No input may panic;
 //! none may take longer than 100 ms of the processor, which only the full run judges; memory stays bounded.
 
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails it like the test itself")]
+
 use std::{panic::catch_unwind, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};

@@ -37,5 +37,5 @@ pub struct TextEdit {
 #[must_use]
 pub fn format(name: &str, text: &str) -> Option<TextEdit> {
     let formatted = shipway_documents::fmt::format(name, text).ok()?;
-    (formatted != text).then(|| TextEdit { range: 0..text.len(), text: formatted })
+    (formatted != text).then_some(TextEdit { range: 0..text.len(), text: formatted })
 }

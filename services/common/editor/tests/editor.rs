@@ -1,7 +1,5 @@
 //! What editors show, for texts with the place marked by `|`.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails it like the test itself")]
-
 use shipway_editor::{
     RenameError, TextEdit, actions, complete, definition, diagnostics, format, hover, references, rename,
 };

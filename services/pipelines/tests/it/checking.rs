@@ -38,8 +38,8 @@ async fn as_a_version_of_a_flow_the_project_is_known() {
     let said: Vec<_> = found.iter().map(|problem| (problem.line, problem.code.as_str())).collect();
     assert_eq!(said, [(7, "stage.promotion"), (7, "resource.unknown")]);
     assert_eq!(found[0].severity(), Severity::Error);
-    assert_eq!((found[0].file.as_str(), found[0].column), ("flow.yaml", 50));
-    assert_eq!((found[0].end_line, found[0].end_column), (7, 53));
+    assert_eq!((found[0].file.as_str(), found[0].column), ("flow.yaml", 49));
+    assert_eq!((found[0].end_line, found[0].end_column), (7, 52));
     assert!(!found[0].help.is_empty());
     assert_eq!(lab.head().await, before, "nothing is published");
 }

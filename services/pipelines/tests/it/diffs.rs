@@ -53,7 +53,7 @@ async fn versions_and_texts_are_compared_by_their_nodes() {
     let broken = SourceFile { name: "flow.yaml".into(), text: "a: [".into() };
     let refused = diff(&lab, DiffFlowRequest { to_file: Some(broken), ..asked.clone() }).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
-    assert!(refused.message().contains("flow.yaml:1:"), "{}", refused.message());
+    assert!(refused.message().contains("flow.yaml:2:1"), "{}", refused.message());
     let none = diff(&lab, DiffFlowRequest { from_version: 9, ..asked }).await.unwrap_err();
     assert_eq!(none.message(), "shop/staging has no version 9; its newest is 2");
 }

@@ -1,5 +1,10 @@
 //! What the editor asks, answered.
 
+#![expect(
+    clippy::mutable_key_type,
+    reason = "the protocol's own type of addresses; its inner cache is no part of its identity"
+)]
+
 use std::collections::HashMap;
 
 use lsp_server::{ErrorCode, Request};
@@ -141,10 +146,6 @@ fn open<'a>(texts: &'a HashMap<Uri, Text>, uri: &Uri) -> Result<&'a Text, Refusa
     texts.get(uri).ok_or_else(|| refuse(ErrorCode::InvalidParams, format!("{} is not open", uri.as_str())))
 }
 
-#[expect(
-    clippy::mutable_key_type,
-    reason = "the protocol's own type; its inner cache is no part of its identity"
-)]
 fn change(uri: &Uri, edits: Vec<TextEdit>) -> WorkspaceEdit {
     WorkspaceEdit { changes: Some(HashMap::from([(uri.clone(), edits)])), ..WorkspaceEdit::default() }
 }

@@ -44,7 +44,7 @@ fn kinds() {
         ),
         (
             json!({"kind": "AddonImport", "spec": {"addonId": "db", "importUrl": "https://x"}}),
-            "unsupported: /kind: the node `addon-import-db` is of kind `AddonImport`, which is not supported yet; supported are Workflow, Build, Release, JobRun, AddonBackup, Action, Condition, Message, Noop, LoopWorkflow, LoopData, Approval, RunTemplate",
+            "unsupported: /kind: the node `addon-import-db` is of kind `AddonImport`, which is not supported yet; supported are Workflow, Build, Release, JobRun, AddonBackup, Action, Condition, Message, Noop, LoopWorkflow, LoopData, Approval, RunTemplate, SecretInheritance",
         ),
         (
             json!({"kind": "DeploymentService", "spec": {}}),

@@ -58,7 +58,7 @@ impl Seed {
 
     /// An output that a node of this seed has.
     fn output(&self) -> &'static str {
-        if self.kind % 3 == 0 { "a" } else { "id" }
+        if self.kind.is_multiple_of(3) { "a" } else { "id" }
     }
 }
 
