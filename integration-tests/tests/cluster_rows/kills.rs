@@ -64,7 +64,7 @@ async fn row_e_2_whatever_dies_for_hours_nothing_is_lost_done_twice_or_grows() {
     let is_asked = std::env::var("SHIPWAY_ROW").is_ok_and(|row| row == "E-2");
     let rounds = sized(1, if is_asked { 10 } else { 2 });
     // The database and NATS are hit every tenth time: each once a minute at full length.
-    let (runs, every) = (sized(60, 2000), Duration::from_millis(sized(500, 6000)));
+    let (runs, every) = (sized(20, 2000), Duration::from_millis(sized(1200, 6000)));
     let (mut turn, mut paused, mut all, mut memory) = (0, None, Vec::new(), Vec::new());
     for _ in 0..rounds {
         let load = given.load(runs, sized(10, 20));

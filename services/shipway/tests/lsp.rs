@@ -30,7 +30,6 @@ spec:
 ";
 
 #[test]
-#[ignore = "its transcript is not recorded yet: UPDATE_GOLDEN=1 with --run-ignored records it, to be read and kept"]
 fn a_session_of_an_editor() {
     let mut editor = Editor::start();
     let uri = "file:///shop/flow.yaml";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use shipway_documents::expr::{
-    Fit, Root, Type, TypeScope, check, container_references, infer, references, scan,
+    Fit, Root, Type, TypeScope, check, container_references, functions, infer, references, scan,
 };
 
 struct Types;
@@ -56,6 +56,7 @@ fn types_of_expressions() {
         ("${refs.build.other}", Type::Any),
         ("${triggers.t.branch}", Type::Text),
         ("${secrets.db.values.X}", Type::Any),
+        ("${fn.date()}", Type::Word),
         ("v${args.count}", Type::Word),
         ("1${args.count}", Type::Text),
         ("${args.count}${args.count}", Type::Text),
@@ -161,6 +162,19 @@ fn calls_that_can_never_work_are_found() {
     for fine in ["${fn.add('1', args.word)}", "${fn.add(args.unknown)}", "${fn.get(fn.parseJSON('{}'), 'a')}"]
     {
         of(fine);
+    }
+}
+
+#[test]
+fn every_function_can_be_called_with_too_little_and_too_much() {
+    for function in functions() {
+        for literal in ["''", "'x'", "0", "-1", "true", "null", "[]", "['a']", "/a/", "(a) => a"] {
+            for count in 0..=4 {
+                let arguments = vec![literal; count].join(", ");
+                // Whatever it says, it says something.
+                drop(infer(&format!("${{fn.{}({arguments})}}", function.name), &Types, "/x"));
+            }
+        }
     }
 }
 

@@ -27,8 +27,8 @@ pub(in crate::expr) fn constant(
     let result = match function.run {
         Run::Values(run) => run(&given),
         Run::Scope(Asks::Date) => {
-            let format = functions::text_of(&given, 0).ok()?;
-            let date = functions::date(Timestamp::from_micros(0), Some(&format));
+            let format = if given.is_empty() { None } else { Some(functions::text_of(&given, 0).ok()?) };
+            let date = functions::date(Timestamp::from_micros(0), format.as_deref());
             date.map(Value::from).map_err(|message| Failure::Argument(0, message))
         }
         Run::Scope(Asks::RandomSecret) => match super::asks::shape(&given) {
