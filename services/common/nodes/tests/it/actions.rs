@@ -1,8 +1,8 @@
 //! What the kinds that act on what runs ask an executor for.
 
 use serde_json::{Value, json};
-use shipway_events::plan::BackupPin;
-use shipway_nodes::Workload;
+use shipway_events::{plan::BackupPin, project::ResourceKind};
+use shipway_nodes::{Step, Workload};
 
 use crate::world::{World, artifact, shown};
 
@@ -175,4 +175,41 @@ fn message() {
         let found = world.refused("Message", spec);
         assert!(found.starts_with(expected), "{found}");
     }
+}
+
+#[test]
+fn secret_groups_are_handed_on_by_name() {
+    let mut world = World::new();
+    for (slug, environment) in [
+        ("base", json!({"A": "1", "KEY": {"$secret": "group/base/KEY@1"}, "MORE": {"x": 1, "list": [1, 2]}})),
+        ("prod", json!({"KEY": {"$secret": "group/prod/KEY@3"}, "MORE": {"y": 2, "list": [3]}})),
+    ] {
+        world.add(slug, ResourceKind::SecretGroup, json!({"name": slug}));
+        world.resources.get_mut(slug).unwrap().environment = environment.as_object().unwrap().clone();
+    }
+    let inherit = |spec: Value| match world.step("SecretInheritance", spec) {
+        Ok(Step::Done { outputs }) => Value::Object(outputs),
+        other => panic!("{other:?}"),
+    };
+    // Of equal names the last counts; objects are merged, lists and secrets replaced.
+    let both = inherit(json!({"secrets": ["base", "prod"], "requiredKeys": ["KEY"]}));
+    let expected = json!({
+        "A": "1", "KEY": {"$secret": "group/prod/KEY@3"}, "MORE": {"x": 1, "y": 2, "list": [3]},
+    });
+    assert_eq!(both, json!({"values": expected, "files": {}}));
+    // Settings come after secrets.
+    let settings = inherit(json!({"secrets": ["prod"], "configs": ["base"]}));
+    assert_eq!(settings["values"]["KEY"], json!({"$secret": "group/base/KEY@1"}));
+
+    let refused = |spec: Value| world.refused("SecretInheritance", spec);
+    assert_eq!(
+        refused(json!({"secrets": ["base"], "requiredKeys": ["KEY", "TOKEN"]})),
+        "missing_key: the secret groups have no `TOKEN`; set them there, or take them out of `requiredKeys`"
+    );
+    assert_eq!(
+        refused(json!({"secrets": ["base"], "requiredFiles": ["cert.pem"]})),
+        "unsupported: files of secret groups are not supported yet, and `cert.pem` is required"
+    );
+    let other = refused(json!({"secrets": ["web-dev"]}));
+    assert!(other.contains("`web-dev`"), "{other}");
 }
