@@ -40,10 +40,11 @@ const POSTGRES_FUNCTIONS: [(&str, &str); 2] = [
     ),
 ];
 
-/// What every connection to PostgreSQL is told. A plan is never worth compiling here. Nothing waits for ever, and nothing
-/// that a paused process left open keeps others waiting.
-const POSTGRES_OPTIONS: &str = "options[jit]=off&options[statement_timeout]=30s&options[lock_timeout]=5s\
-     &options[idle_in_transaction_session_timeout]=10s";
+/// What every connection to PostgreSQL is told. A plan is never worth compiling here. A few rows are looked up in large
+/// tables, by an index: of the list that a statement brings it takes a thousand to be in it, and would read the whole
+/// table for a join with so many. Nothing waits for ever, and nothing that a paused process left open keeps others waiting.
+const POSTGRES_OPTIONS: &str = "options[jit]=off&options[enable_hashjoin]=off&options[enable_mergejoin]=off\
+     &options[statement_timeout]=30s&options[lock_timeout]=5s&options[idle_in_transaction_session_timeout]=10s";
 
 /// How long a caller waits for a connection to PostgreSQL before it hears that there is none.
 const POSTGRES_ACQUIRE: Duration = Duration::from_secs(4);

@@ -88,7 +88,9 @@ impl Server {
     /// A connection for the appender.
     pub(super) async fn writer(&self) -> Result<PgConnection, sqlx::Error> {
         let writing = self.connect.clone().options([
+            // Planning anew for the partitions that a position may be in takes as long as the rest of an append.
             // A generic plan that scans `streams` because it was small once would be kept for ever.
+            ("plan_cache_mode", "force_generic_plan"),
             ("enable_seqscan", "off"),
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
