@@ -205,7 +205,15 @@ fn shifted(raw: &Raw, at: usize) -> String {
 pub(super) fn remove(spot: Spot<'_>, entries: &[Entry], index: usize) -> Vec<Patch> {
     let (text, entry) = (spot.text, &entries[index]);
     if own_line(text, entry) {
-        return vec![spot.patch(with_comments(spot, index)..next_line(text, entry.end()), "")];
+        let mut end = next_line(text, entry.end());
+        // Empty lines below would become part of a text above that keeps them.
+        let above = index.checked_sub(1).map(|before| &text[entries[before].start..entry.start]);
+        if above.is_some_and(|above| above.lines().any(keeps_empty_lines)) {
+            while end < text.len() && text[end..next_line(text, end)].trim().is_empty() {
+                end = next_line(text, end);
+            }
+        }
+        return vec![spot.patch(with_comments(spot, index)..end, "")];
     }
     // It stands beside a dash: `- kind: Build`. What follows takes its place there.
     let next = entries.get(index + 1).map_or(entry.end(), |next| next.start);
@@ -214,6 +222,13 @@ pub(super) fn remove(spot: Spot<'_>, entries: &[Entry], index: usize) -> Vec<Pat
     }
     let before = text[..entry.start].trim_end_matches(' ').len();
     vec![spot.patch(before..end_of_line(text, entry.end()), "")]
+}
+
+/// Whether a block scalar begins in a line that keeps the empty lines at its end: `|+`, `>2+`.
+fn keeps_empty_lines(line: &str) -> bool {
+    let head = line.trim_end().trim_end_matches(|c: char| c.is_ascii_digit());
+    head.strip_suffix('+')
+        .is_some_and(|head| head.trim_end_matches(|c: char| c.is_ascii_digit()).ends_with(['|', '>']))
 }
 
 /// Where an entry begins if the comments directly above it belong to it: those in its own column, without a

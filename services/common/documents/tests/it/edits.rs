@@ -391,3 +391,16 @@ proptest! {
         check("a.json", &text, &mut tape)?;
     }
 }
+
+#[test]
+fn what_is_removed_takes_the_empty_lines_that_a_text_above_would_keep() {
+    for head in ["|+", ">+", "|1+", "|+1"] {
+        let before = format!("type: {head}\n x\n\nkind: 0\n\n\nref: y\n");
+        let mut text = text("a.yaml", &before);
+        text.apply(&Edit::Remove { at: "/kind".to_owned() }).unwrap();
+        assert_eq!(text.to_text(), format!("type: {head}\n x\n\nref: y\n"));
+    }
+    let mut text = text("a.yaml", "type: |\n x\nkind: 0\n\nref: y\n");
+    text.apply(&Edit::Remove { at: "/kind".to_owned() }).unwrap();
+    assert_eq!(text.to_text(), "type: |\n x\n\nref: y\n", "elsewhere they stay");
+}
