@@ -41,7 +41,7 @@ spec:
                     maxParallel: 2
                     iterations: [{n: 1}, {n: 2}, {n: 3}]
                     steps:
-                      - {kind: Noop, spec: {}}
+                      - {kind: Noop, locks: [cache], spec: {}}
                 - {kind: Noop, ref: last, spec: {outputs: {second: "${refs.each.iterations.1.check.of}"}}}
                 - kind: Condition
                   ref: known
@@ -127,6 +127,11 @@ async fn a_flow_with_everything_in_it_goes_from_its_document_to_its_end() {
     assert_eq!(node(&waiting, "each[2].check")["outputs"]["of"], "ap");
     assert_eq!(node(&waiting, "last")["outputs"]["second"], "us");
     assert_eq!(node(&waiting, "known")["status"], "success");
+
+    // Two iterations go on at once and want the same lock: each has it once and gives it back.
+    let events = shipway.shipway(&["events"]).unwrap();
+    let locks = ["lock.taken", "lock.released"].map(|kind| events.matches(kind).count());
+    assert_eq!(locks, [3, 3], "{events}");
 
     let other = shipway.attempt(&["approve", &run, "--plan", "sha256:other"]).unwrap();
     assert_eq!(other.status.code(), Some(1), "another plan is not approved");
