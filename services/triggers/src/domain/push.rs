@@ -3,8 +3,15 @@
 /// What a delivery says, whoever sent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivered {
-    /// Somebody pushed to a branch or a tag.
-    Push(Push),
+    /// Somebody pushed to branches or tags: one for each ref, in the order of the delivery. Only Bitbucket tells of
+    /// several at once; none is a delivery without a change.
+    Pushes(Vec<Push>),
+    /// Something happened to a pull or merge request.
+    PullRequest(Box<PullRequest>),
+    /// A release of a tag was published.
+    Release(Release),
+    /// All checks of a commit were completed.
+    CheckSuite(CheckSuite),
     /// The host asks whether anybody is there.
     Ping,
     /// Something that starts nothing here, by the host's name for it.
@@ -38,6 +45,107 @@ pub struct Push {
     pub pushed_at: Option<i64>,
 }
 
+/// Something that happened to a pull or merge request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PullRequest {
+    /// Every address that the delivery gives for the repository that it was opened in: the one to merge into.
+    pub repositories: Vec<String>,
+    /// What happened.
+    pub action: PullRequestAction,
+    /// Its number in that repository, as its address shows it.
+    pub number: u64,
+    /// Its title. Nothing is decided by it.
+    pub title: String,
+    /// The address that people open.
+    pub url: Option<String>,
+    /// The branch that it comes from, without `refs/heads/`.
+    pub source: String,
+    /// The branch that it goes to.
+    pub target: String,
+    /// Its newest commit, which is what gets built.
+    pub head: String,
+    /// The target's commit when the delivery was made, if it says; hosts may have it older than the target is.
+    pub base: Option<String>,
+    /// The commit that the merge made, once it is merged.
+    pub merged_as: Option<String>,
+    /// Every address of the repository that the source branch is in: another one for a fork. Empty where the
+    /// host does not tell, because the fork is gone: that is a fork too.
+    pub source_repositories: Vec<String>,
+    /// Whether the source is in another repository, by the host's own ids.
+    pub fork: bool,
+    /// Whether it is a draft.
+    pub draft: bool,
+    /// Its labels' names.
+    pub labels: Vec<String>,
+    /// The newest commit with its message, if the delivery gives it.
+    pub head_commit: Option<Commit>,
+    /// Who did it, as the host names them. Nothing is decided by it.
+    pub sender: Option<String>,
+}
+
+/// What happened to a pull or merge request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PullRequestAction {
+    /// It was opened.
+    #[default]
+    Opened,
+    /// It was opened again after it had been closed.
+    Reopened,
+    /// It got other commits.
+    Synchronized,
+    /// It is no draft any more.
+    Ready,
+    /// It was made a draft.
+    Drafted,
+    /// This label was put on it.
+    Labelled(String),
+    /// This label was taken off.
+    Unlabelled(String),
+    /// It goes to another branch.
+    Retargeted,
+    /// It was closed without a merge.
+    Closed,
+    /// It was merged.
+    Merged,
+    /// Something else that starts and ends nothing, by the host's name for it.
+    Other(String),
+}
+
+/// A published release.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Release {
+    /// Every address that the delivery gives for the repository.
+    pub repositories: Vec<String>,
+    /// The tag that it is of.
+    pub tag: String,
+    /// The tag's commit; none where the delivery does not tell: the repository knows.
+    pub commit: Option<String>,
+    /// The release's name.
+    pub name: Option<String>,
+    /// Whether it is marked as not ready for production.
+    pub prerelease: bool,
+    /// Who published it, as the host names them.
+    pub sender: Option<String>,
+}
+
+/// Checks of a commit that were completed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckSuite {
+    /// Every address that the delivery gives for the repository.
+    pub repositories: Vec<String>,
+    /// The commit.
+    pub head: String,
+    /// The branch, if the delivery gives it.
+    pub branch: Option<String>,
+    /// The newest commit with its message, if the delivery gives it.
+    pub head_commit: Option<Commit>,
+    /// Whether all of them succeeded.
+    pub succeeded: bool,
+    /// The pull requests whose newest commit it is, by number, with their target branches: those of this repository
+    /// alone, hosts do not tell of forks'.
+    pub pull_requests: Vec<(u64, String)>,
+}
+
 /// A commit as a delivery tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Commit {
@@ -60,6 +168,12 @@ impl Push {
         if self.deleted { None } else { self.after.as_deref() }
     }
 
+    /// The tag, if the ref is one.
+    #[must_use]
+    pub fn tag(&self) -> Option<&str> {
+        self.reference.strip_prefix("refs/tags/").filter(|tag| !tag.is_empty())
+    }
+
     /// What happened, in words: `push of 3f2a91c to main`.
     #[must_use]
     pub fn summary(&self) -> String {
@@ -76,6 +190,52 @@ impl Push {
     pub fn messages(&self) -> impl Iterator<Item = &Commit> {
         let head = self.head.iter().filter(|head| self.commits.iter().all(|commit| commit.id != head.id));
         self.commits.iter().chain(head)
+    }
+}
+
+impl PullRequest {
+    /// Whether there is something new to build: it was opened, opened again, got commits or is no draft any more.
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        use PullRequestAction::{Opened, Ready, Reopened, Synchronized};
+        matches!(self.action, Opened | Reopened | Synchronized | Ready)
+    }
+
+    /// What happened, in words: `pull request #7 from feature/x was opened (3f2a91c)`.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let what = match &self.action {
+            PullRequestAction::Opened => "was opened".to_owned(),
+            PullRequestAction::Reopened => "was opened again".to_owned(),
+            PullRequestAction::Synchronized => "has new commits".to_owned(),
+            PullRequestAction::Ready => "is no draft any more".to_owned(),
+            PullRequestAction::Drafted => "is a draft now".to_owned(),
+            PullRequestAction::Labelled(label) => format!("was labelled {label}"),
+            PullRequestAction::Unlabelled(label) => format!("lost the label {label}"),
+            PullRequestAction::Retargeted => format!("goes to {} now", self.target),
+            PullRequestAction::Closed => "was closed".to_owned(),
+            PullRequestAction::Merged => "was merged".to_owned(),
+            PullRequestAction::Other(name) => format!("`{name}`"),
+        };
+        let fork = if self.fork { " of a fork" } else { "" };
+        format!("pull request #{} from {}{fork} {what} ({})", self.number, self.source, short(&self.head))
+    }
+}
+
+impl Release {
+    /// What happened, in words: `release of v1.2.0`.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        format!("{} of {}", if self.prerelease { "pre-release" } else { "release" }, self.tag)
+    }
+}
+
+impl CheckSuite {
+    /// What happened, in words: `all checks of 3f2a91c passed`.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let result = if self.succeeded { "all checks of" } else { "not all checks of" };
+        format!("{result} {} passed", short(&self.head))
     }
 }
 

@@ -76,7 +76,17 @@ fn judged(incoming: Incoming, delivered: Result<Delivered, String>, hook: &GitHo
         Err(problem) => incoming.saying(&problem),
         Ok(Delivered::Ping) => incoming.saying("ping: the hook works"),
         Ok(Delivered::Other(event)) => incoming.saying(&format!("`{event}` event: nothing listens to it")),
-        Ok(Delivered::Push(push)) => {
+        Ok(Delivered::PullRequest(pull)) => {
+            incoming.saying(&format!("{}: nothing listens to it", pull.summary()))
+        }
+        Ok(Delivered::Release(release)) => {
+            incoming.saying(&format!("{}: nothing listens to it", release.summary()))
+        }
+        Ok(Delivered::CheckSuite(suite)) => {
+            incoming.saying(&format!("{}: nothing listens to it", suite.summary()))
+        }
+        Ok(Delivered::Pushes(pushes)) => {
+            let Some(push) = pushes.into_iter().next() else { return incoming.saying("a push of nothing") };
             let verdicts = judge_push(&push, &hook.key, hook.triggers.iter().map(AsRef::as_ref));
             let summary = push.summary();
             let about = push.repositories.iter().any(|address| RepositoryKey::of(address) == hook.key);

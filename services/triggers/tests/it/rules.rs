@@ -21,8 +21,8 @@ fn read(event: &str, body: &[u8]) -> Delivered {
 
 fn push_of(body: &[u8]) -> Push {
     match read("push", body) {
-        Delivered::Push(push) => push,
-        other => panic!("not a push: {other:?}"),
+        Delivered::Pushes(mut pushes) if pushes.len() == 1 => pushes.remove(0),
+        other => panic!("not one push: {other:?}"),
     }
 }
 

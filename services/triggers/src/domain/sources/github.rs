@@ -19,7 +19,7 @@ fn read(event: &str, body: &[u8]) -> Result<Delivered, Unreadable> {
         "push" => {
             let payload: Payload = serde_json::from_slice(body)
                 .map_err(|e| Unreadable::Shape { event: event.to_owned(), detail: e.to_string() })?;
-            payload.push().map(Delivered::Push)
+            payload.push().map(|push| Delivered::Pushes(vec![push]))
         }
         other => Ok(Delivered::Other(other.to_owned())),
     }
