@@ -27,16 +27,28 @@ fn plan_of(message: &Value, skip: &Value) -> Result<Plan, Vec<Problem>> {
         environment: Map::new(),
     };
     let reply = FlowForRunReply {
-        flow: FLOW.to_owned(),
-        document_json: document.to_string(),
-        stage: "Development".to_owned(),
         resources: vec![v1::PinnedResource {
             slug: "team".to_owned(),
             json: serde_json::to_string(&group).unwrap(),
             ..v1::PinnedResource::default()
         }],
-        ..FlowForRunReply::default()
+        ..flow(document.to_string())
     };
+    planned(&reply)
+}
+
+/// What the home of a flow says of it.
+fn flow(document_json: String) -> FlowForRunReply {
+    FlowForRunReply {
+        flow: FLOW.to_owned(),
+        document_json,
+        stage: "Development".to_owned(),
+        ..FlowForRunReply::default()
+    }
+}
+
+/// What a run of it, asked for by hand, has as its plan.
+fn planned(reply: &FlowForRunReply) -> Result<Plan, Vec<Problem>> {
     let asked = Asked {
         run: RunId::new(Uuid::nil()),
         choice: FlowChoice::Published { project: String::new(), flow: FLOW.to_owned() },
@@ -50,7 +62,7 @@ fn plan_of(message: &Value, skip: &Value) -> Result<Plan, Vec<Problem>> {
         parent: None,
     };
     let now = Timestamp::from_micros(1_767_604_023_045_678);
-    plan(&asked, &reply, World::default(), now).map(|started| started.plan)
+    plan(&asked, reply, World::default(), now).map(|started| started.plan)
 }
 
 fn message(plan: &Plan) -> &Value {
@@ -95,5 +107,53 @@ fn a_secret_decides_nothing() {
         let problems = plan_of(&json!("x"), &json!(skip)).unwrap_err();
         assert!(problems[0].message.contains("is a secret and cannot decide what happens"), "{problems:?}");
         assert_eq!(problems[0].pointer, "/spec/spec/steps/0/skipNodeExecution");
+    }
+}
+
+/// A flow of so many nodes, each of which names the one before; the last one names what `last` says.
+fn chain(count: usize, last: &str) -> String {
+    let step = |n: usize| {
+        let before = n.saturating_sub(1);
+        let value = match n {
+            0 => "${args.REGION}".to_owned(),
+            n if n + 1 == count => last.to_owned(),
+            _ => format!("${{refs.n{before}.a}}"),
+        };
+        let waits: Vec<String> = (n > 0).then(|| format!("n{before}")).into_iter().collect();
+        json!({"kind": "Noop", "ref": format!("n{n}"), "dependsOn": waits, "spec": {"outputs": {"a": value}}})
+    };
+    json!({
+        "apiVersion": "v1.2",
+        "arguments": {"REGION": "eu"},
+        "spec": {"kind": "Workflow", "spec": {"type": "graph", "steps": (0..count).map(step).collect::<Vec<_>>()}},
+    })
+    .to_string()
+}
+
+#[test]
+fn five_thousand_nodes_are_read_checked_and_planned_at_once() {
+    let full = std::env::var_os("SHIPWAY_FULL").is_some();
+    let judged = full && !cfg!(debug_assertions);
+    let (count, times) = if full { (5_000, 5) } else { (300, 1) };
+    let before = count - 2;
+    let best = |document: String| {
+        let reply = flow(document);
+        let measured = (0..times).map(|_| {
+            let since = std::time::Instant::now();
+            let plan = planned(&reply);
+            (since.elapsed(), plan)
+        });
+        measured.min_by_key(|(took, _)| *took).unwrap()
+    };
+    let (good, plan) = best(chain(count, &format!("${{refs.n{before}.a}}")));
+    let plan = plan.unwrap();
+    assert_eq!(plan.nodes.len(), count + 1);
+    assert_eq!(plan.nodes[1].spec.pointer("/outputs/a").unwrap(), "eu");
+    let (bad, problems) = best(chain(count, "${refs.nn.a}"));
+    assert_eq!(problems.unwrap_err().len(), 1, "the one that is wrong");
+    println!("PLAN nodes={count} ms={} with_error_ms={}", good.as_millis(), bad.as_millis());
+    if judged {
+        let limit = std::time::Duration::from_millis(150);
+        assert!(good < limit && bad < limit, "{good:?} {bad:?}");
     }
 }

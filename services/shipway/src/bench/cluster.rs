@@ -18,7 +18,7 @@ use super::{
     measured::{Measured, Spent, Traffic, connect, log},
     nats::{Nats, Taken},
     postgres::{self, Postgres},
-    process::{Process, shipway},
+    process::{Process, resident_together, shipway},
     report::Report,
 };
 
@@ -160,11 +160,14 @@ impl Measured for Cluster {
             report.figure(&format!("W6.rss_idle.{}", process.name()), "one", process.rss_mb()?, "MB");
         }
         report.figure("W6.rss_idle", "one", self.rss_mb()?, "MB");
+        // The program's pages are there once, however many services run it: as if each were on a machine of its own.
+        let apart: f64 = self.services.iter().map(|s| s.process.rss_mb()).sum::<anyhow::Result<_>>()?;
+        report.figure("W6.rss_idle.apart", "sum", apart, "MB");
         Ok(())
     }
 
     fn rss_mb(&self) -> anyhow::Result<f64> {
-        self.services.iter().map(|service| service.process.rss_mb()).sum()
+        resident_together(self.services.iter().map(|service| &service.process))
     }
 
     async fn traffic(&mut self) -> anyhow::Result<Traffic> {

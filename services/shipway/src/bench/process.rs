@@ -27,6 +27,22 @@ pub(crate) struct Process {
     begun: Instant,
 }
 
+/// See [`Process::share`], in MB.
+struct Share {
+    own: f64,
+    program: f64,
+}
+
+/// Resident memory in MB of processes of one program together, each page counted once. This process runs the same
+/// program: its part of the shared pages is added to theirs, so that the figure is rather too high.
+pub(crate) fn resident_together<'a>(processes: impl Iterator<Item = &'a Process>) -> anyhow::Result<f64> {
+    let shares: Vec<Share> = processes.map(Process::share).collect::<anyhow::Result<_>>()?;
+    let own: f64 = shares.iter().map(|share| share.own).sum();
+    let program: f64 = shares.iter().map(|share| share.program).sum();
+    let sharers = shares.len().max(1) as f64;
+    Ok(own + program * (sharers + 1.0) / sharers)
+}
+
 impl Process {
     /// Starts a command; what it says goes to a file, or to where the bench's own errors go. Dropped, it is ended with
     /// this signal; it gets `SIGKILL` when the bench itself is killed.
@@ -102,6 +118,18 @@ impl Process {
             status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc")?;
         let kilobytes: f64 = line.trim().trim_end_matches(" kB").trim().parse()?;
         Ok(kilobytes / 1024.0)
+    }
+
+    /// Its part of the machine's memory: pages that several processes hold are shared out among them.
+    fn share(&self) -> anyhow::Result<Share> {
+        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid()))
+            .with_context(|| format!("looking at {}", self.name))?;
+        let megabytes = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).context("no Pss in /proc")?;
+            let kilobytes: f64 = line.trim().trim_end_matches(" kB").trim().parse()?;
+            anyhow::Ok(kilobytes / 1024.0)
+        };
+        Ok(Share { own: megabytes("Pss_Anon:")? + megabytes("Pss_Shmem:")?, program: megabytes("Pss_File:")? })
     }
 
     /// CPU time so far, user and system.
