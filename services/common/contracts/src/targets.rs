@@ -9,6 +9,7 @@ use std::{
 
 use futures::future::BoxFuture;
 use http::{Request, Response};
+use http_body_util::BodyExt as _;
 use tonic::{Code, body::Body, transport::Endpoint};
 use tower::{Service, ServiceExt};
 
@@ -140,7 +141,7 @@ impl Service<Request<Body>> for Targets {
             };
             match channel.oneshot(request).await {
                 Ok(answer) => match refusal(&answer) {
-                    None => Ok(answer),
+                    None => Ok(answer.map(|body| told_whole(body, targets, service, index))),
                     Some(why) => {
                         targets.pass_on(&service, index);
                         Err(tonic::Status::unavailable(why).into())
@@ -153,6 +154,15 @@ impl Service<Request<Body>> for Targets {
             }
         })
     }
+}
+
+/// An answer that breaks off in the middle says so as one that was never begun does: who gave it may have died, and
+/// whoever hears of it, however far away, may ask again.
+fn told_whole(body: Body, targets: Targets, service: String, index: usize) -> Body {
+    Body::new(body.map_err(move |error| {
+        targets.pass_on(&service, index);
+        tonic::Status::unavailable(format!("the answer broke off: {}", words(&error)))
+    }))
 }
 
 /// An error with its causes: a connection's own text says only that something failed.

@@ -120,3 +120,30 @@ async fn a_check_that_does_not_answer_has_failed() {
     assert!(!report.ready());
     assert_eq!(report.checks, [("log", Err("no answer within 1s".to_owned()))]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_may_be_asked_for_again() {
+    // As a service that is killed between the head and the end of its answer.
+    let killed = Arc::new(tokio::sync::Notify::new());
+    let until = killed.clone();
+    let dies = move || async move {
+        let end = futures::stream::once(async move {
+            until.notified().await;
+            Err::<axum::body::Bytes, _>(std::io::Error::other("killed"))
+        });
+        ([("content-type", "application/grpc")], axum::body::Body::from_stream(end))
+    };
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", socket.local_addr().unwrap());
+    let server = axum::serve(socket, axum::Router::new().fallback(dies));
+    let server = tokio::spawn(async move { server.await });
+    let (_, way) = shipway_contracts::Targets::new(&[address]).unwrap();
+    let mut runs = shipway_contracts::v1::runs_client::RunsClient::new(way);
+    let watched = runs.watch_run(shipway_contracts::v1::WatchRunRequest::default()).await;
+    let mut watch = watched.unwrap().into_inner();
+    killed.notify_one();
+    let status = watch.message().await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unavailable, "{status}");
+    assert!(status.message().contains("broke off"), "{status}");
+    server.abort();
+}

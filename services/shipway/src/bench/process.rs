@@ -129,7 +129,10 @@ impl Process {
             let kilobytes: f64 = line.trim().trim_end_matches(" kB").trim().parse()?;
             anyhow::Ok(kilobytes / 1024.0)
         };
-        Ok(Share { own: megabytes("Pss_Anon:")? + megabytes("Pss_Shmem:")?, program: megabytes("Pss_File:")? })
+        Ok(Share {
+            own: megabytes("Pss_Anon:")? + megabytes("Pss_Shmem:")?,
+            program: megabytes("Pss_File:")?,
+        })
     }
 
     /// CPU time so far, user and system.
