@@ -261,7 +261,9 @@ impl Shim {
                 deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(1))
             });
             if let Some(exit) = self.children.wait_or(pid, pause, &self.stop) {
-                return (exit, Why::Itself);
+                // After a pause of the whole machine the last deadline may kill it before this looks at the first.
+                let lapsed = exit.signal.is_some() && self.lapsed.load(Ordering::SeqCst);
+                return (exit, if lapsed { Why::Lapsed } else { Why::Itself });
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 break Why::Deadline;
