@@ -196,6 +196,9 @@ fn trigger_values(flow: &Flow, asked: &Asked) -> Map<String, Value> {
         let mut defaults = Map::new();
         if let TriggerSource::Git(git) = &trigger.source {
             defaults.insert("repoUrl".to_owned(), Value::from(git.repo_url.clone()));
+            // A run by hand has no commit of its own: a build without one takes the branch's newest.
+            defaults.insert("sha".to_owned(), Value::Null);
+            defaults.insert("pullRequestId".to_owned(), Value::Null);
             if let [branch] = git.branch_restrictions.as_slice()
                 && !branch.contains('*')
             {
