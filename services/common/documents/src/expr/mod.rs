@@ -1,7 +1,7 @@
 //! The expression language: `${args.NAME}`, `${refs.<ref>.<path>}`, `${triggers.<ref>.<path>}`,
 //! `${secrets.<id>.<path>}` and `${fn.name(…)}`, whole values or parts of a text.
 //!
-//! `\${…}` stays text without its backslash, `${{…}}` is left for the time when a container starts, and
+//! `\${…}` stays text without its backslash, `${{…}}` is left for the time when the work starts ([`resolve`]), and
 //! `${template.…}` belongs to the document around a nested flow. Values are resolved in up to three phases
 //! ([`resolve_template`], [`resolve_partly`], [`resolve`]); what an earlier phase puts in is never read as an
 //! expression by a later one.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Scope,
-    ast::{Expr, Part},
+    ast::{Expr, Kind, Part, PathRoot},
     budget::Budget,
     eval::{Context, eval},
     parse,
@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{Code, Problem, js, secret};
 
-/// Resolves every expression in `value`, which stands at `at`; everything must resolve. `${{…}}` is left.
+/// Resolves every expression in `value`, which stands at `at`; everything must resolve. So must `${{secrets…}}` and
+/// `${{refs…}}`: this is the last look before the work runs, and secrets stay names here. Any other `${{…}}` is left.
 ///
 /// # Errors
 /// Every expression that has no value, with its place.
@@ -128,11 +129,19 @@ impl Resolver<'_> {
             }
             return Ok(text.into());
         }
+        if let [Part::Container(span)] = parts
+            && let Some(value) = self.container(text, span, cx)?
+        {
+            return Ok(value);
+        }
         let mut pieces = Vec::with_capacity(parts.len());
         for part in parts {
             pieces.push(match part {
                 Part::Text(text) => Piece::Done(text.as_str().into()),
-                Part::Container(span) => Piece::Raw(span.clone()),
+                Part::Container(span) => match self.container(text, span, cx)? {
+                    Some(value) => Piece::Done(embedded(value, span)?),
+                    None => Piece::Raw(span.clone()),
+                },
                 Part::Expression { span, template, expr } => {
                     match self.expression(span, *template, expr, cx)? {
                         Some(value) => Piece::Done(embedded(value, span)?),
@@ -167,6 +176,22 @@ impl Resolver<'_> {
             Err(Stop::Unresolved(trouble) | Stop::Undefined(trouble) | Stop::Error(trouble)) => Err(trouble),
             Err(Stop::Secret) => Err(Trouble::new(&expr.span, "a secret decides here")
                 .help("what is decided may depend on plain arguments only")),
+        }
+    }
+
+    /// The value of `${{…}}` when the work is about to run; none if it is not ours, or too early.
+    fn container(
+        &self,
+        text: &str,
+        span: &Range<usize>,
+        cx: &mut Context<'_>,
+    ) -> Result<Option<Value>, Trouble> {
+        let expr = parse::container(text, span).filter(|_| self.phase == Phase::Full);
+        match &expr {
+            Some(expr @ Expr { kind: Kind::Path { root: PathRoot::Secrets | PathRoot::Refs, .. }, .. }) => {
+                self.expression(span, false, expr, cx)
+            }
+            _ => Ok(None),
         }
     }
 

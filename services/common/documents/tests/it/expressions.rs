@@ -42,6 +42,14 @@ impl Scope for World {
     fn trigger(&self, reference: &str) -> Lookup<'_> {
         self.look("triggers", reference)
     }
+    fn secret(&self, id: &str) -> Lookup<'_> {
+        match id {
+            "team" => Lookup::Value(Cow::Owned(
+                json!({"values": {"KEY": {"$secret": "group/team/KEY@4"}, "PLAIN": "seen"}}),
+            )),
+            _ => Lookup::Missing { known: vec!["team".into()] },
+        }
+    }
 }
 
 fn value(text: &str) -> Value {
@@ -78,8 +86,10 @@ fn forms() {
         ("\\${args.branch}", json!("${args.branch}")),
         ("\\\\${args.branch}", json!("\\${args.branch}")),
         ("a\\b \\${x} ${args.branch}", json!("a\\b ${x} main")),
-        ("${{secrets.X}}", json!("${{secrets.X}}")),
-        ("${{refs.cfg.values.A}} ${args.branch}", json!("${{refs.cfg.values.A}} main")),
+        ("${{secrets.team.values.KEY}}", json!({"$secret": "group/team/KEY@4"})),
+        ("${{ secrets.team.values.PLAIN }}", json!("seen")),
+        ("<${{refs.build.id}}> ${args.branch}", json!("<b-1> main")),
+        ("${{ github.sha }} ${{x y}} ${args.branch}", json!("${{ github.sha }} ${{x y}} main")),
         ("${args.evil}", json!("${args.branch}")),
         ("<${args.evil}>", json!("<${args.branch}>")),
         ("$${args.branch}", json!("$main")),
