@@ -22,8 +22,9 @@ pub const NODES: usize = 5;
 /// The flow that the runs are of.
 pub const FLOW: &str = "load/work";
 
-/// How long a run may take from its start, whatever is broken meanwhile, before it is stuck.
-const STUCK: Duration = Duration::from_secs(300);
+/// How long a run may take from its start, whatever is broken meanwhile, before it is stuck: longer than services stand
+/// still (E-15).
+const STUCK: Duration = Duration::from_secs(600);
 
 /// Runs to be started.
 #[derive(Clone, Debug)]
@@ -108,7 +109,7 @@ impl Workload {
     /// Starts so many runs, at most so many at once, and waits for the end of all.
     ///
     /// # Errors
-    /// If one does not start or end in five minutes.
+    /// If one does not start or end in ten minutes.
     pub async fn run(&self, numbers: std::ops::Range<usize>, at_once: usize) -> Result<Vec<Ended>> {
         let mut running = stream::iter(numbers).map(|number| self.one(number)).buffer_unordered(at_once);
         let mut all = Vec::new();
@@ -121,7 +122,7 @@ impl Workload {
     /// Starts one run and waits for its end.
     ///
     /// # Errors
-    /// If it does not start or end in five minutes.
+    /// If it does not start or end in ten minutes.
     pub async fn one(&self, number: usize) -> Result<Ended> {
         let begin = Instant::now();
         let arguments = serde_json::json!({ "SINK": format!("{}/{number}", self.sink) });
@@ -204,7 +205,7 @@ pub async fn end(runs: &RunsClient<Channel>, run: &str) -> Result<Run> {
 /// Asks until somebody answers.
 ///
 /// # Errors
-/// If the answer is a refusal, or there is none in five minutes.
+/// If the answer is a refusal, or there is none in ten minutes.
 pub async fn patiently<T, F>(mut ask: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<Response<T>, Status>>,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use rand::seq::IndexedRandom;
+use shipway_contracts::v1::{GetRunRequest, runs_client::RunsClient};
 use shipway_integration_tests::{
     cluster::{Cluster, Shape},
     sink::{Entry, Sink, Verdict},
@@ -67,6 +68,13 @@ impl Given {
         assert_eq!(verdict, clean, "lost or doubled effects");
         self.cluster.verify().unwrap();
         verdict
+    }
+
+    /// How many attempts a node had.
+    pub(crate) async fn attempts(&self, run: &str, node: &str) -> u32 {
+        let mut runs = RunsClient::new(self.cluster.channel().unwrap());
+        let run = runs.get_run(GetRunRequest { run: run.to_owned() }).await.unwrap().into_inner();
+        run.nodes.iter().find(|known| known.r#ref == node).unwrap().attempt
     }
 
     /// One of the services' processes that run.

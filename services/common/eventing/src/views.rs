@@ -85,6 +85,10 @@ struct Shared {
     commits: AtomicU64,
     /// Checkpoints of the read models that this process writes.
     written: Mutex<BTreeMap<String, watch::Sender<Position>>>,
+    /// The checkpoints as they were seen last, whoever writes them.
+    seen: watch::Sender<BTreeMap<String, Position>>,
+    /// Whose turn it is to look.
+    looks: tokio::sync::Mutex<()>,
     waiting: AtomicUsize,
     hurry: Notify,
 }
@@ -170,22 +174,53 @@ impl Views {
 
     /// Waits without end for a read model to get to a position, whichever process writes it.
     async fn reached(&self, model: &str, wanted: Position) -> Result<(), ViewsError> {
-        loop {
-            let written = {
-                let written = self.shared.written.lock().expect("nothing panics while it holds this");
-                written.get(model).map(watch::Sender::subscribe)
-            };
-            match written {
-                // It ends without that if this process does not write it any more.
-                Some(mut written) => {
-                    if written.wait_for(|at| *at >= wanted).await.is_ok() {
-                        return Ok(());
-                    }
-                }
-                None if self.position(model).await? >= wanted => return Ok(()),
-                None => tokio::time::sleep(LOOK).await,
-            }
+        let written = {
+            let written = self.shared.written.lock().expect("nothing panics while it holds this");
+            written.get(model).map(watch::Sender::subscribe)
+        };
+        // It ends without that if this process does not write it any more.
+        if let Some(mut written) = written
+            && written.wait_for(|at| *at >= wanted).await.is_ok()
+        {
+            return Ok(());
         }
+        // However many wait, one of them looks for all: a database that is late would get later by their questions.
+        let mut seen = self.shared.seen.subscribe();
+        let told = async {
+            let there = |at: &BTreeMap<String, Position>| at.get(model).is_some_and(|at| *at >= wanted);
+            seen.wait_for(there).await.map(drop)
+        };
+        tokio::select! {
+            biased;
+            Ok(()) = told => Ok(()),
+            _turn = self.shared.looks.lock() => self.look_until(model, wanted).await,
+        }
+    }
+
+    /// Looks at the checkpoints again and again, and tells all who wait.
+    async fn look_until(&self, model: &str, wanted: Position) -> Result<(), ViewsError> {
+        loop {
+            let now = self.positions().await?;
+            let reached = now.get(model).copied().unwrap_or(0) >= wanted;
+            self.shared.seen.send_if_modified(|seen| {
+                let moved = *seen != now;
+                *seen = now;
+                moved
+            });
+            if reached {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// The checkpoint of each read model's newest version.
+    async fn positions(&self) -> Result<BTreeMap<String, Position>, ViewsError> {
+        let read = sqlx::query_as("SELECT name, position FROM read_models ORDER BY name, version")
+            .fetch_all(self.pool());
+        let rows: Vec<(String, i64)> =
+            failing!("db.views.positions", read.await).map_err(failed("reading the checkpoints"))?;
+        Ok(rows.into_iter().map(|(name, position)| (name, position.cast_unsigned())).collect())
     }
 
     /// The checkpoint of the newest version of a read model; 0 if there is none.
@@ -365,6 +400,12 @@ impl<'a> Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+        if self.0.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // Whoever waits next must not take an old look for a new one: a read model may be emptied meanwhile.
+            self.0.seen.send_if_modified(|seen| {
+                seen.clear();
+                false
+            });
+        }
     }
 }

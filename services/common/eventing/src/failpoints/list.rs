@@ -50,6 +50,7 @@ pub const CALLS: &[&str] = &[
     "db.views.advance",
     "db.views.checkpoint",
     "db.views.position",
+    "db.views.positions",
     "executor.beat",
     "executor.complete",
     "executor.message",

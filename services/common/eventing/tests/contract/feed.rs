@@ -59,6 +59,24 @@ pub(crate) async fn a_read_model_is_rebuilt_while_it_is_written(given: &Fixture)
     views.close().await;
 }
 
+pub(crate) async fn many_wait_for_what_another_process_writes(given: &Fixture) {
+    let (writing, reading) = (given.views().await, given.views().await);
+    let feed = Feed::new(Arc::clone(&given.log));
+    let projection = Arc::new(Counts { version: 1, factor: 1 });
+    let last = given.append("run-a", Expected::New, 50).await.unwrap().last;
+    let waiting = futures::future::join_all((1..=last).map(|at| reading.wait_for(&["counts"], at, SOON)));
+    let begun = feed.project(&writing, Arc::clone(&projection) as Arc<dyn Projection>);
+    let (consumer, waited) = tokio::join!(begun, waiting);
+    assert!(waited.iter().all(Result::is_ok), "{waited:?}");
+    // What was seen then is not what is there once the read model is emptied.
+    consumer.unwrap().stop().await;
+    writing.rebuild(&*projection).await.unwrap();
+    let behind = reading.wait_for(&["counts"], last, Duration::from_millis(50)).await.unwrap_err();
+    assert!(behind.to_string().contains("at position 0"), "{behind}");
+    reading.close().await;
+    writing.close().await;
+}
+
 pub(crate) async fn a_new_version_is_built_beside_the_old_and_takes_over(given: &Fixture) {
     let views = given.views().await;
     let feed = Feed::new(Arc::clone(&given.log));
