@@ -104,6 +104,15 @@ const ROWS: &[Row] = &[
     row("E-20", "100 stops", "services that are stopped under load lose nothing, and no request fails"),
     row("E-21", "1 GiB", "an output storm is capped and said so, and its executor stays small"),
     row("E-22", "30 min", "few descriptors, little memory, a busy processor: nobody is given up for it"),
+    row("W-1", "", "each sender's payloads, real ones among them, become exactly what they should"),
+    row("W-2", "", "each scheme's signatures pass, and nothing near them"),
+    row("W-4", "1,000,000 a target", "broken payloads and headers make no reader panic, wait or grow"),
+    row(
+        "W-13",
+        "",
+        "a secret takes another's place under load: none refused before, the old one at once after",
+    ),
+    row("W-14", "", "the time that is signed is exact to the second, in its one spelling"),
 ];
 
 const fn row(id: &'static str, full: &'static str, what: &'static str) -> Row {

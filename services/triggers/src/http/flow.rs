@@ -1,5 +1,6 @@
 //! `POST` or `GET /hooks/flow/<token>`: a request that starts a flow. The address is the credential; a request
-//! that is signed as Standard Webhooks says must be signed rightly.
+//! that is signed, as Standard Webhooks or GitHub do it, must be signed rightly, and where the hook has signing
+//! secrets, every request must be.
 
 use std::sync::Arc;
 
@@ -15,13 +16,16 @@ use shipway_events::delivery::Verdict;
 use super::{
     Ingress, delivery_key, is_json, kept_headers,
     reply::{Refusal, accepted},
-    single,
 };
 use crate::{
     domain::generic,
     hooks::FlowHook,
     inbox::{Incoming, Outcome},
+    signature::Scheme,
 };
+
+/// How a request to a flow's address can be signed.
+const SCHEME: Scheme = Scheme::StandardOrHub("x-hub-signature-256");
 
 #[tracing::instrument(name = "delivery", skip_all)]
 pub(super) async fn receive(
@@ -64,14 +68,13 @@ pub(super) async fn receive(
     }
 }
 
-/// A request without a signature has the address; one with a signature must have the right one.
+/// The address is the credential, and a signature beside it must be right. A hook with signing secrets takes
+/// signed requests only.
 fn signature_fits(ingress: &Ingress, hook: &FlowHook, headers: &HeaderMap, body: &[u8]) -> bool {
-    if !headers.contains_key("webhook-signature") {
+    if !hook.signed && !SCHEME.is_tried(headers) {
         return true;
     }
-    let part = |name: &str| single(headers, name).unwrap_or_default();
-    let (id, time, signatures) = (part("webhook-id"), part("webhook-timestamp"), part("webhook-signature"));
-    hook.secrets.verify_standard(id, time, signatures, body, ingress.log.now())
+    SCHEME.verify(&hook.secrets, headers, body, ingress.log.now())
 }
 
 fn judge(hook: &FlowHook, query: &[(String, String)], body: &[u8]) -> Result<Vec<Verdict>, Refusal> {

@@ -10,9 +10,8 @@ use axum::{
 use shipway_events::HookId;
 
 use super::{
-    Ingress, delivery_key, is_json, kept_headers,
+    Ingress, is_json, kept_headers,
     reply::{Refusal, accepted},
-    single,
 };
 use crate::{
     domain::{
@@ -24,7 +23,7 @@ use crate::{
     git,
     hooks::GitHook,
     inbox::{Incoming, Outcome, PushTo},
-    signature::Secrets,
+    signature::{Secrets, single},
 };
 
 #[tracing::instrument(name = "delivery", skip_all, fields(hook))]
@@ -40,35 +39,38 @@ pub(super) async fn receive(
     }
     let headers = request.headers().clone();
     let body = ingress.body(request).await?;
-    let signature = single(&headers, source.signature_header);
-    let Some(hook) = find(&ingress, &hook).await? else {
+    let now = ingress.log.now();
+    let Some(hook) = find(&ingress, source, &hook).await? else {
         // As long as for a hook that exists.
-        let _ = Secrets::default().verify_hub(signature, &body);
+        let _ = source.scheme.verify(&Secrets::default(), &headers, &body, now);
         return Err(Refusal::unauthorized());
     };
-    if !hook.secrets.verify_hub(signature, &body) {
+    if !source.scheme.verify(&hook.secrets, &headers, &body, now) {
         return Err(Refusal::unauthorized());
     }
     ingress.within_rate(hook.id)?;
-    let event = single(&headers, source.event_header).and_then(|event| std::str::from_utf8(event).ok());
-    let key = delivery_key(&headers, &[source.delivery_header])?;
-    let delivered = read(source, event.unwrap_or_default(), &body);
+    let key = source.key(&headers, &body).map_err(Refusal::key)?;
+    let event =
+        source.event(|name| single(&headers, name).and_then(|text| std::str::from_utf8(text).ok()), &body);
+    let delivered = read(source, event, &body);
     let incoming = Incoming::new(&ingress.sealer, Some(hook.id), key, kept_headers(&headers), &body);
     let incoming = judged(incoming, delivered, &hook);
     keep(&ingress, &hook, incoming).await
 }
 
-async fn find(ingress: &Ingress, hook: &str) -> Result<Option<Arc<GitHook>>, Refusal> {
+/// The hook, if deliveries of this source may come to it: what it is for decides, not what they say.
+async fn find(ingress: &Ingress, source: &Source, hook: &str) -> Result<Option<Arc<GitHook>>, Refusal> {
     let Ok(id) = HookId::from_str(hook) else { return Ok(None) };
-    Ok(ingress.hooks().await?.git(id))
+    let hook = ingress.hooks().await?.git(id);
+    Ok(hook.filter(|hook| hook.sources.iter().any(|known| known.name == source.name)))
 }
 
 /// What it says, or in words why nobody can tell: a body with the right signature is stored in any case.
-fn read(source: &Source, event: &str, body: &[u8]) -> Result<Delivered, String> {
-    if event.is_empty() {
-        return Err(format!("nothing can be made of it: it has no header `{}`", source.event_header));
-    }
-    (source.read)(event, body).map_err(|unreadable| format!("nothing can be made of it: {unreadable}"))
+fn read(source: &Source, event: Option<String>, body: &[u8]) -> Result<Delivered, String> {
+    let Some(event) = event else {
+        return Err(format!("nothing can be made of it: it has no {}", source.event));
+    };
+    (source.read)(&event, body).map_err(|unreadable| format!("nothing can be made of it: {unreadable}"))
 }
 
 fn judged(incoming: Incoming, delivered: Result<Delivered, String>, hook: &GitHook) -> Incoming {
