@@ -72,8 +72,12 @@ impl Given {
 
     /// How many attempts a node had.
     pub(crate) async fn attempts(&self, run: &str, node: &str) -> u32 {
-        let mut runs = RunsClient::new(self.cluster.channel().unwrap());
-        let run = runs.get_run(GetRunRequest { run: run.to_owned() }).await.unwrap().into_inner();
+        let runs = RunsClient::new(self.cluster.channel().unwrap());
+        let shown = workload::patiently(|| {
+            let (mut runs, request) = (runs.clone(), GetRunRequest { run: run.to_owned() });
+            async move { runs.get_run(request).await }
+        });
+        let run = shown.await.unwrap();
         run.nodes.iter().find(|known| known.r#ref == node).unwrap().attempt
     }
 

@@ -178,7 +178,7 @@ impl Database {
     /// Begins a transaction that writes. On SQLite it is the only one of this process until it ends.
     pub(crate) async fn begin(&self) -> Result<Tx, sqlx::Error> {
         let Some((gate, wal)) = &self.file else {
-            let transaction = failing!("db.begin", self.writers.begin().await)?;
+            let transaction = failing!("db.begin", begun(&self.writers, None).await)?;
             return Ok(Tx { transaction, file: None });
         };
         let turn = gate.enter().await;
@@ -219,6 +219,28 @@ impl Database {
     pub(crate) async fn close(&self) {
         self.readers.close().await;
         self.writers.close().await;
+    }
+}
+
+/// Begins a transaction, to the end of its beginning even if nobody waits for it any more. Sqlx forgets a `BEGIN` whose
+/// answer was not waited for: whoever got the connection next would work inside of that transaction, be seen by nobody
+/// else, hold its locks and never commit.
+pub(crate) async fn begun<DB: sqlx::Database>(
+    pool: &sqlx::Pool<DB>,
+    statement: Option<&'static str>,
+) -> Result<Transaction<'static, DB>, sqlx::Error> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move {
+        match statement {
+            None => pool.begin().await,
+            Some(statement) => pool.begin_with(statement).await,
+        }
+    });
+    match begun.await {
+        Ok(begun) => begun,
+        Err(ended) if ended.is_panic() => std::panic::resume_unwind(ended.into_panic()),
+        // The runtime ends.
+        Err(_) => Err(sqlx::Error::PoolClosed),
     }
 }
 

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     blobs::{BlobError, BlobId, Blobs},
+    database::begun,
     durable::Durable,
     log::{Form, Log, Stored},
 };
@@ -99,14 +100,14 @@ impl Backup {
         let failed = database_error("seeing the database as it is at one moment");
         let mut moment = if database.is_postgres() {
             let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-            let mut moment = source.durable.pool().begin_with(begin).await.map_err(&failed)?;
+            let mut moment = begun(source.durable.pool(), Some(begin)).await.map_err(&failed)?;
             // The slowest reader of a backup decides how long this takes.
             let patience =
                 "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
             moment.execute(sqlx::raw_sql(patience)).await.map_err(&failed)?;
             moment
         } else {
-            source.durable.pool().begin().await.map_err(&failed)?
+            begun(source.durable.pool(), None).await.map_err(&failed)?
         };
         let mut manifest = head(&mut moment).await.map_err(&failed)?;
         manifest.keys = source.keys.is_some();

@@ -31,6 +31,31 @@ async fn a_lease_has_one_owner_and_each_holding_its_own_epoch() {
     fixture.end().await;
 }
 
+/// Whoever wants to begin a transaction goes away at any moment of it: a request whose client has hung up, a leader that
+/// leads no more. What others write with the same connections is seen all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_works_inside_a_transaction_that_was_given_up() {
+    let fixture = Fixture::postgres().await;
+    let (durable, other) = (fixture.log.durable().await.unwrap(), fixture.log.durable().await.unwrap());
+    let (leases, others) = (Leases::open(durable.clone()).await.unwrap(), Leases::open(other).await.unwrap());
+    for polls in 0..400 {
+        let mut begin = std::pin::pin!(durable.begin());
+        for _ in 0..polls % 40 {
+            if futures::poll!(&mut begin).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    let names: Vec<_> = (0..50).map(|n| format!("lease-{n}")).collect();
+    let taken = futures::future::join_all(names.iter().map(|name| leases.take(name, "a", "", LONG))).await;
+    assert!(taken.into_iter().all(|taken| taken.unwrap().is_some()));
+    for name in &names {
+        assert!(others.holder(name).await.unwrap().is_some(), "{name} was taken and nobody sees it");
+    }
+    fixture.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_count_while_they_beat() {
     let fixture = Fixture::postgres().await;

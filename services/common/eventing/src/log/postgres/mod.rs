@@ -357,7 +357,7 @@ impl Log for PostgresLog {
         snapshot: Snapshot,
     ) -> Result<(), ReadError> {
         let put = async {
-            let mut transaction = self.readers.begin().await?;
+            let mut transaction = crate::database::begun(&self.readers, None).await?;
             sqlx::query("SET LOCAL synchronous_commit = off").execute(&mut *transaction).await?;
             sqlx::query(sql::PUT_SNAPSHOT)
                 .bind(stream.as_str())
