@@ -108,6 +108,8 @@ pub(crate) enum Why {
     SecretSteers { argument: String, path: String, problem: String },
     #[error("`{argument}` is not an argument's name.")]
     BadArgumentName { argument: String },
+    #[error("the document of {path} itself says `options.paused: true`.")]
+    PausedByDocument { path: String },
 }
 
 const GIT_JOB: &str = "what it runs is whatever the branch holds, so no stage could promise what it has.";
@@ -164,6 +166,7 @@ impl Why {
             Self::FlowUnreadable { .. } => "Publish a new version of it first: `shipway apply`.".into(),
             Self::SecretSteers { .. } => "Set it with `--plain`, or use it in variables and messages only.".into(),
             Self::BadArgumentName { .. } => "Use letters, digits, `_` and `-`, at most 100.".into(),
+            Self::PausedByDocument { .. } => "Take it out of the document, and `shipway apply` that.".into(),
         }
     }
 }
