@@ -9,11 +9,7 @@ use axum::{
 };
 use shipway_events::HookId;
 
-use super::{
-    Ingress, delivery_key, is_json, kept_headers,
-    reply::{Refusal, accepted},
-    single,
-};
+use super::{Ingress, NotTaken, Target, delivery_key, is_json, reply::Refusal, single};
 use crate::{
     domain::{
         push::{Delivered, Push},
@@ -23,7 +19,8 @@ use crate::{
     },
     git,
     hooks::GitHook,
-    inbox::{Incoming, Outcome, PushTo},
+    inbox::{Incoming, Kept, Outcome, PushTo},
+    parcel::{Parcel, Way},
     signature::Secrets,
 };
 
@@ -50,12 +47,17 @@ pub(super) async fn receive(
         return Err(Refusal::unauthorized());
     }
     ingress.within_rate(hook.id)?;
-    let event = single(&headers, source.event_header).and_then(|event| std::str::from_utf8(event).ok());
     let key = delivery_key(&headers, &[source.delivery_header])?;
-    let delivered = read(source, event.unwrap_or_default(), &body);
-    let incoming = Incoming::new(&ingress.sealer, Some(hook.id), key, kept_headers(&headers), &body);
-    let incoming = judged(incoming, delivered, &hook);
-    keep(&ingress, &hook, incoming).await
+    let way = Way::Git { source: source.name.to_owned(), hook: hook.id };
+    let verified = format!("the signature in {} was right", source.signature_header);
+    let parcel = Parcel::new(way, key, &headers, &verified, body, ingress.log.now());
+    ingress.take(&parcel, &Target::Git(source, hook)).await
+}
+
+/// The delivery with what each trigger makes of it.
+pub(super) fn judge(parcel: &Parcel, incoming: Incoming, source: &Source, hook: &GitHook) -> Incoming {
+    let event = parcel.headers.get(source.event_header).unwrap_or_default();
+    judged(incoming, read(source, event, &parcel.body), hook)
 }
 
 async fn find(ingress: &Ingress, hook: &str) -> Result<Option<Arc<GitHook>>, Refusal> {
@@ -101,10 +103,14 @@ fn judged(incoming: Incoming, delivered: Result<Delivered, String>, hook: &GitHo
     }
 }
 
-async fn keep(ingress: &Ingress, hook: &GitHook, incoming: Incoming) -> Result<Response, Refusal> {
-    let incoming = Arc::new(incoming);
-    if let Outcome::Kept(kept) = ingress.inbox.accept(Arc::clone(&incoming)).await? {
-        return Ok(accepted(&kept));
+/// Stores a delivery, after its repository was asked if that has to tell what it is.
+pub(super) async fn keep(
+    ingress: &Ingress,
+    hook: &GitHook,
+    incoming: &Arc<Incoming>,
+) -> Result<Kept, NotTaken> {
+    if let Outcome::Kept(kept) = ingress.inbox.accept(Arc::clone(incoming)).await? {
+        return Ok(kept);
     }
     let confirmed = match &incoming.to {
         Some(to) => is_head(ingress, hook, &to.push).await,
@@ -112,8 +118,8 @@ async fn keep(ingress: &Ingress, hook: &GitHook, incoming: Incoming) -> Result<R
     };
     let again = incoming.confirmed(confirmed);
     match ingress.inbox.accept(Arc::new(again)).await? {
-        Outcome::Kept(kept) => Ok(accepted(&kept)),
-        Outcome::AskFirst => Err(Refusal::away("the repository")),
+        Outcome::Kept(kept) => Ok(kept),
+        Outcome::AskFirst => Err(NotTaken::Refused(Refusal::away("the repository"))),
     }
 }
 

@@ -22,11 +22,14 @@ macro_rules! on_both {
 }
 use on_both;
 
+mod asking;
 mod flow_hook;
+mod guards;
 mod ingress;
 #[path = "../../../../integration-tests/src/postgres.rs"]
 #[expect(dead_code, unreachable_pub, reason = "other tests use the rest of it")]
 mod postgres;
 mod reconcile;
 mod rules;
+mod spooling;
 mod support;
