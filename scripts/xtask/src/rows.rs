@@ -104,6 +104,18 @@ const ROWS: &[Row] = &[
     row("E-20", "100 stops", "services that are stopped under load lose nothing, and no request fails"),
     row("E-21", "1 GiB", "an output storm is capped and said so, and its executor stays small"),
     row("E-22", "30 min", "few descriptors, little memory, a busy processor: nobody is given up for it"),
+    row("W-5", "25 MiB", "bodies too large, too deep, endless, compressed: the right code in bounded memory"),
+    row("W-6", "2,000 sockets, 60 s", "slow clients are closed, and others do not notice"),
+    row("W-7", "200/s for 5 min", "signed deliveries at a steady rate are answered soon"),
+    row("W-8", "5,000 deliveries", "the receiver dies at each of its points: every 202 has its row and run"),
+    row(
+        "W-11",
+        "2,000 in 10 min",
+        "the database is away: deliveries wait on disk, each processed once, in order",
+    ),
+    row("W-12", "60 s", "a noisy hook is slowed down, a quiet one is not"),
+    row("W-13", "5,000 deliveries", "a secret is switched under load: none refused, the old one retires"),
+    row("W-15", "50 pushes", "pushes whose delivery never came are found by asking, one run each"),
 ];
 
 const fn row(id: &'static str, full: &'static str, what: &'static str) -> Row {
