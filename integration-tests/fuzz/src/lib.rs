@@ -3,10 +3,12 @@
 //! A body panics when something is wrong, and gives nothing otherwise. [`TARGETS`] is the list of them;
 //! `tests/fuzz.rs` drives each with mutations of its examples, and a fuzzer of any kind can call it.
 
+mod deliveries;
 mod documents;
 mod expressions;
 pub mod mutate;
 
+pub use deliveries::{azure, bitbucket, bitbucket_dc, forgejo, gitea, github, gitlab, verify};
 pub use documents::{json, schema, yaml};
 pub use expressions::expressions;
 
@@ -51,5 +53,53 @@ pub const TARGETS: &[Target] = &[
         body: schema,
         examples: &[include_str!("../corpus/schema.txt")],
         words: documents::JSON,
+    },
+    Target {
+        name: "github",
+        body: github,
+        examples: &[include_str!("../corpus/github.txt")],
+        words: deliveries::BODY,
+    },
+    Target {
+        name: "gitlab",
+        body: gitlab,
+        examples: &[include_str!("../corpus/gitlab.txt")],
+        words: deliveries::BODY,
+    },
+    Target {
+        name: "gitea",
+        body: gitea,
+        examples: &[include_str!("../corpus/gitea.txt")],
+        words: deliveries::BODY,
+    },
+    Target {
+        name: "forgejo",
+        body: forgejo,
+        examples: &[include_str!("../corpus/forgejo.txt")],
+        words: deliveries::BODY,
+    },
+    Target {
+        name: "bitbucket",
+        body: bitbucket,
+        examples: &[include_str!("../corpus/bitbucket.txt")],
+        words: deliveries::BODY,
+    },
+    Target {
+        name: "bitbucket-dc",
+        body: bitbucket_dc,
+        examples: &[include_str!("../corpus/bitbucket-dc.txt")],
+        words: deliveries::BODY,
+    },
+    Target {
+        name: "azure",
+        body: azure,
+        examples: &[include_str!("../corpus/azure.txt")],
+        words: deliveries::BODY,
+    },
+    Target {
+        name: "verify",
+        body: verify,
+        examples: &[include_str!("../corpus/verify.txt")],
+        words: deliveries::HEADERS,
     },
 ];

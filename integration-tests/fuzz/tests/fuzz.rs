@@ -18,6 +18,15 @@ fn full() -> bool {
 }
 
 fn drive(name: &str) {
+    println!("{}", driven(name));
+}
+
+/// Row W-4: what strangers send.
+fn drive_row(name: &str) {
+    println!("ROW W-4 {}", driven(name));
+}
+
+fn driven(name: &str) -> String {
     let target = TARGETS.iter().find(|target| target.name == name).unwrap();
     let inputs = if full() { 1_000_000 } else { 20_000 };
     // One seed always, so that a failure comes again.
@@ -36,7 +45,7 @@ fn drive(name: &str) {
         }
     }
     let memory = peak_memory();
-    println!(
+    let figures = format!(
         "{name}: {inputs} inputs, none panics; the slowest took {} ms, {} over {} ms; {} MiB at most",
         slowest.as_millis(),
         slow.len(),
@@ -45,6 +54,7 @@ fn drive(name: &str) {
     );
     assert!(memory < MOST_MEMORY, "{name}: {memory} KiB");
     assert!(slow.is_empty() || !full(), "{name}: {:?}", slow.first());
+    figures
 }
 
 /// The processor's time of this thread: what others do on the machine does not count.
@@ -80,9 +90,51 @@ fn schema() {
 }
 
 #[test]
+fn row_w_4_github() {
+    drive_row("github");
+}
+
+#[test]
+fn row_w_4_gitlab() {
+    drive_row("gitlab");
+}
+
+#[test]
+fn row_w_4_gitea() {
+    drive_row("gitea");
+}
+
+#[test]
+fn row_w_4_forgejo() {
+    drive_row("forgejo");
+}
+
+#[test]
+fn row_w_4_bitbucket() {
+    drive_row("bitbucket");
+}
+
+#[test]
+fn row_w_4_bitbucket_dc() {
+    drive_row("bitbucket-dc");
+}
+
+#[test]
+fn row_w_4_azure() {
+    drive_row("azure");
+}
+
+#[test]
+fn row_w_4_verify() {
+    drive_row("verify");
+}
+
+#[test]
 fn every_target_is_driven() {
     let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
-    assert_eq!(names, ["expressions", "json", "yaml", "schema"]);
+    let documents = ["expressions", "json", "yaml", "schema"];
+    let senders = ["github", "gitlab", "gitea", "forgejo", "bitbucket", "bitbucket-dc", "azure", "verify"];
+    assert_eq!(names, [&documents[..], &senders[..]].concat());
     for target in TARGETS {
         let mut one = Mutator::new(target, 7);
         let mut other = Mutator::new(target, 7);

@@ -104,6 +104,9 @@ const ROWS: &[Row] = &[
     row("E-20", "100 stops", "services that are stopped under load lose nothing, and no request fails"),
     row("E-21", "1 GiB", "an output storm is capped and said so, and its executor stays small"),
     row("E-22", "30 min", "few descriptors, little memory, a busy processor: nobody is given up for it"),
+    row("W-1", "", "each sender's payloads, real ones among them, become exactly what they should"),
+    row("W-2", "", "each scheme's signatures pass, and nothing near them"),
+    row("W-4", "1,000,000 a target", "broken payloads and headers make no reader panic, wait or grow"),
     row("W-5", "25 MiB", "bodies too large, too deep, endless, compressed: the right code in bounded memory"),
     row("W-6", "2,000 sockets, 60 s", "slow clients are closed, and others do not notice"),
     row("W-7", "200/s for 5 min", "signed deliveries at a steady rate are answered soon"),
@@ -115,6 +118,7 @@ const ROWS: &[Row] = &[
     ),
     row("W-12", "60 s", "a noisy hook is slowed down, a quiet one is not"),
     row("W-13", "5,000 deliveries", "a secret is switched under load: none refused, the old one retires"),
+    row("W-14", "", "the time that is signed is exact to the second, in its one spelling"),
     row("W-15", "50 pushes", "pushes whose delivery never came are found by asking, one run each"),
 ];
 

@@ -1,6 +1,7 @@
 //! The gRPC services. Each method reads its request, asks or changes, and answers.
 
 mod home;
+mod hooks;
 mod made;
 mod pipelines;
 mod projects;

@@ -20,7 +20,9 @@ use crate::{
     change::{Done, Shared, busy, secret_error, world_error},
     describe::{change, changes},
 };
-pub(crate) use hooks::{secret_name as hook_secret_name, shown as hook_shown};
+pub(crate) use hooks::{
+    secret_name as hook_secret_name, shown as hook_shown, signing_name as hook_signing_name,
+};
 use intake::Intake;
 use plan::Plan;
 

@@ -220,9 +220,12 @@ pub(crate) fn busy() -> Error {
 /// A refusal, with the code of its first reason.
 pub(crate) fn refused(rejection: &Rejection) -> Error {
     let code = match rejection.refusals.first().map(|refusal| &refusal.why) {
-        Some(Why::NoSuchResource { .. } | Why::NoSuchPipeline { .. } | Why::NoSuchFlow { .. }) => {
-            Code::NotFound
-        }
+        Some(
+            Why::NoSuchResource { .. }
+            | Why::NoSuchPipeline { .. }
+            | Why::NoSuchFlow { .. }
+            | Why::NoSuchHook { .. },
+        ) => Code::NotFound,
         Some(Why::BadArgumentName { .. }) => Code::BadRequest,
         _ => Code::FailedPrecondition,
     };

@@ -5,7 +5,7 @@ use shipway_contracts::v1::{Change, change::Verb};
 use shipway_events::project::{Event, HookSource};
 
 use crate::{
-    domain::{evolve, member_removal},
+    domain::{ProjectState, evolve, member_removal},
     world::Project,
 };
 
@@ -94,13 +94,19 @@ pub(crate) fn changes(before: &Project, events: &[Event]) -> Vec<Change> {
                 changes.push(change(created(!known), "Override", id, ""));
             }
             Event::HookCreated(e) => {
-                let of = match &e.source {
-                    HookSource::Git { repo_url } => repo_url.clone(),
-                    HookSource::Flow { flow } => {
-                        state.flows.get(flow).map_or_else(|| flow.to_string(), crate::domain::Flow::path)
-                    }
-                };
-                changes.push(change(Verb::Create, "Hook", of, ""));
+                changes.push(change(Verb::Create, "Hook", hook_of(&state, &e.source), ""));
+            }
+            Event::HookRotated(e) => {
+                if let Some(hook) = state.hooks.get(&e.hook) {
+                    let of = hook_of(&state, &hook.source);
+                    changes.push(change(Verb::Update, "Hook", of, "one more secret"));
+                }
+            }
+            Event::HookRetired(e) => {
+                if let Some(hook) = state.hooks.get(&e.hook) {
+                    let note = format!("{} secrets less", e.secrets.len());
+                    changes.push(change(Verb::Update, "Hook", hook_of(&state, &hook.source), note));
+                }
             }
             Event::FlowPaused(e) => {
                 let path = state.flows.get(&e.flow).map_or_else(String::new, crate::domain::Flow::path);
@@ -114,4 +120,14 @@ pub(crate) fn changes(before: &Project, events: &[Event]) -> Vec<Change> {
         state = evolve(state, event);
     }
     changes
+}
+
+/// The repository or the flow of a hook.
+fn hook_of(state: &ProjectState, source: &HookSource) -> String {
+    match source {
+        HookSource::Git { repo_url } => repo_url.clone(),
+        HookSource::Flow { flow } => {
+            state.flows.get(flow).map_or_else(|| flow.to_string(), crate::domain::Flow::path)
+        }
+    }
 }

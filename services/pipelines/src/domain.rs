@@ -1,6 +1,7 @@
 //! What a project is and which changes it takes. Pure: [`decide`] and [`evolve`] over one project's stream,
 //! so that "a resource is in at most one pipeline" is a single decision.
 
+mod hook;
 mod names;
 mod pipeline;
 mod rejection;
@@ -19,11 +20,12 @@ use shipway_events::{
     project::{self, HookSource, ResourceKind},
 };
 
+use hook::{create_hook, retire_hook, rotate_hook};
 pub(crate) use names::did_you_mean;
 pub(crate) use rejection::{Refusal, Rejection, Why};
 use removal::deleted_pipeline;
 pub(crate) use removal::{MemberRemoval, member_removal};
-pub(crate) use state::{Flow, FlowVersion, Override, Pipeline, ProjectState, Resource, evolve};
+pub(crate) use state::{Flow, FlowVersion, Hook, Override, Pipeline, ProjectState, Resource, evolve};
 
 /// What somebody wants of a project. What a decision needs and the stream does not hold (new ids, ports,
 /// where else a name exists) comes with the command.
@@ -58,6 +60,20 @@ pub(crate) enum Command {
     Resume {
         /// The flow.
         flow: FlowId,
+    },
+    /// Gives a hook one more secret.
+    RotateHook {
+        /// The hook.
+        hook: HookId,
+        /// Where the new secret is.
+        secret: SecretRef,
+    },
+    /// Ends a hook's secrets, the newest apart.
+    RetireHook {
+        /// The hook.
+        hook: HookId,
+        /// Whether the newest ends too: then nothing has to be signed. For hooks of flows alone.
+        all: bool,
     },
 }
 
@@ -154,6 +170,8 @@ pub(crate) fn decide(state: &ProjectState, command: &Command) -> Result<Vec<proj
         Command::CreateHook(wish) => Ok(create_hook(state, wish)),
         Command::Pause { flow, reason } => pause(state, *flow, reason),
         Command::Resume { flow } => resume(state, *flow),
+        Command::RotateHook { hook, secret } => rotate_hook(state, *hook, secret),
+        Command::RetireHook { hook, all } => retire_hook(state, *hook, *all),
     }
 }
 
@@ -201,17 +219,4 @@ fn resume(state: &ProjectState, flow: FlowId) -> Result<Vec<project::Event>, Rej
 /// Whether the document itself says that the flow's triggers start nothing.
 pub(crate) fn is_paused(document: &Value) -> bool {
     document.pointer("/options/paused").is_some_and(|paused| *paused == true || *paused == "true")
-}
-
-fn create_hook(state: &ProjectState, wish: &CreateHook) -> Vec<project::Event> {
-    if state.hook_of(&wish.source).is_some() {
-        return Vec::new();
-    }
-    let created = project::HookCreated {
-        hook: wish.hook,
-        source: wish.source.clone(),
-        secret: wish.secret.clone(),
-        options: serde_json::Map::new(),
-    };
-    vec![created.into()]
 }

@@ -312,3 +312,11 @@ pub(crate) fn random() -> Value {
     rand::rng().fill_bytes(&mut *bytes);
     Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes))
 }
+
+/// 256 random bits in the form that every sender takes: GitLab and Standard Webhooks know it as a signing token, to
+/// the others it is a text.
+pub(crate) fn signing() -> Value {
+    let mut bytes = Zeroizing::new([0; 32]);
+    rand::rng().fill_bytes(&mut *bytes);
+    Zeroizing::new(format!("whsec_{}", STANDARD.encode(*bytes)))
+}

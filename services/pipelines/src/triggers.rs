@@ -1,16 +1,19 @@
 //! The triggers of flows in the typed form, for the service that receives deliveries. Pure.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value, json};
-use shipway_contracts::v1::{HookRecord, TriggerRecord};
+use shipway_contracts::v1::TriggerRecord;
 use shipway_documents::flow::{Flow as Document, GitTrigger, TriggerSource};
+use shipway_events::FlowId;
 
 use crate::{
     domain::{Flow, Override},
     world::Project,
 };
 
-/// Every trigger of the project's flows, in their newest versions. Tokens that documents chose come from the hooks.
-pub(crate) fn records(project: &Project, hooks: &[HookRecord]) -> Vec<TriggerRecord> {
+/// Every trigger of the project's flows, in their newest versions, with the tokens that documents chose.
+pub(crate) fn records(project: &Project, tokens: &HashMap<FlowId, String>) -> Vec<TriggerRecord> {
     let mut records = Vec::new();
     for flow in project.state.flows.values() {
         let Some(newest) = flow.newest() else { continue };
@@ -19,8 +22,7 @@ pub(crate) fn records(project: &Project, hooks: &[HookRecord]) -> Vec<TriggerRec
             continue;
         };
         let id = flow.id.to_string();
-        let token = hooks.iter().find(|hook| hook.flow == id).and_then(|hook| hook.secrets.first());
-        for trigger in typed(&document, token.map(String::as_str)) {
+        for trigger in typed(&document, tokens.get(&flow.id).map(String::as_str)) {
             records.push(TriggerRecord {
                 project: project.id.to_string(),
                 flow: id.clone(),
@@ -35,7 +37,9 @@ pub(crate) fn records(project: &Project, hooks: &[HookRecord]) -> Vec<TriggerRec
     records
 }
 
-fn typed(document: &Document, token: Option<&str>) -> Vec<Value> {
+/// A document's triggers as the service that receives deliveries reads them.
+#[must_use]
+pub fn typed(document: &Document, token: Option<&str>) -> Vec<Value> {
     let webhook = |reference: &str| {
         let mut spec = Map::new();
         if let Some(token) = token {

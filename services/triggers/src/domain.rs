@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod depth;
+pub mod explain;
 pub mod generic;
 mod glob;
 pub mod heads;

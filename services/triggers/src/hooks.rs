@@ -20,6 +20,7 @@ use crate::{
     domain::{
         repository::RepositoryKey,
         rules::FlowTrigger,
+        sources::{self, Source},
         trigger::{Kind, Trigger},
     },
     signature::Secrets,
@@ -53,6 +54,8 @@ pub(crate) struct GitHook {
     /// The repository, as it can be asked.
     pub address: String,
     pub key: RepositoryKey,
+    /// Who may send to it.
+    pub sources: Vec<&'static Source>,
     pub secrets: Secrets,
     /// The project's triggers that name the repository.
     pub triggers: Vec<Arc<FlowTrigger>>,
@@ -64,6 +67,8 @@ pub(crate) struct FlowHook {
     pub id: HookId,
     pub path: String,
     pub secrets: Secrets,
+    /// Whether every request must be signed.
+    pub signed: bool,
     /// The webhook trigger that the address fires; none if the flow has none any more.
     pub trigger: Option<Arc<FlowTrigger>>,
     /// All triggers of the flow.
@@ -150,7 +155,12 @@ impl Hooks {
                 of_repository && trigger.project == project
             };
             let triggers = self.triggers.iter().filter(named).cloned().collect();
-            let hook = GitHook { id, address: record.repo_url, key, secrets, triggers };
+            let mut sources: Vec<_> = record.sources.iter().filter_map(|name| sources::named(name)).collect();
+            if record.sources.is_empty() {
+                // A home that does not tell has hooks of this one alone.
+                sources.extend(sources::named("github"));
+            }
+            let hook = GitHook { id, address: record.repo_url, key, sources, secrets, triggers };
             self.git.insert(id, Arc::new(hook));
             return Ok(());
         }
@@ -159,7 +169,8 @@ impl Hooks {
         let path = siblings.first().map_or_else(|| record.flow.clone(), |trigger| trigger.path.clone());
         let hook = |trigger: Option<&Arc<FlowTrigger>>| {
             let (secrets, trigger) = (secrets.clone(), trigger.cloned());
-            Arc::new(FlowHook { id, path: path.clone(), secrets, trigger, siblings: siblings.clone() })
+            let (path, siblings, signed) = (path.clone(), siblings.clone(), record.signed);
+            Arc::new(FlowHook { id, path, secrets, signed, trigger, siblings })
         };
         let webhooks = || siblings.iter().filter(|t| matches!(t.trigger.kind, Kind::Webhook { .. }));
         for trigger in webhooks() {

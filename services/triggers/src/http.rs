@@ -22,17 +22,16 @@ use shipway_eventing::Log;
 use shipway_events::HookId;
 
 use crate::{
+    domain::sources::Place,
     hooks::{HookCache, Hooks},
     inbox::Inbox,
     limits::{Buckets, Memory, Open},
     sealer::Sealer,
+    signature::single,
     spool::Spool,
 };
 use reply::Refusal;
 pub(crate) use take::{NotTaken, Target};
-
-/// The longest delivery id that is taken.
-const MAX_KEY: usize = 200;
 
 /// What the handlers share.
 pub(crate) struct Ingress {
@@ -72,24 +71,13 @@ impl Ingress {
     }
 }
 
-/// A header that may come once; two of them are as good as a wrong one.
-fn single<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
-    let mut all = headers.get_all(name).iter();
-    match (all.next(), all.next()) {
-        (Some(value), None) => Some(value.as_bytes()),
-        _ => None,
-    }
-}
-
 /// A sender's own id of the delivery.
 fn delivery_key(headers: &HeaderMap, names: &[&str]) -> Result<Option<String>, Refusal> {
     let Some(name) = names.iter().find(|name| headers.contains_key(**name)) else { return Ok(None) };
     let key = single(headers, name).and_then(|value| std::str::from_utf8(value).ok());
-    match key.filter(|key| !key.is_empty() && key.len() <= MAX_KEY) {
+    match key.filter(|key| !key.is_empty() && key.len() <= Place::LONGEST) {
         Some(key) => Ok(Some(key.to_owned())),
-        None => {
-            Err(Refusal::bad(&format!("header `{name}` must be one text of at most {MAX_KEY} characters")))
-        }
+        None => Err(Refusal::key(name)),
     }
 }
 

@@ -34,6 +34,10 @@ stream_events! {
         FlowPaused = "project.flow_paused", 1;
         /// A flow's triggers start runs again.
         FlowResumed = "project.flow_resumed", 1;
+        /// A hook has one more secret that its deliveries may be signed with.
+        HookRotated = "project.hook_rotated", 1;
+        /// Secrets of a hook count no more.
+        HookRetired = "project.hook_retired", 1;
     }
 }
 
@@ -234,11 +238,29 @@ pub struct HookCreated {
     pub options: Map<String, Value>,
 }
 
+/// See [`Event::HookRotated`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookRotated {
+    /// The hook.
+    pub hook: HookId,
+    /// The new secret; those before it count until they are retired.
+    pub secret: SecretRef,
+}
+
+/// See [`Event::HookRetired`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookRetired {
+    /// The hook.
+    pub hook: HookId,
+    /// The secrets that no delivery may be signed with any more.
+    pub secrets: Vec<SecretRef>,
+}
+
 /// What comes to a hook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum HookSource {
-    /// Pushes of a repository, in GitHub's format, signed.
+    /// What happens in a repository, signed.
     #[serde(rename_all = "camelCase")]
     Git {
         /// The repository, as the triggers name it.

@@ -12,7 +12,7 @@ use shipway_contracts::{
 };
 use shipway_documents::secret;
 use shipway_eventing::failing;
-use shipway_events::{Fence, Position, ProjectId, RunId, plan, project::HookSource};
+use shipway_events::{Fence, FlowId, HookId, Position, ProjectId, RunId, plan, project::HookSource};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     fences::{self, FenceError, Open},
     lookup::{self, Found},
     queries::is_last_release,
+    senders::Services,
     triggers,
     usable::usable,
     world::{Project, Projects},
@@ -69,7 +70,7 @@ impl ProjectHome for HomeApi {
         for project in projects.by_slug.values() {
             let read = self.shared.hooks(project);
             let hooks = failing!("pipelines.hooks", Error::unavailable, read.await)?;
-            reply.triggers.extend(triggers::records(project, &hooks));
+            reply.triggers.extend(triggers::records(project, &self.shared.tokens(project).await?));
             reply.hooks.extend(hooks);
         }
         Ok(Response::new(reply))
@@ -126,24 +127,55 @@ impl Shared {
     /// The hooks of a project, with what verifies their deliveries.
     async fn hooks(&self, project: &Project) -> Result<Vec<HookRecord>, Error> {
         let mut records = Vec::new();
+        let services = Services::of(&project.state);
         for hook in project.state.hooks.values() {
-            let (kind, repo_url, flow) = match &hook.source {
-                HookSource::Git { repo_url } => ("git", repo_url.clone(), String::new()),
-                HookSource::Flow { flow } => ("flow", String::new(), flow.to_string()),
-            };
-            let newest =
-                self.secrets.newest(project.id, &hook_secret_name(hook.hook)).await.map_err(secret_error)?;
-            records.push(HookRecord {
-                id: hook.hook.to_string(),
+            let mut secrets = Vec::with_capacity(hook.secrets.len());
+            for secret in hook.secrets.iter().rev() {
+                secrets.push(self.secrets.get(project.id, secret).await.map_err(secret_error)?.to_string());
+            }
+            let record = HookRecord {
+                id: hook.id.to_string(),
                 project: project.id.to_string(),
                 project_slug: project.slug.clone(),
-                kind: kind.to_owned(),
-                repo_url,
-                flow,
-                secrets: newest.into_iter().map(|(_, value)| value.to_string()).collect(),
+                ..HookRecord::default()
+            };
+            records.push(match &hook.source {
+                HookSource::Git { repo_url } => HookRecord {
+                    kind: "git".to_owned(),
+                    sources: services.senders(repo_url).into_iter().map(str::to_owned).collect(),
+                    repo_url: repo_url.clone(),
+                    secrets,
+                    ..record
+                },
+                HookSource::Flow { flow } => {
+                    let signed = !secrets.is_empty();
+                    if !signed {
+                        // Without a signing secret, who signs all the same signs with the token of the address.
+                        secrets.extend(self.token(project, hook.id).await?);
+                    }
+                    HookRecord { kind: "flow".to_owned(), flow: flow.to_string(), secrets, signed, ..record }
+                }
             });
         }
         Ok(records)
+    }
+
+    /// The tokens that documents chose for their flows.
+    async fn tokens(&self, project: &Project) -> Result<HashMap<FlowId, String>, Error> {
+        let mut tokens = HashMap::new();
+        for hook in project.state.hooks.values() {
+            if let HookSource::Flow { flow } = hook.source
+                && let Some(token) = self.token(project, hook.id).await?
+            {
+                tokens.insert(flow, token);
+            }
+        }
+        Ok(tokens)
+    }
+
+    async fn token(&self, project: &Project, hook: HookId) -> Result<Option<String>, Error> {
+        let newest = self.secrets.newest(project.id, &hook_secret_name(hook)).await.map_err(secret_error)?;
+        Ok(newest.map(|(_, value)| value.to_string()))
     }
 }
 

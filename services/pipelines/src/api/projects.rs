@@ -6,9 +6,9 @@ use serde_json::Value;
 use shipway_contracts::{
     Error,
     v1::{
-        ApplyReply, ApplyRequest, Hook, ListHooksReply, ListHooksRequest, ListProjectsReply,
-        ListProjectsRequest, ListResourcesReply, ListResourcesRequest, Project, Resource, SetOverrideReply,
-        SetOverrideRequest, projects_server::Projects,
+        ApplyReply, ApplyRequest, ListHooksReply, ListHooksRequest, ListProjectsReply, ListProjectsRequest,
+        ListResourcesReply, ListResourcesRequest, Project, Resource, RetireHookReply, RetireHookRequest,
+        RotateHookReply, RotateHookRequest, SetOverrideReply, SetOverrideRequest, projects_server::Projects,
     },
 };
 use shipway_documents::flow::Flow as Document;
@@ -22,6 +22,7 @@ use crate::{
     change::{Shared, refused, secret_error},
     domain::{Command, Flow, Override, Pipeline, Rejection, SetOverride, Why},
     lookup::{self, Found},
+    senders::Services,
     usable::{self, overridden},
     world,
 };
@@ -98,8 +99,25 @@ impl Projects for ProjectsApi {
     ) -> Result<Response<ListHooksReply>, Status> {
         let projects = self.shared.world.now();
         let project = lookup::project(&projects, &request.get_ref().project)?;
-        let hooks: Vec<Hook> = project.state.hooks.values().map(|hook| hook_shown(project, hook)).collect();
+        let services = Services::of(&project.state);
+        let hooks = project.state.hooks.values().map(|hook| hook_shown(project, &services, hook)).collect();
         Ok(Response::new(ListHooksReply { hooks }))
+    }
+
+    async fn rotate_hook(
+        &self,
+        request: Request<RotateHookRequest>,
+    ) -> Result<Response<RotateHookReply>, Status> {
+        let meta = meta(request.metadata());
+        Ok(Response::new(self.shared.rotate_hook(request.into_inner(), meta).await?))
+    }
+
+    async fn retire_hook(
+        &self,
+        request: Request<RetireHookRequest>,
+    ) -> Result<Response<RetireHookReply>, Status> {
+        let meta = meta(request.metadata());
+        Ok(Response::new(self.shared.retire_hook(request.get_ref(), meta).await?))
     }
 }
 

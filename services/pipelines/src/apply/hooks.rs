@@ -1,13 +1,16 @@
 //! Webhooks: one for each repository that a flow's triggers name, one for each flow that has its own address.
 
-use shipway_contracts::{Error, v1::Hook};
+use shipway_contracts::{
+    Error,
+    v1::{Hook, HookAddress},
+};
 use shipway_documents::{
     flow::{Flow, TriggerSource},
     resources::Declared,
 };
 use shipway_events::{
     FlowId, HookId, ProjectId,
-    project::{Event, HookCreated, HookSource},
+    project::{Event, HookSource},
 };
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -18,13 +21,23 @@ use super::{
 };
 use crate::{
     change::{Done, Shared, secret_error},
-    domain::{Command, CreateHook, ProjectState},
+    domain::{self, Command, CreateHook, ProjectState},
+    secrets,
+    senders::Services,
     world::Project,
 };
 
-/// The name of a hook's secret.
+/// The name of what a document chose, or Shipway, for a hook: the secret of a repository's, the token of a flow's.
 pub(crate) fn secret_name(hook: HookId) -> String {
     format!("hook/{hook}")
+}
+
+/// The name of the secrets that requests to a hook are signed with.
+pub(crate) fn signing_name(hook: &domain::Hook) -> String {
+    match hook.source {
+        HookSource::Git { .. } => secret_name(hook.id),
+        HookSource::Flow { .. } => format!("hook/{}/signing", hook.id),
+    }
 }
 
 impl Planner<'_> {
@@ -49,8 +62,9 @@ impl Planner<'_> {
         let (project, hook) = (work.after.id, HookId::new(Uuid::from_bytes(rand::random())));
         let secret = match &source {
             HookSource::Git { .. } => {
-                let secrets = &self.shared.secrets;
-                let planned = secrets.plan_random(project, &secret_name(hook)).await.map_err(secret_error)?;
+                let home = &self.shared.secrets;
+                let planned = home.plan_made(project, &secret_name(hook), secrets::signing()).await;
+                let planned = planned.map_err(secret_error)?;
                 let secret = planned.secret.clone();
                 self.secrets.push((project, vec![planned]));
                 Some(secret)
@@ -74,7 +88,7 @@ impl Planner<'_> {
                         known.stages.iter().find(|other| other.name == stage.name).map(|other| other.flow);
                     let hook = flow.and_then(|flow| work.after.state.hook_of(&HookSource::Flow { flow }));
                     if let (Some(token), Some(hook)) = (token, hook) {
-                        chosen.push((work.after.id, hook.hook, token));
+                        chosen.push((work.after.id, hook.id, token));
                     }
                 }
             }
@@ -145,27 +159,40 @@ impl Shared {
             for event in &part.events {
                 let Event::HookCreated(created) = event else { continue };
                 let project = now.by_id(part.before.id).unwrap_or(&part.before);
-                let newest = self
-                    .secrets
-                    .newest(part.before.id, &secret_name(created.hook))
-                    .await
-                    .map_err(secret_error)?;
-                let secret = newest.map(|(_, value)| value.to_string()).unwrap_or_default();
-                hooks.push(Hook { secret, ..shown(project, created) });
+                let Some(hook) = project.state.hooks.get(&created.hook) else { continue };
+                let secret = match &created.secret {
+                    Some(secret) => {
+                        self.secrets.get(project.id, secret).await.map_err(secret_error)?.to_string()
+                    }
+                    None => String::new(),
+                };
+                hooks.push(Hook { secret, ..shown(project, &Services::of(&project.state), hook) });
             }
         }
         Ok(hooks)
     }
 }
 
-/// A hook for people, without its secret.
-pub(crate) fn shown(project: &Project, hook: &HookCreated) -> Hook {
-    let flow_path = |flow: &FlowId| {
-        project.state.flows.get(flow).map_or_else(|| flow.to_string(), crate::domain::Flow::path)
+/// A hook for people, without its secrets.
+pub(crate) fn shown(project: &Project, services: &Services, hook: &domain::Hook) -> Hook {
+    let flow_path =
+        |flow: &FlowId| project.state.flows.get(flow).map_or_else(|| flow.to_string(), domain::Flow::path);
+    let (senders, kind, of) = match &hook.source {
+        HookSource::Git { repo_url } => (services.senders(repo_url), "git", repo_url.clone()),
+        HookSource::Flow { flow } => (vec!["flow"], "flow", flow_path(flow)),
     };
-    let (path, kind, of) = match &hook.source {
-        HookSource::Git { repo_url } => (format!("/hooks/github/{}", hook.hook), "git", repo_url.clone()),
-        HookSource::Flow { flow } => (format!("/hooks/flow/{}", hook.hook), "flow", flow_path(flow)),
+    let address = |sender: &str| HookAddress {
+        sender: sender.to_owned(),
+        path: format!("/hooks/{sender}/{}", hook.id),
     };
-    Hook { id: hook.hook.to_string(), path, kind: kind.to_owned(), of, secret: String::new() }
+    let addresses: Vec<HookAddress> = senders.into_iter().map(address).collect();
+    Hook {
+        id: hook.id.to_string(),
+        path: addresses.first().map(|address| address.path.clone()).unwrap_or_default(),
+        kind: kind.to_owned(),
+        of,
+        secret: String::new(),
+        addresses,
+        secrets: u32::try_from(hook.secrets.len()).unwrap_or(u32::MAX),
+    }
 }

@@ -110,6 +110,14 @@ pub(crate) enum Why {
     BadArgumentName { argument: String },
     #[error("the document of {path} itself says `options.paused: true`.")]
     PausedByDocument { path: String },
+    #[error("there is no hook `{hook}` in this project.")]
+    NoSuchHook { hook: String },
+    #[error("the hook {hook} has {most} secrets that count, as many as a hook can have.")]
+    HookSecrets { hook: String, most: usize },
+    #[error(
+        "deliveries about a repository are always signed, so that the hook {hook} keeps its newest secret."
+    )]
+    HookUnsigned { hook: String },
 }
 
 const GIT_JOB: &str = "what it runs is whatever the branch holds, so no stage could promise what it has.";
@@ -167,6 +175,11 @@ impl Why {
             Self::SecretSteers { .. } => "Set it with `--plain`, or use it in variables and messages only.".into(),
             Self::BadArgumentName { .. } => "Use letters, digits, `_` and `-`, at most 100.".into(),
             Self::PausedByDocument { .. } => "Take it out of the document, and `shipway apply` that.".into(),
+            Self::NoSuchHook { .. } => "`shipway hooks` lists them.".into(),
+            Self::HookSecrets { hook, .. } => {
+                format!("End the old ones first, once the sender has the newest: `shipway hook retire {hook}`.")
+            }
+            Self::HookUnsigned { .. } => "Leave `--all` out: the older ones end.".into(),
         }
     }
 }

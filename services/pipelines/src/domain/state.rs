@@ -6,7 +6,7 @@ use serde_json::Value;
 use shipway_documents::names::slug;
 use shipway_events::{
     FlowId, HookId, PipelineId, ResourceId, SecretRef,
-    project::{Event, HookCreated, HookSource, ResourceKind, Stage},
+    project::{Event, HookSource, ResourceKind, Stage},
 };
 
 /// A project's resources, pipelines, members, flows, overrides and hooks.
@@ -23,7 +23,7 @@ pub(crate) struct ProjectState {
     /// Overrides by flow and argument.
     pub(crate) overrides: BTreeMap<FlowId, BTreeMap<String, Override>>,
     /// Webhooks.
-    pub(crate) hooks: BTreeMap<HookId, HookCreated>,
+    pub(crate) hooks: BTreeMap<HookId, Hook>,
     /// Flows that people paused, with why.
     pub(crate) paused: BTreeMap<FlowId, String>,
 }
@@ -43,6 +43,17 @@ pub(crate) struct Resource {
     pub(crate) ports: BTreeMap<String, u16>,
     /// How often it was made or changed.
     pub(crate) revision: u32,
+}
+
+/// A webhook.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Hook {
+    /// Its id: the last part of its address.
+    pub(crate) id: HookId,
+    /// What comes to it.
+    pub(crate) source: HookSource,
+    /// The secrets that deliveries may be signed with, oldest first.
+    pub(crate) secrets: Vec<SecretRef>,
 }
 
 impl Resource {
@@ -179,7 +190,7 @@ impl ProjectState {
     }
 
     /// The hook that this source comes to.
-    pub(crate) fn hook_of(&self, source: &HookSource) -> Option<&HookCreated> {
+    pub(crate) fn hook_of(&self, source: &HookSource) -> Option<&Hook> {
         self.hooks.values().find(|hook| hook.source == *source)
     }
 }
@@ -257,7 +268,18 @@ pub(crate) fn evolve(mut state: ProjectState, event: &Event) -> ProjectState {
             state.overrides.entry(e.flow).or_default().insert(e.argument.clone(), value);
         }
         Event::HookCreated(e) => {
-            state.hooks.insert(e.hook, e.clone());
+            let secrets = e.secret.iter().cloned().collect();
+            state.hooks.insert(e.hook, Hook { id: e.hook, source: e.source.clone(), secrets });
+        }
+        Event::HookRotated(e) => {
+            if let Some(hook) = state.hooks.get_mut(&e.hook) {
+                hook.secrets.push(e.secret.clone());
+            }
+        }
+        Event::HookRetired(e) => {
+            if let Some(hook) = state.hooks.get_mut(&e.hook) {
+                hook.secrets.retain(|secret| !e.secrets.contains(secret));
+            }
         }
         Event::FlowPaused(e) => {
             state.paused.insert(e.flow, e.reason.clone());

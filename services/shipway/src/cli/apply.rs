@@ -96,6 +96,10 @@ fn print(reply: &ApplyReply, server: &str) {
     }
     for hook in &reply.hooks {
         out(&format!("\nwebhook of {}: {server}{}", hook.of, hook.path));
+        if hook.addresses.len() > 1 {
+            let others: Vec<_> = hook.addresses.iter().map(|address| address.sender.as_str()).collect();
+            out(&format!("         or by its sender: {server}/hooks/<{}>/{}", others.join("|"), hook.id));
+        }
         if !hook.secret.is_empty() {
             out(&format!("         secret: {} (shown this once)", hook.secret));
         }

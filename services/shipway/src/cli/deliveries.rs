@@ -163,12 +163,18 @@ pub(crate) async fn hooks(args: HooksArgs) -> Outcome {
         Some(project) => vec![project],
         None => client.all_projects().await?.into_iter().map(|project| project.slug).collect(),
     };
-    let mut table = Table::new(&["PROJECT", "KIND", "OF", "ADDRESS"]);
+    let mut table = Table::new(&["PROJECT", "OF", "SECRETS", "SENDER", "ADDRESS"]);
     let mut all = Vec::new();
     for project in projects {
         let request = ListHooksRequest { project: project.clone() };
         for hook in client.projects().list_hooks(request).await?.into_inner().hooks {
-            table.row([&project, &hook.kind, &hook.of, &format!("{}{}", client.url, hook.path)]);
+            let secrets = hook.secrets.to_string();
+            let mut first = [project.as_str(), &hook.of, &secrets];
+            for address in &hook.addresses {
+                let url = format!("{}{}", client.url, address.path);
+                table.row([first[0], first[1], first[2], &address.sender, &url]);
+                first = [""; 3];
+            }
             all.push(shown::hook(&hook, &client.url));
         }
     }
@@ -179,7 +185,8 @@ pub(crate) async fn hooks(args: HooksArgs) -> Outcome {
     } else {
         out(&table.text(Paint::stdout()));
         hint(
-            "paste a `git` address into the Git host's webhook settings, with the secret that `apply` printed",
+            "paste your host's address into its webhook settings, with the secret that `apply` printed; `shipway hook \
+             rotate` makes another",
         );
     }
     Ok(Exit::Ok)

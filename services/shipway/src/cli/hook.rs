@@ -2,6 +2,7 @@
 //! delivered is kept beside the repository and tried again, by the next push and by a process of its own.
 
 mod payload;
+mod secrets;
 mod spool;
 
 use std::{
@@ -29,6 +30,10 @@ use super::{Exit, Failure, Outcome, hint, talk};
 pub(crate) enum Hook {
     /// Puts a post-receive hook into a bare repository; the hook's secret is read from standard input.
     Install(InstallArgs),
+    /// Gives a webhook one more secret, and prints it this once. The old ones count until they are retired.
+    Rotate(secrets::RotateArgs),
+    /// Ends a webhook's old secrets: what is signed with one of them is refused from now on.
+    Retire(secrets::RetireArgs),
     /// What Git calls after a push: tells Shipway what was pushed.
     #[command(name = "post-receive")]
     PostReceive(SenderArgs),
@@ -87,6 +92,8 @@ pub(crate) async fn hook(verb: Hook) -> Outcome {
             hint("git push");
             Ok(Exit::Ok)
         }
+        Hook::Rotate(args) => secrets::rotate(args).await,
+        Hook::Retire(args) => secrets::retire(args).await,
         Hook::PostReceive(args) => post_receive(&args.config).await,
         Hook::Deliver(args) => deliver(&args.config).await,
     }

@@ -102,6 +102,11 @@ pub(crate) fn hook(hook: &Hook, server: &str) -> Value {
         "path": hook.path,
         "url": format!("{server}{}", hook.path),
         "secret": hook.secret,
+        "secrets": hook.secrets,
+        "addresses": hook.addresses.iter().map(|address| json!({
+            "sender": address.sender,
+            "url": format!("{server}{}", address.path),
+        })).collect::<Vec<_>>(),
     })
 }
 

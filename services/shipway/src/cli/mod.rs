@@ -305,6 +305,8 @@ mod tests {
             "pipeline delete shop",
             "addon move shop-db --backup latest --yes --project shop",
             "hook post-receive --config hooks/shipway.json",
+            "hook rotate 0190aaaa --stdin -o json",
+            "hook retire 0190aaaa --all",
             "serve scheduler --config scheduler.toml --set server.listen=0.0.0.0:7401",
             "config check --service triggers -o json",
             "config show executor --set executor.labels=gpu",

@@ -1,7 +1,10 @@
 //! What every source's delivery becomes.
 
+use serde::Serialize;
+
 /// What a delivery says, whoever sent it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Delivered {
     /// Somebody pushed to branches or tags: one for each ref, in the order of the delivery. Only Bitbucket tells of
     /// several at once; none is a delivery without a change.
@@ -19,7 +22,8 @@ pub enum Delivered {
 }
 
 /// A push to one ref.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Push {
     /// Every address that the delivery gives for the repository.
     pub repositories: Vec<String>,
@@ -46,7 +50,8 @@ pub struct Push {
 }
 
 /// Something that happened to a pull or merge request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PullRequest {
     /// Every address that the delivery gives for the repository that it was opened in: the one to merge into.
     pub repositories: Vec<String>,
@@ -62,7 +67,8 @@ pub struct PullRequest {
     pub source: String,
     /// The branch that it goes to.
     pub target: String,
-    /// Its newest commit, which is what gets built.
+    /// Its newest commit, which is what gets built. Bitbucket Cloud tells the first 12 digits alone: the repository
+    /// knows the rest.
     pub head: String,
     /// The target's commit when the delivery was made, if it says; hosts may have it older than the target is.
     pub base: Option<String>,
@@ -77,6 +83,9 @@ pub struct PullRequest {
     pub draft: bool,
     /// Its labels' names.
     pub labels: Vec<String>,
+    /// Labels that this delivery says were put on beside the one of [`PullRequestAction::Labelled`]: GitLab tells of
+    /// several at once.
+    pub also_labelled: Vec<String>,
     /// The newest commit with its message, if the delivery gives it.
     pub head_commit: Option<Commit>,
     /// Who did it, as the host names them. Nothing is decided by it.
@@ -84,7 +93,8 @@ pub struct PullRequest {
 }
 
 /// What happened to a pull or merge request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub enum PullRequestAction {
     /// It was opened.
     #[default]
@@ -112,7 +122,8 @@ pub enum PullRequestAction {
 }
 
 /// A published release.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Release {
     /// Every address that the delivery gives for the repository.
     pub repositories: Vec<String>,
@@ -129,7 +140,8 @@ pub struct Release {
 }
 
 /// Checks of a commit that were completed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct CheckSuite {
     /// Every address that the delivery gives for the repository.
     pub repositories: Vec<String>,
@@ -147,7 +159,8 @@ pub struct CheckSuite {
 }
 
 /// A commit as a delivery tells it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Commit {
     /// Its id in hex.
     pub id: String,
@@ -219,6 +232,22 @@ impl PullRequest {
         };
         let fork = if self.fork { " of a fork" } else { "" };
         format!("pull request #{} from {}{fork} {what} ({})", self.number, self.source, short(&self.head))
+    }
+}
+
+impl Delivered {
+    /// What happened, in words.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Pushes(pushes) if pushes.is_empty() => "a push of nothing".to_owned(),
+            Self::Pushes(pushes) => pushes.iter().map(Push::summary).collect::<Vec<_>>().join(", "),
+            Self::PullRequest(pull) => pull.summary(),
+            Self::Release(release) => release.summary(),
+            Self::CheckSuite(suite) => suite.summary(),
+            Self::Ping => "ping: the hook works".to_owned(),
+            Self::Other(event) => format!("`{event}` event"),
+        }
     }
 }
 

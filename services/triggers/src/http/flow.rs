@@ -1,5 +1,6 @@
 //! `POST` or `GET /hooks/flow/<token>`: a request that starts a flow. The address is the credential; a request
-//! that is signed as Standard Webhooks says must be signed rightly.
+//! that is signed, as Standard Webhooks or GitHub do it, must be signed rightly, and where the hook has signing
+//! secrets, every request must be.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use axum::{
 use shipway_eventing::failing;
 use shipway_events::delivery::Verdict;
 
-use super::{Ingress, NotTaken, Target, delivery_key, is_json, reply::Refusal, single};
+use super::{Ingress, NotTaken, Target, delivery_key, is_json, reply::Refusal};
 use crate::{
     domain::{
         depth::{DEEPEST, is_shallow},
@@ -21,10 +22,11 @@ use crate::{
     hooks::FlowHook,
     inbox::{Incoming, Kept, Outcome},
     parcel::{Parcel, Way},
+    signature::Scheme,
 };
 
-/// The header of a signed request.
-const SIGNATURE: &str = "webhook-signature";
+/// How a request to a flow's address can be signed.
+const SCHEME: Scheme = Scheme::StandardOrHub("x-hub-signature-256");
 
 #[tracing::instrument(name = "delivery", skip_all)]
 pub(super) async fn receive(
@@ -55,12 +57,11 @@ pub(super) async fn receive(
         method: method.to_string(),
         query,
     };
-    let verified = if headers.contains_key(SIGNATURE) {
-        "the signature in webhook-signature was right"
-    } else {
-        "the address is the credential"
+    let verified = match SCHEME.is_tried(&headers) {
+        true => format!("the signature in {} was right", SCHEME.header(&headers)),
+        false => "the address is the credential".to_owned(),
     };
-    let parcel = Parcel::new(way, key, &headers, verified, body, ingress.log.now());
+    let parcel = Parcel::new(way, key, &headers, &verified, body, ingress.log.now());
     ingress.take(&parcel, &Target::Flow(hook)).await
 }
 
@@ -99,14 +100,13 @@ fn pairs(query: &str) -> Result<Vec<(String, String)>, Refusal> {
     Ok(pairs)
 }
 
-/// A request without a signature has the address; one with a signature must have the right one.
+/// The address is the credential, and a signature beside it must be right. A hook with signing secrets takes
+/// signed requests only.
 fn signature_fits(ingress: &Ingress, hook: &FlowHook, headers: &HeaderMap, body: &[u8]) -> bool {
-    if !headers.contains_key(SIGNATURE) {
+    if !hook.signed && !SCHEME.is_tried(headers) {
         return true;
     }
-    let part = |name: &str| single(headers, name).unwrap_or_default();
-    let (id, time, signatures) = (part("webhook-id"), part("webhook-timestamp"), part(SIGNATURE));
-    hook.secrets.verify_standard(id, time, signatures, body, ingress.log.now())
+    SCHEME.verify(&hook.secrets, headers, body, ingress.log.now())
 }
 
 fn verdicts(hook: &FlowHook, query: &[(String, String)], body: &[u8]) -> Result<Vec<Verdict>, Refusal> {

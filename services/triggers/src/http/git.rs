@@ -9,7 +9,7 @@ use axum::{
 };
 use shipway_events::HookId;
 
-use super::{Ingress, NotTaken, Target, delivery_key, is_json, reply::Refusal, single};
+use super::{Ingress, NotTaken, Target, is_json, reply::Refusal};
 use crate::{
     domain::{
         push::{Delivered, Push},
@@ -37,40 +37,42 @@ pub(super) async fn receive(
     }
     let headers = request.headers().clone();
     let body = ingress.body(request).await?;
-    let signature = single(&headers, source.signature_header);
-    let Some(hook) = find(&ingress, &hook).await? else {
+    let now = ingress.log.now();
+    let Some(hook) = find(&ingress, source, &hook).await? else {
         // As long as for a hook that exists.
-        let _ = Secrets::default().verify_hub(signature, &body);
+        let _ = source.scheme.verify(&Secrets::default(), &headers, &body, now);
         return Err(Refusal::unauthorized());
     };
-    if !hook.secrets.verify_hub(signature, &body) {
+    if !source.scheme.verify(&hook.secrets, &headers, &body, now) {
         return Err(Refusal::unauthorized());
     }
     ingress.within_rate(hook.id)?;
-    let key = delivery_key(&headers, &[source.delivery_header])?;
+    let key = source.key(&headers, &body).map_err(Refusal::key)?;
     let way = Way::Git { source: source.name.to_owned(), hook: hook.id };
-    let verified = format!("the signature in {} was right", source.signature_header);
-    let parcel = Parcel::new(way, key, &headers, &verified, body, ingress.log.now());
+    let verified = format!("what it has in {} was right", source.scheme.header(&headers));
+    let parcel = Parcel::new(way, key, &headers, &verified, body, now);
     ingress.take(&parcel, &Target::Git(source, hook)).await
 }
 
 /// The delivery with what each trigger makes of it.
 pub(super) fn judge(parcel: &Parcel, incoming: Incoming, source: &Source, hook: &GitHook) -> Incoming {
-    let event = parcel.headers.get(source.event_header).unwrap_or_default();
+    let event = source.event(|name| parcel.headers.get(name), &parcel.body);
     judged(incoming, read(source, event, &parcel.body), hook)
 }
 
-async fn find(ingress: &Ingress, hook: &str) -> Result<Option<Arc<GitHook>>, Refusal> {
+/// The hook, if deliveries of this source may come to it: what it is for decides, not what they say.
+async fn find(ingress: &Ingress, source: &Source, hook: &str) -> Result<Option<Arc<GitHook>>, Refusal> {
     let Ok(id) = HookId::from_str(hook) else { return Ok(None) };
-    Ok(ingress.hooks().await?.git(id))
+    let hook = ingress.hooks().await?.git(id);
+    Ok(hook.filter(|hook| hook.sources.iter().any(|known| known.name == source.name)))
 }
 
 /// What it says, or in words why nobody can tell: a body with the right signature is stored in any case.
-fn read(source: &Source, event: &str, body: &[u8]) -> Result<Delivered, String> {
-    if event.is_empty() {
-        return Err(format!("nothing can be made of it: it has no header `{}`", source.event_header));
-    }
-    (source.read)(event, body).map_err(|unreadable| format!("nothing can be made of it: {unreadable}"))
+fn read(source: &Source, event: Option<String>, body: &[u8]) -> Result<Delivered, String> {
+    let Some(event) = event else {
+        return Err(format!("nothing can be made of it: it has no {}", source.event));
+    };
+    (source.read)(&event, body).map_err(|unreadable| format!("nothing can be made of it: {unreadable}"))
 }
 
 fn judged(incoming: Incoming, delivered: Result<Delivered, String>, hook: &GitHook) -> Incoming {

@@ -12,7 +12,10 @@ use shipway_events::DeliveryId;
 use shipway_service_kit::metrics;
 
 use crate::{
-    domain::answer::{Answer, answer},
+    domain::{
+        answer::{Answer, answer},
+        sources::{Place, SOURCES},
+    },
     inbox::Kept,
     limits::Busy,
     spool::SpoolError,
@@ -54,10 +57,9 @@ impl Refusal {
     }
 
     pub(super) fn not_found() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "no hooks of that kind; addresses are /hooks/github/… and /hooks/flow/…",
-        )
+        let names: Vec<String> = SOURCES.iter().map(|source| format!("/hooks/{}/…", source.name)).collect();
+        let message = format!("no hooks of that kind; addresses are {} and /hooks/flow/…", names.join(", "));
+        Self::new(StatusCode::NOT_FOUND, message)
     }
 
     pub(super) fn method() -> Self {
@@ -66,6 +68,11 @@ impl Refusal {
 
     pub(super) fn bad(message: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// The sender's id of the delivery, by the name of what holds it, is none.
+    pub(super) fn key(name: &str) -> Self {
+        Self::bad(&format!("`{name}` must be one text of at most {} characters", Place::LONGEST))
     }
 
     pub(super) fn media(message: &str) -> Self {

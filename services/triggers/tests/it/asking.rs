@@ -116,7 +116,7 @@ async fn one_is_shown_with_all_that_is_known_of_it(place: Place) {
     assert_eq!(id(&repeat), first);
     let found = shown(&world, &first).await;
     assert_eq!((found.method.as_str(), found.path.as_str()), ("POST", &*format!("/hooks/github/{HOOK}")));
-    assert_eq!(found.verified, "the signature in x-hub-signature-256 was right");
+    assert_eq!(found.verified, "what it has in x-hub-signature-256 was right");
     assert_eq!((found.body.as_slice(), found.body_problem.as_str()), (body.as_bytes(), ""));
     let header = |name: &str| found.headers.iter().find(|header| header.name == name).unwrap().value.clone();
     assert_eq!(header("x-hub-signature-256"), "(71 bytes, not kept)");

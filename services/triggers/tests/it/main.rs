@@ -26,10 +26,14 @@ mod asking;
 mod flow_hook;
 mod guards;
 mod ingress;
+mod payloads;
 #[path = "../../../../integration-tests/src/postgres.rs"]
 #[expect(dead_code, unreachable_pub, reason = "other tests use the rest of it")]
 mod postgres;
 mod reconcile;
 mod rules;
+mod senders;
+mod signatures;
+mod sources;
 mod spooling;
 mod support;

@@ -2,132 +2,123 @@
 
 use serde::Deserialize;
 
-use super::{Source, Unreadable};
-use crate::domain::push::{Commit, Delivered, Push, commit_or_none, is_commit};
+use super::{
+    Place, Source, Unreadable, body,
+    look_alike::{PayloadCommit, PullRequested, Pushed, Released, Repository},
+};
+use crate::{
+    domain::push::{CheckSuite, Commit, Delivered, PullRequestAction},
+    signature::Scheme,
+};
 
 pub(super) const SOURCE: Source = Source {
     name: "github",
-    event_header: "x-github-event",
-    delivery_header: "x-github-delivery",
-    signature_header: "x-hub-signature-256",
+    title: "GitHub",
+    scheme: Scheme::Hub("x-hub-signature-256"),
+    event: Place::Header("x-github-event"),
+    keys: &[Place::Header("x-github-delivery")],
     read,
 };
 
 fn read(event: &str, body: &[u8]) -> Result<Delivered, Unreadable> {
     match event {
         "ping" => Ok(Delivered::Ping),
-        "push" => {
-            let payload: Payload = serde_json::from_slice(body)
-                .map_err(|e| Unreadable::Shape { event: event.to_owned(), detail: e.to_string() })?;
-            payload.push().map(|push| Delivered::Pushes(vec![push]))
+        "push" => body::shape::<Pushed>(event, body)?.push().map(|push| Delivered::Pushes(vec![push])),
+        "pull_request" => pull_request(body::shape(event, body)?),
+        "release" => {
+            let released: Released = body::shape(event, body)?;
+            if released.action != "published" || released.release.draft {
+                return Ok(Delivered::Other(format!("release {}", released.action)));
+            }
+            released.release().map(Delivered::Release)
         }
+        "check_suite" => check_suite(body::shape(event, body)?),
+        // `create` and `delete` among them: a push tells the same.
         other => Ok(Delivered::Other(other.to_owned())),
     }
 }
 
+fn pull_request(payload: PullRequested) -> Result<Delivered, Unreadable> {
+    let label = payload.label.as_ref().map(|label| label.name.clone());
+    let action = match (payload.action.as_str(), label) {
+        ("opened", _) => PullRequestAction::Opened,
+        ("reopened", _) => PullRequestAction::Reopened,
+        ("synchronize", _) => PullRequestAction::Synchronized,
+        ("ready_for_review", _) => PullRequestAction::Ready,
+        ("converted_to_draft", _) => PullRequestAction::Drafted,
+        ("labeled", Some(label)) => PullRequestAction::Labelled(label),
+        ("unlabeled", Some(label)) => PullRequestAction::Unlabelled(label),
+        ("labeled" | "unlabeled", None) => {
+            return Err(Unreadable::Field { field: "label", expected: "the label that was changed" });
+        }
+        ("edited", _) if payload.changes.as_ref().is_some_and(|changes| changes.base.is_some()) => {
+            PullRequestAction::Retargeted
+        }
+        ("closed", _) if payload.pull_request.merged == Some(true) => PullRequestAction::Merged,
+        ("closed", _) => PullRequestAction::Closed,
+        (other, _) => PullRequestAction::Other(other.to_owned()),
+    };
+    let mut pull = payload.pull_request()?;
+    pull.action = action;
+    Ok(Delivered::PullRequest(Box::new(pull)))
+}
+
 #[derive(Deserialize)]
-struct Payload {
+struct Checked {
+    action: String,
+    check_suite: Suite,
+    repository: Repository,
+}
+
+#[derive(Deserialize)]
+struct Suite {
+    head_sha: String,
+    #[serde(default)]
+    head_branch: Option<String>,
+    #[serde(default)]
+    head_commit: Option<PayloadCommit>,
+    #[serde(default)]
+    conclusion: Option<String>,
+    #[serde(default)]
+    pull_requests: Vec<SuitePull>,
+}
+
+#[derive(Deserialize)]
+struct SuitePull {
+    number: u64,
+    head: SuiteEnd,
+    base: SuiteEnd,
+}
+
+#[derive(Deserialize)]
+struct SuiteEnd {
     #[serde(rename = "ref")]
     reference: String,
     #[serde(default)]
-    before: String,
-    after: String,
-    #[serde(default)]
-    created: bool,
-    #[serde(default)]
-    deleted: bool,
-    #[serde(default)]
-    forced: bool,
-    #[serde(default)]
-    commits: Vec<PayloadCommit>,
-    #[serde(default)]
-    head_commit: Option<PayloadCommit>,
-    repository: Repository,
-    #[serde(default)]
-    sender: Option<Sender>,
+    sha: String,
 }
 
-#[derive(Deserialize)]
-struct PayloadCommit {
-    id: String,
-    #[serde(default)]
-    message: String,
-}
-
-#[derive(Deserialize)]
-struct Repository {
-    #[serde(default)]
-    html_url: Option<String>,
-    #[serde(default)]
-    url: Option<String>,
-    #[serde(default)]
-    clone_url: Option<String>,
-    #[serde(default)]
-    ssh_url: Option<String>,
-    #[serde(default)]
-    git_url: Option<String>,
-    #[serde(default)]
-    pushed_at: Option<PushedAt>,
-}
-
-#[derive(Deserialize)]
-struct Sender {
-    #[serde(default)]
-    login: Option<String>,
-}
-
-/// Seconds in push events; a text in others and in some copies.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum PushedAt {
-    Seconds(i64),
-    Text(String),
-}
-
-impl Payload {
-    fn push(self) -> Result<Push, Unreadable> {
-        let zero = |id: &str| commit_or_none(id).is_none();
-        if !zero(&self.after) && !is_commit(&self.after) {
-            return Err(Unreadable::Field { field: "after", expected: "a commit id of 40 or 64 hex digits" });
-        }
-        if !zero(&self.before) && !is_commit(&self.before) {
-            return Err(Unreadable::Field {
-                field: "before",
-                expected: "a commit id of 40 or 64 hex digits",
-            });
-        }
-        if !self.reference.starts_with("refs/") || self.reference.chars().any(char::is_control) {
-            return Err(Unreadable::Field { field: "ref", expected: "a whole ref like refs/heads/main" });
-        }
-        let Repository { html_url, url, clone_url, ssh_url, git_url, pushed_at } = self.repository;
-        let mut repositories: Vec<String> = Vec::new();
-        for address in [clone_url, html_url, ssh_url, git_url, url].into_iter().flatten() {
-            if !address.is_empty()
-                && !address.chars().any(char::is_control)
-                && !repositories.contains(&address)
-            {
-                repositories.push(address);
-            }
-        }
-        if repositories.is_empty() {
-            return Err(Unreadable::Field { field: "repository", expected: "one with a clone_url" });
-        }
-        let commit = |commit: PayloadCommit| Commit { id: commit.id, message: commit.message };
-        Ok(Push {
-            repositories,
-            before: commit_or_none(&self.before),
-            after: commit_or_none(&self.after),
-            created: self.created,
-            deleted: self.deleted || zero(&self.after),
-            forced: self.forced,
-            commits: self.commits.into_iter().map(commit).collect(),
-            head: self.head_commit.map(commit),
-            sender: self.sender.and_then(|sender| sender.login),
-            pushed_at: pushed_at.and_then(|at| match at {
-                PushedAt::Seconds(seconds) => Some(seconds),
-                PushedAt::Text(text) => text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second),
-            }),
-            reference: self.reference,
-        })
+fn check_suite(payload: Checked) -> Result<Delivered, Unreadable> {
+    let suite = payload.check_suite;
+    if payload.action != "completed" {
+        return Ok(Delivered::Other(format!("check_suite {}", payload.action)));
     }
+    // GitHub lists every pull request of the branch; one that has moved on is not what was checked.
+    let of_head = |pull: &SuitePull| pull.head.sha.is_empty() || pull.head.sha == suite.head_sha;
+    let target = |pull: SuitePull| {
+        Ok((pull.number, body::name("check_suite.pull_requests.base.ref", pull.base.reference)?))
+    };
+    Ok(Delivered::CheckSuite(CheckSuite {
+        repositories: payload.repository.addresses()?,
+        head: body::whole_commit("check_suite.head_sha", &suite.head_sha)?,
+        branch: suite.head_branch.filter(|branch| !branch.is_empty()),
+        head_commit: suite.head_commit.map(Commit::from),
+        succeeded: suite.conclusion.as_deref() == Some("success"),
+        pull_requests: suite
+            .pull_requests
+            .into_iter()
+            .filter(of_head)
+            .map(target)
+            .collect::<Result<_, _>>()?,
+    }))
 }
