@@ -192,7 +192,7 @@ start_service() { # part
   mv "$data/settings.part" "$data/settings.toml"
   own=(--set "server.listen=$(address "$1")")
   case $kind in
-    triggers) own+=(--set "reconcile.scratch=$data/$1/scratch") ;;
+    triggers) own+=(--set "reconcile.scratch=$data/$1/scratch" --set "hooks.spool=$data/spool") ;;
     executor) own+=(--set "executor.data=$data/$1/host") ;;
   esac
   launch "$1" "$shipway" serve "$kind" --config "$data/settings.toml" "${own[@]}"

@@ -199,6 +199,8 @@ impl Cluster {
             ("RECONCILE__SCRATCH", in_own("scratch")),
             ("RECONCILE__EVERY", "0s".to_owned()),
             ("HOOKS__RATE", "0".to_owned()),
+            ("HOOKS__RATE_IN_ALL", "0".to_owned()),
+            ("HOOKS__SPOOL", in_own("spool")),
             ("EXECUTOR__DATA", in_own("host")),
         ];
         if service != "executor" {

@@ -107,12 +107,19 @@ const ROWS: &[Row] = &[
     row("W-1", "", "each sender's payloads, real ones among them, become exactly what they should"),
     row("W-2", "", "each scheme's signatures pass, and nothing near them"),
     row("W-4", "1,000,000 a target", "broken payloads and headers make no reader panic, wait or grow"),
+    row("W-5", "25 MiB", "bodies too large, too deep, endless, compressed: the right code in bounded memory"),
+    row("W-6", "2,000 sockets, 60 s", "slow clients are closed, and others do not notice"),
+    row("W-7", "200/s for 5 min", "signed deliveries at a steady rate are answered soon"),
+    row("W-8", "5,000 deliveries", "the receiver dies at each of its points: every 202 has its row and run"),
     row(
-        "W-13",
-        "",
-        "a secret takes another's place under load: none refused before, the old one at once after",
+        "W-11",
+        "2,000 in 10 min",
+        "the database is away: deliveries wait on disk, each processed once, in order",
     ),
+    row("W-12", "60 s", "a noisy hook is slowed down, a quiet one is not"),
+    row("W-13", "5,000 deliveries", "a secret is switched under load: none refused, the old one retires"),
     row("W-14", "", "the time that is signed is exact to the second, in its one spelling"),
+    row("W-15", "50 pushes", "pushes whose delivery never came are found by asking, one run each"),
 ];
 
 const fn row(id: &'static str, full: &'static str, what: &'static str) -> Row {

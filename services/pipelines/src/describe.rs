@@ -108,6 +108,14 @@ pub(crate) fn changes(before: &Project, events: &[Event]) -> Vec<Change> {
                     changes.push(change(Verb::Update, "Hook", hook_of(&state, &hook.source), note));
                 }
             }
+            Event::FlowPaused(e) => {
+                let path = state.flows.get(&e.flow).map_or_else(String::new, crate::domain::Flow::path);
+                changes.push(change(Verb::Update, "Flow", path, "its triggers start nothing"));
+            }
+            Event::FlowResumed(e) => {
+                let path = state.flows.get(&e.flow).map_or_else(String::new, crate::domain::Flow::path);
+                changes.push(change(Verb::Update, "Flow", path, "its triggers start runs"));
+            }
         }
         state = evolve(state, event);
     }

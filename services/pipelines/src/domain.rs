@@ -49,6 +49,18 @@ pub(crate) enum Command {
     SetOverride(SetOverride),
     /// Gives a repository or a flow an address for webhooks, unless it has one.
     CreateHook(CreateHook),
+    /// Lets a flow's triggers start nothing. Stays over new versions of its document.
+    Pause {
+        /// The flow.
+        flow: FlowId,
+        /// Why, in a person's words.
+        reason: String,
+    },
+    /// Lets a flow's triggers start runs again.
+    Resume {
+        /// The flow.
+        flow: FlowId,
+    },
     /// Gives a hook one more secret.
     RotateHook {
         /// The hook.
@@ -156,6 +168,8 @@ pub(crate) fn decide(state: &ProjectState, command: &Command) -> Result<Vec<proj
         }
         Command::SetOverride(wish) => set_override(state, wish),
         Command::CreateHook(wish) => Ok(create_hook(state, wish)),
+        Command::Pause { flow, reason } => pause(state, *flow, reason),
+        Command::Resume { flow } => resume(state, *flow),
         Command::RotateHook { hook, secret } => rotate_hook(state, *hook, secret),
         Command::RetireHook { hook, all } => retire_hook(state, *hook, *all),
     }
@@ -179,4 +193,30 @@ fn set_override(state: &ProjectState, wish: &SetOverride) -> Result<Vec<project:
     };
     let set = project::OverrideSet { flow: wish.flow, argument: wish.argument.clone(), secret, plain };
     Ok(vec![set.into()])
+}
+
+fn pause(state: &ProjectState, flow: FlowId, reason: &str) -> Result<Vec<project::Event>, Rejection> {
+    if !state.flows.contains_key(&flow) {
+        return Err(Rejection::one("", Why::NoSuchFlow { flow: flow.to_string() }));
+    }
+    if state.paused.contains_key(&flow) {
+        return Ok(Vec::new());
+    }
+    Ok(vec![project::FlowPaused { flow, reason: reason.to_owned() }.into()])
+}
+
+fn resume(state: &ProjectState, flow: FlowId) -> Result<Vec<project::Event>, Rejection> {
+    let Some(known) = state.flows.get(&flow) else {
+        return Err(Rejection::one("", Why::NoSuchFlow { flow: flow.to_string() }));
+    };
+    if known.newest().is_some_and(|newest| is_paused(&newest.document)) {
+        return Err(Rejection::one("", Why::PausedByDocument { path: known.path() }));
+    }
+    let paused = state.paused.contains_key(&flow);
+    Ok(paused.then(|| project::FlowResumed { flow }.into()).into_iter().collect())
+}
+
+/// Whether the document itself says that the flow's triggers start nothing.
+pub(crate) fn is_paused(document: &Value) -> bool {
+    document.pointer("/options/paused").is_some_and(|paused| *paused == true || *paused == "true")
 }

@@ -29,17 +29,12 @@ pub(crate) fn records(project: &Project, tokens: &HashMap<FlowId, String>) -> Ve
                 path: flow.path(),
                 flow_version: newest.version,
                 trigger_json: trigger.to_string(),
-                paused: is_paused(&newest.document),
+                paused: project.state.is_paused(flow),
                 secret_arguments: secret_arguments(project, flow, &document),
             });
         }
     }
     records
-}
-
-/// Whether the document's triggers are switched off.
-pub(crate) fn is_paused(document: &Value) -> bool {
-    document.pointer("/options/paused").is_some_and(|paused| *paused == true || *paused == "true")
 }
 
 /// A document's triggers as the service that receives deliveries reads them.

@@ -96,6 +96,15 @@ impl Hooks {
         self.flows.get(&Token::of(token)).cloned()
     }
 
+    /// The address of a flow whose hook and trigger are known; of one whose trigger is no longer, by its first one.
+    pub(crate) fn flow_of(&self, id: HookId, trigger: Option<&str>) -> Option<Arc<FlowHook>> {
+        let mut own = self.flows.values().filter(|flow| flow.id == id);
+        let fires = |flow: &&Arc<FlowHook>| {
+            flow.trigger.as_ref().map(|own| own.trigger.reference.as_str()) == trigger
+        };
+        own.clone().find(fires).or_else(|| own.next()).cloned()
+    }
+
     /// Every hook.
     pub(crate) fn ids(&self) -> HashSet<HookId> {
         self.git.keys().copied().chain(self.flows.values().map(|flow| flow.id)).collect()

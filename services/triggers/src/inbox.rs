@@ -9,6 +9,7 @@
 //!   event; else it is `unmatched`, and the log hears nothing of it.
 
 mod decide;
+mod read;
 mod sql;
 
 use std::sync::Arc;
@@ -23,9 +24,11 @@ use tokio::sync::Notify;
 
 use crate::{
     domain::{heads::RefState, push::Push, repository::RepositoryKey},
+    parcel::Parcel,
     sealer::Sealer,
 };
 use decide::{Done, Row, Writer};
+pub(crate) use read::{Filter, Kind, Row as StoredRow};
 pub use sql::TABLES;
 
 /// Why the inbox could not be read or written. Nothing was stored, or (if only the answer was lost) all of it:
@@ -44,11 +47,15 @@ pub(crate) struct Inbox {
 /// A verified delivery, ready to be stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Incoming {
+    /// The id that it has if it is no repeat.
+    delivery: DeliveryId,
+    /// When it came; none: when it is stored.
+    at: Option<Timestamp>,
     hook: Option<HookId>,
     key: String,
     digest: String,
     headers: String,
-    sealed: Vec<u8>,
+    sealed: Arc<Vec<u8>>,
     /// The push that it tells of, if it does.
     pub to: Option<PushTo>,
     /// Whether the repository has the push's commit as its ref's head: none if it was not asked.
@@ -66,40 +73,66 @@ pub(crate) struct PushTo {
 }
 
 impl Incoming {
-    /// A delivery with this body; without a key of its sender it is like no other.
-    pub(crate) fn new(
-        sealer: &Sealer,
-        hook: Option<HookId>,
-        key: Option<String>,
-        headers: String,
-        body: &[u8],
-    ) -> Self {
-        Self::with_more(sealer, hook, key, headers, body, body)
+    /// What came.
+    pub(crate) fn of(sealer: &Sealer, parcel: &Parcel) -> Self {
+        let key = format!("{}/{}", parcel.way.hook(), parcel.key);
+        Self {
+            at: Some(parcel.at),
+            hook: Some(parcel.way.hook()),
+            headers: parcel.headers.json(),
+            trace: parcel.trace.clone(),
+            ..Self::with(sealer, parcel.delivery, key, &parcel.body, &parcel.whole())
+        }
     }
 
-    /// The same where more than the body is kept: `whole`.
-    pub(crate) fn with_more(
-        sealer: &Sealer,
-        hook: Option<HookId>,
-        key: Option<String>,
-        headers: String,
-        body: &[u8],
-        whole: &[u8],
-    ) -> Self {
-        let from = hook.map_or_else(|| "asked".to_owned(), |hook| hook.to_string());
-        let key = key.unwrap_or_else(|| format!("({})", uuid::Uuid::now_v7()));
-        let key = format!("{from}/{key}");
+    /// The same, asked for again by a person: of a key that says so, and counted whatever came before.
+    pub(crate) fn again(sealer: &Sealer, parcel: &Parcel, original: DeliveryId, command: uuid::Uuid) -> Self {
+        let key = replay_key(original, command);
         Self {
-            hook,
+            hook: Some(parcel.way.hook()),
+            headers: parcel.headers.json(),
+            trace: parcel.trace.clone(),
+            ..Self::with(sealer, parcel.delivery, key, &parcel.body, &parcel.whole())
+        }
+    }
+
+    /// A push that was found by asking the repository, with this in place of a body.
+    pub(crate) fn found(sealer: &Sealer, body: &[u8]) -> Self {
+        let delivery = DeliveryId::new(uuid::Uuid::now_v7());
+        Self::with(sealer, delivery, format!("asked/({delivery})"), body, body)
+    }
+
+    fn with(sealer: &Sealer, delivery: DeliveryId, key: String, body: &[u8], whole: &[u8]) -> Self {
+        Self {
+            delivery,
+            at: None,
+            hook: None,
             digest: hex::encode(Sha256::digest(body)),
-            headers,
-            sealed: sealer.seal(key.as_bytes(), whole),
+            headers: "{}".to_owned(),
+            sealed: Arc::new(sealer.seal(key.as_bytes(), whole)),
             key,
             to: None,
             confirmed: None,
             summary: String::new(),
             verdicts: Vec::new(),
             trace: shipway_service_kit::current_trace(),
+        }
+    }
+
+    /// Whatever is known of its branch: a person wants it.
+    pub(crate) fn counted_anyway(self) -> Self {
+        Self { to: None, ..self }
+    }
+
+    /// As it would be listed, without an id.
+    pub(crate) fn shown(self) -> v1::Delivery {
+        v1::Delivery {
+            hook: self.hook.map(|hook| hook.to_string()).unwrap_or_default(),
+            summary: self.summary,
+            state: if self.verdicts.iter().any(|verdict| verdict.matched) { "matched" } else { "unmatched" }
+                .to_owned(),
+            verdicts: read::shown_verdicts(None, self.verdicts),
+            ..v1::Delivery::default()
         }
     }
 
@@ -175,6 +208,11 @@ impl Inbox {
         Ok(Self { durable, writer, stored: Arc::default() })
     }
 
+    /// What stands for the error of a database that has not answered in time.
+    pub(crate) fn too_slow() -> InboxError {
+        failed("storing a delivery")(sqlx::Error::PoolTimedOut)
+    }
+
     /// Stores a delivery; on return it is on disk.
     pub(crate) async fn accept(&self, incoming: Arc<Incoming>) -> Result<Outcome, InboxError> {
         match self.writer.submit(Row::Delivery(incoming)).await? {
@@ -246,18 +284,6 @@ impl Inbox {
         Ok(rows.into_iter().filter_map(sql::ToMatch::stored).collect())
     }
 
-    /// Deliveries, newest first, older than `after` (an id; empty: from the newest).
-    pub(crate) async fn list(&self, after: &str, limit: i64) -> Result<Vec<v1::Delivery>, InboxError> {
-        let after = if after.is_empty() { "~" } else { after };
-        let rows: Vec<sql::Listed> = sqlx::query_as(sql::LIST)
-            .bind(after)
-            .bind(limit)
-            .fetch_all(self.durable.pool())
-            .await
-            .map_err(failed("listing deliveries"))?;
-        Ok(rows.into_iter().map(sql::Listed::shown).collect())
-    }
-
     /// Forgets deliveries that came before a time, a thousand at most; how many there were.
     pub(crate) async fn forget(&self, before: Timestamp) -> Result<u64, InboxError> {
         let mut tx = self.durable.begin().await?;
@@ -269,6 +295,11 @@ impl Inbox {
         tx.commit().await.map_err(failed("forgetting old deliveries"))?;
         Ok(gone.rows_affected())
     }
+}
+
+/// The key of a delivery that a person asked for again.
+fn replay_key(original: DeliveryId, command: uuid::Uuid) -> String {
+    format!("replay/{original}/{command}")
 }
 
 /// What is sealed of a push that was found by asking.

@@ -2,6 +2,7 @@
 //!
 //! A delivery's way: `http` (size, signature, rate) → `domain` (what it says, what each trigger makes of it; pure)
 //! → `inbox` (known or new; one commit for many; then 202) → `matcher` (one `Matched` event, which starts the runs).
+//! While the database is away it waits in the `spool`, and goes the same way later.
 //! `reconcile` finds the pushes that nobody told of, `hooks` keeps hooks and triggers at hand.
 
 mod api;
@@ -12,12 +13,14 @@ mod http;
 mod inbox;
 mod limits;
 mod matcher;
-
+mod parcel;
 mod reconcile;
+mod replay;
 mod sealer;
 mod service;
 mod settings;
 pub mod signature;
+mod spool;
 
 pub use api::Api;
 pub use inbox::TABLES;

@@ -175,7 +175,7 @@ impl Reconciler {
         let Some(verdicts) = matches(&push) else { return Ok(None) };
         let summary = format!("{}, found by asking {key}", push.summary());
         let body = asked_body(&git::without_password(address), &push);
-        let incoming = Incoming::new(&self.sealer, None, None, "{}".to_owned(), &body);
+        let incoming = Incoming::found(&self.sealer, &body);
         let way = push.commits.into_iter().map(|brought| brought.id).filter(|id| id != commit).collect();
         Ok(Some((incoming.saying(&summary).judged(verdicts), way)))
     }

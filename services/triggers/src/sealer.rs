@@ -9,12 +9,13 @@ use std::{
 
 use chacha20poly1305::{
     Key, KeyInit as _, XChaCha20Poly1305, XNonce,
-    aead::{Aead as _, Payload},
+    aead::{Aead as _, AeadInOut as _, Payload},
 };
 use zeroize::Zeroizing;
 
 const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
+const TAG_BYTES: usize = 16;
 
 /// Encrypts and opens what the inbox keeps (XChaCha20-Poly1305, a fresh nonce each time).
 pub struct Sealer(XChaCha20Poly1305);
@@ -63,9 +64,13 @@ impl Sealer {
     pub fn seal(&self, row: &[u8], plain: &[u8]) -> Vec<u8> {
         let mut nonce = [0; NONCE_BYTES];
         rand::fill(&mut nonce);
-        let mut sealed = nonce.to_vec();
-        let cipher = self.0.encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: row });
-        sealed.extend(cipher.expect("a body is far below the cipher's limit of 256 GiB"));
+        // In one piece of memory: a body may be large.
+        let mut sealed = Vec::with_capacity(NONCE_BYTES + plain.len() + TAG_BYTES);
+        sealed.extend_from_slice(&nonce);
+        sealed.extend_from_slice(plain);
+        let body = (&mut sealed[NONCE_BYTES..]).into();
+        let tag = self.0.encrypt_inout_detached(&XNonce::from(nonce), row, body);
+        sealed.extend_from_slice(&tag.expect("a body is far below the cipher's limit of 256 GiB"));
         sealed
     }
 

@@ -3,9 +3,11 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::Router;
+use ipnet::IpNet;
 use shipway_contracts::{Channel, v1::triggers_server::TriggersServer};
 use shipway_eventing::{Durable, DurableError, Feed, Leadership, Log};
 use shipway_events::HookId;
+use shipway_service_kit::Guard;
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -14,10 +16,11 @@ use crate::{
     hooks::{self, HookCache},
     http::{self, Ingress},
     inbox::Inbox,
-    limits::{Buckets, Rate},
+    limits::{Buckets, Memory, Open, Rate},
     matcher,
     reconcile::Reconciler,
     sealer::{KeyError, Sealer},
+    spool::Spool,
 };
 
 /// How often old deliveries are forgotten.
@@ -37,6 +40,8 @@ pub struct Deps {
     pub keys: PathBuf,
     /// A folder for what is fetched for a moment.
     pub scratch: PathBuf,
+    /// A folder for deliveries that come while the database is away. Several processes may have the same.
+    pub spool: PathBuf,
     /// Which of several processes asks repositories and forgets old deliveries.
     pub leadership: Leadership,
     /// Settings.
@@ -50,6 +55,16 @@ pub struct Config {
     pub max_body: usize,
     /// How much each hook may send; none: no limit.
     pub rate: Option<Rate>,
+    /// How much all hooks together may send; none: no limit.
+    pub rate_in_all: Option<Rate>,
+    /// How many deliveries of one source may be open at a time.
+    pub open: usize,
+    /// How many bytes of bodies all open deliveries may hold.
+    pub memory: usize,
+    /// Addresses of proxies: the source of a delivery is whom they name.
+    pub proxies: Vec<IpNet>,
+    /// The most bytes that may wait in the spool.
+    pub spool_max: u64,
     /// How often repositories are asked for pushes that nobody told of; none: never.
     pub reconcile_every: Option<Duration>,
     /// How long a repository may take to answer.
@@ -63,6 +78,11 @@ impl Default for Config {
         Self {
             max_body: 1024 * 1024,
             rate: Some(Rate::default()),
+            rate_in_all: Rate::of(2_000),
+            open: 64,
+            memory: 256 << 20,
+            proxies: Guard::default().proxies,
+            spool_max: 1 << 30,
             reconcile_every: Some(Duration::from_secs(300)),
             ask_time: Duration::from_secs(20),
             retention: Duration::from_secs(90 * 24 * 3600),
@@ -79,12 +99,14 @@ pub enum StartError {
     /// The inbox's tables could not be made.
     #[error("the inbox could not be opened")]
     Inbox(#[from] DurableError),
+    /// The folder for the time without a database cannot be used.
+    #[error("the spool could not be opened")]
+    Spool(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// The running service.
 pub struct Service {
     ingress: Arc<Ingress>,
-    inbox: Inbox,
     tasks: TaskTracker,
 }
 
@@ -93,11 +115,13 @@ pub struct Service {
 /// # Errors
 /// See [`StartError`]. The home of the hooks may be away: then deliveries are answered with 503 until it is there.
 pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, StartError> {
-    let Deps { log, feed, durable, home, keys, scratch, leadership, config } = deps;
+    let Deps { log, feed, durable, home, keys, scratch, spool, leadership, config } = deps;
     let sealer = Arc::new(Sealer::open(&keys)?);
+    let spool = Spool::open(&spool, config.spool_max, Arc::clone(&sealer));
+    let spool = spool.map_err(|error| StartError::Spool(error.into()))?;
     let inbox = Inbox::open(durable, Arc::clone(&log)).await?;
     let (hooks, listen, ask) = hooks::keep(feed, home);
-    let buckets = Arc::new(Buckets::new(config.rate));
+    let buckets = Arc::new(Buckets::new(config.rate, config.rate_in_all));
     let tasks = TaskTracker::new();
     spawn(&tasks, &shutdown, listen);
     spawn(&tasks, &shutdown, ask);
@@ -117,10 +141,22 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
         };
         spawn(&tasks, &shutdown, reconciler.run());
     }
+    let ingress = Arc::new(Ingress {
+        hooks,
+        inbox,
+        spool,
+        sealer,
+        log,
+        buckets,
+        open: Arc::new(Open::new(config.open)),
+        memory: Memory::new(config.memory),
+        proxies: config.proxies,
+        max_body: config.max_body,
+        ask_time: config.ask_time.min(Duration::from_secs(5)),
+    });
+    spawn(&tasks, &shutdown, Arc::clone(&ingress).drain());
     tasks.close();
-    let (max_body, ask_time) = (config.max_body, config.ask_time.min(Duration::from_secs(5)));
-    let ingress = Ingress { hooks, inbox: inbox.clone(), sealer, log, buckets, max_body, ask_time };
-    Ok(Service { ingress: Arc::new(ingress), inbox, tasks })
+    Ok(Service { ingress, tasks })
 }
 
 impl Service {
@@ -132,7 +168,7 @@ impl Service {
     /// The gRPC contract.
     #[must_use]
     pub fn triggers_server(&self) -> TriggersServer<Api> {
-        TriggersServer::new(Api { inbox: self.inbox.clone() })
+        TriggersServer::new(Api { ingress: Arc::clone(&self.ingress) })
     }
 
     /// Waits, once the token given at the start is cancelled, until everything in the background has ended.

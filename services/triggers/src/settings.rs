@@ -2,7 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use shipway_service_kit::config::{Section, Size, section};
+use ipnet::IpNet;
+use shipway_service_kit::{
+    Guard,
+    config::{Section, Size, section},
+};
 
 use crate::{Config, Rate};
 
@@ -35,15 +39,38 @@ shipway_service_kit::keys! {
     /// Deliveries of webhooks.
     pub struct Hooks in "hooks" {
         /// The largest body.
-        pub max_body: Size = Size(1 << 20), in Size(1 << 10)..=Size(64 << 20);
+        pub max_body: Size = Size(1 << 20), in Size(1 << 10)..=Size(25 << 20);
         /// Deliveries that each webhook may send per second; 0: no limit.
         pub rate: u32 = 20, in 0..=100_000;
+        /// Deliveries that all webhooks together may send per second; 0: no limit.
+        pub rate_in_all: u32 = 2_000, in 0..=1_000_000;
+        /// Connections in all.
+        pub connections: u32 = 2_048, in 16..=1_000_000;
+        /// Deliveries of one source that are open at a time, and connections of one address that say nothing.
+        pub open: u32 = 64, in 1..=100_000;
+        /// Addresses of proxies, which speak for others.
+        pub proxies: Vec<IpNet> = Guard::default().proxies;
+        /// Bytes of bodies that all open deliveries may hold.
+        pub memory: Size = Size(256 << 20), in Size(32 << 20)..=Size(64 << 30);
+        /// The folder for deliveries that come while the database is away.
+        pub spool: PathBuf = PathBuf::from("/var/lib/shipway/spool");
+        /// How much may wait there.
+        pub spool_max: Size = Size(1 << 30), in Size(1 << 20)..=Size(1 << 40);
         /// How long deliveries are kept.
         pub retention: Duration = DAY * 90, in DAY * 30..=DAY * 3650;
     }
 }
 
 impl Section for Hooks {}
+
+impl Hooks {
+    /// How many connections the port takes.
+    #[must_use]
+    pub fn guard(&self) -> Guard {
+        let (connections, silent) = (self.connections as usize, self.open as usize);
+        Guard { connections, silent, proxies: self.proxies.clone() }
+    }
+}
 
 shipway_service_kit::keys! {
     /// Pushes that nobody told of.
@@ -66,7 +93,12 @@ impl Settings {
         let (hooks, reconcile) = (&self.hooks, &self.reconcile);
         Config {
             max_body: usize::try_from(hooks.max_body.0).unwrap_or(usize::MAX),
-            rate: (hooks.rate > 0).then(|| Rate { per_second: hooks.rate, burst: hooks.rate * 5 }),
+            rate: Rate::of(hooks.rate),
+            rate_in_all: Rate::of(hooks.rate_in_all),
+            open: hooks.open as usize,
+            memory: usize::try_from(hooks.memory.0).unwrap_or(usize::MAX),
+            proxies: hooks.proxies.clone(),
+            spool_max: hooks.spool_max.0,
             reconcile_every: (!reconcile.every.is_zero()).then_some(reconcile.every),
             ask_time: reconcile.ask_time,
             retention: hooks.retention,

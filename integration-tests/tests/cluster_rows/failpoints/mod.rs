@@ -2,6 +2,7 @@
 //! to somebody; and each call of the database fails once.
 
 mod cases;
+mod deliveries;
 mod round;
 
 use std::collections::BTreeSet;

@@ -64,27 +64,9 @@ impl Round {
         Ok(ended)
     }
 
-    /// Declares a document; the command's id is the same however often it has to be said.
+    /// Declares a document.
     pub(super) async fn apply(&self, document: &str) -> Result<()> {
-        let file = SourceFile { name: "declared.yaml".to_owned(), text: document.to_owned() };
-        let request = ApplyRequest {
-            command: Uuid::now_v7().to_string(),
-            files: vec![file],
-            ..ApplyRequest::default()
-        };
-        let projects = ProjectsClient::new(self.channel.clone());
-        let reply = patiently(|| {
-            let (mut projects, request) = (projects.clone(), request.clone());
-            async move { projects.apply(request).await }
-        });
-        let errors: Vec<_> = reply
-            .await?
-            .problems
-            .into_iter()
-            .filter(|problem| problem.severity() == Severity::Error)
-            .collect();
-        ensure!(errors.is_empty(), "{errors:#?}");
-        Ok(())
+        apply(&self.channel, document).await
     }
 
     /// Posts a delivery until it is taken, and once more; the run that follows, when it has ended.
@@ -112,4 +94,20 @@ impl Round {
         let run = workload::end(&runs, run).await?;
         Ok(Ended { number, run: run.id, status: run.status, took: begin.elapsed() })
     }
+}
+
+/// Declares a document; the command's id is the same however often it has to be said.
+pub(super) async fn apply(channel: &Channel, document: &str) -> Result<()> {
+    let file = SourceFile { name: "declared.yaml".to_owned(), text: document.to_owned() };
+    let request =
+        ApplyRequest { command: Uuid::now_v7().to_string(), files: vec![file], ..ApplyRequest::default() };
+    let projects = ProjectsClient::new(channel.clone());
+    let reply = patiently(|| {
+        let (mut projects, request) = (projects.clone(), request.clone());
+        async move { projects.apply(request).await }
+    });
+    let errors: Vec<_> =
+        reply.await?.problems.into_iter().filter(|problem| problem.severity() == Severity::Error).collect();
+    ensure!(errors.is_empty(), "{errors:#?}");
+    Ok(())
 }

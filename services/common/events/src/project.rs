@@ -30,6 +30,10 @@ stream_events! {
         OverrideSet = "project.override_set", 1;
         /// A repository, or a flow, got an address for webhooks; its secret is in the secrets' home.
         HookCreated = "project.hook_created", 1;
+        /// A flow's triggers start nothing from now on.
+        FlowPaused = "project.flow_paused", 1;
+        /// A flow's triggers start runs again.
+        FlowResumed = "project.flow_resumed", 1;
         /// A hook has one more secret that its deliveries may be signed with.
         HookRotated = "project.hook_rotated", 1;
         /// Secrets of a hook count no more.
@@ -197,6 +201,25 @@ pub struct OverrideSet {
     /// The value, if it was marked plain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plain: Option<Value>,
+}
+
+/// See [`Event::FlowPaused`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowPaused {
+    /// The flow.
+    pub flow: FlowId,
+    /// Why, in a person's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// See [`Event::FlowResumed`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FlowResumed {
+    /// The flow.
+    pub flow: FlowId,
 }
 
 /// See [`Event::HookCreated`].

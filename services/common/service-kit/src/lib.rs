@@ -2,6 +2,7 @@
 
 mod actor;
 pub mod config;
+mod connections;
 mod health;
 mod lifecycle;
 mod lines;
@@ -11,6 +12,7 @@ mod server;
 mod telemetry;
 
 pub use actor::actor;
+pub use connections::Guard;
 pub use health::{Health, Report};
 pub use lifecycle::{Lifecycle, TaskFailed};
 pub use server::{ServeError, Server};

@@ -203,7 +203,7 @@ pub static WATCHDOG: Metric = gauge(
 /// Deliveries by what became of them.
 pub static DELIVERIES: Metric = counter(
     "shipway_deliveries_total",
-    &[("verdict", &["matched", "unmatched", "repeated", "refused"])],
+    &[("verdict", &["matched", "unmatched", "repeated", "refused", "spooled"])],
     "Webhook deliveries, by what became of them.",
 );
 

@@ -1,8 +1,6 @@
 //! One port: gRPC with reflection and health, and HTTP beside it, with `/healthz`, `/readyz` and `/metrics`.
 
-use std::net::SocketAddr;
-
-use axum::{Router, http::header::CONTENT_TYPE, routing::get, serve::ListenerExt};
+use axum::{Router, http::header::CONTENT_TYPE, routing::get};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::{
@@ -13,7 +11,7 @@ use tonic::{
 use tonic_health::server::HealthReporter;
 use tower::Service;
 
-use crate::{Health, metrics, requests};
+use crate::{Guard, Health, connections, metrics, requests};
 
 /// What Prometheus calls its text.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -26,6 +24,7 @@ pub struct Server {
     reporter: HealthReporter,
     health: Health,
     names: Vec<&'static str>,
+    guard: Option<Guard>,
 }
 
 /// Why the port could not be served.
@@ -34,15 +33,6 @@ pub enum ServeError {
     /// The reflection service did not take the descriptors.
     #[error("preparing gRPC reflection")]
     Reflection(#[source] tonic_reflection::server::Error),
-    /// Accepting failed.
-    #[error("serving {address}")]
-    Serve {
-        /// Where.
-        address: SocketAddr,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
 }
 
 impl Server {
@@ -53,13 +43,19 @@ impl Server {
         let mut grpc = Routes::builder();
         grpc.add_service(service);
         let health = Health::new(CancellationToken::new());
-        Self { grpc, http: Router::new(), reporter, health, names: Vec::new() }
+        Self { grpc, http: Router::new(), reporter, health, names: Vec::new(), guard: None }
     }
 
     /// Says by these checks whether it is ready.
     #[must_use]
     pub fn health(self, health: Health) -> Self {
         Self { health, ..self }
+    }
+
+    /// Counts its connections: strangers reach it.
+    #[must_use]
+    pub fn guard(self, guard: Guard) -> Self {
+        Self { guard: Some(guard), ..self }
     }
 
     /// Adds a gRPC service.
@@ -90,13 +86,12 @@ impl Server {
     /// Serves until `stopping`, then lets open requests finish.
     ///
     /// # Errors
-    /// If the descriptors are broken or accepting fails.
+    /// If the descriptors are broken.
     pub async fn serve(
         mut self,
         listener: TcpListener,
         stopping: CancellationToken,
     ) -> Result<(), ServeError> {
-        let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(shipway_contracts::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -110,12 +105,8 @@ impl Server {
             .route("/metrics", get(|| async { ([(CONTENT_TYPE, TEXT)], metrics::text()) }))
             .merge(self.grpc.routes().into_axum_router())
             .layer(axum::middleware::from_fn(requests::measured));
-        // Without it a small answer waits up to 40 ms for the client's acknowledgement of the one before.
-        let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-        axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-            .with_graceful_shutdown(stopping.cancelled_owned())
-            .await
-            .map_err(|source| ServeError::Serve { address, source })
+        connections::serve(listener, app, self.guard, stopping).await;
+        Ok(())
     }
 }
 

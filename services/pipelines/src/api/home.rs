@@ -217,7 +217,7 @@ fn stage_flow(project: &Project, pipeline: &Pipeline, flow: &Flow) -> Result<Flo
         previous_stage: pipeline.before(&flow.stage).map(|before| before.name.clone()).unwrap_or_default(),
         resources,
         overrides_json: Value::Object(overrides).to_string(),
-        paused: triggers::is_paused(&newest.document),
+        paused: project.state.is_paused(flow),
         position: 0,
     })
 }

@@ -7,8 +7,8 @@ use shipway_contracts::{
     v1::{
         CheckDocumentReply, CheckDocumentRequest, DeletePipelineReply, DeletePipelineRequest, DiffFlowReply,
         DiffFlowRequest, GetFlowReply, GetFlowRequest, GetFormReply, GetFormRequest, GetSchemaReply,
-        GetSchemaRequest, ListPipelinesReply, ListPipelinesRequest, Member, Pipeline, RemoveMemberReply,
-        RemoveMemberRequest, Stage, pipelines_server::Pipelines,
+        GetSchemaRequest, ListPipelinesReply, ListPipelinesRequest, Member, PauseFlowReply, PauseFlowRequest,
+        Pipeline, RemoveMemberReply, RemoveMemberRequest, Stage, pipelines_server::Pipelines,
     },
 };
 use shipway_documents::{DocumentType, flow::Flow, list};
@@ -24,6 +24,9 @@ use crate::{
     lookup::{self, Found},
     world::Project,
 };
+
+/// The longest reason for a pause, in characters.
+const LONGEST_REASON: usize = 1_000;
 
 /// `shipway.v1.Pipelines`.
 #[derive(Clone)]
@@ -129,6 +132,30 @@ impl Pipelines for PipelinesApi {
         let wish = Command::DeletePipeline { pipeline };
         let done = self.shared.carry_out(&command, &project, &wish, dry_run, meta).await?;
         Ok(Response::new(DeletePipelineReply { changes: all_changes(&done), position: done.position }))
+    }
+
+    async fn pause_flow(
+        &self,
+        request: Request<PauseFlowRequest>,
+    ) -> Result<Response<PauseFlowReply>, Status> {
+        let meta = meta(request.metadata());
+        let PauseFlowRequest { command, project, flow, paused, reason } = request.into_inner();
+        let command = shipway_contracts::id("command", &command)?;
+        if reason.chars().count() > LONGEST_REASON {
+            let message = format!("field `reason`: at most {LONGEST_REASON} characters");
+            return Err(Error::bad_request(message).into());
+        }
+        let projects = self.shared.world.now();
+        let Found::Stage(project, _, flow) = lookup::flow(&projects, &project, &flow)? else {
+            let message = "field `flow`: only a stage's flow has triggers; name `<pipeline>/<stage>`";
+            return Err(Error::bad_request(message).into());
+        };
+        let wish = match paused {
+            true => Command::Pause { flow: flow.id, reason },
+            false => Command::Resume { flow: flow.id },
+        };
+        let done = self.shared.change(command, meta, project.id, &wish, &[]).await?;
+        Ok(Response::new(PauseFlowReply { path: flow.path(), position: done.position }))
     }
 }
 

@@ -108,6 +108,8 @@ pub(crate) enum Why {
     SecretSteers { argument: String, path: String, problem: String },
     #[error("`{argument}` is not an argument's name.")]
     BadArgumentName { argument: String },
+    #[error("the document of {path} itself says `options.paused: true`.")]
+    PausedByDocument { path: String },
     #[error("there is no hook `{hook}` in this project.")]
     NoSuchHook { hook: String },
     #[error("the hook {hook} has {most} secrets that count, as many as a hook can have.")]
@@ -172,6 +174,7 @@ impl Why {
             Self::FlowUnreadable { .. } => "Publish a new version of it first: `shipway apply`.".into(),
             Self::SecretSteers { .. } => "Set it with `--plain`, or use it in variables and messages only.".into(),
             Self::BadArgumentName { .. } => "Use letters, digits, `_` and `-`, at most 100.".into(),
+            Self::PausedByDocument { .. } => "Take it out of the document, and `shipway apply` that.".into(),
             Self::NoSuchHook { .. } => "`shipway hooks` lists them.".into(),
             Self::HookSecrets { hook, .. } => {
                 format!("End the old ones first, once the sender has the newest: `shipway hook retire {hook}`.")

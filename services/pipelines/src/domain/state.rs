@@ -24,6 +24,8 @@ pub(crate) struct ProjectState {
     pub(crate) overrides: BTreeMap<FlowId, BTreeMap<String, Override>>,
     /// Webhooks.
     pub(crate) hooks: BTreeMap<HookId, Hook>,
+    /// Flows that people paused, with why.
+    pub(crate) paused: BTreeMap<FlowId, String>,
 }
 
 /// A service, job, addon or secret group.
@@ -181,6 +183,12 @@ impl ProjectState {
         })
     }
 
+    /// Whether a flow's triggers start nothing: a person or its document says so.
+    pub(crate) fn is_paused(&self, flow: &Flow) -> bool {
+        let by_document = flow.newest().is_some_and(|newest| super::is_paused(&newest.document));
+        by_document || self.paused.contains_key(&flow.id)
+    }
+
     /// The hook that this source comes to.
     pub(crate) fn hook_of(&self, source: &HookSource) -> Option<&Hook> {
         self.hooks.values().find(|hook| hook.source == *source)
@@ -230,6 +238,7 @@ pub(crate) fn evolve(mut state: ProjectState, event: &Event) -> ProjectState {
             for flow in &e.flows {
                 state.flows.remove(flow);
                 state.overrides.remove(flow);
+                state.paused.remove(flow);
             }
             state.hooks.retain(
                 |_, hook| !matches!(&hook.source, HookSource::Flow { flow } if e.flows.contains(flow)),
@@ -271,6 +280,12 @@ pub(crate) fn evolve(mut state: ProjectState, event: &Event) -> ProjectState {
             if let Some(hook) = state.hooks.get_mut(&e.hook) {
                 hook.secrets.retain(|secret| !e.secrets.contains(secret));
             }
+        }
+        Event::FlowPaused(e) => {
+            state.paused.insert(e.flow, e.reason.clone());
+        }
+        Event::FlowResumed(e) => {
+            state.paused.remove(&e.flow);
         }
     }
     state

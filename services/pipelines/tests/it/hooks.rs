@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use shipway_contracts::v1::{
-    ListHooksRequest, RetireHookReply, RetireHookRequest, RotateHookReply, RotateHookRequest,
+    ListHooksRequest, PauseFlowRequest, RetireHookReply, RetireHookRequest, RotateHookReply,
+    RotateHookRequest,
 };
 use tonic::{Code, Status};
 
@@ -78,6 +79,48 @@ async fn a_paused_flow_says_so() {
         "{paused:?}"
     );
     assert!(lab.flow("shop/development").await.unwrap().paused);
+}
+
+#[tokio::test]
+async fn a_person_pauses_a_flow_over_new_versions_and_resumes_it() {
+    let lab = Lab::new().await;
+    lab.applied(SHOP).await;
+    let pause = async |lab: &Lab, flow: &str, paused: bool| {
+        let request = PauseFlowRequest {
+            command: command(),
+            project: "shop".to_owned(),
+            flow: flow.to_owned(),
+            paused,
+            reason: "the database moves".to_owned(),
+        };
+        lab.pipelines().pause_flow(request).await.map(tonic::Response::into_inner)
+    };
+    let paused = async |lab: &Lab| {
+        let triggers = lab.hooks().await.triggers;
+        let paused = triggers.iter().filter(|trigger| trigger.paused).map(|trigger| trigger.path.clone());
+        paused.collect::<Vec<_>>()
+    };
+    let reply = pause(&lab, "shop/development", true).await.unwrap();
+    assert_eq!(reply.path, "shop/development");
+    assert!(reply.position > 0);
+    pause(&lab, "shop/development", true).await.unwrap();
+    assert_eq!(paused(&lab).await, ["shop/development"]);
+    // A new version, and a new start, change nothing of it.
+    lab.applied(&SHOP.replacen("branchRestrictions: [main]", "branchRestrictions: [main, next]", 1)).await;
+    let lab = lab.restarted().await;
+    assert_eq!(paused(&lab).await, ["shop/development"]);
+    assert!(lab.flow("shop/development").await.unwrap().paused);
+    pause(&lab, "shop/development", false).await.unwrap();
+    assert_eq!(paused(&lab).await, Vec::<String>::new());
+    assert!(!lab.flow("shop/development").await.unwrap().paused);
+
+    let nowhere = pause(&lab, "shop/nowhere", true).await.unwrap_err();
+    assert_eq!(nowhere.code(), Code::NotFound, "{nowhere}");
+    // What the document says is the document's to change.
+    lab.applied(&SHOP.replacen("apiVersion: v1.2", "options: { paused: true }", 1)).await;
+    let refused = pause(&lab, "shop/development", false).await.unwrap_err();
+    assert!(refused.message().contains("options.paused"), "{refused}");
+    assert_eq!(refused.code(), Code::FailedPrecondition);
 }
 
 async fn rotate(lab: &Lab, command: &str, hook: &str, secret: &str) -> Result<RotateHookReply, Status> {

@@ -244,6 +244,8 @@ fn settings(
         ("SHIPWAY_SHIPWAY__URLS", format!("{},{}", urls["scheduler"], urls["pipelines"])),
         ("SHIPWAY_EXECUTOR__DATA", text(host(folder))),
         ("SHIPWAY_HOOKS__RATE", "0".to_owned()),
+        ("SHIPWAY_HOOKS__RATE_IN_ALL", "0".to_owned()),
+        ("SHIPWAY_HOOKS__SPOOL", text(folder.join("spool"))),
         ("SHIPWAY_RECONCILE__EVERY", "0s".to_owned()),
         ("SHIPWAY_RECONCILE__SCRATCH", text(folder.join("scratch"))),
         ("SHIPWAY_TELEMETRY__FILTER", "warn".to_owned()),

@@ -1,22 +1,93 @@
 //! `shipway deliveries` and `shipway hooks`: what came in by webhook, and where it comes in.
 
+mod show;
+
 use jiff::Timestamp;
 use serde_json::json;
-use shipway_contracts::v1::{Delivery, ListDeliveriesRequest, ListHooksRequest, Page};
+use shipway_contracts::v1::{Delivery, DeliveryFilter, ListDeliveriesRequest, ListHooksRequest, Page};
 
 use super::{
-    Client, Exit, Outcome, Paint, Table, age, flags::Common, hint, json as shown, out, output::out_json,
-    short_id, talk,
+    Client, Exit, Failure, Outcome, Paint, Table, age, flags::Common, hint, json as shown, out,
+    output::out_json, short_id, talk, time,
 };
 
 /// Arguments of `shipway deliveries`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DeliveriesArgs {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+/// Verbs of `shipway deliveries`.
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// List deliveries, newest first: what the verb does by itself.
+    List(ListArgs),
+    /// Show one with all that is known of it: headers, signature, every trigger's verdict, runs.
+    Show(show::Args),
+}
+
+/// Arguments of `shipway deliveries list`.
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    #[command(flatten)]
+    choice: Choice,
     /// At most so many.
     #[arg(short = 'n', long, default_value_t = 20, value_name = "COUNT")]
     limit: u32,
+    /// Goes on after this one: the `next` of the answer before.
+    #[arg(long, value_name = "DELIVERY")]
+    after: Option<String>,
     #[command(flatten)]
     common: Common,
+}
+
+/// Which deliveries.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Choice {
+    /// Only those to this hook, by its id.
+    #[arg(long, value_name = "HOOK")]
+    hook: Option<String>,
+    /// Only those that a trigger of this flow was asked about: `shop/staging`.
+    #[arg(long, value_name = "FLOW")]
+    flow: Option<String>,
+    /// Only those in this state: stored, waiting, matched, unmatched; or repeated.
+    #[arg(long, value_name = "STATE")]
+    state: Option<String>,
+    /// Only those that no trigger matched.
+    #[arg(long, conflicts_with = "state")]
+    unmatched: bool,
+    /// Only those from this time on: 2026-01-31T17:00:00Z, or `2h ago`.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only those before this time.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Only those whose summary, verdicts or values hold this: words, a whole commit, a branch.
+    #[arg(long, value_name = "TEXT")]
+    text: Option<String>,
+}
+
+impl Choice {
+    /// As the contract has it.
+    pub(super) fn filter(&self, now: Timestamp) -> Result<DeliveryFilter, Failure> {
+        let time = |text: &Option<String>| match text {
+            None => Ok(String::new()),
+            Some(text) => time::parse(text, now).map(|at| at.to_string()),
+        };
+        let state = if self.unmatched { Some("unmatched".to_owned()) } else { self.state.clone() };
+        Ok(DeliveryFilter {
+            hook: self.hook.clone().unwrap_or_default(),
+            flow: self.flow.clone().unwrap_or_default(),
+            state: state.unwrap_or_default(),
+            since: time(&self.since)?,
+            until: time(&self.until)?,
+            text: self.text.clone().unwrap_or_default(),
+        })
+    }
 }
 
 /// Arguments of `shipway hooks`.
@@ -30,18 +101,37 @@ pub(crate) struct HooksArgs {
 }
 
 pub(crate) async fn deliveries(args: DeliveriesArgs) -> Outcome {
+    match args.verb {
+        None => list(args.list).await,
+        Some(Verb::List(args)) => list(args).await,
+        Some(Verb::Show(args)) => show::show(args).await,
+    }
+}
+
+async fn list(args: ListArgs) -> Outcome {
+    let now = Timestamp::now();
+    let filter = args.choice.filter(now)?;
+    let chosen = filter != DeliveryFilter::default();
     let client = Client::connect(&args.common.place).await?;
-    let page = Some(Page { after: String::new(), limit: args.limit });
-    let reply = client.triggers().list_deliveries(ListDeliveriesRequest { page }).await?.into_inner();
+    let page = Some(Page { after: args.after.unwrap_or_default(), limit: args.limit });
+    let request = ListDeliveriesRequest { page, filter: Some(filter) };
+    let reply = client.triggers().list_deliveries(request).await?.into_inner();
     if args.common.json() {
         out_json(&json!({
             "deliveries": reply.deliveries.iter().map(shown::delivery).collect::<Vec<_>>(),
             "next": reply.next,
         }));
+    } else if reply.deliveries.is_empty() && chosen {
+        talk("no such delivery");
     } else if reply.deliveries.is_empty() {
         talk("nothing has been delivered; `shipway hooks` lists the addresses for a Git host's settings");
     } else {
-        out(&table(&reply.deliveries, Timestamp::now()).text(Paint::stdout()));
+        out(&table(&reply.deliveries, now).text(Paint::stdout()));
+        if reply.next.is_empty() {
+            hint(&format!("shipway deliveries show {}", short_id(&reply.deliveries[0].id)));
+        } else {
+            hint(&format!("the same with --after {} lists older ones", reply.next));
+        }
     }
     Ok(Exit::Ok)
 }

@@ -228,6 +228,9 @@ pub(crate) fn delivery(delivery: &Delivery) -> Value {
         "state": delivery.state,
         "summary": delivery.summary,
         "verdicts": verdicts,
+        "original": delivery.original,
+        "replayOf": delivery.replay_of,
+        "of": delivery.of,
     })
 }
 

@@ -17,6 +17,7 @@ mod diff;
 mod events;
 mod failure;
 mod flags;
+mod flow;
 mod fmt;
 pub(crate) mod hook;
 mod json;
@@ -25,6 +26,7 @@ mod lint;
 mod logs;
 mod output;
 pub(crate) mod problems;
+mod replay;
 mod run;
 mod schema;
 mod status;
@@ -118,8 +120,13 @@ enum Verb {
     Database(database::Database),
     /// List webhook deliveries and what came of them.
     Deliveries(deliveries::DeliveriesArgs),
+    /// Judge deliveries once more, for real or as a test.
+    Replay(replay::Args),
     /// List the addresses to paste into a Git host's webhook settings.
     Hooks(deliveries::HooksArgs),
+    /// Let a flow's triggers start nothing for a while.
+    #[command(subcommand)]
+    Flow(flow::Flow),
     /// Set a flow's argument, outside its document.
     #[command(subcommand)]
     Override(admin::Override),
@@ -197,7 +204,9 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Backup(args) => backup::backup(args).await,
         Verb::Database(verb) => database::database(verb).await,
         Verb::Deliveries(args) => deliveries::deliveries(args).await,
+        Verb::Replay(args) => replay::replay(args).await,
         Verb::Hooks(args) => deliveries::hooks(args).await,
+        Verb::Flow(verb) => flow::flow(verb).await,
         Verb::Override(verb) => admin::set_override(verb).await,
         Verb::Member(verb) => admin::member(verb).await,
         Verb::Pipeline(verb) => admin::pipeline(verb).await,
@@ -284,6 +293,13 @@ mod tests {
             "restore x.tar.zst --data y",
             "database migrate --url postgres://owner@h/d",
             "restore x.tar.zst --database postgres://h/d --blobs s3://b/p --keys k",
+            "deliveries",
+            "deliveries --flow shop/staging --state unmatched --since 2026-01-01T00:00:00Z -n 50",
+            "deliveries show 01934f2e-8c1a --body",
+            "replay 01934f2e-8c1a 01934f2e-8c1b --dry-run",
+            "replay --since 2026-01-01T00:00:00Z --flow shop/staging",
+            "flow pause shop/production -m moving",
+            "flow resume shop/production",
             "override set shop/staging TOKEN --plain",
             "member remove shop-web --dry-run",
             "pipeline delete shop",

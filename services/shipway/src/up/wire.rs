@@ -7,7 +7,7 @@ use shipway_contracts::Channel;
 use shipway_eventing::{Blobs, DataLock, Feed, Log, SqliteLog, SqliteOptions, Views};
 use shipway_executor::ExecutorConfig;
 use shipway_scheduler::Bell;
-use shipway_service_kit::{Health, Lifecycle, Server};
+use shipway_service_kit::{Guard, Health, Lifecycle, Server};
 use tokio::sync::mpsc;
 
 use super::{args::UpArgs, folder::Folder, observe};
@@ -87,12 +87,14 @@ impl Shipway {
                 home,
                 keys: folder.keys(),
                 scratch: folder.root().join("scratch"),
+                spool: folder.root().join("spool"),
                 leadership: shipway_eventing::Leadership::always(),
                 config: shipway_triggers::Config {
-                    rate: (args.hook_rate > 0).then(|| shipway_triggers::Rate {
-                        per_second: args.hook_rate,
-                        burst: args.hook_rate * 5,
-                    }),
+                    rate: shipway_triggers::Rate::of(args.hook_rate),
+                    // Whoever lifts the limit of each lifts that of all.
+                    rate_in_all: shipway_triggers::Config::default()
+                        .rate_in_all
+                        .filter(|_| args.hook_rate > 0),
                     reconcile_every: (args.reconcile > 0).then(|| Duration::from_secs(args.reconcile)),
                     ..shipway_triggers::Config::default()
                 },
@@ -108,6 +110,7 @@ impl Shipway {
             shipway_console::router(shipway_console::Deps { runs, version: env!("CARGO_PKG_VERSION") });
         let server = Server::new()
             .health(health)
+            .guard(Guard::default())
             .http(triggers.router())
             .http(console)
             .grpc(pipelines.projects_server())

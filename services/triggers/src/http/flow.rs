@@ -7,20 +7,21 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::{Path, Query, Request, State},
-    http::{HeaderMap, Method},
+    http::{HeaderMap, Method, Uri},
     response::Response,
 };
 use shipway_eventing::failing;
 use shipway_events::delivery::Verdict;
 
-use super::{
-    Ingress, delivery_key, is_json, kept_headers,
-    reply::{Refusal, accepted},
-};
+use super::{Ingress, NotTaken, Target, delivery_key, is_json, reply::Refusal};
 use crate::{
-    domain::generic,
+    domain::{
+        depth::{DEEPEST, is_shallow},
+        generic,
+    },
     hooks::FlowHook,
-    inbox::{Incoming, Outcome},
+    inbox::{Incoming, Kept, Outcome},
+    parcel::{Parcel, Way},
     signature::Scheme,
 };
 
@@ -37,10 +38,9 @@ pub(super) async fn receive(
         // Whoever only looks at an address starts nothing.
         return Err(Refusal::method());
     }
-    let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
-        .map_err(|_| Refusal::bad("the query string cannot be read"))?;
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    pairs(&query)?;
     let (headers, method) = (request.headers().clone(), request.method().clone());
-    let raw_query = request.uri().query().unwrap_or_default().to_owned();
     let body = ingress.body(request).await?;
     if !body.is_empty() && !is_json(&headers) {
         return Err(Refusal::media("a body must be JSON, with content type application/json"));
@@ -51,21 +51,53 @@ pub(super) async fn receive(
     }
     ingress.within_rate(hook.id)?;
     let key = delivery_key(&headers, &["webhook-id", "idempotency-key"])?;
-    let verdicts = judge(&hook, &query, &body)?;
+    let way = Way::Flow {
+        hook: hook.id,
+        trigger: hook.trigger.as_ref().map(|trigger| trigger.trigger.reference.clone()),
+        method: method.to_string(),
+        query,
+    };
+    let verified = match SCHEME.is_tried(&headers) {
+        true => format!("the signature in {} was right", SCHEME.header(&headers)),
+        false => "the address is the credential".to_owned(),
+    };
+    let parcel = Parcel::new(way, key, &headers, &verified, body, ingress.log.now());
+    ingress.take(&parcel, &Target::Flow(hook)).await
+}
+
+/// The delivery with what the flow's trigger makes of it.
+///
+/// # Errors
+/// If the query holds what it may not, or the body is nested too deeply; nothing of it is stored.
+pub(super) fn judge(parcel: &Parcel, incoming: Incoming, hook: &FlowHook) -> Result<Incoming, Refusal> {
+    let Way::Flow { query, .. } = &parcel.way else { return Ok(incoming) };
+    if !is_shallow(&parcel.body) {
+        return Err(Refusal::bad(&format!("the body is nested deeper than {DEEPEST} levels")));
+    }
+    let verdicts = verdicts(hook, &pairs(query)?, &parcel.body)?;
     let summary = if verdicts.is_empty() {
         format!("request to {}: the flow has no webhook trigger any more", hook.path)
     } else {
         format!("request to {}", hook.path)
     };
-    let whole = whole_request(&method, &raw_query, &body);
-    let kept = kept_headers(&headers);
-    let incoming = Incoming::with_more(&ingress.sealer, Some(hook.id), key, kept, &body, &whole);
-    let incoming = incoming.saying(&summary).judged(verdicts);
-    let accepted_row = ingress.inbox.accept(Arc::new(incoming));
-    match failing!("triggers.accept", accepted_row.await)? {
-        Outcome::Kept(kept) => Ok(accepted(&kept)),
-        Outcome::AskFirst => Err(Refusal::away("the inbox")),
+    Ok(incoming.saying(&summary).judged(verdicts))
+}
+
+/// Stores it.
+pub(super) async fn keep(ingress: &Ingress, incoming: &Arc<Incoming>) -> Result<Kept, NotTaken> {
+    let accepted = ingress.inbox.accept(Arc::clone(incoming));
+    match failing!("triggers.accept", accepted.await)? {
+        Outcome::Kept(kept) => Ok(kept),
+        Outcome::AskFirst => Err(NotTaken::Refused(Refusal::away("the inbox"))),
     }
+}
+
+fn pairs(query: &str) -> Result<Vec<(String, String)>, Refusal> {
+    let unreadable = |_| Refusal::bad("the query string cannot be read");
+    let uri = Uri::builder().path_and_query(format!("/?{query}")).build().map_err(unreadable)?;
+    let Query(pairs) =
+        Query::try_from_uri(&uri).map_err(|_| Refusal::bad("the query string cannot be read"))?;
+    Ok(pairs)
 }
 
 /// The address is the credential, and a signature beside it must be right. A hook with signing secrets takes
@@ -77,15 +109,10 @@ fn signature_fits(ingress: &Ingress, hook: &FlowHook, headers: &HeaderMap, body:
     SCHEME.verify(&hook.secrets, headers, body, ingress.log.now())
 }
 
-fn judge(hook: &FlowHook, query: &[(String, String)], body: &[u8]) -> Result<Vec<Verdict>, Refusal> {
+fn verdicts(hook: &FlowHook, query: &[(String, String)], body: &[u8]) -> Result<Vec<Verdict>, Refusal> {
     let Some(trigger) = &hook.trigger else { return Ok(Vec::new()) };
     let siblings: Vec<_> = hook.siblings.iter().map(AsRef::as_ref).collect();
     let body = Some(body).filter(|body| !body.is_empty());
     let verdict = generic::judge(query, body, trigger, &siblings);
     verdict.map(|verdict| vec![verdict]).map_err(|refused| Refusal::bad(&refused.to_string()))
-}
-
-/// What is sealed of a request: the method, the query, and the body after an empty line.
-fn whole_request(method: &Method, query: &str, body: &[u8]) -> Vec<u8> {
-    [method.as_str().as_bytes(), b" ?", query.as_bytes(), b"\n\n", body].concat()
 }

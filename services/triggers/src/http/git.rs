@@ -9,10 +9,7 @@ use axum::{
 };
 use shipway_events::HookId;
 
-use super::{
-    Ingress, is_json, kept_headers,
-    reply::{Refusal, accepted},
-};
+use super::{Ingress, NotTaken, Target, is_json, reply::Refusal};
 use crate::{
     domain::{
         push::{Delivered, Push},
@@ -22,8 +19,9 @@ use crate::{
     },
     git,
     hooks::GitHook,
-    inbox::{Incoming, Outcome, PushTo},
-    signature::{Secrets, single},
+    inbox::{Incoming, Kept, Outcome, PushTo},
+    parcel::{Parcel, Way},
+    signature::Secrets,
 };
 
 #[tracing::instrument(name = "delivery", skip_all, fields(hook))]
@@ -50,12 +48,16 @@ pub(super) async fn receive(
     }
     ingress.within_rate(hook.id)?;
     let key = source.key(&headers, &body).map_err(Refusal::key)?;
-    let event =
-        source.event(|name| single(&headers, name).and_then(|text| std::str::from_utf8(text).ok()), &body);
-    let delivered = read(source, event, &body);
-    let incoming = Incoming::new(&ingress.sealer, Some(hook.id), key, kept_headers(&headers), &body);
-    let incoming = judged(incoming, delivered, &hook);
-    keep(&ingress, &hook, incoming).await
+    let way = Way::Git { source: source.name.to_owned(), hook: hook.id };
+    let verified = format!("what it has in {} was right", source.scheme.header(&headers));
+    let parcel = Parcel::new(way, key, &headers, &verified, body, now);
+    ingress.take(&parcel, &Target::Git(source, hook)).await
+}
+
+/// The delivery with what each trigger makes of it.
+pub(super) fn judge(parcel: &Parcel, incoming: Incoming, source: &Source, hook: &GitHook) -> Incoming {
+    let event = source.event(|name| parcel.headers.get(name), &parcel.body);
+    judged(incoming, read(source, event, &parcel.body), hook)
 }
 
 /// The hook, if deliveries of this source may come to it: what it is for decides, not what they say.
@@ -103,10 +105,14 @@ fn judged(incoming: Incoming, delivered: Result<Delivered, String>, hook: &GitHo
     }
 }
 
-async fn keep(ingress: &Ingress, hook: &GitHook, incoming: Incoming) -> Result<Response, Refusal> {
-    let incoming = Arc::new(incoming);
-    if let Outcome::Kept(kept) = ingress.inbox.accept(Arc::clone(&incoming)).await? {
-        return Ok(accepted(&kept));
+/// Stores a delivery, after its repository was asked if that has to tell what it is.
+pub(super) async fn keep(
+    ingress: &Ingress,
+    hook: &GitHook,
+    incoming: &Arc<Incoming>,
+) -> Result<Kept, NotTaken> {
+    if let Outcome::Kept(kept) = ingress.inbox.accept(Arc::clone(incoming)).await? {
+        return Ok(kept);
     }
     let confirmed = match &incoming.to {
         Some(to) => is_head(ingress, hook, &to.push).await,
@@ -114,8 +120,8 @@ async fn keep(ingress: &Ingress, hook: &GitHook, incoming: Incoming) -> Result<R
     };
     let again = incoming.confirmed(confirmed);
     match ingress.inbox.accept(Arc::new(again)).await? {
-        Outcome::Kept(kept) => Ok(accepted(&kept)),
-        Outcome::AskFirst => Err(Refusal::away("the repository")),
+        Outcome::Kept(kept) => Ok(kept),
+        Outcome::AskFirst => Err(NotTaken::Refused(Refusal::away("the repository"))),
     }
 }
 

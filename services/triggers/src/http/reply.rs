@@ -8,28 +8,42 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
+use shipway_events::DeliveryId;
 use shipway_service_kit::metrics;
 
 use crate::{
     domain::{
-        answer::answer,
+        answer::{Answer, answer},
         sources::{Place, SOURCES},
     },
-    inbox::{InboxError, Kept},
+    inbox::Kept,
+    limits::Busy,
+    spool::SpoolError,
 };
 
 /// How long a sender waits when the database is away.
 const AWAY: Duration = Duration::from_secs(5);
 
+/// How long it waits when others have to be answered first.
+const SOON: Duration = Duration::from_secs(1);
+
+/// How long it waits when there is no room until the database is back.
+const FULL: Duration = Duration::from_secs(60);
+
 /// A request that is not taken; nothing of it is stored.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     status: StatusCode,
     message: String,
     retry_after: Option<Duration>,
 }
 
 impl Refusal {
+    /// What is wrong, in words.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into(), retry_after: None }
     }
@@ -69,14 +83,30 @@ impl Refusal {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {limit} bytes"))
     }
 
-    pub(super) fn slow(limit: Duration) -> Self {
-        let message = format!("the body did not come within {} s", limit.as_secs());
+    pub(super) fn slow() -> Self {
+        let message = "the body comes too slowly: 16 KiB a second after 2 s, and all of it within 15 s";
         Self::new(StatusCode::REQUEST_TIMEOUT, message)
     }
 
-    pub(super) fn rate(wait: Duration) -> Self {
-        let message = "this hook sends more than its limit; try again later";
+    /// The hook, or all hooks together, send more than they may.
+    pub(super) fn rate(busy: Busy) -> Self {
+        let (wait, message) = match busy {
+            Busy::Hook(wait) => (wait, "this hook sends more than its limit; try again later"),
+            Busy::All(wait) => (wait, "all hooks together send more than their limit; try again later"),
+        };
         Self { retry_after: Some(wait), ..Self::new(StatusCode::TOO_MANY_REQUESTS, message) }
+    }
+
+    /// Too many deliveries of one source are on their way.
+    pub(super) fn many_open() -> Self {
+        let message = "too many deliveries from your address are under way; try again when they are answered";
+        Self { retry_after: Some(SOON), ..Self::new(StatusCode::TOO_MANY_REQUESTS, message) }
+    }
+
+    /// There is no room for the bodies of all that are on their way.
+    pub(super) fn full() -> Self {
+        let message = "too much is under way and nothing was stored; deliver it again later";
+        Self { retry_after: Some(SOON), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
     }
 
     /// Something that a delivery needs does not answer.
@@ -84,12 +114,20 @@ impl Refusal {
         let message = format!("{what} is away and nothing was stored; deliver it again later");
         Self { retry_after: Some(AWAY), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
     }
-}
 
-impl From<InboxError> for Refusal {
-    fn from(error: InboxError) -> Self {
-        tracing::error!(error = &error as &dyn std::error::Error, "a delivery could not be stored");
-        Self::away("the database")
+    /// The database is away, and so is the room to keep it until it is back.
+    pub(super) fn no_spool(error: &SpoolError) -> Self {
+        let message = match error {
+            SpoolError::Full { .. } => {
+                "the database is away, and the spool for the time until it is back is full; nothing was stored; \
+                 deliver it again later"
+            }
+            _ => {
+                "the database is away, and the disk does not take it either; nothing was stored; deliver it \
+                  again later"
+            }
+        };
+        Self { retry_after: Some(FULL), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, message) }
     }
 }
 
@@ -103,6 +141,15 @@ impl IntoResponse for Refusal {
         }
         response
     }
+}
+
+/// The 202 of a delivery that waits on this machine's disk until the database is back.
+pub(super) fn spooled(delivery: DeliveryId) -> Response {
+    metrics::DELIVERIES.add(1, &["spooled"]);
+    let message = "the database is away: the delivery is safe on disk, and is judged as soon as the database is back; \
+                   what follows from it is in the inbox then";
+    let answer = Answer { delivery, runs: Vec::new(), message: message.to_owned() };
+    (StatusCode::ACCEPTED, Json(answer)).into_response()
 }
 
 /// The 202 of a delivery that is in the inbox.

@@ -74,6 +74,9 @@ impl GroupWrite for Writer {
     }
 }
 
+/// How large a sealed body may be that is written with its row.
+const LARGE: usize = 64 * 1024;
+
 type RefKey = (String, String);
 
 /// What is known for this commit, what it adds and what it changes.
@@ -85,6 +88,8 @@ struct Group {
     /// Deliveries of this commit.
     fresh: HashMap<DeliveryId, Kept>,
     inserts: Vec<Insert>,
+    /// Sealed bodies that are not in `inserts`.
+    large: Vec<(DeliveryId, Arc<Vec<u8>>)>,
     changed: BTreeMap<RefKey, ()>,
     matched: Vec<DeliveryId>,
 }
@@ -127,6 +132,7 @@ impl Group {
             states: BTreeMap::new(),
             fresh: HashMap::new(),
             inserts: Vec::new(),
+            large: Vec::new(),
             changed: BTreeMap::new(),
             matched: Vec::new(),
         };
@@ -239,7 +245,7 @@ impl Group {
     /// Adds a row: a new delivery, or with `first` another one of an earlier delivery's push. `first` also says
     /// whether it is the first with its body.
     fn insert(&mut self, incoming: &Incoming, first: Option<(&Kept, bool)>) -> Kept {
-        let delivery = DeliveryId::new(uuid::Uuid::now_v7());
+        let delivery = incoming.delivery;
         let matched = incoming.verdicts.iter().any(|verdict| verdict.matched);
         let new_body = first.is_none_or(|(_, new_body)| new_body);
         let body_key = incoming.body_key().filter(|_| new_body);
@@ -253,6 +259,10 @@ impl Group {
         if let Some(body) = &body_key {
             self.by_body.insert(body.clone(), kept.delivery);
         }
+        let large = incoming.sealed.len() > LARGE;
+        if new_body && large {
+            self.large.push((delivery, incoming.sealed.clone()));
+        }
         self.by_key.insert(incoming.key.clone(), kept.clone());
         self.fresh.insert(delivery, kept.clone());
         self.inserts.push(Insert {
@@ -261,10 +271,10 @@ impl Group {
             key: incoming.key.clone(),
             body: incoming.digest.clone(),
             body_key,
-            received_at: self.now.micros(),
+            received_at: incoming.at.unwrap_or(self.now).micros(),
             headers: incoming.headers.clone(),
-            // The body is in the first one's row.
-            sealed: if new_body { hex::encode(&incoming.sealed) } else { String::new() },
+            // The body is in the first one's row. A large one comes by itself: as text it is three times as large.
+            sealed: if new_body && !large { hex::encode(incoming.sealed.as_slice()) } else { String::new() },
             original: first.map(|(kept, _)| kept.delivery),
             state: if matched && first.is_none() { "stored" } else { "unmatched" },
             summary: incoming.summary.clone(),
@@ -281,6 +291,13 @@ impl Group {
         if !self.inserts.is_empty() {
             let rows = serde_json::to_string(&self.inserts).map_err(|e| sqlx::Error::Encode(e.into()))?;
             failing!("db.inbox.insert", sqlx::query(sql::INSERT).bind(rows).execute(&mut *tx).await)?;
+        }
+        for (delivery, sealed) in self.large {
+            sqlx::query(sql::PUT_BODY)
+                .bind(delivery.to_string())
+                .bind(sealed.as_slice())
+                .execute(&mut *tx)
+                .await?;
         }
         if !self.changed.is_empty() {
             let state = |key: &RefKey| {

@@ -1,8 +1,6 @@
 //! The inbox's tables and statements, in what both databases speak.
 
 use serde::de::DeserializeOwned;
-use shipway_contracts::v1;
-use shipway_events::{DeliveryId, Timestamp, delivery::Verdict};
 use sqlx::FromRow;
 
 use super::Stored;
@@ -42,6 +40,19 @@ pub const TABLES: &[&str] = &[
     )",
 ];
 
+macro_rules! concat_filter {
+    ($rest:literal) => {
+        concat!(
+            "SELECT delivery, hook, key, received_at, state, summary, verdicts, original
+             FROM inbox WHERE delivery >= $1 AND delivery < $2 AND received_at >= $8 AND received_at < $9 AND ($3 = '' OR hook = $3)
+               AND ($4 = '' OR (state = $4 AND original IS NULL) OR ($4 = 'repeated' AND original IS NOT NULL))
+               AND ($5 = '' OR verdicts LIKE $5 ESCAPE '\\')
+               AND ($6 = '' OR lower(summary) LIKE $6 ESCAPE '\\' OR lower(verdicts) LIKE $6 ESCAPE '\\') ",
+            $rest
+        )
+    };
+}
+
 pub(super) const SAME_KEY: &str = "
     SELECT i.key, COALESCE(o.delivery, i.delivery), COALESCE(o.summary, i.summary),
            COALESCE(o.verdicts, i.verdicts)
@@ -71,6 +82,8 @@ pub(super) const INSERT: &str = "
            value->>'original', value->>'state', value->>'summary', value->>'verdicts', value->>'trace'
     FROM json_each($1)";
 
+pub(super) const PUT_BODY: &str = "UPDATE inbox SET sealed = $2 WHERE delivery = $1";
+
 pub(super) const PUT_STATES: &str = "
     INSERT INTO branch_heads (repository, reference, sha, state)
     SELECT value->>'repository', value->>'reference', value->>'sha', value->>'state'
@@ -93,9 +106,22 @@ pub(super) const TO_MATCH: &str = "
     SELECT delivery, hook, body, summary, verdicts, trace FROM inbox
     WHERE state = 'stored' ORDER BY delivery LIMIT $1";
 
-pub(super) const LIST: &str = "
-    SELECT i.delivery, i.hook, i.received_at, i.state, i.summary, i.verdicts, i.original
-    FROM inbox AS i WHERE i.delivery < $1 ORDER BY i.delivery DESC LIMIT $2";
+/// Filters that are empty do not choose. `$1` and `$2` are ids.
+pub(super) const NEWEST_FIRST: &str = concat_filter!("ORDER BY delivery DESC LIMIT $7");
+
+/// The same from the oldest on, without repeats, replays and what no hook brought.
+pub(super) const FIRST_ONES: &str = concat_filter!(
+    "AND original IS NULL AND hook IS NOT NULL AND key NOT LIKE 'replay/%' ORDER BY delivery LIMIT $7"
+);
+
+/// Two tell that a beginning is of several.
+pub(super) const BY_BEGINNING: &str = "
+    SELECT delivery, hook, key, body, received_at, headers, sealed, original, state, summary, verdicts
+    FROM inbox WHERE delivery >= $1 AND delivery < $2 ORDER BY delivery LIMIT 2";
+
+/// Replays come later.
+pub(super) const REPLAYS: &str = "
+    SELECT delivery FROM inbox WHERE delivery > $1 AND key LIKE $2 ORDER BY delivery LIMIT 100";
 
 pub(super) const FORGET: &str = "
     DELETE FROM inbox WHERE delivery IN (
@@ -121,44 +147,6 @@ impl ToMatch {
             verdicts: decoded(&self.verdicts),
             trace: self.trace,
         })
-    }
-}
-
-#[derive(FromRow)]
-pub(super) struct Listed {
-    delivery: String,
-    hook: Option<String>,
-    received_at: i64,
-    state: String,
-    summary: String,
-    verdicts: String,
-    original: Option<String>,
-}
-
-impl Listed {
-    pub(super) fn shown(self) -> v1::Delivery {
-        let id: Option<DeliveryId> = self.delivery.parse().ok();
-        let verdicts: Vec<Verdict> = decoded(&self.verdicts);
-        let verdict = |verdict: Verdict| v1::Verdict {
-            run: id.and_then(|id| verdict.run(id)).map(|run| run.to_string()).unwrap_or_default(),
-            flow: verdict.flow.to_string(),
-            path: verdict.path,
-            trigger: verdict.trigger,
-            matched: verdict.matched,
-            reason: verdict.reason,
-        };
-        let summary = match &self.original {
-            Some(original) => format!("{} (the same as delivery {original})", self.summary),
-            None => self.summary,
-        };
-        v1::Delivery {
-            id: self.delivery,
-            hook: self.hook.unwrap_or_default(),
-            received_at: Timestamp::from_micros(self.received_at).to_string(),
-            state: self.state,
-            summary,
-            verdicts: verdicts.into_iter().map(verdict).collect(),
-        }
     }
 }
 

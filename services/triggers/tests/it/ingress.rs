@@ -213,18 +213,6 @@ async fn a_noisy_hook_is_told_to_slow_down() {
 }
 
 #[tokio::test]
-async fn without_its_database_the_ingress_says_so() {
-    let place = Place::sqlite();
-    let world = World::start(&place, &Home::with_repository(REPOSITORY), config()).await;
-    let body = push_body(REPOSITORY, "main", ZERO, &commit(1));
-    world.durable.close().await;
-    let answer = send(&world.router(), delivery(&body, "d-1")).await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.text);
-    assert!(answer.headers.contains_key("retry-after"));
-    world.end().await;
-}
-
-#[tokio::test]
 async fn a_hook_made_a_moment_ago_is_known() {
     let place = Place::sqlite();
     let home = Home::default();

@@ -22,7 +22,9 @@ macro_rules! on_both {
 }
 use on_both;
 
+mod asking;
 mod flow_hook;
+mod guards;
 mod ingress;
 mod payloads;
 #[path = "../../../../integration-tests/src/postgres.rs"]
@@ -33,4 +35,5 @@ mod rules;
 mod senders;
 mod signatures;
 mod sources;
+mod spooling;
 mod support;

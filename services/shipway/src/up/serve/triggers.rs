@@ -14,7 +14,8 @@ use super::{
 pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     process::run("triggers", settings.server.clone(), settings.telemetry.clone(), |lifecycle| async move {
         let config = settings.config();
-        let Settings { server, database, nats, blobs, keys, reconcile, .. } = settings;
+        let guard = settings.hooks.guard();
+        let Settings { server, database, nats, blobs, keys, hooks, reconcile, .. } = settings;
         let ground = Ground::open("triggers", &server, &database, &nats, &blobs).await?;
         let deps = Deps {
             log: ground.log.clone(),
@@ -23,6 +24,7 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
             home: ground.way_to("pipelines", &lifecycle)?,
             keys: keys.folder,
             scratch: reconcile.scratch,
+            spool: hooks.spool,
             leadership: ground.leadership("triggers"),
             config,
         };
@@ -32,6 +34,7 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         ground.announce(&lifecycle);
         let server = Server::new()
             .health(ground.health(&lifecycle, server.ready_lag))
+            .guard(guard)
             .http(service.router())
             .grpc(service.triggers_server());
         let close = Box::pin(async move {
