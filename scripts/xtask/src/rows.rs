@@ -104,6 +104,8 @@ const ROWS: &[Row] = &[
     row("E-20", "100 stops", "services that are stopped under load lose nothing, and no request fails"),
     row("E-21", "1 GiB", "an output storm is capped and said so, and its executor stays small"),
     row("E-22", "30 min", "few descriptors, little memory, a busy processor: nobody is given up for it"),
+    row("S-12", "", "hostile addresses, refs and commits: Git runs nothing and reads nowhere else"),
+    row("S-17", "", "a credential is sent to its own host and to no other, over redirects neither"),
 ];
 
 const fn row(id: &'static str, full: &'static str, what: &'static str) -> Row {

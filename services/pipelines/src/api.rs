@@ -1,10 +1,12 @@
 //! The gRPC services. Each method reads its request, asks or changes, and answers.
 
+mod accounts;
 mod home;
 mod made;
 mod pipelines;
 mod projects;
 
+pub use accounts::AccountsApi;
 pub use home::HomeApi;
 pub use pipelines::PipelinesApi;
 pub use projects::ProjectsApi;

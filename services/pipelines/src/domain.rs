@@ -1,6 +1,7 @@
 //! What a project is and which changes it takes. Pure: [`decide`] and [`evolve`] over one project's stream,
 //! so that "a resource is in at most one pipeline" is a single decision.
 
+mod accounts;
 mod names;
 mod pipeline;
 mod rejection;
@@ -19,6 +20,11 @@ use shipway_events::{
     project::{self, HookSource, ResourceKind},
 };
 
+pub(crate) use accounts::{
+    Account, AccountCommand, AccountRefusal, Accounts, Mention, decide_account, evolve_accounts,
+    is_account_secret, named as named_account, resolve as resolve_account,
+    secret_name as account_secret_name,
+};
 pub(crate) use names::did_you_mean;
 pub(crate) use rejection::{Refusal, Rejection, Why};
 use removal::deleted_pipeline;

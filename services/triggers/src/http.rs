@@ -21,6 +21,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 use shipway_eventing::Log;
 use shipway_events::HookId;
+use shipway_repository::Allow;
 
 use crate::{
     hooks::{HookCache, Hooks},
@@ -50,6 +51,8 @@ pub(crate) struct Ingress {
     pub max_body: usize,
     /// How long a repository may take to be asked about a body that came before.
     pub ask_time: Duration,
+    /// Which repositories are asked at all.
+    pub allow: Allow,
 }
 
 /// The routes under `/hooks`.

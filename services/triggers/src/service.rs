@@ -6,6 +6,7 @@ use axum::Router;
 use shipway_contracts::{Channel, v1::triggers_server::TriggersServer};
 use shipway_eventing::{Durable, DurableError, Feed, Leadership, Log};
 use shipway_events::HookId;
+use shipway_repository::Allow;
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -54,6 +55,8 @@ pub struct Config {
     pub reconcile_every: Option<Duration>,
     /// How long a repository may take to answer.
     pub ask_time: Duration,
+    /// Whether repositories may be folders of this machine, or be reached by http on it.
+    pub local_repositories: bool,
     /// How long deliveries are kept; not below 30 days, in which replays are recognised.
     pub retention: Duration,
 }
@@ -65,6 +68,7 @@ impl Default for Config {
             rate: Some(Rate::default()),
             reconcile_every: Some(Duration::from_secs(300)),
             ask_time: Duration::from_secs(20),
+            local_repositories: true,
             retention: Duration::from_secs(90 * 24 * 3600),
         }
     }
@@ -98,6 +102,7 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
     let inbox = Inbox::open(durable, Arc::clone(&log)).await?;
     let (hooks, listen, ask) = hooks::keep(feed, home);
     let buckets = Arc::new(Buckets::new(config.rate));
+    let allow = Allow::local(config.local_repositories);
     let tasks = TaskTracker::new();
     spawn(&tasks, &shutdown, listen);
     spawn(&tasks, &shutdown, ask);
@@ -112,6 +117,7 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
             sealer: Arc::clone(&sealer),
             every,
             limit: config.ask_time,
+            allow,
             scratch,
             leadership,
         };
@@ -119,7 +125,7 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
     }
     tasks.close();
     let (max_body, ask_time) = (config.max_body, config.ask_time.min(Duration::from_secs(5)));
-    let ingress = Ingress { hooks, inbox: inbox.clone(), sealer, log, buckets, max_body, ask_time };
+    let ingress = Ingress { hooks, inbox: inbox.clone(), sealer, log, buckets, max_body, ask_time, allow };
     Ok(Service { ingress: Arc::new(ingress), inbox, tasks })
 }
 

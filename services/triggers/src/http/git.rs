@@ -21,7 +21,7 @@ use crate::{
         rules::judge_push,
         sources::{self, Source},
     },
-    git,
+    git::{self, Asking},
     hooks::GitHook,
     inbox::{Incoming, Outcome, PushTo},
     signature::Secrets,
@@ -120,7 +120,8 @@ async fn keep(ingress: &Ingress, hook: &GitHook, incoming: Incoming) -> Result<R
 /// Whether the repository says that the push's commit is its ref's newest. It cannot answer: not confirmed, and
 /// if there was such a push, it is found by asking later.
 async fn is_head(ingress: &Ingress, hook: &GitHook, push: &Push) -> bool {
-    match git::branches(&hook.address, ingress.ask_time).await {
+    let asking = Asking { login: hook.login.as_ref(), limit: ingress.ask_time, allow: ingress.allow };
+    match git::branches(&hook.address, asking).await {
         Ok(branches) => branches.get(&push.reference).map(String::as_str) == push.target(),
         Err(problem) => {
             tracing::warn!(
