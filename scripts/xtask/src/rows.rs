@@ -120,6 +120,8 @@ const ROWS: &[Row] = &[
     row("W-13", "5,000 deliveries", "a secret is switched under load: none refused, the old one retires"),
     row("W-14", "", "the time that is signed is exact to the second, in its one spelling"),
     row("W-15", "50 pushes", "pushes whose delivery never came are found by asking, one run each"),
+    row("S-12", "", "hostile addresses, refs and commits: Git runs nothing and reads nowhere else"),
+    row("S-17", "", "a credential is sent to its own host and to no other, over redirects neither"),
 ];
 
 const fn row(id: &'static str, full: &'static str, what: &'static str) -> Row {

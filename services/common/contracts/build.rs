@@ -5,8 +5,18 @@ use std::{env, fs, path::PathBuf};
 use anyhow::Context;
 use prost::Message;
 
-const FILES: &[&str] =
-    &["common", "projects", "pipelines", "triggers", "runs", "executor", "logs", "events", "peers"];
+const FILES: &[&str] = &[
+    "common",
+    "projects",
+    "accounts",
+    "pipelines",
+    "triggers",
+    "runs",
+    "executor",
+    "logs",
+    "events",
+    "peers",
+];
 
 fn main() -> anyhow::Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../../proto");

@@ -29,6 +29,8 @@ pub struct ExecutorConfig {
     /// Whether messages and waits may go to loopback and private addresses. On by default: on one machine
     /// everything is local.
     pub allow_private_addresses: bool,
+    /// Whether repositories may be folders of this machine, or be reached by http on it.
+    pub local_repositories: bool,
     /// The time that stopped commands have between SIGTERM and SIGKILL.
     pub stop_grace: Duration,
     /// Builds, jobs, backups and restores at the same time; what is given beyond waits here. No limit by default: who
@@ -54,6 +56,7 @@ impl ExecutorConfig {
             listen: Ipv4Addr::LOCALHOST.into(),
             namespaces: true,
             allow_private_addresses: true,
+            local_repositories: true,
             stop_grace: Duration::from_secs(10),
             heavy_slots: u32::MAX,
             log_limit: crate::node_logs::LIMIT,

@@ -291,6 +291,7 @@ mod tests {
             },
             build: fence.to_string(),
             repository: String::new(),
+            login: None,
             branch: String::new(),
             sha: None,
             reuse: false,

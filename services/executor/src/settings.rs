@@ -49,6 +49,8 @@ shipway_service_kit::keys! {
         pub namespaces: bool = true;
         /// Whether messages and waits may go to loopback and private addresses.
         pub private_addresses: bool = true;
+        /// Whether repositories may be folders of this machine, or be reached by http on it.
+        pub local_repositories: bool = true;
     }
 }
 

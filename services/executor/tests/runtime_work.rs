@@ -90,6 +90,7 @@ fn build(service: &Target, repository: &Path, id: &str, sha: Option<&str>) -> Bu
         service: service.clone(),
         build: id.to_owned(),
         repository: repository.to_str().unwrap().to_owned(),
+        login: None,
         branch: "main".to_owned(),
         sha: sha.map(str::to_owned),
         reuse: false,

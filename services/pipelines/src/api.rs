@@ -1,11 +1,13 @@
 //! The gRPC services. Each method reads its request, asks or changes, and answers.
 
+mod accounts;
 mod home;
 mod hooks;
 mod made;
 mod pipelines;
 mod projects;
 
+pub use accounts::AccountsApi;
 pub use home::HomeApi;
 pub use pipelines::PipelinesApi;
 pub use projects::ProjectsApi;

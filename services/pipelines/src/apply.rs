@@ -1,6 +1,7 @@
 //! `apply`: from files to events. Everything is read, resolved and decided before anything is kept; whatever is
 //! wrong is told at once, and then nothing is changed.
 
+mod accounts;
 mod flows;
 mod hooks;
 mod intake;
@@ -21,7 +22,7 @@ use crate::{
     describe::{change, changes},
 };
 pub(crate) use hooks::{
-    secret_name as hook_secret_name, shown as hook_shown, signing_name as hook_signing_name,
+    same_repository, secret_name as hook_secret_name, shown as hook_shown, signing_name as hook_signing_name,
 };
 use intake::Intake;
 use plan::Plan;

@@ -9,6 +9,7 @@ use shipway_eventing::{
     views::Views,
 };
 use shipway_events::{CommandId, Meta, Position, ProjectId, StreamEvent, StreamName, Version, org, project};
+use shipway_repository::Allow;
 use tokio::sync::Mutex;
 
 use crate::{
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) secrets: Secrets,
     /// Ports that services and addons are given.
     pub(crate) ports: RangeInclusive<u16>,
+    /// Which repositories may be looked into.
+    pub(crate) repositories: Allow,
     /// One command is decided and appended at a time; conflicts come from other processes only.
     pub(crate) turn: Mutex<()>,
 }
@@ -39,6 +42,8 @@ pub(crate) struct Done {
     pub(crate) org_version: Version,
     /// Projects that it makes.
     pub(crate) created: Vec<org::ProjectCreated>,
+    /// What it does to the linked accounts.
+    pub(crate) accounts: Vec<org::Event>,
     /// What it does to each project.
     pub(crate) parts: Vec<Part>,
     /// The position of its last event; 0 without one.
@@ -150,11 +155,12 @@ impl Shared {
         done: &mut Done,
     ) -> Result<bool, Error> {
         let mut writes = Vec::new();
-        if !done.created.is_empty() {
+        if !done.created.is_empty() || !done.accounts.is_empty() {
+            let created = done.created.iter().map(|event| org::Event::from(event.clone()).encode());
             writes.push(Write {
                 stream: StreamName::org(),
                 expected: Expected::Version(done.org_version),
-                events: done.created.iter().map(|event| org::Event::from(event.clone()).encode()).collect(),
+                events: created.chain(done.accounts.iter().map(StreamEvent::encode)).collect(),
             });
         }
         for part in done.parts.iter().filter(|part| !part.events.is_empty()) {

@@ -1,6 +1,7 @@
 //! What a project is and which changes it takes. Pure: [`decide`] and [`evolve`] over one project's stream,
 //! so that "a resource is in at most one pipeline" is a single decision.
 
+mod accounts;
 mod hook;
 mod names;
 mod pipeline;
@@ -20,6 +21,11 @@ use shipway_events::{
     project::{self, HookSource, ResourceKind},
 };
 
+pub(crate) use accounts::{
+    Account, AccountCommand, AccountRefusal, Accounts, Mention, decide_account, evolve_accounts,
+    is_account_secret, named as named_account, resolve as resolve_account,
+    secret_name as account_secret_name,
+};
 use hook::{create_hook, retire_hook, rotate_hook};
 pub(crate) use names::did_you_mean;
 pub(crate) use rejection::{Refusal, Rejection, Why};

@@ -11,6 +11,8 @@ use shipway_events::{
     run::{self, Effect},
 };
 
+use crate::domain::is_account_secret;
+
 /// Events that are read at once.
 const PAGE: usize = 1000;
 
@@ -75,7 +77,12 @@ pub(crate) async fn check(
         return Err(Refused::OtherProject { run, project }.into());
     }
     let named = secrets_in(&request.work);
-    if let Some(secret) = names.iter().find(|name| !named.contains(name)) {
+    // An account belongs to all projects: nothing that a document says may name its credential, only the place that
+    // Shipway itself fills.
+    let login = request.work.pointer("/login/secret").map(secrets_in).unwrap_or_default();
+    let may =
+        |name: &SecretRef| if is_account_secret(name) { login.contains(name) } else { named.contains(name) };
+    if let Some(secret) = names.iter().find(|name| !may(name)) {
         return Err(Refused::NotNamed { fence, run, secret: secret.clone() }.into());
     }
     let randoms = randoms_in(&request.work);

@@ -3,6 +3,7 @@
 //! A command goes from [`api`] through `domain` (pure: what a project takes) to the log in `change`; `world` is
 //! the fold of all projects, which every question is answered from. Values of secrets are in `secrets` alone.
 
+mod accounts;
 pub mod api;
 mod apply;
 mod change;
@@ -25,6 +26,6 @@ mod world;
 
 pub use secrets::{KekError, OpenError, SecretError, TABLES};
 pub use service::{Deps, Service, StartError, start};
-pub use settings::{Ports, Settings};
+pub use settings::{Ports, Repositories, Settings};
 pub use triggers::typed as typed_triggers;
 pub use world::WorldError;

@@ -306,6 +306,11 @@ fn made(shape: RandomShape) -> Value {
     text
 }
 
+/// Where secrets are that belong to no project but to the whole installation: credentials of linked accounts.
+pub(crate) const fn installation() -> ProjectId {
+    ProjectId::new(Uuid::nil())
+}
+
 /// 256 random bits as text that needs no escaping in an address.
 pub(crate) fn random() -> Value {
     let mut bytes = Zeroizing::new([0; 32]);

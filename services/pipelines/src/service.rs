@@ -3,8 +3,8 @@
 use std::{ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 use shipway_contracts::v1::{
-    pipelines_server::PipelinesServer, project_home_server::ProjectHomeServer,
-    projects_server::ProjectsServer,
+    accounts_server::AccountsServer, pipelines_server::PipelinesServer,
+    project_home_server::ProjectHomeServer, projects_server::ProjectsServer,
 };
 use shipway_eventing::{
     durable::Durable,
@@ -12,11 +12,12 @@ use shipway_eventing::{
     log::Log,
     views::{Views, ViewsError},
 };
+use shipway_repository::Allow;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{HomeApi, PipelinesApi, ProjectsApi},
+    api::{AccountsApi, HomeApi, PipelinesApi, ProjectsApi},
     change::Shared,
     projections,
     secrets::{OpenError, Secrets},
@@ -41,6 +42,8 @@ pub struct Deps {
     /// Ports of this machine that services and addons are given, each once: 7500 to 7999 unless the operator says
     /// otherwise.
     pub ports: RangeInclusive<u16>,
+    /// Whether repositories that people look into may be folders of this machine, or be reached by http on it.
+    pub local_repositories: bool,
 }
 
 /// Why the service could not start.
@@ -70,7 +73,8 @@ pub struct Service {
 /// # Errors
 /// If the key of the secrets cannot be used, or the log or a table cannot be read.
 pub async fn start(deps: Deps, stopping: CancellationToken) -> Result<Service, StartError> {
-    let Deps { log, feed, durable, views, keys, ports } = deps;
+    let Deps { log, feed, durable, views, keys, ports, local_repositories } = deps;
+    let repositories = Allow::local(local_repositories);
     let secrets = Secrets::open(durable, &keys).await?;
     let world = Arc::new(World::open(log.clone()).await?);
     let mut consumers = Vec::new();
@@ -79,7 +83,7 @@ pub async fn start(deps: Deps, stopping: CancellationToken) -> Result<Service, S
     }
     let following = world.clone();
     tokio::spawn(async move { following.follow(feed, stopping).await });
-    let shared = Arc::new(Shared { log, views, world, secrets, ports, turn: Mutex::new(()) });
+    let shared = Arc::new(Shared { log, views, world, secrets, ports, repositories, turn: Mutex::new(()) });
     Ok(Service { shared, _consumers: Arc::new(consumers) })
 }
 
@@ -96,6 +100,12 @@ impl Service {
     #[must_use]
     pub fn pipelines_server(&self) -> PipelinesServer<PipelinesApi> {
         PipelinesServer::new(PipelinesApi { shared: self.shared.clone() }).max_encoding_message_size(LARGE)
+    }
+
+    /// `shipway.v1.Accounts`.
+    #[must_use]
+    pub fn accounts_server(&self) -> AccountsServer<AccountsApi> {
+        AccountsServer::new(AccountsApi { shared: self.shared.clone() }).max_encoding_message_size(LARGE)
     }
 
     /// `shipway.v1.ProjectHome`. For Shipway's own services only: it answers values of secrets.

@@ -17,6 +17,8 @@ shipway_service_kit::sections! {
         pub keys: section::Keys,
         /// Public ports.
         pub ports: Ports,
+        /// Repositories.
+        pub repositories: Repositories,
         /// What the process tells about itself.
         pub telemetry: section::Telemetry,
     }
@@ -31,6 +33,16 @@ shipway_service_kit::keys! {
         pub last: u16 = 7999, in 1..=u16::MAX;
     }
 }
+
+shipway_service_kit::keys! {
+    /// Repositories that people look into.
+    pub struct Repositories in "repositories" {
+        /// Whether they may be folders of this machine, or be reached by http on it.
+        pub local: bool = true;
+    }
+}
+
+impl Section for Repositories {}
 
 impl Section for Ports {
     fn check(&self, reader: &mut Reader) {

@@ -19,7 +19,7 @@ use shipway_events::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Flow, ProjectState, evolve};
+use crate::domain::{Accounts, Flow, ProjectState, evolve, evolve_accounts};
 
 /// Events that are read at once.
 const PAGE: usize = 500;
@@ -76,6 +76,8 @@ pub(crate) struct Projects {
     pub(crate) version: Version,
     /// Projects by slug.
     pub(crate) by_slug: BTreeMap<String, Arc<Project>>,
+    /// Linked accounts.
+    pub(crate) accounts: Accounts,
     /// The newest position among what is folded.
     pub(crate) position: Position,
 }
@@ -101,8 +103,10 @@ impl Projects {
         match raw.stream.kind() {
             "org" if raw.version == self.version + 1 => {
                 if let Some(recorded) = org::Event::read(raw)? {
-                    let org::Event::ProjectCreated(created) = recorded.event;
-                    self.by_slug.insert(created.slug.clone(), Arc::new(Project::new(&created)));
+                    if let org::Event::ProjectCreated(created) = &recorded.event {
+                        self.by_slug.insert(created.slug.clone(), Arc::new(Project::new(created)));
+                    }
+                    evolve_accounts(&mut self.accounts, &recorded.event);
                 }
                 self.version = raw.version;
             }

@@ -81,6 +81,7 @@ mod tests {
             id: shipway_events::ResourceId::new(Uuid::nil()),
             ports: BTreeMap::new(),
             environment: serde_json::Map::new(),
+            login: None,
         };
         let all = BTreeMap::from([("open".to_owned(), group_of(false)), ("shut".to_owned(), group_of(true))]);
         let values = Lookup::Value(Cow::Owned(json!({"values": {"A": {"$secret": "group/g/A@1"}}})));

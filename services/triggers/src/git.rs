@@ -1,55 +1,24 @@
-//! Asking a repository, with what an untrusted address or answer can do taken away.
-//!
-//! Arguments only, never a shell; `--end-of-options` before every value; no configuration but the command's own;
-//! no hooks, no prompts, no helpers; a time limit and a size limit.
+//! Asking a repository, by the one way in which Shipway runs Git (`shipway_repository`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ffi::OsStr,
     path::Path,
-    process::Stdio,
     time::Duration,
 };
 
-use tokio::{io::AsyncReadExt as _, process::Command};
+use shipway_repository::{Address, Allow, Credential, Git, GitError};
 
 use crate::domain::push::{Commit, is_commit};
 
 /// How many commits back a push is followed to read its messages.
 const DEPTH: usize = 100;
 
-/// The longest answer of Git that is read.
-const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
-
 /// Why a repository could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AskError {
-    /// The address is none that is asked.
-    #[error("`{0}` is not asked: only https, ssh and file addresses and absolute paths are")]
-    Address(String),
-    /// Git could not be started.
-    #[error("`git` could not be started; install it (package git) and see that it is in PATH")]
-    Start(#[source] std::io::Error),
-    /// Git said no.
-    #[error("git {what} of {address} failed: {said}")]
-    Failed {
-        /// The Git command.
-        what: &'static str,
-        /// The repository, without a password.
-        address: String,
-        /// The end of what Git said.
-        said: String,
-    },
-    /// It took too long.
-    #[error("git {what} of {address} took longer than {} s", limit.as_secs())]
-    TimedOut {
-        /// The Git command.
-        what: &'static str,
-        /// The repository, without a password.
-        address: String,
-        /// How long it may take.
-        limit: Duration,
-    },
+    /// Git could not do it.
+    #[error(transparent)]
+    Git(#[from] GitError),
     /// The ref is not there any more, or has another commit than a moment ago.
     #[error("{reference} moved while it was looked at")]
     Moved {
@@ -58,19 +27,39 @@ pub(crate) enum AskError {
     },
 }
 
+/// How repositories are asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking<'a> {
+    /// The login of the account for it, if there is one.
+    pub(crate) login: Option<&'a Credential>,
+    /// How long each answer may take.
+    pub(crate) limit: Duration,
+    /// Which addresses are asked at all.
+    pub(crate) allow: Allow,
+}
+
+impl Asking<'_> {
+    fn git<'a>(&self, address: &'a Address) -> Result<Git<'a>, AskError> {
+        Ok(Git::new(address, self.login, self.limit).map_err(GitError::from)?)
+    }
+
+    fn parse(&self, address: &str) -> Result<Address, AskError> {
+        Ok(Address::parse(address, self.allow).map_err(GitError::from)?)
+    }
+}
+
 /// The branches of a repository: whole ref and commit.
 ///
 /// # Errors
 /// See [`AskError`].
-pub(crate) async fn branches(address: &str, limit: Duration) -> Result<BTreeMap<String, String>, AskError> {
-    let arguments = ["ls-remote", "--heads", "--end-of-options", checked(address)?];
-    let output = run("ls-remote", address, limit, None, &arguments).await?;
-    let line = |line: &str| {
-        let (commit, reference) = line.split_once('\t')?;
-        let fits = is_commit(commit) && is_branch(reference);
-        fits.then(|| (reference.to_owned(), commit.to_owned()))
-    };
-    Ok(output.lines().filter_map(line).collect())
+pub(crate) async fn branches(
+    address: &str,
+    asking: Asking<'_>,
+) -> Result<BTreeMap<String, String>, AskError> {
+    let address = asking.parse(address)?;
+    let git = asking.git(&address)?;
+    let all = shipway_repository::branches(&git, &address.url()).await?;
+    Ok(all.into_iter().map(|branch| (format!("refs/heads/{}", branch.name), branch.commit)).collect())
 }
 
 /// The commits that a push brought, oldest first, with their messages: those from `after` back to `before`, or the
@@ -84,11 +73,13 @@ pub(crate) async fn pushed_commits(
     before: Option<&str>,
     after: &str,
     scratch: &Path,
-    limit: Duration,
+    asking: Asking<'_>,
 ) -> Result<Vec<Commit>, AskError> {
-    let target = checked(address)?;
-    run("init", address, limit, Some(scratch), &["init", "--quiet", "--bare", "--template="]).await?;
-    let depth = format!("--depth={DEPTH}");
+    shipway_repository::check_ref(reference).map_err(GitError::from)?;
+    let target = asking.parse(address)?;
+    let git = asking.git(&target)?.folder(scratch);
+    git.run("init", &["init", "--quiet", "--bare", "--template="]).await?;
+    let (target, depth) = (target.url(), format!("--depth={DEPTH}"));
     let refspec = format!("+{reference}:refs/heads/asked");
     let fetch = [
         "fetch",
@@ -99,12 +90,12 @@ pub(crate) async fn pushed_commits(
         "--filter=tree:0",
         &depth,
         "--end-of-options",
-        target,
+        &target,
         &refspec,
     ];
-    run("fetch", address, limit, Some(scratch), &fetch).await?;
-    let log = ["log", "-z", "--format=%H%n%P%n%B", "--end-of-options", "refs/heads/asked"];
-    let output = run("log", address, limit, Some(scratch), &log).await?;
+    git.run("fetch", &fetch).await?;
+    let output =
+        git.run("log", &["log", "-z", "--format=%H%n%P%n%B", "--end-of-options", "refs/heads/asked"]).await?;
     let listed: Vec<Listed> = output.split('\0').filter_map(Listed::read).collect();
     if listed.first().is_none_or(|newest| newest.commit.id != after) {
         return Err(AskError::Moved { reference: reference.to_owned() });
@@ -147,139 +138,8 @@ fn since(listed: Vec<Listed>, before: Option<&str>) -> Vec<Commit> {
     listed.into_iter().rev().map(|l| l.commit).filter(|commit| !old.contains(&commit.id)).collect()
 }
 
-fn is_branch(reference: &str) -> bool {
-    let name = reference.strip_prefix("refs/heads/").unwrap_or_default();
-    let plain = |c: char| !c.is_control() && !matches!(c, ' ' | '~' | '^' | ':' | '?' | '*' | '[' | '\\');
-    !name.is_empty() && !name.starts_with('-') && !name.contains("..") && name.chars().all(plain)
-}
-
-/// The address itself, if Git cannot read anything but an address out of it.
-fn checked(address: &str) -> Result<&str, AskError> {
-    let refused = || Err(AskError::Address(without_password(address)));
-    if address.starts_with('-') || address.contains("::") || address.chars().any(char::is_control) {
-        return refused();
-    }
-    let host_fits = |authority: &str| {
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        !host.is_empty() && !host.starts_with('-') && !authority.starts_with('-')
-    };
-    let fits = match address.split_once("://") {
-        Some(("file", path)) => path.starts_with('/'),
-        Some(("https" | "ssh", rest)) => host_fits(rest.split('/').next().unwrap_or_default()),
-        Some(_) => false,
-        None if address.starts_with('/') => true,
-        None => match address.split_once(':') {
-            Some((host, path)) => !host.contains('/') && host_fits(host) && !path.starts_with('-'),
-            None => false,
-        },
-    };
-    if fits { Ok(address) } else { refused() }
-}
-
-async fn run(
-    what: &'static str,
-    address: &str,
-    limit: Duration,
-    folder: Option<&Path>,
-    arguments: &[&str],
-) -> Result<String, AskError> {
-    let mut command = Command::new("git");
-    command.args([
-        "-c",
-        "core.hooksPath=/dev/null",
-        "-c",
-        "core.fsmonitor=false",
-        "-c",
-        "core.symlinks=false",
-    ]);
-    command.args(["-c", "transfer.fsckObjects=true", "-c", "credential.helper=", "-c", "gc.auto=0"]);
-    command.args(["-c", "protocol.allow=never", "-c", "protocol.https.allow=always"]);
-    command.args(["-c", "protocol.ssh.allow=always", "-c", "protocol.file.allow=always"]);
-    command.args(["-c", "http.followRedirects=false"]);
-    if let Some(folder) = folder {
-        command.arg("-C").arg(folder).env("GIT_CEILING_DIRECTORIES", folder);
-    }
-    command.args(arguments).env_clear();
-    for kept in ["PATH", "SSH_AUTH_SOCK", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"] {
-        if let Some(value) = std::env::var_os(kept) {
-            command.env(kept, value);
-        }
-    }
-    let environment: [(&str, &OsStr); 8] = [
-        ("GIT_CONFIG_NOSYSTEM", "1".as_ref()),
-        ("GIT_CONFIG_GLOBAL", "/dev/null".as_ref()),
-        ("GIT_TERMINAL_PROMPT", "0".as_ref()),
-        ("GIT_ALLOW_PROTOCOL", "https:ssh:file".as_ref()),
-        ("GIT_SSH_COMMAND", "ssh -oBatchMode=yes".as_ref()),
-        ("GIT_NO_LAZY_FETCH", "1".as_ref()),
-        ("GIT_OPTIONAL_LOCKS", "0".as_ref()),
-        ("LC_ALL", "C".as_ref()),
-    ];
-    command.envs(environment).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.kill_on_drop(true).spawn().map_err(AskError::Start)?;
-    let mut stdout = child.stdout.take().expect("standard output is piped").take(MAX_OUTPUT);
-    let mut stderr = child.stderr.take().expect("standard error is piped").take(MAX_OUTPUT);
-    let (mut out, mut said) = (Vec::new(), Vec::new());
-    let whole = async {
-        let (read, heard) = tokio::join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut said));
-        read.and(heard)?;
-        child.wait().await
-    };
-    let address = || without_password(address);
-    let status = tokio::time::timeout(limit, whole)
-        .await
-        .map_err(|_| AskError::TimedOut { what, address: address(), limit })?
-        .map_err(AskError::Start)?;
-    if !status.success() {
-        let said = String::from_utf8_lossy(&said);
-        let fatal = said.lines().find_map(|line| line.strip_prefix("fatal: "));
-        let said = fatal.or(said.trim().lines().last()).unwrap_or("it said nothing").to_owned();
-        return Err(AskError::Failed { what, address: address(), said });
-    }
-    Ok(String::from_utf8_lossy(&out).into_owned())
-}
-
 /// The address as it may be shown.
 pub(crate) fn without_password(address: &str) -> String {
-    let Some((scheme, rest)) = address.split_once("://") else { return address.to_owned() };
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    format!("{scheme}://{host}/{path}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_addresses_are_addresses() {
-        for good in [
-            "https://github.com/acme/shop.git",
-            "https://token@github.com/acme/shop",
-            "ssh://git@example.com:2222/x",
-            "git@github.com:acme/shop.git",
-            "/srv/git/shop",
-            "file:///srv/git/shop",
-        ] {
-            assert!(checked(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "--upload-pack=touch /tmp/x",
-            "ext::sh -c x",
-            "ssh://-oProxyCommand=x/y",
-            "-oProxyCommand=x:y",
-            "git@-oProxyCommand=x:y",
-            "host:-x",
-            "http://example.com/x",
-            "git://example.com/x",
-            "file://host/x",
-            "relative/path",
-            "",
-            "/srv/a\nb",
-            "https:///x",
-        ] {
-            assert!(checked(bad).is_err(), "{bad}");
-        }
-        assert_eq!(without_password("https://me:pw@h/x"), "https://h/x");
-    }
+    let address = Address::parse(address, Allow::HERE);
+    address.map_or_else(|_| "a repository without an address".to_owned(), |address| address.url())
 }

@@ -14,7 +14,9 @@ use shipway_contracts::{
 };
 use shipway_eventing::{Feed, failing, failpoint};
 use shipway_events::{HookId, Position, ProjectId, RawEvent};
+use shipway_repository::{Credential, Secret};
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 use crate::{
     domain::{
@@ -56,6 +58,8 @@ pub(crate) struct GitHook {
     pub key: RepositoryKey,
     /// Who may send to it.
     pub sources: Vec<&'static Source>,
+    /// The linked account that may ask it.
+    pub login: Option<Credential>,
     pub secrets: Secrets,
     /// The project's triggers that name the repository.
     pub triggers: Vec<Arc<FlowTrigger>>,
@@ -126,6 +130,11 @@ impl Hooks {
             .collect()
     }
 
+    /// The login that a repository is asked with, if an account is linked for it.
+    pub(crate) fn login(&self, key: &RepositoryKey) -> Option<&Credential> {
+        self.git.values().find_map(|hook| hook.login.as_ref().filter(|_| hook.key == *key))
+    }
+
     fn read(reply: v1::HooksForTriggersReply) -> Self {
         let mut triggers = Vec::new();
         for record in reply.triggers {
@@ -160,7 +169,8 @@ impl Hooks {
                 // A home that does not tell has hooks of this one alone.
                 sources.extend(sources::named("github"));
             }
-            let hook = GitHook { id, address: record.repo_url, key, sources, secrets, triggers };
+            let login = record.login.map(credential);
+            let hook = GitHook { id, address: record.repo_url, key, sources, login, secrets, triggers };
             self.git.insert(id, Arc::new(hook));
             return Ok(());
         }
@@ -181,6 +191,14 @@ impl Hooks {
         self.flows.insert(Token::of(&record.id), hook(webhooks().next()));
         Ok(())
     }
+}
+
+fn credential(login: v1::RepositoryLogin) -> Credential {
+    let (host, name) = (&login.host, &login.login);
+    let (value, known_hosts) = (Zeroizing::new(login.secret), login.known_hosts);
+    let secret =
+        if known_hosts.is_empty() { Secret::Token(value) } else { Secret::Key { key: value, known_hosts } };
+    Credential::new(host, name, secret)
 }
 
 fn flow_trigger(record: v1::TriggerRecord) -> Result<FlowTrigger, String> {

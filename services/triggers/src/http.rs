@@ -20,6 +20,7 @@ use axum::{
 use ipnet::IpNet;
 use shipway_eventing::Log;
 use shipway_events::HookId;
+use shipway_repository::Allow;
 
 use crate::{
     domain::sources::Place,
@@ -49,6 +50,8 @@ pub(crate) struct Ingress {
     pub max_body: usize,
     /// How long a repository may take to be asked about a body that came before.
     pub ask_time: Duration,
+    /// Which repositories are asked at all.
+    pub allow: Allow,
 }
 
 /// The routes under `/hooks`.

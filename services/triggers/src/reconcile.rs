@@ -17,11 +17,12 @@ use std::{
 
 use shipway_eventing::{Leadership, Log};
 use shipway_events::Timestamp;
+use shipway_repository::Allow;
 use tokio::time::Instant;
 
 use crate::{
     domain::{heads::RefState, push::Push, repository::RepositoryKey, rules::judge_push},
-    git::{self, AskError},
+    git::{self, AskError, Asking},
     hooks::{HookCache, Hooks},
     inbox::{Asked, Inbox, InboxError, Incoming, asked_body},
     sealer::Sealer,
@@ -46,6 +47,8 @@ pub(crate) struct Reconciler {
     pub every: Duration,
     /// How long a repository may take.
     pub limit: Duration,
+    /// Which repositories are asked at all.
+    pub allow: Allow,
     /// Where repositories are fetched to, in folders that go away again.
     pub scratch: PathBuf,
     /// Only one of several processes asks.
@@ -117,7 +120,7 @@ impl Reconciler {
         // What was known before the question: a delivery that comes meanwhile makes the answer too old.
         let known: BTreeMap<String, RefState> = self.inbox.refs(key).await?.into_iter().collect();
         let at = self.log.now();
-        for (reference, commit) in git::branches(address, self.limit).await? {
+        for (reference, commit) in git::branches(address, self.asking(hooks, key)).await? {
             let state = known.get(&reference).cloned().unwrap_or_default();
             let unknown = state == RefState::default();
             if state.head.as_deref() == Some(commit.as_str()) {
@@ -138,6 +141,10 @@ impl Reconciler {
             self.inbox.looked_at(key).await?;
         }
         Ok(())
+    }
+
+    fn asking<'a>(&self, hooks: &'a Hooks, key: &RepositoryKey) -> Asking<'a> {
+        Asking { login: hooks.login(key), limit: self.limit, allow: self.allow }
     }
 
     /// The delivery that nobody made, if a trigger matches the push, and the commits on the way to it.
@@ -169,7 +176,8 @@ impl Reconciler {
         let folder = self.scratch.join(uuid::Uuid::now_v7().to_string());
         tokio::fs::create_dir(&folder).await?;
         let before = push.before.as_deref();
-        let commits = git::pushed_commits(address, reference, before, commit, &folder, self.limit).await;
+        let asking = self.asking(hooks, key);
+        let commits = git::pushed_commits(address, reference, before, commit, &folder, asking).await;
         tokio::fs::remove_dir_all(&folder).await?;
         push.commits = commits?;
         let Some(verdicts) = matches(&push) else { return Ok(None) };

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use shipway_contracts::{Channel, v1::triggers_server::TriggersServer};
 use shipway_eventing::{Durable, DurableError, Feed, Leadership, Log};
 use shipway_events::HookId;
+use shipway_repository::Allow;
 use shipway_service_kit::Guard;
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -69,6 +70,8 @@ pub struct Config {
     pub reconcile_every: Option<Duration>,
     /// How long a repository may take to answer.
     pub ask_time: Duration,
+    /// Whether repositories may be folders of this machine, or be reached by http on it.
+    pub local_repositories: bool,
     /// How long deliveries are kept; not below 30 days, in which replays are recognised.
     pub retention: Duration,
 }
@@ -85,6 +88,7 @@ impl Default for Config {
             spool_max: 1 << 30,
             reconcile_every: Some(Duration::from_secs(300)),
             ask_time: Duration::from_secs(20),
+            local_repositories: true,
             retention: Duration::from_secs(90 * 24 * 3600),
         }
     }
@@ -122,6 +126,7 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
     let inbox = Inbox::open(durable, Arc::clone(&log)).await?;
     let (hooks, listen, ask) = hooks::keep(feed, home);
     let buckets = Arc::new(Buckets::new(config.rate, config.rate_in_all));
+    let allow = Allow::local(config.local_repositories);
     let tasks = TaskTracker::new();
     spawn(&tasks, &shutdown, listen);
     spawn(&tasks, &shutdown, ask);
@@ -136,6 +141,7 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
             sealer: Arc::clone(&sealer),
             every,
             limit: config.ask_time,
+            allow,
             scratch,
             leadership,
         };
@@ -153,6 +159,7 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
         proxies: config.proxies,
         max_body: config.max_body,
         ask_time: config.ask_time.min(Duration::from_secs(5)),
+        allow,
     });
     spawn(&tasks, &shutdown, Arc::clone(&ingress).drain());
     tasks.close();

@@ -81,6 +81,8 @@ shipway_service_kit::keys! {
         pub ask_time: Duration = SECOND * 20, in SECOND..=SECOND * 600;
         /// A folder for what is fetched for a moment.
         pub scratch: PathBuf = PathBuf::from("/tmp/shipway-triggers");
+        /// Whether repositories may be folders of this machine, or be reached by http on it.
+        pub local_repositories: bool = true;
     }
 }
 
@@ -101,6 +103,7 @@ impl Settings {
             spool_max: hooks.spool_max.0,
             reconcile_every: (!reconcile.every.is_zero()).then_some(reconcile.every),
             ask_time: reconcile.ask_time,
+            local_repositories: reconcile.local_repositories,
             retention: hooks.retention,
         }
     }

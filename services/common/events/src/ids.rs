@@ -49,6 +49,8 @@ macro_rules! ids {
 }
 
 ids! {
+    /// A linked account at a Git host.
+    AccountId,
     /// A command: applied once, answered the same again.
     CommandId,
     /// A webhook delivery (or a push found by asking the repository).

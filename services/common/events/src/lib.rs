@@ -43,8 +43,8 @@ pub use actor::{Actor, Cause};
 pub use envelope::{DecodeError, Meta, NewEvent, RawEvent, Recorded, StreamEvent};
 pub use fence::Fence;
 pub use ids::{
-    CommandId, DeliveryId, ExecutorId, FlowId, HookId, PipelineId, ProjectId, RegistrationId, ResourceId,
-    RunId,
+    AccountId, CommandId, DeliveryId, ExecutorId, FlowId, HookId, PipelineId, ProjectId, RegistrationId,
+    ResourceId, RunId,
 };
 pub use secret::SecretRef;
 pub use status::{EffectClass, NodeStatus, RunStatus};

@@ -1,15 +1,25 @@
-//! The stream `org`: the installation's projects. Written by the pipelines service.
+//! The stream `org`: the installation's projects, and its accounts at Git hosts. Written by the pipelines service.
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::ProjectId;
+use crate::{AccountId, ProjectId, SecretRef};
 
 stream_events! {
     /// What happens to the installation.
     pub enum Event, upcast upcast {
         /// A project was made; its name is taken.
         ProjectCreated = "org.project_created", 1;
+        /// An account at a Git host was linked; its credential is in the secrets' home.
+        AccountLinked = "org.account_linked", 1;
+        /// An account has another credential, for the same host.
+        AccountCredentialReplaced = "org.account_credential_replaced", 1;
+        /// An account has another name.
+        AccountRenamed = "org.account_renamed", 1;
+        /// An account is linked no more.
+        AccountRemoved = "org.account_removed", 1;
     }
 }
 
@@ -29,4 +39,131 @@ pub struct ProjectCreated {
     /// What people said about it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub description: String,
+}
+
+/// What kind of Git host an account is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostKind {
+    /// GitHub, also on a host of one's own.
+    #[serde(rename = "github")]
+    GitHub,
+    /// GitLab, also on a host of one's own.
+    #[serde(rename = "gitlab")]
+    GitLab,
+    /// Bitbucket Cloud.
+    Bitbucket,
+    /// Bitbucket Data Center.
+    BitbucketDc,
+    /// Azure DevOps.
+    Azure,
+    /// Gitea.
+    Gitea,
+    /// Forgejo.
+    Forgejo,
+    /// Any other host that speaks Git.
+    SelfHosted,
+}
+
+impl HostKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::GitHub,
+        Self::GitLab,
+        Self::Bitbucket,
+        Self::BitbucketDc,
+        Self::Azure,
+        Self::Gitea,
+        Self::Forgejo,
+        Self::SelfHosted,
+    ];
+
+    /// The word for it in documents and on the command line.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::GitHub => "github",
+            Self::GitLab => "gitlab",
+            Self::Bitbucket => "bitbucket",
+            Self::BitbucketDc => "bitbucket-dc",
+            Self::Azure => "azure",
+            Self::Gitea => "gitea",
+            Self::Forgejo => "forgejo",
+            Self::SelfHosted => "self-hosted",
+        }
+    }
+
+    /// The kind of that word.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+}
+
+impl fmt::Display for HostKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// See [`Event::AccountLinked`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountLinked {
+    /// The account.
+    pub account: AccountId,
+    /// Its name in documents.
+    pub name: String,
+    /// What kind of host it is at.
+    pub kind: HostKind,
+    /// The only host that its credential is sent to, with the port where that is not the protocol's own.
+    pub host: String,
+    /// Where the host's API is, if not where hosts of that kind have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
+    /// Who Shipway is there.
+    pub login: String,
+    /// What proves it.
+    pub credential: Credential,
+}
+
+/// What proves a login; the value is in the secrets' home.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Credential {
+    /// Where the value is.
+    pub secret: SecretRef,
+    /// For a private key of ssh: who the host is, as lines of a `known_hosts` file. None for a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_hosts: Option<String>,
+}
+
+/// See [`Event::AccountCredentialReplaced`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountCredentialReplaced {
+    /// The account.
+    pub account: AccountId,
+    /// What proves its login now.
+    pub credential: Credential,
+}
+
+/// See [`Event::AccountRenamed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountRenamed {
+    /// The account.
+    pub account: AccountId,
+    /// Its new name.
+    pub name: String,
+}
+
+/// See [`Event::AccountRemoved`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountRemoved {
+    /// The account.
+    pub account: AccountId,
+    /// Its name.
+    pub name: String,
 }

@@ -182,6 +182,23 @@ pub enum Backoff {
     Exponential,
 }
 
+/// The linked account that a repository is fetched with, as it was when the run started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RepositoryLogin {
+    /// The account's name.
+    pub account: String,
+    /// The only host that its credential is sent to.
+    pub host: String,
+    /// Who Shipway is there.
+    pub login: String,
+    /// The credential's value, as `{"$secret": "name@version"}`.
+    pub secret: Value,
+    /// For a private key of ssh: who the host is, as lines of a `known_hosts` file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_hosts: Option<String>,
+}
+
 /// A resource as it was when the run started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -200,6 +217,9 @@ pub struct PinnedResource {
     /// Environment from secret groups and the resource itself; a secret is `{"$secret": "name@version"}`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub environment: Map<String, Value>,
+    /// Who fetches its repository; nobody in particular when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<RepositoryLogin>,
 }
 
 /// A built thing: always the very same bytes.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shipway_events::{
     EffectClass, ProjectId, ResourceId,
-    plan::{Artifact, BackupPin},
+    plan::{Artifact, BackupPin, RepositoryLogin},
 };
 
 /// One attempt's work.
@@ -119,6 +119,9 @@ pub struct Build {
     pub build: String,
     /// The repository: `https://…`, `ssh://…`, `file:///…` or an absolute path.
     pub repository: String,
+    /// The linked account that fetches it; nobody in particular when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<RepositoryLogin>,
     /// The branch.
     pub branch: String,
     /// The commit; the branch's newest when absent.

@@ -119,6 +119,9 @@ pub struct Task {
     pub environment: BTreeMap<String, String>,
     /// The secret part: goes through a pipe, is recorded nowhere, is masked in the output.
     pub secrets: BTreeMap<String, String>,
+    /// What it reads from files that are in memory only: contents by the variable that holds the file's path. They
+    /// are there for a program that `words` name, and not for what a shell of theirs starts later.
+    pub files: BTreeMap<String, String>,
     /// More values to mask.
     pub mask: Vec<String>,
     /// The file that its output is appended to.

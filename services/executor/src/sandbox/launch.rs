@@ -17,6 +17,9 @@ use rustix::{
     thread::UnshareFlags,
 };
 
+use shipway_repository::MemoryFile;
+use zeroize::Zeroizing;
+
 use super::{Sandbox, VIEW, View};
 use crate::os::stage;
 
@@ -33,16 +36,17 @@ pub fn main(words: &[OsString]) -> ExitCode {
         eprintln!("shipway sandbox: internal command; it takes a spec, `--` and the words to execute");
         return ExitCode::from(126);
     };
+    let mut command = Command::new(program);
     let prepared = spec
         .to_str()
         .ok_or_else(|| io::Error::other("the spec is not text"))
         .and_then(|spec| serde_json::from_str::<Sandbox>(spec).map_err(io::Error::other))
-        .and_then(|sandbox| enter(&sandbox));
+        .and_then(|sandbox| enter(&sandbox).and_then(|()| keep_files(&sandbox.files, &mut command)));
     if let Err(error) = prepared {
         eprintln!("shipway: preparing the place for `{}` failed: {error}", program.to_string_lossy());
         return ExitCode::from(126);
     }
-    let error = Command::new(program).args(&words[3..]).exec();
+    let error = command.args(&words[3..]).exec();
     eprintln!("shipway: executing `{}` failed: {error}", program.to_string_lossy());
     ExitCode::from(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
 }
@@ -66,6 +70,18 @@ fn enter(sandbox: &Sandbox) -> io::Result<()> {
     env::set_current_dir(&sandbox.directory).map_err(|error| {
         io::Error::new(error.kind(), format!("working directory {}: {error}", sandbox.directory.display()))
     })
+}
+
+/// Puts values of variables into files in memory, which go with this process when it becomes the program. Its
+/// environment holds the files' paths only.
+fn keep_files(variables: &[String], command: &mut Command) -> io::Result<()> {
+    for name in variables {
+        let value = Zeroizing::new(env::var(name).map_err(io::Error::other)?);
+        let file = MemoryFile::handed_on(value.as_bytes())?;
+        command.env(name, file.path());
+        file.keep();
+    }
+    Ok(())
 }
 
 fn become_user(user: u32) -> io::Result<()> {

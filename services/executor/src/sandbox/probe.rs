@@ -21,7 +21,7 @@ impl Isolation {
         if !rustix::process::geteuid().is_root() {
             return Self::default();
         }
-        let users = Sandbox { user: Some(super::users::FIRST), view: None, directory: "/".into() };
+        let users = Sandbox { user: Some(super::users::FIRST), directory: "/".into(), ..Sandbox::default() };
         let views = Sandbox { view: Some(View::default()), ..users.clone() };
         let found = Self { users: works(binary, &users).await, views: works(binary, &views).await };
         if !found.users {

@@ -164,6 +164,7 @@ impl Attempt<'_> {
             words,
             environment: std::collections::BTreeMap::new(),
             secrets: std::collections::BTreeMap::new(),
+            files: std::collections::BTreeMap::new(),
             mask: Vec::new(),
             log: self.host.logs.path(self.given.run, self.given.node, self.given.fence),
             log_limit: self.host.logs.limit(),

@@ -143,6 +143,7 @@ pub fn task(data: &Data, target: &Target, key: &str, words: &[&str]) -> Task {
         words: words.iter().map(|word| (*word).to_owned()).collect(),
         environment: BTreeMap::new(),
         secrets: BTreeMap::new(),
+        files: BTreeMap::new(),
         mask: Vec::new(),
         log: data.path().join("host/logs/run/1.log"),
         log_limit: 64 << 20,

@@ -16,13 +16,15 @@ use shipway_events::{Fence, FlowId, HookId, Position, ProjectId, RunId, plan, pr
 use tonic::{Request, Response, Status};
 
 use crate::{
+    accounts,
     apply::hook_secret_name,
     change::{Shared, away, secret_error},
-    domain::{Flow, Override, Pipeline, Resource},
+    domain::{Account, Accounts, Flow, Override, Pipeline, Resource, is_account_secret, resolve_account},
     environment::environment,
     fences::{self, FenceError, Open},
     lookup::{self, Found},
     queries::is_last_release,
+    secrets::installation,
     senders::Services,
     triggers,
     usable::usable,
@@ -45,7 +47,7 @@ impl ProjectHome for HomeApi {
         let known = self.shared.at_least(request.at_least);
         let projects = failing!("pipelines.flow_for_run", Error::unavailable, known.await)?;
         let mut reply = match lookup::flow(&projects, "", &request.flow)? {
-            Found::Stage(project, pipeline, flow) => stage_flow(project, pipeline, flow)?,
+            Found::Stage(project, pipeline, flow) => stage_flow(&projects.accounts, project, pipeline, flow)?,
             Found::Addon(project, addon) => addon_flow(project, addon),
             Found::Service(project, service) => service_flow(project, service),
         };
@@ -68,7 +70,7 @@ impl ProjectHome for HomeApi {
         let projects = self.shared.at_least(request.get_ref().at_least).await?;
         let mut reply = HooksForTriggersReply { position: projects.position, ..Default::default() };
         for project in projects.by_slug.values() {
-            let read = self.shared.hooks(project);
+            let read = self.shared.hooks(&projects.accounts, project);
             let hooks = failing!("pipelines.hooks", Error::unavailable, read.await)?;
             reply.triggers.extend(triggers::records(project, &self.shared.tokens(project).await?));
             reply.hooks.extend(hooks);
@@ -115,6 +117,7 @@ impl Shared {
         let mut values = HashMap::with_capacity(names.len());
         for name in &names {
             let value = match allowed.randoms.get(name) {
+                _ if is_account_secret(name) => self.secrets.get(installation(), name).await,
                 Some(shape) => self.secrets.get_or_make(project, name, *shape).await,
                 None => self.secrets.get(project, name).await,
             };
@@ -125,7 +128,7 @@ impl Shared {
     }
 
     /// The hooks of a project, with what verifies their deliveries.
-    async fn hooks(&self, project: &Project) -> Result<Vec<HookRecord>, Error> {
+    async fn hooks(&self, accounts: &Accounts, project: &Project) -> Result<Vec<HookRecord>, Error> {
         let mut records = Vec::new();
         let services = Services::of(&project.state);
         for hook in project.state.hooks.values() {
@@ -144,6 +147,7 @@ impl Shared {
                     kind: "git".to_owned(),
                     sources: services.senders(repo_url).into_iter().map(str::to_owned).collect(),
                     repo_url: repo_url.clone(),
+                    login: self.hook_login(accounts, project, repo_url).await?,
                     secrets,
                     ..record
                 },
@@ -188,14 +192,26 @@ fn fence_error(error: FenceError) -> Error {
 }
 
 /// What a run of a stage's flow pins.
-fn stage_flow(project: &Project, pipeline: &Pipeline, flow: &Flow) -> Result<FlowForRunReply, Error> {
+fn stage_flow(
+    accounts: &Accounts,
+    project: &Project,
+    pipeline: &Pipeline,
+    flow: &Flow,
+) -> Result<FlowForRunReply, Error> {
     let newest = flow.newest().ok_or_else(|| lookup::unpublished(flow))?;
     let resources = usable(&project.state, pipeline, &flow.stage)
         .into_iter()
-        .map(|usable| PinnedResource {
-            stage: usable.stage.unwrap_or_default().to_owned(),
-            unusable: usable.unusable.unwrap_or_default(),
-            ..pinned(project, usable.resource)
+        .map(|usable| {
+            let resource = usable.resource;
+            let mention = accounts::mentioned(resource.kind, &resource.spec);
+            let found = mention.map_or(Ok(None), |mention| resolve_account(accounts, &mention));
+            let unlinked = found.as_ref().err().map(|unresolved| unresolved.message.clone());
+            let login = found.ok().flatten().map(Account::pinned);
+            PinnedResource {
+                stage: usable.stage.unwrap_or_default().to_owned(),
+                unusable: usable.unusable.or(unlinked).unwrap_or_default(),
+                ..pinned(project, resource, login)
+            }
         })
         .collect();
     let overrides: Map<String, Value> = project
@@ -259,14 +275,14 @@ fn one_node(project: &Project, resource: &Resource, path: &str, node: &Value) ->
         path: path.to_owned(),
         version: resource.revision,
         document_json: document.to_string(),
-        resources: vec![pinned(project, resource)],
+        resources: vec![pinned(project, resource, None)],
         overrides_json: "{}".to_owned(),
         ..FlowForRunReply::default()
     }
 }
 
 /// A resource as it is pinned.
-fn pinned(project: &Project, resource: &Resource) -> PinnedResource {
+fn pinned(project: &Project, resource: &Resource, login: Option<plan::RepositoryLogin>) -> PinnedResource {
     let pinned = plan::PinnedResource {
         project: project.id,
         id: resource.id,
@@ -274,6 +290,7 @@ fn pinned(project: &Project, resource: &Resource) -> PinnedResource {
         spec: resource.spec.clone(),
         ports: resource.ports.clone(),
         environment: environment(&project.state, resource),
+        login,
     };
     let json = serde_json::to_string(&pinned).expect("it has only string keys");
     PinnedResource { slug: resource.slug.clone(), json, stage: String::new(), unusable: String::new() }

@@ -140,14 +140,19 @@ fn has_address(flow: &Flow) -> bool {
 
 /// The same repository, also where one address ends with `.git` or `/`; or the same flow.
 fn same_source(one: &HookSource, other: &HookSource) -> bool {
-    let plain = |url: &str| url.trim_end_matches('/').trim_end_matches(".git").to_ascii_lowercase();
     match (one, other) {
         (HookSource::Git { repo_url: one }, HookSource::Git { repo_url: other }) => {
-            plain(one) == plain(other)
+            same_repository(one, other)
         }
         (HookSource::Flow { flow: one }, HookSource::Flow { flow: other }) => one == other,
         _ => false,
     }
+}
+
+/// The same repository, also where one address ends with `.git` or `/`.
+pub(crate) fn same_repository(one: &str, other: &str) -> bool {
+    let plain = |url: &str| url.trim_end_matches('/').trim_end_matches(".git").to_ascii_lowercase();
+    plain(one) == plain(other)
 }
 
 impl Shared {

@@ -74,13 +74,14 @@ impl Plan {
         planner.resources().await?;
         planner.groups();
         planner.pipelines();
+        planner.accounts();
         let failed = planner.problems.iter().any(|problem| problem.severity() == super::Severity::Error);
         if !failed {
             planner.hooks().await?;
         }
         let Planner { created, work, secrets, problems, projects, .. } = planner;
         let parts = work.into_values().map(|work| work.part).collect();
-        let done = Done { org_version: projects.version, created, parts, position: 0 };
+        let done = Done { org_version: projects.version, created, parts, ..Done::default() };
         Ok(Self { done, secrets, problems })
     }
 }
@@ -103,7 +104,7 @@ impl Work {
 pub(super) struct Planner<'a> {
     pub(super) shared: &'a Shared,
     pub(super) intake: &'a Intake,
-    projects: &'a Projects,
+    pub(super) projects: &'a Projects,
     /// The project of documents that name none.
     default: String,
     created: Vec<ProjectCreated>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use shipway_contracts::v1::{FetchSecretsRequest, FlowForRunReply};
+use shipway_contracts::v1::{AddAccountRequest, FetchSecretsRequest, FlowForRunReply};
 use shipway_eventing::log::{Expected, Item};
 use shipway_events::{
     Actor, Cause, CommandId, EffectClass, ExecutorId, Fence, FlowId, Meta, ProjectId, RegistrationId,
@@ -71,6 +71,10 @@ impl<'a> Run<'a> {
     }
 
     async fn request(&self, environment: Value) -> Fence {
+        self.work(json!({"work": "release", "service": {"environment": environment}})).await
+    }
+
+    async fn work(&self, work: Value) -> Fence {
         let position = self
             .append(
                 AttemptRequested {
@@ -79,7 +83,7 @@ impl<'a> Run<'a> {
                     executor: ExecutorId::new(Uuid::nil()),
                     registration: RegistrationId::new(Uuid::nil()),
                     effect: EffectClass::Fenced,
-                    work: json!({"work": "release", "service": {"environment": environment}}),
+                    work,
                     deadline: None,
                     detached: false,
                 }
@@ -329,4 +333,31 @@ async fn no_value_is_in_any_event_or_file() {
         }
     }
     assert!(files >= 2);
+}
+
+/// All projects share an account: no document may name its credential, only the place that Shipway fills.
+#[tokio::test]
+async fn an_accounts_credential_is_given_for_the_login_of_the_work_and_for_nothing_else() {
+    let lab = Lab::new().await;
+    lab.applied(SHOP).await;
+    let request = AddAccountRequest {
+        command: Uuid::now_v7().to_string(),
+        name: "team".into(),
+        kind: "github".into(),
+        credential: "canary-of-the-account".into(),
+        ..AddAccountRequest::default()
+    };
+    let account = lab.accounts().add_account(request).await.unwrap().into_inner().account.unwrap();
+    let secret = format!("account/{}/github.com@1", account.id);
+    let flow = lab.flow("shop/development").await.unwrap();
+    let run = Run::start(&lab, &flow).await;
+    let mark = json!({"$secret": &secret});
+    let fence =
+        run.work(json!({"work": "build", "arguments": {"login": {"secret": &mark}, "A": &mark}})).await;
+    let refused = run.fetch(fence, &[&secret]).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
+    let run = Run::start(&lab, &flow).await;
+    let fence = run.work(json!({"work": "build", "login": {"account": "team", "secret": mark}})).await;
+    let given = run.fetch(fence, &[&secret]).await.unwrap();
+    assert_eq!(given[&secret], "canary-of-the-account");
 }

@@ -6,8 +6,8 @@ use shipway_contracts::{
     Channel,
     v1::{
         ApplyReply, ApplyRequest, Change, FlowForRunReply, FlowForRunRequest, HooksForTriggersReply,
-        HooksForTriggersRequest, SetOverrideRequest, SourceFile, change::Verb,
-        pipelines_client::PipelinesClient, project_home_client::ProjectHomeClient,
+        HooksForTriggersRequest, SetOverrideRequest, SourceFile, accounts_client::AccountsClient,
+        change::Verb, pipelines_client::PipelinesClient, project_home_client::ProjectHomeClient,
         projects_client::ProjectsClient,
     },
 };
@@ -69,6 +69,10 @@ impl Lab {
 
     pub(crate) fn projects(&self) -> ProjectsClient<Channel> {
         ProjectsClient::new(Channel::local(self.service.projects_server()))
+    }
+
+    pub(crate) fn accounts(&self) -> AccountsClient<Channel> {
+        AccountsClient::new(Channel::local(self.service.accounts_server()))
     }
 
     pub(crate) fn pipelines(&self) -> PipelinesClient<Channel> {
@@ -145,6 +149,7 @@ async fn instance(
         views: Views::open(&folder.join(views), &**log).await.unwrap(),
         keys: folder.join("keys"),
         ports,
+        local_repositories: true,
     };
     start(deps, stop.clone()).await.unwrap()
 }

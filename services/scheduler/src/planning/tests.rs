@@ -25,6 +25,7 @@ fn plan_of(message: &Value, skip: &Value) -> Result<Plan, Vec<Problem>> {
         spec: json!({"secrets": {"variables": {"HOOK": {"$secret": "group/team/HOOK@4"}}}}),
         ports: BTreeMap::new(),
         environment: Map::new(),
+        login: None,
     };
     let reply = FlowForRunReply {
         resources: vec![v1::PinnedResource {

@@ -158,7 +158,7 @@ fn removed(args: &RemoveArgs, changes: &[Change], position: u64) {
 }
 
 /// The value: all of standard input (without its last line end), or what is typed, unseen unless plain.
-fn value(argument: &str, plain: bool) -> Result<String, Failure> {
+pub(crate) fn value(argument: &str, plain: bool) -> Result<String, Failure> {
     let stdin = io::stdin();
     let mut text = String::new();
     if !stdin.is_terminal() {

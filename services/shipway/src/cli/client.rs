@@ -9,8 +9,9 @@ use std::{
 use serde::Deserialize;
 use shipway_contracts::v1::{GetRunRequest, ListProjectsRequest, Page};
 use shipway_contracts::v1::{
-    Project, Run, events_client::EventsClient, logs_client::LogsClient, pipelines_client::PipelinesClient,
-    projects_client::ProjectsClient, runs_client::RunsClient, triggers_client::TriggersClient,
+    Project, Run, accounts_client::AccountsClient, events_client::EventsClient, logs_client::LogsClient,
+    pipelines_client::PipelinesClient, projects_client::ProjectsClient, runs_client::RunsClient,
+    triggers_client::TriggersClient,
 };
 use tonic::transport::{Channel, Endpoint};
 
@@ -53,6 +54,10 @@ impl Client {
 
     pub(crate) fn projects(&self) -> ProjectsClient<Channel> {
         ProjectsClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
+    }
+
+    pub(crate) fn accounts(&self) -> AccountsClient<Channel> {
+        AccountsClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
     }
 
     pub(crate) fn pipelines(&self) -> PipelinesClient<Channel> {

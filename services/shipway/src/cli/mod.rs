@@ -3,6 +3,7 @@
 //! Standard output is data, standard error is talk. Exit codes: 0 ok, 1 failed, 2 usage, 3 aborted,
 //! 4 not allowed, 5 waiting for a person.
 
+mod account;
 mod addon;
 mod admin;
 mod apply;
@@ -136,6 +137,9 @@ enum Verb {
     /// Look after pipelines.
     #[command(subcommand)]
     Pipeline(admin::Pipeline),
+    /// Link accounts at Git hosts, and look into their repositories.
+    #[command(subcommand)]
+    Account(account::Account),
     /// Look after addons.
     #[command(subcommand)]
     Addon(addon::Addon),
@@ -210,6 +214,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Override(verb) => admin::set_override(verb).await,
         Verb::Member(verb) => admin::member(verb).await,
         Verb::Pipeline(verb) => admin::pipeline(verb).await,
+        Verb::Account(verb) => account::account(verb).await,
         Verb::Addon(verb) => addon::addon(verb).await,
         Verb::Projects(args) => admin::projects(args).await,
         Verb::Hook(verb) => hook::hook(verb).await,
@@ -303,6 +308,8 @@ mod tests {
             "override set shop/staging TOKEN --plain",
             "member remove shop-web --dry-run",
             "pipeline delete shop",
+            "account add acme --kind gitea --host git.example.org:3000 --credential-file token",
+            "account commits https://github.com/acme/api --ref main --account acme -o json",
             "addon move shop-db --backup latest --yes --project shop",
             "hook post-receive --config hooks/shipway.json",
             "hook rotate 0190aaaa --stdin -o json",

@@ -53,6 +53,7 @@ impl Shipway {
                 views: views.clone(),
                 keys: folder.keys(),
                 ports: args.first_port..=args.first_port.saturating_add(PORTS - 1),
+                local_repositories: true,
             },
             lifecycle.stopping(),
         )
@@ -115,6 +116,7 @@ impl Shipway {
             .http(console)
             .grpc(pipelines.projects_server())
             .grpc(pipelines.pipelines_server())
+            .grpc(pipelines.accounts_server())
             .grpc(triggers.triggers_server())
             .grpc(scheduler.runs_server())
             .grpc(scheduler.events_server())

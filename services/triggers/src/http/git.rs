@@ -17,7 +17,7 @@ use crate::{
         rules::judge_push,
         sources::{self, Source},
     },
-    git,
+    git::{self, Asking},
     hooks::GitHook,
     inbox::{Incoming, Kept, Outcome, PushTo},
     parcel::{Parcel, Way},
@@ -128,7 +128,8 @@ pub(super) async fn keep(
 /// Whether the repository says that the push's commit is its ref's newest. It cannot answer: not confirmed, and
 /// if there was such a push, it is found by asking later.
 async fn is_head(ingress: &Ingress, hook: &GitHook, push: &Push) -> bool {
-    match git::branches(&hook.address, ingress.ask_time).await {
+    let asking = Asking { login: hook.login.as_ref(), limit: ingress.ask_time, allow: ingress.allow };
+    match git::branches(&hook.address, asking).await {
         Ok(branches) => branches.get(&push.reference).map(String::as_str) == push.target(),
         Err(problem) => {
             tracing::warn!(

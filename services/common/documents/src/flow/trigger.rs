@@ -37,6 +37,10 @@ pub struct GitTrigger {
     pub vcs_service: String,
     /// The linked account, if named.
     pub account_login: Option<String>,
+    /// The linked account as older documents name it.
+    pub vcs_link_id: Option<String>,
+    /// The linked account of a host of one's own.
+    pub self_hosted_vcs_id: Option<String>,
     /// The repository.
     pub repo_url: String,
     /// Patterns of branches; `*` is any run of characters; none match when empty.
@@ -203,12 +207,11 @@ impl GitTrigger {
     fn read_repository(fields: &mut Fields<'_, '_>) -> Self {
         let repo_url = fields.required_text("repoUrl", "name the repository whose pushes start the flow");
         let service = fields.one_of("vcsService", SERVICES).unwrap_or("self-hosted");
-        for name in ["vcsLinkId", "selfHostedVcsId"] {
-            fields.text(name);
-        }
         Self {
             vcs_service: service.to_owned(),
             account_login: fields.text("accountLogin").map(str::to_owned),
+            vcs_link_id: fields.text("vcsLinkId").map(str::to_owned),
+            self_hosted_vcs_id: fields.text("selfHostedVcsId").map(str::to_owned),
             repo_url: repo_url.unwrap_or_default().to_owned(),
             ..Self::default()
         }

@@ -198,6 +198,7 @@ impl Kind for Build {
         Ok(Step::Work(workload::Workload::Build(workload::Build {
             build: ctx.made("b"),
             repository: settings.repository,
+            login: resource.login.clone(),
             branch,
             sha: sha.map(|sha| sha.to_ascii_lowercase()),
             reuse: config.reuse_existing_builds.unwrap_or(true),

@@ -118,6 +118,7 @@ impl World {
             spec,
             ports: BTreeMap::new(),
             environment: serde_json::Map::new(),
+            login: None,
         };
         self.resources.insert(slug.to_owned(), resource);
     }

@@ -232,7 +232,7 @@ impl ProcessRuntime {
             hide: vec![self.data.clone()],
             binds: place.folders.iter().map(bind).chain(tools).collect(),
         });
-        let mut sandbox = Sandbox { user, view, directory: place.directory.clone() };
+        let mut sandbox = Sandbox { user, view, directory: place.directory.clone(), files: Vec::new() };
         sandbox.directory = sandbox.seen(&place.directory);
         Ok(sandbox)
     }
@@ -258,6 +258,10 @@ impl ProcessRuntime {
     }
 }
 
+fn owned((name, value): (&String, &String)) -> (String, String) {
+    (name.clone(), value.clone())
+}
+
 fn bind(folder: &super::Folder) -> Bind {
     let target = Path::new(VIEW).join(&folder.name);
     Bind { source: folder.path.clone(), target, writable: folder.writable }
@@ -273,7 +277,7 @@ impl Runtime for ProcessRuntime {
             fence: task.fence,
             words: task.words.clone(),
             environment: self.environment(&task.place, &task.environment),
-            sandbox: self.sandbox(&task.place)?,
+            sandbox: Sandbox { files: task.files.keys().cloned().collect(), ..self.sandbox(&task.place)? },
             log: task.log.clone(),
             log_limit: task.log_limit,
             stdin: task.stdin.clone(),
@@ -282,7 +286,7 @@ impl Runtime for ProcessRuntime {
             grace_ms: u64::try_from(task.grace.as_millis()).unwrap_or(u64::MAX),
         };
         let input = shim::Input {
-            environment: task.secrets.clone(),
+            environment: task.secrets.iter().chain(&task.files).map(owned).collect(),
             mask: task.mask.clone(),
             lease: self.lease.deadlines(),
         };
@@ -394,7 +398,7 @@ impl Runtime for ProcessRuntime {
             return path.to_owned();
         }
         let view = View { hide: Vec::new(), binds: place.folders.iter().map(bind).collect() };
-        Sandbox { user: None, view: Some(view), directory: PathBuf::new() }.seen(path)
+        Sandbox { view: Some(view), ..Sandbox::default() }.seen(path)
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::fs;
 
+use shipway_events::plan::RepositoryLogin;
 use shipway_nodes::workload::Build;
+use shipway_repository::{Address, Credential, HOSTS_FILE, KEY_FILE, LOCAL, Secret, ssh_command};
+use zeroize::Zeroizing;
 
 use super::{build_failed, folders::Folders};
 use crate::{
-    build::{self, Source},
+    build,
     runtime::{Folder, Place, Runtime, Task, TaskEnd},
     work::{Attempt, Failure, error, io_failure, transient},
 };
@@ -20,34 +23,37 @@ pub(super) async fn checkout(
     work: &Build,
     folders: &Folders,
 ) -> Result<String, Failure> {
-    let source = Source::parse(&work.repository)?;
+    let source = build::address(&work.repository, attempt.host.config.local_repositories)?;
     let reference = build::branch_ref(&work.branch)?;
-    let git = Git { attempt, folders, source: &source };
+    let login = login(attempt, work, &source).await?;
+    let git = Git { attempt, folders, source: &source, login };
     git.run("init", &["init", "--bare", "--quiet"]).await?.ok_or("making the mirror")?;
     let known = match &work.sha {
-        Some(commit) => {
-            git.run("known", &["cat-file", "-e", &format!("{commit}^{{commit}}")]).await?.end.is_success()
-        }
+        Some(commit) => git
+            .run("known", &["cat-file", "-e", "--end-of-options", &format!("{commit}^{{commit}}")])
+            .await?
+            .end
+            .is_success(),
         None => false,
     };
     if !known {
-        attempt.note(&format!("fetching {} of {}", work.branch, work.repository));
+        attempt.note(&format!("fetching {} of {source}", work.branch));
         let address = git.address();
         let fetch = ["fetch", "--no-tags", "--force", "--no-write-fetch-head", "--end-of-options", &address];
         let wanted = format!("+{reference}:{reference}");
-        let fetched = git.run("fetch", &[&fetch[..], &[&wanted]].concat()).await?;
+        let fetched = git.fetch("fetch", &[&fetch[..], &[&wanted]].concat()).await?;
         match &work.sha {
             None => fetched.ok_or_transient("fetching the branch")?,
             // A commit whose branch is gone may still be there to fetch.
             Some(commit) => {
                 let there = git
-                    .run("there", &["cat-file", "-e", &format!("{commit}^{{commit}}")])
+                    .run("there", &["cat-file", "-e", "--end-of-options", &format!("{commit}^{{commit}}")])
                     .await?
                     .end
                     .is_success();
                 if !there {
                     fetched.ok_or_transient("fetching the branch")?;
-                    git.run("fetch-commit", &[&fetch[..], &[commit]].concat())
+                    git.fetch("fetch-commit", &[&fetch[..], &[commit]].concat())
                         .await?
                         .ok_or("fetching the commit, which is not on the branch,")?;
                 }
@@ -62,11 +68,38 @@ pub(super) async fn checkout(
     Ok(commit)
 }
 
+/// The login that the repository is fetched with: of the linked account, or of the address itself.
+async fn login(
+    attempt: &Attempt<'_>,
+    work: &Build,
+    source: &Address,
+) -> Result<Option<(Credential, Vec<String>)>, Failure> {
+    let Some(RepositoryLogin { account, host, login, secret, known_hosts }) = &work.login else {
+        return Ok(Credential::of_address(source).map(|own| {
+            let hidden = own.hidden();
+            (own, hidden)
+        }));
+    };
+    let (value, _) = attempt.finish(work.service.project, secret).await?;
+    let value = Zeroizing::new(value.as_str().unwrap_or_default().to_owned());
+    let secret = match known_hosts {
+        None => Secret::Token(value),
+        Some(known_hosts) => Secret::Key { key: value, known_hosts: known_hosts.clone() },
+    };
+    let credential = Credential::new(host, login, secret);
+    let wrong = |problem| error("bad_account", format!("the account `{account}`: {problem}"));
+    credential.check(source).map_err(wrong)?;
+    let hidden = credential.hidden();
+    Ok(Some((credential, hidden)))
+}
+
 /// Git, run in the build's place.
 struct Git<'a> {
     attempt: &'a Attempt<'a>,
     folders: &'a Folders,
-    source: &'a Source,
+    source: &'a Address,
+    /// With what has to be hidden of it.
+    login: Option<(Credential, Vec<String>)>,
 }
 
 /// A git command that has ended.
@@ -93,18 +126,16 @@ impl GitEnd {
 impl Git<'_> {
     fn place(&self) -> Place {
         let mut place = self.folders.place(&self.folders.mirror);
-        if let Source::Local(path) = self.source {
-            place.folders.push(Folder { path: path.clone(), name: "origin".to_owned(), writable: false });
+        if let Some(path) = self.source.folder() {
+            place.folders.push(Folder { path: path.to_owned(), name: "origin".to_owned(), writable: false });
         }
         place
     }
 
     fn address(&self) -> String {
-        match self.source {
-            Source::Remote(address) => address.clone(),
-            Source::Local(path) => {
-                self.attempt.host.runtime.seen(&self.place(), path).to_string_lossy().into_owned()
-            }
+        match self.source.folder() {
+            None => self.source.url(),
+            Some(path) => self.attempt.host.runtime.seen(&self.place(), path).to_string_lossy().into_owned(),
         }
     }
 
@@ -115,8 +146,8 @@ impl Git<'_> {
         all.extend(build::git(&runtime.seen(&place, &self.folders.mirror)));
         all.extend(words.iter().map(|word| (*word).to_owned()));
         let mut task = self.attempt.task(step, all);
-        task.environment =
-            build::git_environment(&runtime.seen(&place, &self.folders.config.join("gitconfig")));
+        let config = runtime.seen(&place, &self.folders.config.join("gitconfig"));
+        task.environment = build::git_environment(&config, self.source);
         task.environment.extend(runtime.passed_on());
         task.place = place;
         task
@@ -124,6 +155,23 @@ impl Git<'_> {
 
     async fn run(&self, step: &str, words: &[&str]) -> Result<GitEnd, Failure> {
         Ok(GitEnd { end: self.attempt.execute(&self.task(step, &[], words)).await? })
+    }
+
+    /// A command that asks the repository: it alone gets the login.
+    async fn fetch(&self, step: &str, words: &[&str]) -> Result<GitEnd, Failure> {
+        let mut task = self.task(step, &[], words);
+        if let Some((login, hidden)) = &self.login {
+            task.mask.clone_from(hidden);
+            if let Some((key, hosts)) = login.key() {
+                task.environment.insert("GIT_SSH_COMMAND".to_owned(), ssh_command(true).to_owned());
+                task.files.insert(KEY_FILE.to_owned(), key.to_string());
+                task.files.insert(HOSTS_FILE.to_owned(), hosts.to_owned());
+            } else {
+                let config = format!("{LOCAL}{}", *login.config(self.source.protocol()));
+                task.files.insert("GIT_CONFIG_GLOBAL".to_owned(), config);
+            }
+        }
+        Ok(GitEnd { end: self.attempt.execute(&task).await? })
     }
 
     async fn resolve(&self, reference: &str) -> Result<String, Failure> {
@@ -145,7 +193,11 @@ impl Git<'_> {
         let source = runtime.seen(&self.place(), &self.folders.source).to_string_lossy().into_owned();
         let tree = format!("--work-tree={source}");
         let before = ["/bin/sh", "-c", CHECKOUT, "checkout", &source];
-        let mut task = self.task("checkout", &before, &[&tree, "read-tree", "--reset", "-u", commit]);
+        let mut task = self.task(
+            "checkout",
+            &before,
+            &[&tree, "read-tree", "--reset", "-u", "--end-of-options", commit],
+        );
         let index =
             runtime.seen(&self.place(), &self.folders.home).join(format!("index-{}", self.folders.name()));
         task.environment.insert("GIT_INDEX_FILE".to_owned(), index.to_string_lossy().into_owned());

@@ -47,7 +47,7 @@ impl Folders {
             for folder in [&folders.config, &folders.cargo, &folders.temporary] {
                 fs::create_dir_all(folder)?;
             }
-            fs::write(folders.config.join("gitconfig"), "[safe]\n\tdirectory = *\n")?;
+            fs::write(folders.config.join("gitconfig"), shipway_repository::LOCAL)?;
             // Cargo looks for it in the parents of its folder. Its home belongs to the build's user: what Shipway
             // wrote there, it could have been made to write elsewhere.
             if let Some(config) = attempt.host.runtime.toolchain().cargo_config() {

@@ -27,6 +27,7 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         config.listen = host.listen;
         config.namespaces = host.namespaces;
         config.allow_private_addresses = host.private_addresses;
+        config.local_repositories = host.local_repositories;
         config.stop_grace = host.stop_grace;
         config.heavy_slots = host.heavy();
         config.labels = host.labels.iter().map(|label| label.as_str().to_owned()).collect();

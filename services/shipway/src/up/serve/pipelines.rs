@@ -13,7 +13,7 @@ use super::{
 
 pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     process::run("pipelines", settings.server.clone(), settings.telemetry.clone(), |lifecycle| async move {
-        let Settings { server, database, nats, blobs, keys, ports, .. } = settings;
+        let Settings { server, database, nats, blobs, keys, ports, repositories, .. } = settings;
         let ground = Ground::open("pipelines", &server, &database, &nats, &blobs).await?;
         let deps = Deps {
             log: ground.log.clone(),
@@ -22,6 +22,7 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
             views: ground.views("shipway_pipelines").await?,
             keys: keys.folder,
             ports: ports.first..=ports.last,
+            local_repositories: repositories.local,
         };
         let service = shipway_pipelines::start(deps, lifecycle.stopping())
             .await
@@ -31,6 +32,7 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
             .health(ground.health(&lifecycle, server.ready_lag))
             .grpc(service.projects_server())
             .grpc(service.pipelines_server())
+            .grpc(service.accounts_server())
             .grpc(service.project_home_server());
         let close = Box::pin(async move {
             drop(service);
