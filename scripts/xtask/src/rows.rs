@@ -92,6 +92,7 @@ const ROWS: &[Row] = &[
         "each service in turn",
         "clocks that are wrong, fast or set back: the database's alone decides",
     ),
+    row("E-14", "", "schedules tick as they should in all zones, at both changes of clocks and after a stop"),
     row("E-15", "5 min", "all services stand still and go on in any order: nothing lost or doubled"),
     row("E-16", "200,000 seeds", "deterministic simulation with faults: every run ends"),
     row("E-17", "1,000 seeds", "the same seed twice gives the same trace"),

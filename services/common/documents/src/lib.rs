@@ -19,6 +19,7 @@ pub mod pointer;
 mod problem;
 mod report;
 pub mod resources;
+pub mod schedule;
 pub mod secret;
 mod source;
 mod suggest;

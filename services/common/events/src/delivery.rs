@@ -108,7 +108,7 @@ pub fn match_command(delivery: DeliveryId) -> CommandId {
     CommandId::new(derived("shipway/match", delivery.uuid(), &[]))
 }
 
-fn derived(purpose: &str, from: Uuid, parts: &[&[u8]]) -> Uuid {
+pub(crate) fn derived(purpose: &str, from: Uuid, parts: &[&[u8]]) -> Uuid {
     let mut hash = Sha256::new();
     hash.update(purpose.as_bytes());
     hash.update([0]);

@@ -34,6 +34,7 @@ pub mod place;
 pub mod plan;
 pub mod project;
 pub mod run;
+pub mod schedule;
 mod secret;
 mod status;
 mod stream;

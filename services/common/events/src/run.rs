@@ -140,6 +140,8 @@ pub enum Origin {
     Git,
     /// The flow's webhook.
     Webhook,
+    /// The flow's schedule.
+    Schedule,
     /// A change of a resource that has to be carried out: an addon that must start.
     Resource,
     /// A node of another run.

@@ -35,6 +35,12 @@ impl StreamName {
         Self(format!("delivery-{id}"))
     }
 
+    /// The schedule of a flow.
+    #[must_use]
+    pub fn schedule(flow: FlowId) -> Self {
+        Self(format!("schedule-{flow}"))
+    }
+
     /// The lane of a flow: which of its runs may go on.
     #[must_use]
     pub fn lane(flow: FlowId) -> Self {

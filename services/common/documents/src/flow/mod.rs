@@ -17,7 +17,9 @@ pub use options::{ConcurrencyPolicy, Expiry, Options, PreviewOptions};
 pub use recognise::recognise;
 pub use rich_input::{RichInput, RichInputKind};
 pub use top::{CrossProjectAccess, GitOps, members_of_documents, places_of};
-pub use trigger::{GitTrigger, Trigger, TriggerSource, TypedKind, TypedTrigger, Webhook};
+pub use trigger::{
+    CronTrigger, GitTrigger, Missed, Trigger, TriggerSource, TypedKind, TypedTrigger, Webhook,
+};
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,9 @@
 //! What starts a flow: the Git list of release flows, and the typed list.
 
+mod cron;
 mod typed;
 
+pub use cron::{CronTrigger, Missed};
 pub use typed::{TypedKind, TypedTrigger};
 
 use serde_json::Value;
@@ -26,7 +28,7 @@ pub enum TriggerSource {
     Git(GitTrigger),
     /// A request to its own address.
     Webhook(Webhook),
-    /// Something that this version does not wait for yet.
+    /// Something else of the typed list: a time, or what this version does not wait for yet.
     Typed(TypedTrigger),
 }
 
@@ -114,6 +116,7 @@ pub(super) fn read_all(list: &[Value], problems: &mut Problems) -> Vec<Trigger> 
             triggers.push(trigger);
         }
     }
+    cron::only_one(&triggers, problems);
     triggers
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use shipway_documents::{
     DocumentType, Severity,
-    flow::{Flow, RichInputKind, TriggerSource, TypedKind, members_of_documents, recognise},
+    flow::{Flow, Missed, RichInputKind, TriggerSource, TypedKind, members_of_documents, recognise},
     parse,
 };
 
@@ -227,13 +227,11 @@ fn typed_triggers_have_their_fields() {
         (typed[1].labels.as_slice(), typed[1].git.pr_restrictions.as_slice()),
         (&["preview*".to_owned()][..], &["*".to_owned()][..])
     );
-    assert_eq!(typed[4].schedule.as_deref(), Some("0 2 * * *"));
+    let nightly = typed[4].schedule.as_ref().unwrap();
+    assert_eq!((nightly.cron.as_str(), nightly.timezone.as_str()), ("0 2 * * *", "UTC"));
+    assert_eq!(nightly.missed, Missed::Skip);
 
     for (trigger, expected) in [
-        (
-            json!({"kind": "cron", "ref": "a", "spec": {"cron": "@daily"}}),
-            "error: /triggers/0/spec/cron: `@daily` is no schedule; give minute, hour, day, month and day of the week: `0 2 * * *`",
-        ),
         (
             json!({"kind": "vcs-pr", "ref": "a", "spec": {}}),
             "error: /triggers/0/spec: `vcs` is missing; name the repository: `vcs: {vcsService: github, repoUrl: …}`",
@@ -254,6 +252,71 @@ fn typed_triggers_have_their_fields() {
         let found = said(DocumentType::Workflow, "triggers", json!([trigger]));
         assert!(found.iter().any(|line| line == expected), "{found:?}");
     }
+}
+
+#[test]
+fn schedules_are_checked() {
+    let cron = |spec: Value| json!([{"kind": "cron", "ref": "a", "spec": spec}]);
+    let five = "give minute, hour, day, month and day of the week: `0 2 * * *`";
+    for (spec, expected) in [
+        (json!({"cron": "0 2 * * MON-FRI", "timezone": "Europe/Berlin", "missed": "one"}), String::new()),
+        (json!({"cron": "@daily"}), format!("/triggers/0/spec/cron: `@daily` is no schedule; {five}")),
+        (
+            json!({"cron": "0 2 L * *"}),
+            format!("/triggers/0/spec/cron: `L` cannot be in a schedule's day; {five}"),
+        ),
+        (
+            json!({"cron": "0 24 * * *"}),
+            format!("/triggers/0/spec/cron: `0 24 * * *` is no schedule: value must be in range 0..=23; found 24; {five}"),
+        ),
+        (
+            json!({"cron": "0 0 30 2 *"}),
+            "/triggers/0/spec/cron: `0 0 30 2 *` never comes: no such day is in any year; give days that there are"
+                .to_owned(),
+        ),
+        (
+            json!({"cron": "*/5 * * * *"}),
+            "/triggers/0/spec/cron: `*/5 * * * *` ticks at 00:00 and again at 00:05, 5 min later; ticks must be at least \
+             10 minutes apart: `*/10 * * * *`"
+                .to_owned(),
+        ),
+        (
+            json!({"cron": "0,55 0,23 * * *"}),
+            "/triggers/0/spec/cron: `0,55 0,23 * * *` ticks at 23:55 and again at 00:00, 5 min later; ticks must be at \
+             least 10 minutes apart: `*/10 * * * *`"
+                .to_owned(),
+        ),
+        // No two days in a row.
+        (json!({"cron": "0,55 0,23 * * MON,WED"}), String::new()),
+        (
+            json!({"cron": "0 2 * * *", "timezone": "Europe/Berlim"}),
+            "/triggers/0/spec/timezone: there is no time zone `Europe/Berlim`; did you mean `Europe/Berlin`?".to_owned(),
+        ),
+        (
+            json!({"cron": "0 2 * * *", "missed": "latest"}),
+            "/triggers/0/spec/missed: `missed` cannot be `latest`; it is one of `skip`, `one` and `all`".to_owned(),
+        ),
+        (
+            json!({"cron": "${args.when}"}),
+            "/triggers/0/spec/cron: `cron` cannot be an expression; nothing is resolved before a trigger fires".to_owned(),
+        ),
+    ] {
+        let found = said(DocumentType::ReleaseFlow, "triggers", cron(spec.clone()));
+        match expected.as_str() {
+            "" => assert_eq!(found, [""; 0], "{spec}"),
+            text => assert!(found.iter().any(|line| line.starts_with(&format!("error: {text}"))), "{found:?}"),
+        }
+    }
+    let two = json!([
+        {"kind": "cron", "ref": "a", "spec": {"cron": "0 2 * * *"}},
+        {"kind": "cron", "ref": "b", "spec": {"cron": "0 3 * * *"}},
+    ]);
+    assert_eq!(
+        said(DocumentType::ReleaseFlow, "triggers", two),
+        [
+            "error: /triggers/1: a document has one trigger of kind `cron`, and `a` is it; list the times in one schedule: `0 2,14 * * *`"
+        ]
+    );
 }
 
 fn with_form() -> Value {

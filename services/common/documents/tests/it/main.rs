@@ -14,5 +14,6 @@ mod infer;
 mod phases;
 mod properties;
 mod resources;
+mod schedules;
 mod sources;
 mod texts;

@@ -67,7 +67,14 @@ fn typed(kind: &str) -> Value {
     }
     let spec = if kind == "cron" {
         let schedule = text_like("^ *([A-Za-z0-9*/,-]+ +){4}[A-Za-z0-9*/,-]+ *$");
-        let mut spec = required_object(json!({ "cron": schedule }), &["cron"]);
+        let mut spec = required_object(
+            json!({
+                "cron": schedule,
+                "timezone": described(text(), "A name of the IANA database: `Europe/Berlin`; UTC when absent."),
+                "missed": described(one_of(&["skip", "one", "all"]), "What becomes of ticks that nobody was there for."),
+            }),
+            &["cron"],
+        );
         spec["properties"]["cron"]["type"] = json!("string");
         spec
     } else {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use shipway_documents::{
     Code, Problem, Problems, Severity,
     expr::{self, Reference, Root},
-    flow::{Flow, Node, TriggerSource},
+    flow::{Flow, Node, TriggerSource, TypedKind},
     list, nearest, pointer,
 };
 
@@ -65,6 +65,7 @@ fn triggers(flow: &Flow) -> BTreeMap<&str, Outputs> {
 /// The values that a trigger of this kind has.
 pub(super) fn trigger_values(source: &TriggerSource) -> Outputs {
     match source {
+        TriggerSource::Typed(typed) if typed.kind == TypedKind::Cron => Outputs::of(&["scheduledAt"], &[]),
         TriggerSource::Git(_) | TriggerSource::Typed(_) => {
             Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId"], &[])
         }

@@ -1,9 +1,9 @@
-//! The typed triggers that this version reads and does not wait for yet.
+//! The typed triggers beside pushes and webhooks.
 
 use serde_json::Value;
 
-use super::{GitTrigger, patterns};
-use crate::{Code, Fields, Problem, Problems, pointer};
+use super::{CronTrigger, GitTrigger, patterns};
+use crate::{Fields, Problem, Problems, pointer};
 
 /// A typed trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub struct TypedTrigger {
     pub git: GitTrigger,
     /// Patterns of labels.
     pub labels: Vec<String>,
-    /// The schedule, UTC.
-    pub schedule: Option<String>,
+    /// The schedule.
+    pub schedule: Option<CronTrigger>,
 }
 
 /// What a typed trigger waits for.
@@ -77,12 +77,17 @@ impl TypedTrigger {
     pub(super) fn read(kind: TypedKind, value: &Value, at: &str, problems: &mut Problems) -> Option<Self> {
         let shown = if kind == TypedKind::Cron { "{cron: 0 2 * * *}" } else { "{vcs: {repoUrl}}" };
         let read = spec(value, at, shown, problems).map(|spec| Self::read_spec(kind, spec, at, problems));
+        if kind == TypedKind::Cron {
+            return read;
+        }
         let word = kind.as_str();
         let problem = Problem::unsupported(
             pointer::join(at, "kind"),
             format!("triggers of kind `{word}` are not supported yet"),
         );
-        problems.push(problem.help("supported are `vcs-push`, `webhook`, and Git triggers without a `kind`"));
+        problems.push(
+            problem.help("supported are `vcs-push`, `webhook`, `cron`, and Git triggers without a `kind`"),
+        );
         read
     }
 
@@ -91,7 +96,7 @@ impl TypedTrigger {
         let mut fields = Fields::new(spec, &at, "the `spec` of a trigger", problems);
         let mut trigger = Self { kind, git: GitTrigger::default(), labels: Vec::new(), schedule: None };
         let known: &[&str] = match kind {
-            TypedKind::Cron => &["cron"],
+            TypedKind::Cron => CronTrigger::MEMBERS,
             TypedKind::Release => &["vcs"],
             TypedKind::CheckSuite => &["vcs", "branchNamePatterns", "commitMessageFlags", "filePaths"],
             TypedKind::PullRequest => {
@@ -108,7 +113,7 @@ impl TypedTrigger {
         };
         fields.known(known);
         if kind == TypedKind::Cron {
-            trigger.schedule = read_schedule(&mut fields);
+            trigger.schedule = CronTrigger::read(&mut fields);
             return trigger;
         }
         trigger.git = GitTrigger::read_vcs(&mut fields);
@@ -135,34 +140,4 @@ fn read_named_patterns(fields: &mut Fields<'_, '_>) -> Vec<String> {
     inner.known(&["enabled", "names"]);
     let (enabled, names) = (inner.boolean("enabled"), patterns(&mut inner, "names"));
     if enabled.unwrap_or_default() { names } else { vec!["*".to_owned()] }
-}
-
-/// Five fields: minute, hour, day, month, day of the week.
-fn read_schedule(fields: &mut Fields<'_, '_>) -> Option<String> {
-    let schedule = fields.required_text("cron", "give the five fields of a schedule: `0 2 * * *`")?;
-    if !is_schedule(schedule) {
-        let problem = Problem::error(fields.at("cron"), format!("`{schedule}` is no schedule"));
-        let problem = problem.code(Code::FieldValue);
-        fields.note(problem.help("give minute, hour, day, month and day of the week: `0 2 * * *`"));
-    }
-    Some(schedule.to_owned())
-}
-
-fn is_schedule(text: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '*' | '/' | ',' | '-');
-    let parts: Vec<_> = text.split(' ').filter(|part| !part.is_empty()).collect();
-    parts.len() == 5 && parts.iter().all(|part| part.chars().all(plain))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn schedules_have_five_fields() {
-        assert!(is_schedule("*/10 8-18 * JAN,FEB MON-FRI") && is_schedule("0  2 * * *"));
-        for text in ["", "* * * *", "0 2 * * * *", "@daily", "0 2 * * ?"] {
-            assert!(!is_schedule(text), "{text}");
-        }
-    }
 }
