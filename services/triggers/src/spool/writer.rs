@@ -15,7 +15,7 @@ use super::{ENDING, SpoolError, frame, name, row};
 use crate::sealer::Sealer;
 
 /// How large a file grows before the next one is begun.
-const FILE: u64 = 8 << 20;
+const FILE: u64 = if cfg!(test) { 100_000 } else { 8 << 20 };
 
 /// How many orders are taken together at most.
 const TOGETHER: usize = 256;
