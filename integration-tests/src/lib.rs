@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod failpoints;
+pub mod forge;
 pub mod git;
 pub mod lab;
 pub mod nats;

@@ -13,14 +13,16 @@ const EVENTING: &str = "shipway-eventing";
 const CONTRACTS: &str = "shipway-contracts";
 const KIT: &str = "shipway-service-kit";
 const REPOSITORY: &str = "shipway-repository";
-const COMMON: &[&str] = &[EVENTS, DOCUMENTS, NODES, EDITOR, ENGINE, EVENTING, CONTRACTS, KIT, REPOSITORY];
+const FORGE: &str = "shipway-forge";
+const COMMON: &[&str] =
+    &[EVENTS, DOCUMENTS, NODES, EDITOR, ENGINE, EVENTING, CONTRACTS, KIT, REPOSITORY, FORGE];
 const SERVICES: &[&str] =
     &["shipway-pipelines", "shipway-triggers", "shipway-scheduler", "shipway-executor", "shipway-console"];
 
 /// What a crate may depend on; none for a crate that the design does not know.
 fn allowed(name: &str) -> Option<Vec<&'static str>> {
     let list: Vec<&[&str]> = match name {
-        EVENTS | REPOSITORY | "xtask" => vec![],
+        EVENTS | REPOSITORY | FORGE | "xtask" => vec![],
         DOCUMENTS | EVENTING | CONTRACTS => vec![&[EVENTS]],
         NODES => vec![&[DOCUMENTS, EVENTS]],
         EDITOR => vec![&[NODES, DOCUMENTS]],

@@ -99,13 +99,13 @@ pub async fn commits(
     let git = git.clone().folder(scratch.path());
     git.run("init", &["init", "--quiet", "--bare", "--template="]).await?;
     let depth = format!("--depth={most}");
-    let wanted = format!("+{reference}:refs/heads/asked");
+    let wanted = format!("+{reference}:refs/shipway/asked");
     let fetch = ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"];
     let fetch: Vec<&str> =
         fetch.into_iter().chain(["--filter=tree:0", &depth, "--end-of-options", address, &wanted]).collect();
     git.run("fetch", &fetch).await?;
     let count = format!("--max-count={most}");
-    let log = ["log", "-z", &count, "--format=%H%n%an%n%at%n%B", "--end-of-options", "refs/heads/asked"];
+    let log = ["log", "-z", &count, "--format=%H%n%an%n%at%n%B", "--end-of-options", "refs/shipway/asked"];
     let output = git.run("log", &log).await?;
     Ok(output.split('\0').filter_map(read).collect())
 }

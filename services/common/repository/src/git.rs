@@ -164,7 +164,7 @@ impl<'a> Git<'a> {
             return Err(GitError::TooLong { what, address: address() });
         }
         if !status.success() {
-            let (said, trouble) = self.understood(&String::from_utf8_lossy(&said));
+            let (said, trouble) = self.heard(&String::from_utf8_lossy(&said));
             return Err(GitError::Failed { what, address: address(), said, trouble });
         }
         Ok(String::from_utf8_lossy(&out).into_owned())
@@ -182,52 +182,58 @@ impl<'a> Git<'a> {
         command
     }
 
-    /// What Git said, as people need it.
-    fn understood(&self, said: &str) -> (String, Trouble) {
+    /// What Git said, without what has to be hidden.
+    fn heard(&self, said: &str) -> (String, Trouble) {
         let hidden = self.credential.as_ref().map(Credential::hidden).unwrap_or_default();
         let mut said = said.to_owned();
         for secret in hidden.iter().filter(|secret| !secret.is_empty()) {
             said = said.replace(secret.as_str(), "***");
         }
-        let lower = said.to_ascii_lowercase();
-        let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-        let with = if self.credential.is_some() { "the login was not taken" } else { "it wants a login" };
-        let (explained, trouble) = if has(&["error: 301", "error: 302", "error: 307", "error: 308"]) {
-            (
-                Some("it is at another address now, and a login is not taken along; write its new address"),
-                Trouble::Moved,
-            )
-        } else if has(&[
-            "could not read username",
-            "authentication failed",
-            "error: 401",
-            "permission denied (publickey",
-        ]) {
-            (Some(with), Trouble::Login)
-        } else if has(&["error: 403"]) {
-            (Some("the host forbids it; see what the token may do"), Trouble::Login)
-        } else if has(&["host key verification failed"]) {
-            (Some("the host's key is not among the known ones"), Trouble::Login)
-        } else if has(&["not found", "does not appear to be a git repository", "does not exist"]) {
-            (None, Trouble::Missing)
-        } else if has(&[
-            "could not resolve",
-            "connection refused",
-            "failed to connect",
-            "timed out",
-            "no route to host",
-            "connection reset",
-            "couldn't connect",
-        ]) {
-            (None, Trouble::Unreachable)
-        } else {
-            (None, Trouble::Other)
-        };
-        let fatal = said.lines().find_map(|line| line.strip_prefix("fatal: "));
-        let line = fatal.or(said.trim().lines().last()).filter(|line| !line.is_empty());
-        let line = line.unwrap_or("it said nothing").trim();
-        (explained.map_or_else(|| line.to_owned(), |explained| format!("{explained} ({line})")), trouble)
+        understood(&said, self.credential.is_some())
     }
+}
+
+/// What Git and ssh said, as people need it, and what kind of trouble that is.
+fn understood(said: &str, with_login: bool) -> (String, Trouble) {
+    let lower = said.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let (explained, trouble) = if has(&["error: 301", "error: 302", "error: 307", "error: 308"]) {
+        let moved = "it is at another address now, and a login is not taken along; write its new address";
+        (Some(moved), Trouble::Moved)
+    } else if has(&[
+        "could not read username",
+        "could not read password",
+        "unable to get password",
+        "authentication failed",
+        "error: 401",
+        "permission denied (publickey",
+    ]) {
+        (Some(if with_login { "the login was not taken" } else { "it wants a login" }), Trouble::Login)
+    } else if has(&["error: 403"]) {
+        (Some("the host forbids it; see what the token may do"), Trouble::Login)
+    } else if has(&["host key verification failed"]) {
+        (Some("the host's key is not among the known ones"), Trouble::Login)
+    } else if has(&["not found", "does not appear to be a git repository", "does not exist"]) {
+        (None, Trouble::Missing)
+    } else if has(&[
+        "could not resolve",
+        "connection refused",
+        "failed to connect",
+        "timed out",
+        "no route to host",
+        "connection reset",
+        "couldn't connect",
+    ]) {
+        (None, Trouble::Unreachable)
+    } else {
+        (None, Trouble::Other)
+    };
+    // Where ssh failed, Git only knows that it did.
+    let fatal = said.lines().find_map(|line| line.strip_prefix("fatal: "));
+    let fatal = fatal.filter(|line| !line.starts_with("Could not read from remote repository"));
+    let line = fatal.or(said.lines().map(str::trim).find(|line| !line.is_empty()));
+    let line = line.unwrap_or("it said nothing").trim();
+    (explained.map_or_else(|| line.to_owned(), |explained| format!("{explained} ({line})")), trouble)
 }
 
 /// The processes that a command started, ended when it is given up.
@@ -249,5 +255,61 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_git_says_is_told_by_what_to_do() {
+        let no_ssh = "\nfatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\n";
+        for (said, trouble, part) in [
+            ("fatal: unable to get password from user\n", Trouble::Login, "it wants a login (unable to get"),
+            (
+                "fatal: could not read Username for 'https://h': terminal prompts disabled",
+                Trouble::Login,
+                "wants a",
+            ),
+            (
+                "fatal: unable to access 'https://h/x/': The requested URL returned error: 301",
+                Trouble::Moved,
+                "another",
+            ),
+            (
+                "fatal: unable to access 'https://h/x/': The requested URL returned error: 403",
+                Trouble::Login,
+                "forbids",
+            ),
+            (
+                "remote: Repository not found.\nfatal: repository 'https://h/x/' not found",
+                Trouble::Missing,
+                "repository '",
+            ),
+            (
+                "fatal: unable to access 'https://h/': Could not resolve host: h",
+                Trouble::Unreachable,
+                "resolve host",
+            ),
+            ("warning: x\nfatal: fsck error in packed object\n", Trouble::Other, "fsck error"),
+            ("", Trouble::Other, "it said nothing"),
+        ] {
+            let (told, of) = understood(said, false);
+            assert!(of == trouble && told.contains(part), "{said}: {told}");
+        }
+        let (told, of) = understood(&format!("Host key verification failed.{no_ssh}"), true);
+        assert!(of == Trouble::Login && told.contains("known ones (Host key"), "{told}");
+        let (told, of) = understood(&format!("git@h: Permission denied (publickey).{no_ssh}"), true);
+        assert_eq!(
+            (&*told, of),
+            ("the login was not taken (git@h: Permission denied (publickey).)", Trouble::Login)
+        );
+        let (told, of) =
+            understood(&format!("ssh: connect to host h port 22: Connection refused{no_ssh}"), true);
+        assert_eq!(
+            (&*told, of),
+            ("ssh: connect to host h port 22: Connection refused", Trouble::Unreachable)
+        );
     }
 }

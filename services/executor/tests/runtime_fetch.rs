@@ -1,0 +1,111 @@
+//! Fetching what is not for everybody: the login of a linked account reaches the host, and nothing else.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
+
+mod common;
+#[path = "../../common/repository/tests/it/host.rs"]
+#[expect(dead_code, reason = "a host that leads elsewhere or says nothing is for other tests")]
+mod host;
+#[path = "common/scheduler.rs"]
+mod scheduler;
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex},
+};
+
+use common::{Data, target, walk};
+use host::{Answer, Host};
+use scheduler::{Scheduler, assignment, executor, log as node_log};
+use serde_json::{Map, json};
+use shipway_events::{Fence, plan::RepositoryLogin};
+use shipway_nodes::{Workload, workload::Build};
+
+const TOKEN: &str = "hunter22-hunter22";
+/// `bot:hunter22-hunter22`.
+const BASIC: &str = "Ym90Omh1bnRlcjIyLWh1bnRlcjIy";
+
+fn git(folder: &Path, words: &[&str]) {
+    let output = Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"])
+        .args(words)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What the arguments and environments of all processes show of the login.
+fn leaks() -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let files = processes.flat_map(|process| ["cmdline", "environ"].map(|file| process.path().join(file)));
+    let texts = files.filter_map(|file| fs::read(file).ok());
+    let texts = texts.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    texts.filter(|text| text.contains(TOKEN) || text.contains(BASIC)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_private_repository_is_fetched_with_the_accounts_login_which_is_seen_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    git(folder.path(), &["init", "-q", "-b", "main"]);
+    fs::write(folder.path().join("README.md"), "A shop").unwrap();
+    // A link to elsewhere is checked out as a file that names it.
+    std::os::unix::fs::symlink("/etc/passwd", folder.path().join("passwd")).unwrap();
+    git(folder.path(), &["add", "."]);
+    git(folder.path(), &["commit", "-q", "-m", "First"]);
+    git(folder.path(), &["update-server-info"]);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let looked = Arc::clone(&seen);
+    let answer = Answer::Files { folder: folder.path().join(".git"), login: BASIC.to_owned() };
+    let host = Host::looking(answer, move || looked.lock().unwrap().extend(leaks()));
+
+    let data = Data::new();
+    let scheduler = Arc::new(Scheduler::default());
+    let name = "account/1/127.0.0.1";
+    scheduler.secrets.lock().unwrap().insert(name.into(), TOKEN.into());
+    let executor = executor(&data, &scheduler).await;
+    let login = |host: &str| RepositoryLogin {
+        account: "team".into(),
+        host: host.into(),
+        login: "bot".into(),
+        secret: json!({"$secret": format!("{name}@1")}),
+        known_hosts: None,
+    };
+    let build = |id: &str, login: Option<RepositoryLogin>| {
+        Workload::Build(Build {
+            service: target(),
+            build: id.to_owned(),
+            repository: host.url(),
+            login,
+            branch: "main".to_owned(),
+            sha: None,
+            reuse: false,
+            command: Some("test ! -L passwd && cat passwd README.md".to_owned()),
+            include: vec!["README.md".to_owned()],
+            work_dir: None,
+            arguments: Map::new(),
+        })
+    };
+    executor.offer(assignment(1, "run/1", build("b-1", None)));
+    let error = scheduler.fail(Fence::from_raw(1)).await;
+    assert_eq!(error.code, "fetch_failed", "{error:?}");
+    executor.offer(assignment(2, "run/2", build("b-2", Some(login("evil.example.org")))));
+    let error = scheduler.fail(Fence::from_raw(2)).await;
+    assert!(error.code == "bad_account" && error.message.contains("sent to no other host"), "{error:?}");
+
+    let given = assignment(3, "run/3", build("b-3", Some(login(&format!("127.0.0.1:{}", host.port)))));
+    executor.offer(given.clone());
+    scheduler.succeed(Fence::from_raw(3)).await;
+    assert!(host.asked().iter().any(|asked| asked.contains(BASIC)), "{:?}", host.asked());
+    assert_eq!(*seen.lock().unwrap(), Vec::<String>::new());
+    let log = node_log(&executor, &given).await;
+    assert!(log.contains("/etc/passwdA shop") && !log.contains("root:"), "{log}");
+    assert!(!log.contains(TOKEN) && !log.contains(BASIC), "{log}");
+    for file in walk(data.path()) {
+        let bytes = fs::read(&file).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains(TOKEN) && !text.contains(BASIC), "{file}");
+    }
+}
