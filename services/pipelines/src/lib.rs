@@ -18,11 +18,14 @@ mod queries;
 mod secrets;
 mod service;
 mod settings;
+mod statuses;
 mod triggers;
 mod usable;
+mod voices;
 mod world;
 
 pub use secrets::{KekError, OpenError, SecretError, TABLES};
 pub use service::{Deps, Service, StartError, start};
-pub use settings::{Ports, Settings};
+pub use settings::{Ports, Settings, Statuses};
+pub use statuses::{STATUS_TABLES, StatusConfig, StatusError};
 pub use world::WorldError;

@@ -20,6 +20,7 @@ use crate::{
     change::Shared,
     projections,
     secrets::{OpenError, Secrets},
+    statuses::{self, StatusConfig, StatusError, Voices},
     world::{World, WorldError},
 };
 
@@ -41,6 +42,8 @@ pub struct Deps {
     /// Ports of this machine that services and addons are given, each once: 7500 to 7999 unless the operator says
     /// otherwise.
     pub ports: RangeInclusive<u16>,
+    /// How Git hosts are told of runs.
+    pub statuses: StatusConfig,
 }
 
 /// Why the service could not start.
@@ -55,6 +58,9 @@ pub enum StartError {
     /// The read tables could not be made.
     #[error("making the read tables of the pipelines service")]
     Views(#[from] ViewsError),
+    /// Git hosts cannot be told of runs.
+    #[error("following the runs for commit statuses")]
+    Statuses(#[from] StatusError),
 }
 
 /// The running service. Clones are the same.
@@ -70,16 +76,19 @@ pub struct Service {
 /// # Errors
 /// If the key of the secrets cannot be used, or the log or a table cannot be read.
 pub async fn start(deps: Deps, stopping: CancellationToken) -> Result<Service, StartError> {
-    let Deps { log, feed, durable, views, keys, ports } = deps;
-    let secrets = Secrets::open(durable, &keys).await?;
+    let Deps { log, feed, durable, views, keys, ports, statuses } = deps;
+    let secrets = Secrets::open(durable.clone(), &keys).await?;
     let world = Arc::new(World::open(log.clone()).await?);
     let mut consumers = Vec::new();
     for projection in projections::all() {
         consumers.push(feed.project(&views, projection).await?);
     }
     let following = world.clone();
-    tokio::spawn(async move { following.follow(feed, stopping).await });
+    let (followed, stop) = (feed.clone(), stopping.clone());
+    tokio::spawn(async move { following.follow(followed, stop).await });
     let shared = Arc::new(Shared { log, views, world, secrets, ports, turn: Mutex::new(()) });
+    let voices: Arc<dyn Voices> = Arc::clone(&shared) as _;
+    consumers.extend(statuses::start(voices, &feed, durable, statuses, stopping).await?);
     Ok(Service { shared, _consumers: Arc::new(consumers) })
 }
 

@@ -53,6 +53,10 @@ impl Shipway {
                 views: views.clone(),
                 keys: folder.keys(),
                 ports: args.first_port..=args.first_port.saturating_add(PORTS - 1),
+                statuses: shipway_pipelines::StatusConfig {
+                    address: args.public_address.clone(),
+                    ..shipway_pipelines::StatusConfig::default()
+                },
             },
             lifecycle.stopping(),
         )

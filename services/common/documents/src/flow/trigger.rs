@@ -53,6 +53,8 @@ pub struct GitTrigger {
     pub ignore_drafts: bool,
     /// Whether it only holds values for runs by hand.
     pub manual_only: bool,
+    /// Whether the host hears nothing of its runs: `commitStatus: false`.
+    pub silent: bool,
 }
 
 /// A request to an address of its own.
@@ -87,6 +89,7 @@ const GIT_MEMBERS: &[&str] = &[
     "vcsLinkId",
     "selfHostedVcsId",
     "repoUrl",
+    "commitStatus",
     "branchRestrictions",
     "prRestrictions",
     "pathIgnoreRules",
@@ -176,7 +179,7 @@ impl GitTrigger {
         };
         let at = fields.at("vcs");
         let mut vcs = Fields::new(vcs, &at, "`vcs`", fields.problems());
-        vcs.known(&["vcsService", "accountLogin", "vcsLinkId", "selfHostedVcsId", "repoUrl"]);
+        vcs.known(&["vcsService", "accountLogin", "vcsLinkId", "selfHostedVcsId", "repoUrl", "commitStatus"]);
         Self::read_repository(&mut vcs)
     }
 
@@ -210,6 +213,7 @@ impl GitTrigger {
             vcs_service: service.to_owned(),
             account_login: fields.text("accountLogin").map(str::to_owned),
             repo_url: repo_url.unwrap_or_default().to_owned(),
+            silent: !fields.boolean("commitStatus").unwrap_or(true),
             ..Self::default()
         }
     }

@@ -13,7 +13,7 @@ use super::{
 
 pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     process::run("pipelines", settings.server.clone(), settings.telemetry.clone(), |lifecycle| async move {
-        let Settings { server, database, nats, blobs, keys, ports, .. } = settings;
+        let Settings { server, database, nats, blobs, keys, ports, statuses, .. } = settings;
         let ground = Ground::open("pipelines", &server, &database, &nats, &blobs).await?;
         let deps = Deps {
             log: ground.log.clone(),
@@ -22,6 +22,7 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
             views: ground.views("shipway_pipelines").await?,
             keys: keys.folder,
             ports: ports.first..=ports.last,
+            statuses: statuses.config(),
         };
         let service = shipway_pipelines::start(deps, lifecycle.stopping())
             .await
