@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use shipway_events::{EffectClass, Fence, ProjectId, RegistrationId, RunId, SecretRef, Timestamp};
+use shipway_forge::Account;
 use shipway_nodes::{Outcome, Workload};
 use zeroize::Zeroizing;
 
@@ -98,4 +99,10 @@ pub trait Secrets: Send + Sync {
         fence: Fence,
         names: &BTreeSet<SecretRef>,
     ) -> Result<BTreeMap<SecretRef, Zeroizing<String>>, SecretsError>;
+
+    /// The account at a Git host that an open attempt speaks as: its work says where and as whom.
+    ///
+    /// # Errors
+    /// See [`SecretsError`]; refused in words where no account fits.
+    async fn account(&self, project: ProjectId, fence: Fence) -> Result<Account, SecretsError>;
 }

@@ -16,6 +16,7 @@ use std::{
 
 use shipway_eventing::failpoint;
 use shipway_events::{Fence, RegistrationId, ResourceId, RunId};
+use shipway_forge::Outbound;
 use shipway_nodes::Outcome;
 use shipway_service_kit::metrics;
 use tokio::sync::Notify;
@@ -82,15 +83,13 @@ impl Executor {
         reports: Arc<dyn Reports>,
         secrets: Arc<dyn Secrets>,
     ) -> Result<Self, OpenError> {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = config.data.join("host");
         let make = fs::create_dir_all(&folder).and_then(|()| folder.canonicalize());
         let folder = make.map_err(|source| OpenError::Folder { folder, source })?;
         let options = ProcessOptions { listen: config.listen, namespaces: config.namespaces };
         let runtime = ProcessRuntime::open(&config.data, &config.binary, options).await?;
         let lease = Arc::new(Lease::new(config.lease).map_err(OpenError::Lease)?);
-        let http =
-            reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build()?;
+        let outbound = Outbound::new(config.allow_private_addresses)?;
         let store = shipway_eventing::NodeLogs::new(&config.blobs);
         let logs = NodeLogs::open(folder.join("logs"), store, config.log_limit);
         let logs = logs.map_err(|source| OpenError::Folder { folder: folder.join("logs"), source })?;
@@ -100,7 +99,7 @@ impl Executor {
             runtime: Arc::new(runtime.under(Arc::clone(&lease))),
             folder,
             secrets,
-            http,
+            outbound,
             config,
             lease,
         };

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use shipway_contracts::{
     Channel, Targets, is_away,
     v1::{
-        self, BeatRequest, CompleteRequest, FetchSecretsRequest, Held, Kept, RegisterRequest,
-        project_home_client::ProjectHomeClient, work_client::WorkClient,
+        self, AccountForCommentReply, AccountForCommentRequest, BeatRequest, CompleteRequest,
+        FetchSecretsRequest, Held, Kept, RegisterRequest, project_home_client::ProjectHomeClient,
+        work_client::WorkClient,
     },
 };
 use shipway_eventing::failing;
@@ -18,6 +19,7 @@ use shipway_events::{
     EffectClass, ExecutorId, Fence, ProjectId, RegistrationId, ResourceId, RunId, SecretRef, Timestamp,
     run::Effect,
 };
+use shipway_forge::{Account, HostKind};
 use shipway_nodes::{Outcome, Workload};
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
@@ -268,10 +270,8 @@ impl Secrets for Link {
             names: names.iter().map(ToString::to_string).collect(),
             ..FetchSecretsRequest::default()
         };
-        let reply = self.home.clone().fetch_secrets(request).await.map_err(|status| {
-            let message = status.message().to_owned();
-            if is_away(&status) { SecretsError::Unavailable(message) } else { SecretsError::Refused(message) }
-        })?;
+        let reply =
+            self.home.clone().fetch_secrets(request).await.map_err(|status| secrets_error(&status))?;
         let values = reply.into_inner().values.into_iter();
         values
             .map(|(name, value)| {
@@ -282,6 +282,23 @@ impl Secrets for Link {
             })
             .collect()
     }
+
+    async fn account(&self, project: ProjectId, fence: Fence) -> Result<Account, SecretsError> {
+        let request = AccountForCommentRequest { project: project.to_string(), fence: fence.raw() };
+        let asked = self.home.clone().account_for_comment(request).await;
+        let reply = asked.map_err(|status| secrets_error(&status))?.into_inner();
+        let AccountForCommentReply { kind, host, api, login, token } = reply;
+        let unknown = || SecretsError::Refused(format!("`{kind}` is no kind of host known here"));
+        let kind = HostKind::of(&kind).ok_or_else(unknown)?;
+        let api = Some(api).filter(|api| !api.is_empty());
+        let account = Account::new(kind, &host, api.as_deref(), &login, Zeroizing::new(token));
+        account.map_err(|problem| SecretsError::Refused(problem.message))
+    }
+}
+
+fn secrets_error(status: &tonic::Status) -> SecretsError {
+    let message = status.message().to_owned();
+    if is_away(status) { SecretsError::Unavailable(message) } else { SecretsError::Refused(message) }
 }
 
 fn read(assignment: v1::Assignment) -> Option<Assignment> {

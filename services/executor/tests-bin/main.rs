@@ -17,6 +17,7 @@ use shipway_executor::{
     Assignment, BootTime, Executor, ExecutorConfig, LeaseTimes, ReportError, Reports, Secrets, SecretsError,
     Way,
 };
+use shipway_forge::Account;
 use shipway_nodes::Outcome;
 use zeroize::Zeroizing;
 
@@ -145,6 +146,10 @@ impl Secrets for Printing {
         _names: &BTreeSet<SecretRef>,
     ) -> Result<BTreeMap<SecretRef, Zeroizing<String>>, SecretsError> {
         Ok(BTreeMap::new())
+    }
+
+    async fn account(&self, _project: ProjectId, _fence: Fence) -> Result<Account, SecretsError> {
+        Err(SecretsError::Refused("nobody is linked".to_owned()))
     }
 }
 

@@ -9,6 +9,7 @@ mod projects;
 
 pub use accounts::AccountsApi;
 pub use home::HomeApi;
+pub(crate) use home::fence_error;
 pub use pipelines::PipelinesApi;
 pub use projects::ProjectsApi;
 

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
 use shipway_documents::secret::{RandomShape, randoms_in, secrets_in};
 use shipway_engine::{RunState, Standing};
 use shipway_eventing::log::{Log, ReadError};
@@ -28,6 +29,9 @@ pub(crate) enum Refused {
     /// The attempt is over, and it is not what its target has.
     #[error("the attempt with fence {fence} of run {run} is over, and its target has another release")]
     Over { fence: Fence, run: RunId },
+    /// The attempt is over.
+    #[error("the attempt with fence {fence} of run {run} is over")]
+    Ended { fence: Fence, run: RunId },
     /// The attempt's work does not name the secret.
     #[error("the work with fence {fence} of run {run} does not name the secret `{secret}`")]
     NotNamed { fence: Fence, run: RunId, secret: SecretRef },
@@ -94,6 +98,24 @@ pub(crate) async fn check(
         return Err(Refused::Over { fence, run }.into());
     }
     Ok(Allowed { open: Open::Released(released), randoms })
+}
+
+/// The work of an attempt that the run's own stream shows to be open.
+pub(crate) async fn open_work(
+    log: &dyn Log,
+    project: ProjectId,
+    run: RunId,
+    fence: Fence,
+) -> Result<Value, FenceError> {
+    let events = stream(log, run).await?;
+    let (request, state) = request(&events, run, fence, log.generation())?;
+    if state.started().is_none_or(|started| started.project != project) {
+        return Err(Refused::OtherProject { run, project }.into());
+    }
+    if state.standing(request.node, fence) != Standing::Current {
+        return Err(Refused::Ended { fence, run }.into());
+    }
+    Ok(request.work)
 }
 
 async fn stream(log: &dyn Log, run: RunId) -> Result<Vec<RawEvent>, ReadError> {

@@ -20,12 +20,15 @@ mod secrets;
 mod senders;
 mod service;
 mod settings;
+mod statuses;
 mod triggers;
 mod usable;
+mod voices;
 mod world;
 
 pub use secrets::{KekError, OpenError, SecretError, TABLES};
 pub use service::{Deps, Service, StartError, start};
-pub use settings::{Ports, Repositories, Settings};
+pub use settings::{Ports, Repositories, Settings, Statuses};
+pub use statuses::{STATUS_TABLES, StatusConfig, StatusError};
 pub use triggers::typed as typed_triggers;
 pub use world::WorldError;

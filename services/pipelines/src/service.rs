@@ -21,6 +21,7 @@ use crate::{
     change::Shared,
     projections,
     secrets::{OpenError, Secrets},
+    statuses::{self, StatusConfig, StatusError, Voices},
     world::{World, WorldError},
 };
 
@@ -44,6 +45,8 @@ pub struct Deps {
     pub ports: RangeInclusive<u16>,
     /// Whether repositories that people look into may be folders of this machine, or be reached by http on it.
     pub local_repositories: bool,
+    /// How Git hosts are told of runs.
+    pub statuses: StatusConfig,
 }
 
 /// Why the service could not start.
@@ -58,6 +61,9 @@ pub enum StartError {
     /// The read tables could not be made.
     #[error("making the read tables of the pipelines service")]
     Views(#[from] ViewsError),
+    /// Git hosts cannot be told of runs.
+    #[error("following the runs for commit statuses")]
+    Statuses(#[from] StatusError),
 }
 
 /// The running service. Clones are the same.
@@ -73,17 +79,20 @@ pub struct Service {
 /// # Errors
 /// If the key of the secrets cannot be used, or the log or a table cannot be read.
 pub async fn start(deps: Deps, stopping: CancellationToken) -> Result<Service, StartError> {
-    let Deps { log, feed, durable, views, keys, ports, local_repositories } = deps;
+    let Deps { log, feed, durable, views, keys, ports, local_repositories, statuses } = deps;
     let repositories = Allow::local(local_repositories);
-    let secrets = Secrets::open(durable, &keys).await?;
+    let secrets = Secrets::open(durable.clone(), &keys).await?;
     let world = Arc::new(World::open(log.clone()).await?);
     let mut consumers = Vec::new();
     for projection in projections::all() {
         consumers.push(feed.project(&views, projection).await?);
     }
     let following = world.clone();
-    tokio::spawn(async move { following.follow(feed, stopping).await });
+    let (followed, stop) = (feed.clone(), stopping.clone());
+    tokio::spawn(async move { following.follow(followed, stop).await });
     let shared = Arc::new(Shared { log, views, world, secrets, ports, repositories, turn: Mutex::new(()) });
+    let voices: Arc<dyn Voices> = Arc::clone(&shared) as _;
+    consumers.extend(statuses::start(voices, &feed, durable, statuses, stopping).await?);
     Ok(Service { shared, _consumers: Arc::new(consumers) })
 }
 

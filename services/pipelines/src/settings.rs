@@ -1,6 +1,10 @@
 //! Settings of the service when it runs as a process of its own: `config.default.toml` says what each key means.
 
+use std::time::Duration;
+
 use shipway_service_kit::config::{Reader, Section, section};
+
+use crate::StatusConfig;
 
 shipway_service_kit::sections! {
     /// Settings of `shipway serve pipelines`.
@@ -19,6 +23,8 @@ shipway_service_kit::sections! {
         pub ports: Ports,
         /// Repositories.
         pub repositories: Repositories,
+        /// What Git hosts hear of runs.
+        pub statuses: Statuses,
         /// What the process tells about itself.
         pub telemetry: section::Telemetry,
     }
@@ -50,5 +56,42 @@ impl Section for Ports {
             let message = format!("the last port, {}, is before the first, {}", self.last, self.first);
             reader.wrong("ports", "last", message, None);
         }
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+shipway_service_kit::keys! {
+    /// Statuses of commits at Git hosts.
+    pub struct Statuses in "statuses" {
+        /// Whether hosts are told of the runs that they started.
+        pub on: bool = true;
+        /// The address of this Shipway for people; empty: statuses lead nowhere.
+        pub address: String = String::new();
+        /// How long a host that does not take a status is tried.
+        pub give_up: Duration = HOUR * 24, in Duration::from_secs(60)..=HOUR * 24 * 30;
+        /// Whether hosts may be at loopback and private addresses.
+        pub private_addresses: bool = true;
+    }
+}
+
+impl Section for Statuses {
+    fn check(&self, reader: &mut Reader) {
+        let web = self.address.starts_with("https://") || self.address.starts_with("http://");
+        if !self.address.is_empty() && !web {
+            let message =
+                format!("`{}` is no address; write it like https://shipway.example.org", self.address);
+            reader.wrong("statuses", "address", message, None);
+        }
+    }
+}
+
+impl Statuses {
+    /// The settings as the service takes them.
+    #[must_use]
+    pub fn config(&self) -> StatusConfig {
+        let address = Some(self.address.clone()).filter(|address| !address.is_empty());
+        let (on, give_up, private_addresses) = (self.on, self.give_up, self.private_addresses);
+        StatusConfig { on, address, give_up, private_addresses }
     }
 }

@@ -67,6 +67,7 @@ pub(crate) const TRIGGER: &[(&str, &str)] = &[
     ("vcsService", "Where the repository is: `github`, `gitlab`, `bitbucket`, `azure` or `self-hosted`"),
     ("accountLogin", "The linked account"),
     ("repoUrl", "The repository whose pushes start the flow"),
+    ("commitStatus", "Whether the host hears of the runs: `true` unless said otherwise"),
     ("branchRestrictions", "Patterns of branches; none match when empty"),
     ("prRestrictions", "Patterns of the source branches of pull requests"),
     ("pathIgnoreRules", "Rules for changed files, as in `.gitignore`"),
@@ -91,7 +92,8 @@ pub(crate) fn words(name: &str) -> &'static [&'static str] {
         | "skipNodeExecution"
         | "isAllowList"
         | "ciIgnoreFlagsEnabled"
-        | "ignoreDrafts" => &["true", "false"],
+        | "ignoreDrafts"
+        | "commitStatus" => &["true", "false"],
         "concurrencyPolicy" => &["allow", "queue", "forbid", "latest", "replace"],
         "backoff" => &["fixed", "exponential"],
         "vcsService" => &["github", "gitlab", "bitbucket", "azure", "self-hosted"],

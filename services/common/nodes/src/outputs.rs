@@ -38,7 +38,8 @@ pub fn outputs_at_start(work: &Workload) -> Map<String, Value> {
         | Workload::Restart(_)
         | Workload::Noop(_)
         | Workload::Await(_)
-        | Workload::Message(_) => Value::Null,
+        | Workload::Message(_)
+        | Workload::Comment(_) => Value::Null,
     };
     match value {
         Value::Object(known) => known,

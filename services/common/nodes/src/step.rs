@@ -114,6 +114,8 @@ pub mod codes {
     pub const NO_PORT: &str = "no_port";
     /// It is not said what to execute.
     pub const NO_COMMAND: &str = "no_command";
+    /// There is no pull request to say something to.
+    pub const NO_PULL_REQUEST: &str = "no_pull_request";
     /// A secret group has not what has to be there.
     pub const MISSING_KEY: &str = "missing_key";
     /// This version or this runtime cannot do it.

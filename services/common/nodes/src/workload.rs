@@ -38,6 +38,8 @@ pub enum Workload {
     Await(Await),
     /// Sends a message.
     Message(Message),
+    /// Comments on a pull request.
+    Comment(Comment),
 }
 
 impl Workload {
@@ -52,7 +54,8 @@ impl Workload {
             | Self::Backup(_)
             | Self::Restore(_)
             | Self::Await(_)
-            | Self::Message(_) => EffectClass::Keyed,
+            | Self::Message(_)
+            | Self::Comment(_) => EffectClass::Keyed,
         }
     }
 
@@ -374,6 +377,26 @@ pub enum Channel {
     RawWebhook,
     /// A Slack incoming webhook.
     Slack,
+}
+
+/// See [`Workload::Comment`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Comment {
+    /// Where the repository is: `github`, `gitlab`, `bitbucket`, `azure` or `self-hosted`.
+    pub service: String,
+    /// The repository's address.
+    pub repository: String,
+    /// The pull request's number.
+    pub pull_request: u64,
+    /// The linked account that comments; the only one of that host when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The host, if it is one of the team's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_hosted: Option<String>,
+    /// What it says.
+    pub message: Value,
 }
 
 /// How an attempt ended, as the executor tells the scheduler.

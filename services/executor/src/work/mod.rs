@@ -3,10 +3,12 @@
 mod addon;
 mod backup;
 mod build;
+mod comment;
 mod exec;
 mod job;
 mod message;
 mod noop;
+mod receivers;
 mod release;
 mod restart;
 mod values;
@@ -20,6 +22,7 @@ use shipway_events::{
     EffectClass, Timestamp,
     run::{Effect, NodeError},
 };
+use shipway_forge::Outbound;
 use shipway_nodes::{Outcome, Workload, workload::Target};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +48,7 @@ pub(crate) struct Host {
     pub(crate) blobs: Blobs,
     pub(crate) secrets: Arc<dyn Secrets>,
     pub(crate) logs: NodeLogs,
-    pub(crate) http: reqwest::Client,
+    pub(crate) outbound: Outbound,
     pub(crate) lease: Arc<Lease>,
 }
 
@@ -98,6 +101,7 @@ pub(crate) const fn kind(work: &Workload) -> &'static str {
         Workload::Restart(_) => "restart",
         Workload::Await(_) => "await",
         Workload::Message(_) => "message",
+        Workload::Comment(_) => "comment",
     }
 }
 
@@ -115,6 +119,7 @@ pub(crate) async fn run(attempt: &Attempt<'_>) -> Outcome {
         Workload::Restart(work) => restart::run(attempt, work).await,
         Workload::Await(work) => watch::run(attempt, work).await,
         Workload::Message(work) => message::run(attempt, work).await,
+        Workload::Comment(work) => comment::run(attempt, work).await,
     };
     match done {
         Ok(Success { outputs, effects }) => Outcome::Succeeded { outputs, effects },

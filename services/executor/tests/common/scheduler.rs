@@ -17,6 +17,7 @@ use shipway_eventing::{
 };
 use shipway_events::{Fence, ProjectId, RunId, SecretRef, plan::Artifact, run::NodeError};
 use shipway_executor::{Assignment, Executor, ExecutorConfig, ReportError, Reports, Secrets, SecretsError};
+use shipway_forge::Account;
 use shipway_nodes::{Outcome, Workload};
 use zeroize::Zeroizing;
 
@@ -27,6 +28,8 @@ pub struct Scheduler {
     outcomes: Mutex<Vec<(Fence, Outcome)>>,
     refusals: Mutex<Vec<(Fence, String)>>,
     pub secrets: Mutex<BTreeMap<String, String>>,
+    /// The account of every host.
+    pub account: Mutex<Option<Account>>,
 }
 
 #[async_trait]
@@ -61,6 +64,11 @@ impl Secrets for Scheduler {
             .iter()
             .filter_map(|name| Some((name.clone(), Zeroizing::new(known.get(&name.name)?.clone()))));
         Ok(found.collect())
+    }
+
+    async fn account(&self, _: ProjectId, _: Fence) -> Result<Account, SecretsError> {
+        let account = self.account.lock().unwrap().clone();
+        account.ok_or_else(|| SecretsError::Refused("no linked account fits".to_owned()))
     }
 }
 

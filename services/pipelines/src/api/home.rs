@@ -6,8 +6,9 @@ use serde_json::{Map, Value, json};
 use shipway_contracts::{
     Code, Error,
     v1::{
-        FetchSecretsReply, FetchSecretsRequest, FlowForRunReply, FlowForRunRequest, HookRecord,
-        HooksForTriggersReply, HooksForTriggersRequest, PinnedResource, project_home_server::ProjectHome,
+        AccountForCommentReply, AccountForCommentRequest, FetchSecretsReply, FetchSecretsRequest,
+        FlowForRunReply, FlowForRunRequest, HookRecord, HooksForTriggersReply, HooksForTriggersRequest,
+        PinnedResource, project_home_server::ProjectHome,
     },
 };
 use shipway_documents::secret;
@@ -63,6 +64,13 @@ impl ProjectHome for HomeApi {
         Ok(Response::new(FetchSecretsReply { values }))
     }
 
+    async fn account_for_comment(
+        &self,
+        request: Request<AccountForCommentRequest>,
+    ) -> Result<Response<AccountForCommentReply>, Status> {
+        Ok(Response::new(self.shared.account_for_comment(request.get_ref()).await?))
+    }
+
     async fn hooks_for_triggers(
         &self,
         request: Request<HooksForTriggersRequest>,
@@ -87,7 +95,7 @@ impl Shared {
     }
 
     /// The run whose attempt was requested at the fence's position.
-    async fn run_of(&self, fence: Fence) -> Result<RunId, Error> {
+    pub(crate) async fn run_of(&self, fence: Fence) -> Result<RunId, Error> {
         let before = fence.position().saturating_sub(1);
         let events = self.log.read(before, 1).await.map_err(|error| away(&error))?;
         let run =
@@ -183,7 +191,7 @@ impl Shared {
     }
 }
 
-fn fence_error(error: FenceError) -> Error {
+pub(crate) fn fence_error(error: FenceError) -> Error {
     match error {
         FenceError::Refused(refused) => Error::new(Code::PermissionDenied, refused.to_string()),
         FenceError::Read(error) => away(&error),

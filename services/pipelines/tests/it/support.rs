@@ -143,6 +143,7 @@ async fn instance(
     stop: &CancellationToken,
 ) -> Service {
     let deps = Deps {
+        statuses: shipway_pipelines::StatusConfig::default(),
         log: log.clone(),
         feed: Feed::new(log.clone()),
         durable: log.durable().await.unwrap(),

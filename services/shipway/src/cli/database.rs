@@ -93,7 +93,7 @@ async fn migrate(url: &str) -> anyhow::Result<u64> {
     let log = PostgresLog::connect(url, PostgresOptions::default()).await?;
     let durable = log.durable().await?;
     durable.create_own().await?;
-    for tables in [shipway_pipelines::TABLES, shipway_triggers::TABLES] {
+    for tables in [shipway_pipelines::TABLES, shipway_pipelines::STATUS_TABLES, shipway_triggers::TABLES] {
         durable.create(tables).await?;
     }
     let position = log.head().await?.position;

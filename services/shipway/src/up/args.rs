@@ -29,6 +29,9 @@ pub(crate) struct UpArgs {
     /// Seconds between looks at the repositories for pushes that nobody told of; 0 for never.
     #[arg(long, env = "SHIPWAY_RECONCILE", value_name = "SECONDS", default_value_t = 300)]
     pub(crate) reconcile: u64,
+    /// The address of this Shipway for people: statuses of commits at Git hosts lead there. To nowhere when absent.
+    #[arg(long, env = "SHIPWAY_PUBLIC_ADDRESS", value_name = "URL")]
+    pub(crate) public_address: Option<String>,
     /// Public ports of services and addons are given from here on.
     #[arg(long, env = "SHIPWAY_FIRST_PORT", value_name = "PORT", default_value_t = 7500)]
     pub(crate) first_port: u16,

@@ -54,6 +54,10 @@ impl Shipway {
                 keys: folder.keys(),
                 ports: args.first_port..=args.first_port.saturating_add(PORTS - 1),
                 local_repositories: true,
+                statuses: shipway_pipelines::StatusConfig {
+                    address: args.public_address.clone(),
+                    ..shipway_pipelines::StatusConfig::default()
+                },
             },
             lifecycle.stopping(),
         )

@@ -121,6 +121,13 @@ impl ProjectHome for Home {
         Err(Status::unimplemented("not of this test"))
     }
 
+    async fn account_for_comment(
+        &self,
+        _: tonic::Request<v1::AccountForCommentRequest>,
+    ) -> Result<Response<v1::AccountForCommentReply>, Status> {
+        Err(Status::unimplemented("not of this test"))
+    }
+
     async fn hooks_for_triggers(
         &self,
         request: tonic::Request<v1::HooksForTriggersRequest>,

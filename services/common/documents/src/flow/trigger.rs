@@ -59,6 +59,8 @@ pub struct GitTrigger {
     pub ignore_drafts: bool,
     /// Whether it only holds values for runs by hand.
     pub manual_only: bool,
+    /// Whether the host hears nothing of its runs: `commitStatus: false`.
+    pub silent: bool,
 }
 
 /// A request to an address of its own.
@@ -93,6 +95,7 @@ const GIT_MEMBERS: &[&str] = &[
     "vcsLinkId",
     "selfHostedVcsId",
     "repoUrl",
+    "commitStatus",
     "branchRestrictions",
     "prRestrictions",
     "pathIgnoreRules",
@@ -183,7 +186,7 @@ impl GitTrigger {
         };
         let at = fields.at("vcs");
         let mut vcs = Fields::new(vcs, &at, "`vcs`", fields.problems());
-        vcs.known(&["vcsService", "accountLogin", "vcsLinkId", "selfHostedVcsId", "repoUrl"]);
+        vcs.known(&["vcsService", "accountLogin", "vcsLinkId", "selfHostedVcsId", "repoUrl", "commitStatus"]);
         Self::read_repository(&mut vcs)
     }
 
@@ -216,6 +219,7 @@ impl GitTrigger {
             vcs_link_id: fields.text("vcsLinkId").map(str::to_owned),
             self_hosted_vcs_id: fields.text("selfHostedVcsId").map(str::to_owned),
             repo_url: repo_url.unwrap_or_default().to_owned(),
+            silent: !fields.boolean("commitStatus").unwrap_or(true),
             ..Self::default()
         }
     }

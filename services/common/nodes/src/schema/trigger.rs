@@ -34,6 +34,7 @@ fn repository() -> Value {
         "vcsLinkId": text(),
         "selfHostedVcsId": text(),
         "repoUrl": required_text(),
+        "commitStatus": boolean(),
     })
 }
 

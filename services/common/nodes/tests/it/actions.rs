@@ -150,10 +150,20 @@ fn message() {
     );
     let slack = json!({"kind": "SLACK", "spec": {"webhookUrl": {"$secret": "a@1"}, "message": "hi"}});
     assert_eq!(shown(&world.work("Message", slack))["channel"], "slack");
+    let comment = json!({"kind": "VCS", "spec": {"vcsService": "self-hosted", "selfHostedVcsId": "git", "accountLogin": "bot", "repoUrl": "https://git.acme.org/acme/api", "pullRequestId": 7, "message": {"$secret": "a@1"}}});
+    assert_eq!(
+        shown(&world.work("Message", comment)),
+        json!({"work": "comment", "service": "self-hosted", "repository": "https://git.acme.org/acme/api", "pullRequest": 7, "account": "bot", "selfHosted": "git", "message": {"$secret": "a@1"}})
+    );
     for (spec, expected) in [
+        (json!({"kind": "VCS", "spec": {"message": "x"}}), "bad_spec: `spec.spec.vcsService` is missing"),
         (
-            json!({"kind": "VCS", "spec": {"message": "x"}}),
-            "unsupported: comments on pull requests are not supported",
+            json!({"kind": "VCS", "spec": {"vcsService": "github", "repoUrl": "https://github.com/acme/api", "pullRequestId": "", "message": "x"}}),
+            "no_pull_request: there is no pull request to comment on: the run was not started by one",
+        ),
+        (
+            json!({"kind": "VCS", "spec": {"vcsService": "github", "repoUrl": "https://github.com/acme/api", "pullRequestId": "main", "message": "x"}}),
+            "bad_spec: `spec.spec.pullRequestId` is `main`, which is no number of a pull request",
         ),
         (
             json!({"kind": "SLACK", "spec": {"integrationInternalId": "ops", "message": "x"}}),

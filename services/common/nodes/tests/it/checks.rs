@@ -200,8 +200,16 @@ fn each_kind_says_what_it_needs() {
             "error: /spec/spec: `webhookUrl` is missing; say where the message goes",
         ),
         (
-            json!({"kind": "Message", "spec": {"kind": "VCS", "spec": {"message": "x"}}}),
-            "unsupported: /spec/kind: comments on pull requests are not supported yet; supported are `RAW_WEBHOOK` and `SLACK` with a `webhookUrl`",
+            json!({"kind": "Message", "spec": {"kind": "VCS", "spec": {"vcsService": "github", "repoUrl": "https://github.com/acme/api", "message": "x"}}}),
+            "error: /spec/spec: `pullRequestId` is missing; say which pull request: `${refs.<trigger>.pullRequestId}` is the one that started the run",
+        ),
+        (
+            json!({"kind": "Message", "spec": {"kind": "VCS", "spec": {"vcsService": "self-hosted", "repoUrl": "https://git.acme.org/acme/api", "pullRequestId": 7, "message": "x"}}}),
+            "error: /spec/spec: `selfHostedVcsId` is missing; name the host that is your own, or the account by `accountLogin`",
+        ),
+        (
+            json!({"kind": "Message", "spec": {"kind": "VCS", "spec": {"vcsService": "github", "repoUrl": "https://github.com/acme/api", "pullRequestId": "main", "message": "x"}}}),
+            "error: /spec/spec/pullRequestId: `main` is no pull request; give its number, as its address shows it",
         ),
         (
             json!({"kind": "Noop", "spec": {}, "dependsOn": ["x"]}),

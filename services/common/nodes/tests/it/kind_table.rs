@@ -181,6 +181,18 @@ fn builds_and_actions() -> Vec<Row> {
         ("Action", "/spec/spec/data/options/dispatchOnly", json!([true, null]), json!(["x"])),
         ("Message", "/spec/kind", json!(["SLACK", "RAW_WEBHOOK", "VCS"]), json!(["DISCORD", null])),
         ("Message", "/spec/spec/message", json!(["x", "${args.X}"]), json!([null])),
+        (
+            "Message",
+            "/spec/spec/vcsService",
+            json!(["github", "gitlab", "bitbucket", "azure", "self-hosted", "${args.X}", null]),
+            json!(["sourceforge", 1]),
+        ),
+        (
+            "Message",
+            "/spec/spec/pullRequestId",
+            json!(["7", 7, "${refs.web.pullRequestId}", null]),
+            json!([{}]),
+        ),
         ("RolloutStrategy", "/spec/name", json!(["a"]), json!([null])),
         ("RolloutStrategy", "/spec/type", json!(["canary"]), json!(["blue-green", null])),
         ("RolloutStrategy", "/spec/options/triggers/releaseFromUI", json!([true, null]), json!(["x"])),

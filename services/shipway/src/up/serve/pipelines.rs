@@ -13,7 +13,7 @@ use super::{
 
 pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     process::run("pipelines", settings.server.clone(), settings.telemetry.clone(), |lifecycle| async move {
-        let Settings { server, database, nats, blobs, keys, ports, repositories, .. } = settings;
+        let Settings { server, database, nats, blobs, keys, ports, repositories, statuses, .. } = settings;
         let ground = Ground::open("pipelines", &server, &database, &nats, &blobs).await?;
         let deps = Deps {
             log: ground.log.clone(),
@@ -23,6 +23,7 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
             keys: keys.folder,
             ports: ports.first..=ports.last,
             local_repositories: repositories.local,
+            statuses: statuses.config(),
         };
         let service = shipway_pipelines::start(deps, lifecycle.stopping())
             .await
