@@ -113,7 +113,8 @@ fn every_bit(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 
 /// Values that mean nearly the same.
 fn nearly(value: &str) -> Vec<String> {
-    let (scheme, rest) = value.split_once(['=', ',', ' ']).unwrap_or(("", value));
+    let parts = value.split_once(['=', ',', ' ']).filter(|(_, rest)| !rest.is_empty());
+    let (scheme, rest) = parts.unwrap_or(("", value));
     vec![
         value.to_uppercase(),
         value.to_lowercase(),
