@@ -28,6 +28,9 @@ impl RepositoryAddress {
                 "`{shown}` is no address of a repository at a Git host; write it like https://github.com/acme/api"
             ))
         };
+        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err(wrong());
+        }
         let (scheme, authority, path) = match text.split_once("://") {
             Some((scheme, rest)) => {
                 let (authority, path) = rest.split_once('/').ok_or_else(wrong)?;
@@ -35,6 +38,10 @@ impl RepositoryAddress {
             }
             None => {
                 let (authority, path) = text.split_once(':').ok_or_else(wrong)?;
+                // `ext::…` names a program.
+                if path.starts_with(':') {
+                    return Err(wrong());
+                }
                 ("ssh".to_owned(), authority, path)
             }
         };
@@ -156,6 +163,8 @@ mod tests {
             "/srv/git/api",
             "file:///srv/git/api",
             "ext::sh -c id",
+            "ext::sh/x",
+            "https://github.com/acme/a b",
             "https://github.com",
             "https://github.com/",
             "https://github.com/acme/../api",
