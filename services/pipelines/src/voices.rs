@@ -1,4 +1,4 @@
-//! Who speaks to Git hosts: the account that a trigger or a comment means. None is linked yet, so nobody does.
+//! Who speaks to Git hosts: the account that a trigger or a comment means.
 
 use async_trait::async_trait;
 use shipway_contracts::{
@@ -7,12 +7,16 @@ use shipway_contracts::{
 };
 use shipway_documents::flow::{Flow as Document, GitTrigger, TriggerSource};
 use shipway_events::{Fence, FlowId, ProjectId};
+use shipway_forge::HostKind;
 use shipway_nodes::Workload;
 
 use crate::{
+    accounts::mention,
     api::fence_error,
-    change::Shared,
+    change::{Shared, secret_error},
+    domain::{Account, Accounts, Mention, resolve_account},
     fences,
+    secrets::installation,
     statuses::{Spoken, Voice, Voices},
 };
 
@@ -28,7 +32,21 @@ impl Voices for Shared {
         if git.silent {
             return Ok(Voice::Nobody(format!("`commitStatus` of the trigger `{}` is false", spoken.trigger)));
         }
-        Ok(Voice::Nobody(nobody(spoken.repository)))
+        // The delivery may have come from another spelling of the address: the account is the trigger's.
+        let mention = Mention { repository: spoken.repository.to_owned(), ..mention(git) };
+        let account = match speaker(&projects.accounts, &mention) {
+            Ok(account) => account,
+            Err(why) => return Ok(Voice::Nobody(why)),
+        };
+        let token = self.secrets.get(installation(), &account.credential.secret).await;
+        let token = token.map_err(|error| secret_error(error).to_string())?;
+        let kind = HostKind::of(account.kind.word());
+        let Some(kind) = kind else { return Ok(Voice::Nobody(silent(account))) };
+        let api = account.api.as_deref();
+        Ok(match shipway_forge::Account::new(kind, &account.host, api, &account.login, token) {
+            Ok(account) => Voice::Account(account),
+            Err(error) => Voice::Nobody(error.to_string()),
+        })
     }
 }
 
@@ -46,12 +64,45 @@ impl Shared {
             let message = format!("the work with fence {fence} of run {run} is no comment");
             return Err(Error::new(Code::PermissionDenied, message));
         };
-        Err(Error::new(Code::NotFound, nobody(&comment.repository)))
+        let named = comment.self_hosted.clone().map(|said| ("selfHostedVcsId", said));
+        let named = named.or_else(|| comment.account.clone().map(|said| ("accountLogin", said)));
+        let mention = Mention { repository: comment.repository.clone(), named };
+        let projects = self.world.now();
+        let account = speaker(&projects.accounts, &mention);
+        let account = account.map_err(|why| Error::new(Code::NotFound, why))?;
+        let token = self.secrets.get(installation(), &account.credential.secret).await;
+        Ok(AccountForCommentReply {
+            kind: account.kind.word().to_owned(),
+            host: account.host.clone(),
+            api: account.api.clone().unwrap_or_default(),
+            login: account.login.clone(),
+            token: token.map_err(secret_error)?.to_string(),
+        })
     }
 }
 
+/// The account that may say something to a repository's host, or in words why there is none.
+fn speaker<'a>(accounts: &'a Accounts, mention: &Mention) -> Result<&'a Account, String> {
+    match resolve_account(accounts, mention) {
+        Ok(None) => Err(nobody(&mention.repository)),
+        Ok(Some(account)) if account.has_key() || HostKind::of(account.kind.word()).is_none() => {
+            Err(silent(account))
+        }
+        Ok(Some(account)) => Ok(account),
+        Err(unresolved) => Err(unresolved.message),
+    }
+}
+
+fn silent(account: &Account) -> String {
+    let what = if account.has_key() { "a key for ssh" } else { "for a host without an API that is known" };
+    format!(
+        "the account `{}` is {what}, and only one with a token of a known host can say anything",
+        account.name
+    )
+}
+
 fn nobody(repository: &str) -> String {
-    format!("no account is linked that speaks for {repository}")
+    format!("no account is linked that speaks for {repository}, or more than one: name it in the trigger")
 }
 
 fn trigger<'a>(document: &'a Document, reference: &str) -> Option<&'a GitTrigger> {

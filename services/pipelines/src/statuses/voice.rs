@@ -18,7 +18,6 @@ pub(crate) struct Spoken<'a> {
 #[derive(Clone, Debug)]
 pub(crate) enum Voice {
     /// This account.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no account can be linked yet: see `voices`"))]
     Account(Account),
     /// Nobody, for this reason.
     Nobody(String),

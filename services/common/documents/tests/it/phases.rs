@@ -55,7 +55,8 @@ fn what_is_put_in_now_is_no_expression_later() {
         ("${args.tree}", json!({"k": ["\\${args.a}", 1]}), json!({"k": ["${args.a}", 1]})),
         ("\\${args.a} ${args.a}", json!("\\${args.a} A"), json!("${args.a} A")),
         ("\\${args.a}", json!("\\${args.a}"), json!("${args.a}")),
-        ("${{secrets.x}} ${args.a}", json!("${{secrets.x}} A"), json!("${{secrets.x}} A")),
+        ("${{env.x}} ${args.a}", json!("${{env.x}} A"), json!("${{env.x}} A")),
+        ("${{refs.n.id}} ${args.a}", json!("${{refs.n.id}} A"), json!("ID A")),
     ] {
         assert_eq!(both(text), (partly, fully), "{text}");
     }
