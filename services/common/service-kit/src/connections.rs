@@ -233,9 +233,9 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
-    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
-    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
-    const PROXY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 1, 0, 9));
+    const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+    const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2));
+    const PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 0, 9));
 
     #[test]
     fn silent_connections_are_limited_by_address_and_all_by_number() {

@@ -270,7 +270,7 @@ pub(crate) fn resolve<'a>(
         let mut all = fitting();
         return Ok(all.next().filter(|_| all.next().is_none()));
     };
-    let unresolved = |message: String, help: String| Unresolved { member: *member, message, help };
+    let unresolved = |message: String, help: String| Unresolved { member, message, help };
     let is_exact = |account: &&Account| account.name == *said || account.id.to_string() == *said;
     if let Some(exact) = fitting().find(is_exact) {
         return Ok(Some(exact));

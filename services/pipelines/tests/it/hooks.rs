@@ -161,7 +161,7 @@ async fn row_w_13_a_secret_takes_another_ones_place() {
     let ended = command();
     let retired = retire(&lab, &ended, &git.id, false).await.unwrap();
     assert_eq!((retired.retired, retired.hook.as_ref().unwrap().secrets), (1, 1));
-    assert_eq!(secrets(&lab, &git.id).await.0, [second.clone()]);
+    assert_eq!(secrets(&lab, &git.id).await.0, std::slice::from_ref(&second));
     assert_eq!(retire(&lab, &ended, &git.id, false).await.unwrap(), retired);
     assert_eq!(retire(&lab, &command(), &git.id, false).await.unwrap().retired, 0, "the newest stays");
     let none = retire(&lab, &command(), &git.id, true).await.unwrap_err();

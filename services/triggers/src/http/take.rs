@@ -64,7 +64,7 @@ impl Ingress {
         let incoming = Arc::new(self.judge(parcel, target)?);
         // Behind what waits already, or a hook's deliveries would change their order.
         if !self.spool.holds_any() {
-            match self.into_inbox(target, &incoming).await {
+            match self.keep_in_inbox(target, &incoming).await {
                 Ok(kept) => return Ok(accepted(&kept)),
                 Err(NotTaken::Refused(refusal)) => return Err(refusal),
                 Err(NotTaken::Away(InboxError::Closed)) => return Err(Refusal::away("the inbox")),
@@ -86,7 +86,7 @@ impl Ingress {
     }
 
     /// Stores a delivery, with some patience for a database that fails.
-    async fn into_inbox(&self, target: &Target, incoming: &Arc<Incoming>) -> Result<Kept, NotTaken> {
+    async fn keep_in_inbox(&self, target: &Target, incoming: &Arc<Incoming>) -> Result<Kept, NotTaken> {
         let start = Instant::now();
         loop {
             let kept = tokio::select! {
