@@ -5,18 +5,32 @@ use serde_json::json;
 use shipway_contracts::v1::{Delivery, ListDeliveriesRequest, ListHooksRequest, Page};
 
 use super::{
-    Client, Exit, Outcome, Paint, Table, age, flags::Common, hint, json as shown, out, output::out_json,
+    Client, Exit, Outcome, Paint, Table, age,
+    explain::{ExplainArgs, explain},
+    flags::Common,
+    hint, json as shown, out,
+    output::out_json,
     short_id, talk,
 };
 
 /// Arguments of `shipway deliveries`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DeliveriesArgs {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// At most so many.
     #[arg(short = 'n', long, default_value_t = 20, value_name = "COUNT")]
     limit: u32,
     #[command(flatten)]
     common: Common,
+}
+
+/// Verbs of `shipway deliveries`.
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Tells what a payload says and what a flow's triggers would make of it, without a server.
+    Explain(ExplainArgs),
 }
 
 /// Arguments of `shipway hooks`.
@@ -30,6 +44,9 @@ pub(crate) struct HooksArgs {
 }
 
 pub(crate) async fn deliveries(args: DeliveriesArgs) -> Outcome {
+    if let Some(Verb::Explain(args)) = &args.verb {
+        return explain(args);
+    }
     let client = Client::connect(&args.common.place).await?;
     let page = Some(Page { after: String::new(), limit: args.limit });
     let reply = client.triggers().list_deliveries(ListDeliveriesRequest { page }).await?.into_inner();

@@ -15,6 +15,7 @@ mod database;
 mod deliveries;
 mod diff;
 mod events;
+mod explain;
 mod failure;
 mod flags;
 mod fmt;
@@ -289,6 +290,8 @@ mod tests {
             "pipeline delete shop",
             "addon move shop-db --backup latest --yes --project shop",
             "hook post-receive --config hooks/shipway.json",
+            "deliveries -n 5",
+            "deliveries explain --provider github --event push payload.json --flow flow.json -o json",
             "hook rotate 0190aaaa --stdin -o json",
             "hook retire 0190aaaa --all",
             "serve scheduler --config scheduler.toml --set server.listen=0.0.0.0:7401",

@@ -50,7 +50,10 @@ pub(super) async fn rotate(args: RotateArgs) -> Outcome {
     if !hook.secret.is_empty() {
         out(&hook.secret);
     }
-    talk(&format!("{} secrets of the hook of {} count now; the new one is shown this once", hook.secrets, hook.of));
+    talk(&format!(
+        "{} secrets of the hook of {} count now; the new one is shown this once",
+        hook.secrets, hook.of
+    ));
     hint(&format!("give it to the sender, then `shipway hook retire {}`", hook.id));
     Ok(Exit::Ok)
 }
