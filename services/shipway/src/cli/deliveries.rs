@@ -7,8 +7,12 @@ use serde_json::json;
 use shipway_contracts::v1::{Delivery, DeliveryFilter, ListDeliveriesRequest, ListHooksRequest, Page};
 
 use super::{
-    Client, Exit, Failure, Outcome, Paint, Table, age, flags::Common, hint, json as shown, out,
-    output::out_json, short_id, talk, time,
+    Client, Exit, Failure, Outcome, Paint, Table, age,
+    explain::{ExplainArgs, explain},
+    flags::Common,
+    hint, json as shown, out,
+    output::out_json,
+    short_id, talk, time,
 };
 
 /// Arguments of `shipway deliveries`.
@@ -28,6 +32,8 @@ enum Verb {
     List(ListArgs),
     /// Show one with all that is known of it: headers, signature, every trigger's verdict, runs.
     Show(show::Args),
+    /// Tells what a payload says and what a flow's triggers would make of it, without a server.
+    Explain(ExplainArgs),
 }
 
 /// Arguments of `shipway deliveries list`.
@@ -105,6 +111,7 @@ pub(crate) async fn deliveries(args: DeliveriesArgs) -> Outcome {
         None => list(args.list).await,
         Some(Verb::List(args)) => list(args).await,
         Some(Verb::Show(args)) => show::show(args).await,
+        Some(Verb::Explain(args)) => explain(&args),
     }
 }
 

@@ -16,6 +16,7 @@ mod database;
 mod deliveries;
 mod diff;
 mod events;
+mod explain;
 mod failure;
 mod flags;
 mod flow;
@@ -312,6 +313,8 @@ mod tests {
             "account commits https://github.com/acme/api --ref main --account acme -o json",
             "addon move shop-db --backup latest --yes --project shop",
             "hook post-receive --config hooks/shipway.json",
+            "deliveries -n 5",
+            "deliveries explain --provider github --event push payload.json --flow flow.json -o json",
             "hook rotate 0190aaaa --stdin -o json",
             "hook retire 0190aaaa --all",
             "serve scheduler --config scheduler.toml --set server.listen=0.0.0.0:7401",
