@@ -62,13 +62,21 @@ const HOLD: &str = "
 const REPLACED: &str = "
     SELECT run FROM commit_statuses WHERE commit_id = $1 AND flow = $2 AND repository = $3 AND run > $4 LIMIT 1";
 
-const RELEASE: &str = "UPDATE commit_statuses SET held_until = 0 WHERE run = $1";
-
+/// One statement each, so that whoever dies after it holds nothing. What was noted meanwhile, at another position, stays.
 const CLOSE: &str = "
-    UPDATE commit_statuses SET outcome = $3, note = $4 WHERE run = $1 AND position = $2";
+    UPDATE commit_statuses
+    SET outcome = CASE WHEN position = $2 THEN $3 ELSE outcome END,
+        note = CASE WHEN position = $2 THEN $4 ELSE note END,
+        held_until = 0
+    WHERE run = $1";
 
 const LATER: &str = "
-    UPDATE commit_statuses SET tries = $3, due_at = $4, note = $5 WHERE run = $1 AND position = $2";
+    UPDATE commit_statuses
+    SET tries = CASE WHEN position = $2 THEN $3 ELSE tries END,
+        due_at = CASE WHEN position = $2 THEN $4 ELSE due_at END,
+        note = CASE WHEN position = $2 THEN $5 ELSE note END,
+        held_until = 0
+    WHERE run = $1";
 
 const FORGET: &str = "DELETE FROM commit_statuses WHERE until_at < $1";
 
@@ -263,17 +271,12 @@ impl Rows {
             Outcome::GivenUp(why) => ("given up", why.as_str()),
             Outcome::Later(at, why) => {
                 let later = sqlx::query(LATER).bind(run).bind(position).bind(i64::from(row.tries) + 1);
-                self.write("putting a commit status off", later.bind(at.micros()).bind(why)).await?;
-                return self.release(run).await;
+                let later = later.bind(at.micros()).bind(why);
+                return self.write("putting a commit status off", later).await.map(drop);
             }
         };
         let close = sqlx::query(CLOSE).bind(run).bind(position).bind(word).bind(note);
-        self.write("closing a commit status", close).await?;
-        self.release(run).await
-    }
-
-    async fn release(&self, run: &str) -> Result<(), DurableError> {
-        self.write("letting a commit status go", sqlx::query(RELEASE).bind(run)).await.map(drop)
+        self.write("closing a commit status", close).await.map(drop)
     }
 
     /// Forgets what would have been given up before a time.
