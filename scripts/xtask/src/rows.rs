@@ -107,6 +107,8 @@ const ROWS: &[Row] = &[
     row("W-1", "", "each sender's payloads, real ones among them, become exactly what they should"),
     row("W-2", "", "each scheme's signatures pass, and nothing near them"),
     row("W-4", "1,000,000 a target", "broken payloads and headers make no reader panic, wait or grow"),
+    row("W-9", "", "deliveries that come again, and replays, start nothing; a real push forced back and forth does"),
+    row("W-10", "", "no name in a signed body, and no flag of it, decides what a fork may run"),
     row(
         "W-13",
         "",

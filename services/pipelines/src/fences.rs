@@ -26,6 +26,9 @@ pub(crate) enum Refused {
     /// The attempt is over, and it is not what its target has.
     #[error("the attempt with fence {fence} of run {run} is over, and its target has another release")]
     Over { fence: Fence, run: RunId },
+    /// The run may use none.
+    #[error("run {run} may use no secrets: {why}")]
+    WithoutSecrets { run: RunId, why: String },
     /// The attempt's work does not name the secret.
     #[error("the work with fence {fence} of run {run} does not name the secret `{secret}`")]
     NotNamed { fence: Fence, run: RunId, secret: SecretRef },
@@ -73,6 +76,11 @@ pub(crate) async fn check(
     let (request, state) = request(&events, run, fence, log.generation())?;
     if state.started().is_none_or(|started| started.project != project) {
         return Err(Refused::OtherProject { run, project }.into());
+    }
+    if let Some(why) = state.started().and_then(|started| started.plan.without_secrets.clone())
+        && !names.is_empty()
+    {
+        return Err(Refused::WithoutSecrets { run, why }.into());
     }
     let named = secrets_in(&request.work);
     if let Some(secret) = names.iter().find(|name| !named.contains(name)) {

@@ -1,12 +1,12 @@
 //! The gRPC contract `Triggers`.
 
 use shipway_contracts::{
-    Error,
+    Code, Error,
     v1::{self, triggers_server::Triggers},
 };
 use tonic::{Request, Response, Status};
 
-use crate::inbox::Inbox;
+use crate::inbox::{Approving, Inbox, InboxError, NotApproved};
 
 /// How many deliveries a page has if nobody says, and at most.
 const PAGE: (u32, u32) = (50, 500);
@@ -39,4 +39,34 @@ impl Triggers for Api {
         let next = deliveries.last().filter(|_| more).map(|last| last.id.clone()).unwrap_or_default();
         Ok(Response::new(v1::ListDeliveriesReply { deliveries, next }))
     }
+
+    async fn approve_delivery(
+        &self,
+        request: Request<v1::ApproveDeliveryRequest>,
+    ) -> Result<Response<v1::Delivery>, Status> {
+        let by = shipway_service_kit::actor(request.metadata());
+        let v1::ApproveDeliveryRequest { delivery, with_secrets, head } = request.into_inner();
+        let delivery = self.inbox.named(&delivery).await.map_err(away)?.map_err(refused)?;
+        let head = Some(head).filter(|head| !head.is_empty());
+        let approving = Approving { delivery, by, secrets: with_secrets, head };
+        self.inbox.approve(approving).await.map_err(away)?.map_err(refused)?;
+        let one = self.inbox.one(delivery).await.map_err(away)?;
+        one.map(Response::new).ok_or_else(|| Error::not_found("the delivery was forgotten").into())
+    }
+}
+
+fn away(error: InboxError) -> Status {
+    tracing::error!(error = &error as &dyn std::error::Error, "the inbox could not be used");
+    Error::unavailable("the inbox could not be used; try again").into()
+}
+
+fn refused(why: NotApproved) -> Status {
+    let code = match &why {
+        NotApproved::Unknown(_) => Code::NotFound,
+        NotApproved::Ambiguous(_) => Code::BadRequest,
+        NotApproved::NotHeld { .. } | NotApproved::OtherCommit { .. } | NotApproved::Superseded { .. } => {
+            Code::FailedPrecondition
+        }
+    };
+    Error::new(code, why.to_string()).into()
 }

@@ -21,11 +21,16 @@ const DEPTH: usize = 100;
 /// The longest answer of Git that is read.
 const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
 
+/// What stands for what Git said where it said nothing.
+const SILENCE: &str = "it said nothing";
+
 /// Why a repository could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AskError {
     /// The address is none that is asked.
-    #[error("`{0}` is not asked: only https, ssh and file addresses and absolute paths are")]
+    #[error(
+        "`{0}` is not asked: only https, ssh and file addresses, absolute paths and http to this machine are"
+    )]
     Address(String),
     /// Git could not be started.
     #[error("`git` could not be started; install it (package git) and see that it is in PATH")]
@@ -56,6 +61,11 @@ pub(crate) enum AskError {
         /// The ref.
         reference: String,
     },
+}
+
+/// Whether Git failed without a word, which is how some commands answer *no*.
+pub(crate) fn is_silent(error: &AskError) -> bool {
+    matches!(error, AskError::Failed { said, .. } if said == SILENCE)
 }
 
 /// The branches of a repository: whole ref and commit.
@@ -154,7 +164,7 @@ fn is_branch(reference: &str) -> bool {
 }
 
 /// The address itself, if Git cannot read anything but an address out of it.
-fn checked(address: &str) -> Result<&str, AskError> {
+pub(crate) fn checked(address: &str) -> Result<&str, AskError> {
     let refused = || Err(AskError::Address(without_password(address)));
     if address.starts_with('-') || address.contains("::") || address.chars().any(char::is_control) {
         return refused();
@@ -166,6 +176,8 @@ fn checked(address: &str) -> Result<&str, AskError> {
     let fits = match address.split_once("://") {
         Some(("file", path)) => path.starts_with('/'),
         Some(("https" | "ssh", rest)) => host_fits(rest.split('/').next().unwrap_or_default()),
+        // Nobody is on the way to this machine itself.
+        Some(("http", rest)) => is_loopback(rest.split('/').next().unwrap_or_default()),
         Some(_) => false,
         None if address.starts_with('/') => true,
         None => match address.split_once(':') {
@@ -176,7 +188,14 @@ fn checked(address: &str) -> Result<&str, AskError> {
     if fits { Ok(address) } else { refused() }
 }
 
-async fn run(
+fn is_loopback(authority: &str) -> bool {
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host =
+        host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(host, _)| host);
+    host == "localhost" || host == "127.0.0.1" || host == "[::1]"
+}
+
+pub(crate) async fn run(
     what: &'static str,
     address: &str,
     limit: Duration,
@@ -194,6 +213,7 @@ async fn run(
     ]);
     command.args(["-c", "transfer.fsckObjects=true", "-c", "credential.helper=", "-c", "gc.auto=0"]);
     command.args(["-c", "protocol.allow=never", "-c", "protocol.https.allow=always"]);
+    command.args(["-c", "protocol.http.allow=always"]);
     command.args(["-c", "protocol.ssh.allow=always", "-c", "protocol.file.allow=always"]);
     command.args(["-c", "http.followRedirects=false"]);
     if let Some(folder) = folder {
@@ -209,7 +229,7 @@ async fn run(
         ("GIT_CONFIG_NOSYSTEM", "1".as_ref()),
         ("GIT_CONFIG_GLOBAL", "/dev/null".as_ref()),
         ("GIT_TERMINAL_PROMPT", "0".as_ref()),
-        ("GIT_ALLOW_PROTOCOL", "https:ssh:file".as_ref()),
+        ("GIT_ALLOW_PROTOCOL", "https:http:ssh:file".as_ref()),
         ("GIT_SSH_COMMAND", "ssh -oBatchMode=yes".as_ref()),
         ("GIT_NO_LAZY_FETCH", "1".as_ref()),
         ("GIT_OPTIONAL_LOCKS", "0".as_ref()),
@@ -233,7 +253,11 @@ async fn run(
     if !status.success() {
         let said = String::from_utf8_lossy(&said);
         let fatal = said.lines().find_map(|line| line.strip_prefix("fatal: "));
-        let said = fatal.or(said.trim().lines().last()).unwrap_or("it said nothing").to_owned();
+        let said = fatal.or(said.trim().lines().last()).unwrap_or(SILENCE).to_owned();
+        return Err(AskError::Failed { what, address: address(), said });
+    }
+    if out.len() as u64 >= MAX_OUTPUT {
+        let said = format!("it said more than {} MiB", MAX_OUTPUT >> 20);
         return Err(AskError::Failed { what, address: address(), said });
     }
     Ok(String::from_utf8_lossy(&out).into_owned())

@@ -11,6 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::Api,
+    changes::Clones,
     hooks::{self, HookCache},
     http::{self, Ingress},
     inbox::Inbox,
@@ -18,6 +19,7 @@ use crate::{
     matcher,
     reconcile::Reconciler,
     sealer::{KeyError, Sealer},
+    waiting::Waiter,
 };
 
 /// How often old deliveries are forgotten.
@@ -54,6 +56,8 @@ pub struct Config {
     pub reconcile_every: Option<Duration>,
     /// How long a repository may take to answer.
     pub ask_time: Duration,
+    /// How many bytes the clones of repositories may take that are kept to ask what was changed.
+    pub clones: u64,
     /// How long deliveries are kept; not below 30 days, in which replays are recognised.
     pub retention: Duration,
 }
@@ -65,6 +69,7 @@ impl Default for Config {
             rate: Some(Rate::default()),
             reconcile_every: Some(Duration::from_secs(300)),
             ask_time: Duration::from_secs(20),
+            clones: 2 << 30,
             retention: Duration::from_secs(90 * 24 * 3600),
         }
     }
@@ -104,6 +109,16 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
     spawn(&tasks, &shutdown, prune(hooks.clone(), Arc::clone(&buckets)));
     spawn(&tasks, &shutdown, forget(inbox.clone(), Arc::clone(&log), config.retention));
     tasks.spawn(matcher::run(inbox.clone(), Arc::clone(&log), shutdown.clone()));
+    let clones = Clones::new(scratch.join("repositories"), config.clones, config.ask_time);
+    let waiter = Waiter {
+        hooks: hooks.clone(),
+        inbox: inbox.clone(),
+        log: Arc::clone(&log),
+        sealer: Arc::clone(&sealer),
+        clones: clones.clone(),
+        leadership: leadership.clone(),
+    };
+    spawn(&tasks, &shutdown, waiter.run());
     if let Some(every) = config.reconcile_every {
         let reconciler = Reconciler {
             hooks: hooks.clone(),
@@ -113,6 +128,7 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
             every,
             limit: config.ask_time,
             scratch,
+            clones,
             leadership,
         };
         spawn(&tasks, &shutdown, reconciler.run());

@@ -52,7 +52,9 @@ shipway_service_kit::keys! {
         pub every: Duration = SECOND * 300, in Duration::ZERO..=DAY;
         /// How long a repository may take to answer.
         pub ask_time: Duration = SECOND * 20, in SECOND..=SECOND * 600;
-        /// A folder for what is fetched for a moment.
+        /// How much the clones may take that are kept to ask what was changed.
+        pub clones: Size = Size(2 << 30), in Size(1 << 20)..=Size(1 << 40);
+        /// A folder for what is fetched for a moment, and for these clones.
         pub scratch: PathBuf = PathBuf::from("/tmp/shipway-triggers");
     }
 }
@@ -69,6 +71,7 @@ impl Settings {
             rate: (hooks.rate > 0).then(|| Rate { per_second: hooks.rate, burst: hooks.rate * 5 }),
             reconcile_every: (!reconcile.every.is_zero()).then_some(reconcile.every),
             ask_time: reconcile.ask_time,
+            clones: reconcile.clones.0,
             retention: hooks.retention,
         }
     }

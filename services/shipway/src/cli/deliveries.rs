@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use serde_json::json;
 use shipway_contracts::v1::{Delivery, ListDeliveriesRequest, ListHooksRequest, Page};
 
+mod approve;
+
 use super::{
     Client, Exit, Outcome, Paint, Table, age, flags::Common, hint, json as shown, out, output::out_json,
     short_id, talk,
@@ -11,12 +13,22 @@ use super::{
 
 /// Arguments of `shipway deliveries`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DeliveriesArgs {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// At most so many.
     #[arg(short = 'n', long, default_value_t = 20, value_name = "COUNT")]
     limit: u32,
     #[command(flatten)]
     common: Common,
+}
+
+/// Verbs of `shipway deliveries`.
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Let a fork's pull request run, at exactly the commit of this delivery.
+    Approve(approve::Args),
 }
 
 /// Arguments of `shipway hooks`.
@@ -30,6 +42,9 @@ pub(crate) struct HooksArgs {
 }
 
 pub(crate) async fn deliveries(args: DeliveriesArgs) -> Outcome {
+    if let Some(Verb::Approve(args)) = args.verb {
+        return approve::approve(args).await;
+    }
     let client = Client::connect(&args.common.place).await?;
     let page = Some(Page { after: String::new(), limit: args.limit });
     let reply = client.triggers().list_deliveries(ListDeliveriesRequest { page }).await?.into_inner();
@@ -55,6 +70,18 @@ fn table(deliveries: &[Delivery], now: Timestamp) -> Table {
             table.row([first[0], first[1], first[2], first[3], "", ""]);
         }
         for verdict in &delivery.verdicts {
+            if let Some(waiting) = &delivery.waiting {
+                let error = if waiting.last_error.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({})", waiting.last_error)
+                };
+                let since = age(&waiting.since, now);
+                let said = format!("{}, for {since}{error}", verdict.reason);
+                table.row([first[0], first[1], first[2], first[3], &verdict.path, &said]);
+                first = [""; 4];
+                continue;
+            }
             let said = match (verdict.matched, verdict.run.as_str()) {
                 (true, "") => "matched".to_owned(),
                 (true, run) => format!("run {}", short_id(run)),

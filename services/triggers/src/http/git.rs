@@ -15,14 +15,14 @@ use super::{
 };
 use crate::{
     domain::{
-        push::{Delivered, Push},
-        repository::RepositoryKey,
-        rules::judge_push,
+        happened::Happened,
+        push::Delivered,
         sources::{self, Source},
     },
     git,
     hooks::GitHook,
-    inbox::{Incoming, Outcome, PushTo},
+    inbox::{Incoming, Outcome, Subject},
+    judging::judged,
     signature::{Secrets, single},
 };
 
@@ -52,9 +52,9 @@ pub(super) async fn receive(
     let key = source.key(&headers, &body).map_err(Refusal::key)?;
     let event =
         source.event(|name| single(&headers, name).and_then(|text| std::str::from_utf8(text).ok()), &body);
-    let delivered = read(source, event, &body);
+    let delivered = read(source, event.as_deref(), &body);
     let incoming = Incoming::new(&ingress.sealer, Some(hook.id), key, kept_headers(&headers), &body);
-    let incoming = judged(incoming, delivered, &hook);
+    let incoming = judged(incoming, delivered, &hook, source.name, event.as_deref().unwrap_or_default());
     keep(&ingress, &hook, incoming).await
 }
 
@@ -66,41 +66,11 @@ async fn find(ingress: &Ingress, source: &Source, hook: &str) -> Result<Option<A
 }
 
 /// What it says, or in words why nobody can tell: a body with the right signature is stored in any case.
-fn read(source: &Source, event: Option<String>, body: &[u8]) -> Result<Delivered, String> {
+fn read(source: &Source, event: Option<&str>, body: &[u8]) -> Result<Delivered, String> {
     let Some(event) = event else {
         return Err(format!("nothing can be made of it: it has no {}", source.event));
     };
-    (source.read)(&event, body).map_err(|unreadable| format!("nothing can be made of it: {unreadable}"))
-}
-
-fn judged(incoming: Incoming, delivered: Result<Delivered, String>, hook: &GitHook) -> Incoming {
-    match delivered {
-        Err(problem) => incoming.saying(&problem),
-        Ok(Delivered::Ping) => incoming.saying("ping: the hook works"),
-        Ok(Delivered::Other(event)) => incoming.saying(&format!("`{event}` event: nothing listens to it")),
-        Ok(Delivered::PullRequest(pull)) => {
-            incoming.saying(&format!("{}: nothing listens to it", pull.summary()))
-        }
-        Ok(Delivered::Release(release)) => {
-            incoming.saying(&format!("{}: nothing listens to it", release.summary()))
-        }
-        Ok(Delivered::CheckSuite(suite)) => {
-            incoming.saying(&format!("{}: nothing listens to it", suite.summary()))
-        }
-        Ok(Delivered::Pushes(pushes)) => {
-            let Some(push) = pushes.into_iter().next() else { return incoming.saying("a push of nothing") };
-            let verdicts = judge_push(&push, &hook.key, hook.triggers.iter().map(AsRef::as_ref));
-            let summary = push.summary();
-            let about = push.repositories.iter().any(|address| RepositoryKey::of(address) == hook.key);
-            let summary = match (verdicts.is_empty(), about) {
-                (false, _) => summary,
-                (true, true) => format!("{summary}: no trigger names this repository"),
-                (true, false) => format!("{summary}: the hook is for {}", hook.key),
-            };
-            let to = about.then(|| PushTo { repository: hook.key.clone(), push });
-            incoming.saying(&summary).judged(verdicts).about(to)
-        }
-    }
+    (source.read)(event, body).map_err(|unreadable| format!("nothing can be made of it: {unreadable}"))
 }
 
 async fn keep(ingress: &Ingress, hook: &GitHook, incoming: Incoming) -> Result<Response, Refusal> {
@@ -108,28 +78,29 @@ async fn keep(ingress: &Ingress, hook: &GitHook, incoming: Incoming) -> Result<R
     if let Outcome::Kept(kept) = ingress.inbox.accept(Arc::clone(&incoming)).await? {
         return Ok(accepted(&kept));
     }
-    let confirmed = match &incoming.to {
-        Some(to) => is_head(ingress, hook, &to.push).await,
-        None => false,
-    };
-    let again = incoming.confirmed(confirmed);
+    let again = incoming.confirmed(are_heads(ingress, hook, &incoming.to).await);
     match ingress.inbox.accept(Arc::new(again)).await? {
         Outcome::Kept(kept) => Ok(accepted(&kept)),
         Outcome::AskFirst => Err(Refusal::away("the repository")),
     }
 }
 
-/// Whether the repository says that the push's commit is its ref's newest. It cannot answer: not confirmed, and
+/// Of each push, whether the repository says that its commit is its ref's newest. It cannot answer: not confirmed, and
 /// if there was such a push, it is found by asking later.
-async fn is_head(ingress: &Ingress, hook: &GitHook, push: &Push) -> bool {
-    match git::branches(&hook.address, ingress.ask_time).await {
-        Ok(branches) => branches.get(&push.reference).map(String::as_str) == push.target(),
+async fn are_heads(ingress: &Ingress, hook: &GitHook, to: &[Subject]) -> Vec<bool> {
+    let branches = match git::branches(&hook.address, ingress.ask_time).await {
+        Ok(branches) => branches,
         Err(problem) => {
             tracing::warn!(
                 error = &problem as &dyn std::error::Error,
                 "a body that came before is not confirmed"
             );
-            false
+            return vec![false; to.len()];
         }
-    }
+    };
+    let is_head = |subject: &Subject| match &subject.happened {
+        Happened::Push(push) => branches.get(&push.reference).map(String::as_str) == push.target(),
+        _ => false,
+    };
+    to.iter().map(is_head).collect()
 }

@@ -26,7 +26,7 @@ pub enum TriggerSource {
     Git(GitTrigger),
     /// A request to its own address.
     Webhook(Webhook),
-    /// Something that this version does not wait for yet.
+    /// Something else of the typed list.
     Typed(TypedTrigger),
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use shipway_documents::{
     Code, Problem, Problems, Severity,
     expr::{self, Reference, Root},
-    flow::{Flow, Node, TriggerSource},
+    flow::{Flow, Node, TriggerSource, TypedKind},
     list, nearest, pointer,
 };
 
@@ -62,12 +62,25 @@ fn triggers(flow: &Flow) -> BTreeMap<&str, Outputs> {
     all
 }
 
+/// What is known of a pull request, and of a push as far as it has one.
+const PULL_REQUEST: &[&str] = &["branch", "sha", "repoUrl", "pullRequestId", "title", "targetBranch"];
+
 /// The values that a trigger of this kind has.
 pub(super) fn trigger_values(source: &TriggerSource) -> Outputs {
     match source {
-        TriggerSource::Git(_) | TriggerSource::Typed(_) => {
-            Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId"], &[])
-        }
+        TriggerSource::Git(_) => Outputs::of(PULL_REQUEST, &[]),
+        TriggerSource::Typed(typed) => match typed.kind {
+            TypedKind::PullRequest => Outputs::of(PULL_REQUEST, &[]),
+            TypedKind::PullRequestLabel => {
+                let with_label: Vec<&str> = PULL_REQUEST.iter().copied().chain(["label"]).collect();
+                Outputs::of(&with_label, &[])
+            }
+            TypedKind::Release => Outputs::of(&["tag", "sha", "repoUrl", "title"], &[]),
+            TypedKind::CheckSuite => {
+                Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId", "targetBranch"], &[])
+            }
+            TypedKind::Cron => Outputs::default(),
+        },
         TriggerSource::Webhook(_) => webhook_values(),
     }
 }

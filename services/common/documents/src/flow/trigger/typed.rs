@@ -1,4 +1,4 @@
-//! The typed triggers that this version reads and does not wait for yet.
+//! The typed triggers beside pushes and webhooks.
 
 use serde_json::Value;
 
@@ -77,12 +77,14 @@ impl TypedTrigger {
     pub(super) fn read(kind: TypedKind, value: &Value, at: &str, problems: &mut Problems) -> Option<Self> {
         let shown = if kind == TypedKind::Cron { "{cron: 0 2 * * *}" } else { "{vcs: {repoUrl}}" };
         let read = spec(value, at, shown, problems).map(|spec| Self::read_spec(kind, spec, at, problems));
-        let word = kind.as_str();
-        let problem = Problem::unsupported(
-            pointer::join(at, "kind"),
-            format!("triggers of kind `{word}` are not supported yet"),
-        );
-        problems.push(problem.help("supported are `vcs-push`, `webhook`, and Git triggers without a `kind`"));
+        if kind == TypedKind::Cron {
+            let problem = Problem::unsupported(
+                pointer::join(at, "kind"),
+                "triggers of kind `cron` are not supported yet",
+            );
+            problems
+                .push(problem.help("supported are `vcs-push`, `webhook`, and Git triggers without a `kind`"));
+        }
         read
     }
 
