@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod failpoints;
 pub mod git;
+pub mod git_host;
 pub mod lab;
 pub mod nats;
 pub mod postgres;
