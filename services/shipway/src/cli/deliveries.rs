@@ -1,10 +1,10 @@
 //! `shipway deliveries` and `shipway hooks`: what came in by webhook, and where it comes in.
 
+mod approve;
+
 use jiff::Timestamp;
 use serde_json::json;
 use shipway_contracts::v1::{Delivery, ListDeliveriesRequest, ListHooksRequest, Page};
-
-mod approve;
 
 use super::{
     Client, Exit, Outcome, Paint, Table, age, flags::Common, hint, json as shown, out, output::out_json,
@@ -64,8 +64,8 @@ pub(crate) async fn deliveries(args: DeliveriesArgs) -> Outcome {
 fn table(deliveries: &[Delivery], now: Timestamp) -> Table {
     let mut table = Table::new(&["DELIVERY", "AGE", "STATE", "WHAT", "FLOW", "VERDICT"]);
     for delivery in deliveries {
-        let age = age(&delivery.received_at, now);
-        let mut first = [short_id(&delivery.id), &age, &delivery.state, &delivery.summary];
+        let old = age(&delivery.received_at, now);
+        let mut first = [short_id(&delivery.id), &old, &delivery.state, &delivery.summary];
         if delivery.verdicts.is_empty() {
             table.row([first[0], first[1], first[2], first[3], "", ""]);
         }
