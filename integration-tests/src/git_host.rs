@@ -1,7 +1,7 @@
 //! A Git host on this machine: `git http-backend` behind a small server that asks for a login, as real hosts are.
 
 use std::{
-    io::{BufRead as _, BufReader, Read, Write as _},
+    io::{BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Stdio},
