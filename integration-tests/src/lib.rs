@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod failpoints;
 pub mod forge;
 pub mod git;
+pub mod git_host;
 pub mod lab;
 pub mod nats;
 pub mod postgres;

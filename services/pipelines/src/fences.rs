@@ -32,6 +32,9 @@ pub(crate) enum Refused {
     /// The attempt is over.
     #[error("the attempt with fence {fence} of run {run} is over")]
     Ended { fence: Fence, run: RunId },
+    /// The run may use none.
+    #[error("run {run} may use no secrets: {why}")]
+    WithoutSecrets { run: RunId, why: String },
     /// The attempt's work does not name the secret.
     #[error("the work with fence {fence} of run {run} does not name the secret `{secret}`")]
     NotNamed { fence: Fence, run: RunId, secret: SecretRef },
@@ -79,6 +82,11 @@ pub(crate) async fn check(
     let (request, state) = request(&events, run, fence, log.generation())?;
     if state.started().is_none_or(|started| started.project != project) {
         return Err(Refused::OtherProject { run, project }.into());
+    }
+    if let Some(why) = state.started().and_then(|started| started.plan.without_secrets.clone())
+        && !names.is_empty()
+    {
+        return Err(Refused::WithoutSecrets { run, why }.into());
     }
     let named = secrets_in(&request.work);
     // An account belongs to all projects: nothing that a document says may name its credential, only the place that

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 use shipway_contracts::v1::TriggerRecord;
-use shipway_documents::flow::{Flow as Document, GitTrigger, TriggerSource};
+use shipway_documents::flow::{Flow as Document, GitTrigger, TriggerSource, TypedKind, TypedTrigger};
 use shipway_events::FlowId;
 
 use crate::{
@@ -50,11 +50,10 @@ pub fn typed(document: &Document, token: Option<&str>) -> Vec<Value> {
     let mut all: Vec<Value> = document
         .triggers
         .iter()
-        .filter_map(|trigger| match &trigger.source {
-            TriggerSource::Git(git) => Some(push(&trigger.reference, git)),
-            TriggerSource::Webhook(_) => Some(webhook(&trigger.reference)),
-            // Refused when the flow was published.
-            TriggerSource::Typed(_) => None,
+        .map(|trigger| match &trigger.source {
+            TriggerSource::Git(git) => commits(&trigger.reference, git),
+            TriggerSource::Webhook(_) => webhook(&trigger.reference),
+            TriggerSource::Typed(typed) => other(&trigger.reference, typed),
         })
         .collect();
     if document.webhook.as_ref().is_some_and(|own| own.enabled) {
@@ -63,22 +62,49 @@ pub fn typed(document: &Document, token: Option<&str>) -> Vec<Value> {
     all
 }
 
-fn push(reference: &str, git: &GitTrigger) -> Value {
+/// The form of release flows: pushes and pull requests.
+fn commits(reference: &str, git: &GitTrigger) -> Value {
     json!({
-        "kind": "vcs-push",
+        "kind": "git",
+        "ref": reference,
+        "manualOnly": git.manual_only,
+        "vcsService": git.vcs_service,
+        "accountLogin": git.account_login,
+        "repoUrl": git.repo_url,
+        "branchRestrictions": git.branch_restrictions,
+        "prRestrictions": git.pr_restrictions,
+        "pathIgnoreRules": git.path_ignore_rules,
+        "isAllowList": git.is_allow_list,
+        "ciIgnoreFlagsEnabled": !git.ci_ignore_flags.is_empty(),
+        "ciIgnoreFlags": git.ci_ignore_flags,
+        "ignoreDrafts": git.ignore_drafts,
+    })
+}
+
+/// Any other typed trigger. Defaults are already in what was read, so every list is switched on.
+fn other(reference: &str, typed: &TypedTrigger) -> Value {
+    let git = &typed.git;
+    let branches = match typed.kind {
+        TypedKind::PullRequestLabel => json!({"enabled": true, "names": git.pr_restrictions}),
+        _ => json!(git.pr_restrictions),
+    };
+    json!({
+        "kind": typed.kind.as_str(),
         "ref": reference,
         "manualOnly": git.manual_only,
         "spec": {
             "vcs": {
                 "vcsService": git.vcs_service, "accountLogin": git.account_login, "repoUrl": git.repo_url,
             },
-            "branchNamePatterns": git.branch_restrictions,
+            "branchNamePatterns": branches,
+            "labelNamePatterns": typed.labels,
             "commitMessageFlags": {"enabled": !git.ci_ignore_flags.is_empty(), "flags": git.ci_ignore_flags},
             "filePaths": {
                 "enabled": !git.path_ignore_rules.is_empty(),
                 "allowList": git.is_allow_list,
                 "paths": git.path_ignore_rules,
             },
+            "ignoreDrafts": git.ignore_drafts,
         },
     })
 }

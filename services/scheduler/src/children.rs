@@ -93,6 +93,8 @@ impl Children {
             },
             at_least: 0,
             parent: Some(Parent { run: of, node, flows: flows.clone() }),
+            // What may not see secrets may not have them seen by a run of its own either.
+            without_secrets: above.plan.without_secrets,
         };
         let why = match shared.start(asked).await {
             Ok(reply) if reply.problems.is_empty() => return Ok(()),

@@ -127,7 +127,8 @@ pub(crate) fn plan(
     let nodes = nodes::nodes(&flow, &start)?;
     // What is resolved later has the same time as what is resolved now.
     let at = reply.document_json.contains("date(").then_some(now);
-    let plan = Plan { at, ..pin(nodes, args, triggers, resources, world) };
+    let without_secrets = asked.without_secrets.clone();
+    let plan = Plan { at, without_secrets, ..pin(nodes, args, triggers, resources, world) };
     let name = if asked.name.is_empty() { asked.run.to_string() } else { asked.name.clone() };
     Ok(Started {
         run: asked.run,
@@ -194,7 +195,12 @@ fn trigger_values(flow: &Flow, asked: &Asked) -> Map<String, Value> {
     let mut values = Map::new();
     for trigger in &flow.triggers {
         let mut defaults = Map::new();
-        if let TriggerSource::Git(git) = &trigger.source {
+        let git = match &trigger.source {
+            TriggerSource::Git(git) => Some(git),
+            TriggerSource::Typed(typed) => Some(&typed.git),
+            TriggerSource::Webhook(_) => None,
+        };
+        if let Some(git) = git.filter(|git| !git.repo_url.is_empty()) {
             defaults.insert("repoUrl".to_owned(), Value::from(git.repo_url.clone()));
             // A run by hand has no commit of its own: a build without one takes the branch's newest.
             defaults.insert("sha".to_owned(), Value::Null);
@@ -262,6 +268,7 @@ fn pin(
         triggers,
         resources,
         at: None,
+        without_secrets: None,
     }
 }
 

@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use shipway_contracts::{Code, Error, v1::StartRunReply};
 use shipway_eventing::feed::{HandleError, Reaction};
 use shipway_events::{
-    Actor, Cause, CommandId, Meta, RawEvent, RunId, StreamEvent,
-    delivery::{self, Matched, Verdict},
+    Actor, Cause, CommandId, DeliveryId, Meta, RawEvent, RunId, StreamEvent,
+    delivery::{self, Approved, Matched, Verdict},
     place,
     project::{self, ResourceKind},
     run::Origin,
@@ -53,13 +53,16 @@ impl Reaction for Deliveries {
 
     async fn handle(&self, event: &RawEvent) -> Result<(), HandleError> {
         let Some(recorded) = delivery::Event::read(event)? else { return Ok(()) };
-        let delivery::Event::Matched(matched) = recorded.event;
-        for verdict in &matched.verdicts {
-            let Some(run) = verdict.run(matched.delivery) else { continue };
+        let matches = match recorded.event {
+            delivery::Event::Matched(matched) => Matches::of(matched),
+            delivery::Event::Approved(approved) => Matches::approved(approved),
+        };
+        for verdict in &matches.verdicts {
+            let Some(run) = verdict.run(matches.delivery) else { continue };
             // A trace of its own, that points back to the delivery: a run outlives the request that it follows from.
-            let span = tracing::info_span!(parent: None, "start", %run, delivery = %matched.delivery);
+            let span = tracing::info_span!(parent: None, "start", %run, delivery = %matches.delivery);
             shipway_service_kit::link_span(&span, event.meta.trace.as_deref());
-            let mut asked = asked(event, &matched, verdict, run);
+            let mut asked = asked(event, &matches, verdict, run);
             asked.meta.trace = shipway_contracts::trace::of(&span).or(asked.meta.trace);
             settle(self.shared.start(asked).instrument(span).await, &verdict.path)?;
         }
@@ -67,24 +70,55 @@ impl Reaction for Deliveries {
     }
 }
 
-fn asked(event: &RawEvent, matched: &Matched, verdict: &Verdict, run: RunId) -> Asked {
+/// What of a delivery starts runs.
+struct Matches {
+    delivery: DeliveryId,
+    summary: String,
+    verdicts: Vec<Verdict>,
+    actor: Actor,
+    without_secrets: Option<String>,
+}
+
+impl Matches {
+    fn of(matched: Matched) -> Self {
+        let Matched { delivery, hook, summary, verdicts, .. } = matched;
+        let actor = Actor::Hook(hook.map_or_else(|| "reconcile".to_owned(), |hook| hook.to_string()));
+        Self { delivery, summary, verdicts, actor, without_secrets: None }
+    }
+
+    /// Whoever approved a fork's commit is who the run is by.
+    fn approved(approved: Approved) -> Self {
+        let Approved { delivery, summary, by, head, secrets, verdicts, .. } = approved;
+        let without_secrets = (!secrets).then(|| {
+            let (name, head) = (by.name(), head.get(..7).unwrap_or(&head));
+            format!(
+                "commit {head} is of a fork, and {name} approved it without secrets; what needs them runs only if it is \
+                 approved `--with-secrets`"
+            )
+        });
+        Self { delivery, summary, verdicts, actor: by, without_secrets }
+    }
+}
+
+fn asked(event: &RawEvent, matches: &Matches, verdict: &Verdict, run: RunId) -> Asked {
     let mut triggers = verdict.triggers.clone();
     triggers.insert(verdict.trigger.clone(), Value::Object(verdict.values.clone()));
     Asked {
         run,
         choice: FlowChoice::Published { project: String::new(), flow: verdict.flow.to_string() },
-        name: verdict.run_name(matched.delivery),
-        description: verdict.description.clone().unwrap_or_else(|| matched.summary.clone()),
+        name: verdict.run_name(matches.delivery),
+        description: verdict.description.clone().unwrap_or_else(|| matches.summary.clone()),
         origin: verdict.origin,
         arguments: verdict.arguments.clone(),
         triggers,
         meta: Meta {
-            actor: Actor::Hook(matched.hook.map_or_else(|| "reconcile".to_owned(), |hook| hook.to_string())),
-            cause: Cause::Delivery(matched.delivery),
+            actor: matches.actor.clone(),
+            cause: Cause::Delivery(matches.delivery),
             trace: event.meta.trace.clone(),
         },
         at_least: event.position,
         parent: None,
+        without_secrets: matches.without_secrets.clone(),
     }
 }
 
@@ -124,6 +158,7 @@ impl Reaction for Resources {
             meta: Meta::reaction("scheduler", event.position),
             at_least: event.position,
             parent: None,
+            without_secrets: None,
         };
         settle(self.shared.start(asked).await, &applied.slug)
     }
@@ -171,6 +206,7 @@ impl Reaction for Places {
             meta: Meta::reaction("scheduler", event.position),
             at_least: event.position,
             parent: None,
+            without_secrets: None,
         };
         match outcome(self.shared.start(asked).await)? {
             None => Ok(()),

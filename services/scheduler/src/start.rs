@@ -38,6 +38,9 @@ pub(crate) struct Asked {
     /// The node that wants it, if a node of another run does.
     #[serde(default)]
     pub(crate) parent: Option<Parent>,
+    /// Why its nodes may use no secret, if they may not.
+    #[serde(default)]
+    pub(crate) without_secrets: Option<String>,
 }
 
 /// Which flow.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use shipway_contracts::{
-    Error,
+    Code, Error,
     v1::{self, triggers_server::Triggers},
 };
 use shipway_events::{Actor, DeliveryId, HookId, Timestamp};
@@ -12,7 +12,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     git::without_password,
     http::Ingress,
-    inbox::{Filter, InboxError, Kind, StoredRow},
+    inbox::{Approving, Filter, InboxError, Kind, NotApproved, StoredRow},
     parcel::{self, about},
     replay,
 };
@@ -103,6 +103,23 @@ impl Triggers for Api {
             replayed.push(one);
         }
         Ok(Response::new(v1::ReplayDeliveriesReply { replayed, next }))
+    }
+
+    async fn approve_delivery(
+        &self,
+        request: Request<v1::ApproveDeliveryRequest>,
+    ) -> Result<Response<v1::Delivery>, Status> {
+        let by = shipway_service_kit::actor(request.metadata());
+        let v1::ApproveDeliveryRequest { delivery, with_secrets, head } = request.into_inner();
+        let row = self.row("delivery", &delivery).await?;
+        let Some(delivery) = row.delivery() else { return Err(Error::not_found("it has no id").into()) };
+        let head = Some(head).filter(|head| !head.is_empty());
+        let approving = Approving { delivery, by, secrets: with_secrets, head };
+        let approved = self.ingress.inbox.approve(approving).await.map_err(|error| away(&error))?;
+        approved.map_err(refused)?;
+        let mut shown = self.row("delivery", &delivery.to_string()).await?.listed();
+        shown.of = self.of(&shown.hook);
+        Ok(Response::new(shown))
     }
 }
 
@@ -210,6 +227,16 @@ fn filter(wanted: v1::DeliveryFilter) -> Result<Filter, Error> {
         text => shipway_contracts::id::<HookId>("filter.hook", text)?.to_string(),
     };
     Ok(Filter { hook, flow, state, since: time("since", &since)?, until: time("until", &until)?, text })
+}
+
+fn refused(why: NotApproved) -> Status {
+    let code = match &why {
+        NotApproved::Unknown(_) => Code::NotFound,
+        NotApproved::NotHeld { .. } | NotApproved::OtherCommit { .. } | NotApproved::Superseded { .. } => {
+            Code::FailedPrecondition
+        }
+    };
+    Error::new(code, why.to_string()).into()
 }
 
 fn away(error: &InboxError) -> Error {

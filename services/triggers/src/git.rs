@@ -39,13 +39,18 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    fn git<'a>(&self, address: &'a Address) -> Result<Git<'a>, AskError> {
+    pub(crate) fn git<'a>(&self, address: &'a Address) -> Result<Git<'a>, AskError> {
         Ok(Git::new(address, self.login, self.limit).map_err(GitError::from)?)
     }
 
-    fn parse(&self, address: &str) -> Result<Address, AskError> {
+    pub(crate) fn parse(&self, address: &str) -> Result<Address, AskError> {
         Ok(Address::parse(address, self.allow).map_err(GitError::from)?)
     }
+}
+
+/// Whether Git failed without a word, which is how some commands answer *no*.
+pub(crate) fn is_silent(error: &AskError) -> bool {
+    matches!(error, AskError::Git(error) if error.is_silent())
 }
 
 /// The branches of a repository: whole ref and commit.

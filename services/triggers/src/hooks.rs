@@ -124,7 +124,7 @@ impl Hooks {
         self.triggers()
             .filter(|trigger| !trigger.trigger.manual_only)
             .filter_map(|trigger| match &trigger.trigger.kind {
-                Kind::Push(rule) => Some((rule.key.clone(), rule.repository.clone())),
+                Kind::Git(rule) if rule.hears_pushes() => Some((rule.key.clone(), rule.repository.clone())),
                 _ => None,
             })
             .collect()
@@ -160,7 +160,7 @@ impl Hooks {
         if record.kind == "git" {
             let key = RepositoryKey::of(&record.repo_url);
             let named = |trigger: &&Arc<FlowTrigger>| {
-                let of_repository = matches!(&trigger.trigger.kind, Kind::Push(rule) if rule.key == key);
+                let of_repository = matches!(&trigger.trigger.kind, Kind::Git(rule) if rule.key == key);
                 of_repository && trigger.project == project
             };
             let triggers = self.triggers.iter().filter(named).cloned().collect();

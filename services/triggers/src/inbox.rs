@@ -6,11 +6,18 @@
 //! * **the same delivery** again (its sender's id is known): nothing is written, it hears what the first one heard;
 //! * **the same push** again (by its body, or found by asking before): a row that names the first one;
 //! * **new**: a row with its verdicts. If a trigger matched, the row is `stored` until the matcher has appended the
-//!   event; else it is `unmatched`, and the log hears nothing of it.
+//!   event; if one would, but for its coming from a fork, it is `held` until somebody approves it; else it is
+//!   `unmatched`, and the log hears nothing of it.
+//!
+//! A delivery that only its repository can tell about is `waiting`, and so is one whose branch has an older one that
+//! waits: what comes to a branch is judged in the order in which it came.
 
+mod approve;
+mod count;
 mod decide;
 mod read;
 mod sql;
+mod wait;
 
 use std::sync::Arc;
 
@@ -23,13 +30,16 @@ use shipway_service_kit::metrics;
 use tokio::sync::Notify;
 
 use crate::{
-    domain::{heads::RefState, push::Push, repository::RepositoryKey},
+    domain::{happened::Happened, heads::RefState, push::Push, repository::RepositoryKey},
     parcel::Parcel,
     sealer::Sealer,
 };
+pub(crate) use approve::{Approving, NotApproved};
+pub(crate) use count::refuse;
 use decide::{Done, Row, Writer};
 pub(crate) use read::{Filter, Kind, Row as StoredRow};
 pub use sql::TABLES;
+pub(crate) use wait::{Answered, Waiting};
 
 /// Why the inbox could not be read or written. Nothing was stored, or (if only the answer was lost) all of it:
 /// the sender delivers again and hears the same.
@@ -42,6 +52,8 @@ pub(crate) struct Inbox {
     writer: GroupWriter<Writer>,
     /// Told when there is a row whose event is to be appended.
     pub stored: Arc<Notify>,
+    /// Told when there is a row that waits for its repository.
+    pub waiting: Arc<Notify>,
 }
 
 /// A verified delivery, ready to be stored.
@@ -56,20 +68,43 @@ pub(crate) struct Incoming {
     digest: String,
     headers: String,
     sealed: Arc<Vec<u8>>,
-    /// The push that it tells of, if it does.
-    pub to: Option<PushTo>,
-    /// Whether the repository has the push's commit as its ref's head: none if it was not asked.
-    confirmed: Option<bool>,
+    /// What it tells of.
+    pub to: Vec<Subject>,
+    /// Of each of these, whether the repository has its commit as its ref's head: none if it was not asked.
+    confirmed: Option<Vec<bool>>,
+    /// How its body is read again when its repository has answered.
+    question: Option<Question>,
+    /// Whether a person wants it: it is new whatever is known of its branch, and nothing is known of the branch by it.
+    is_replay: bool,
     summary: String,
     verdicts: Vec<Verdict>,
     trace: Option<String>,
 }
 
-/// A push with the repository that it is counted for.
+/// One thing that a delivery tells of, with the repository and ref that it is counted for.
 #[derive(Clone, Debug)]
-pub(crate) struct PushTo {
+pub(crate) struct Subject {
     pub repository: RepositoryKey,
-    pub push: Push,
+    pub reference: String,
+    pub happened: Happened,
+}
+
+/// How the body of a delivery is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Question {
+    /// Who sent it.
+    pub source: String,
+    /// The event, as they name it.
+    pub event: String,
+    /// Whether the repository has to be asked, as far as the delivery itself tells.
+    pub is_open: bool,
+}
+
+impl Subject {
+    pub(crate) fn new(repository: &RepositoryKey, happened: Happened) -> Self {
+        let reference = happened.reference(repository);
+        Self { repository: repository.clone(), reference, happened }
+    }
 }
 
 impl Incoming {
@@ -111,8 +146,10 @@ impl Incoming {
             headers: "{}".to_owned(),
             sealed: Arc::new(sealer.seal(key.as_bytes(), whole)),
             key,
-            to: None,
+            to: Vec::new(),
             confirmed: None,
+            question: None,
+            is_replay: false,
             summary: String::new(),
             verdicts: Vec::new(),
             trace: shipway_service_kit::current_trace(),
@@ -121,16 +158,30 @@ impl Incoming {
 
     /// Whatever is known of its branch: a person wants it.
     pub(crate) fn counted_anyway(self) -> Self {
-        Self { to: None, ..self }
+        Self { is_replay: true, ..self }
+    }
+
+    /// How it is read again, if its repository has to tell about it.
+    fn open_question(&self) -> Option<&Question> {
+        self.question.as_ref().filter(|question| question.is_open && !self.to.is_empty())
     }
 
     /// As it would be listed, without an id.
-    pub(crate) fn shown(self) -> v1::Delivery {
+    pub(crate) fn shown(mut self) -> v1::Delivery {
+        let state = match self.open_question() {
+            Some(_) => {
+                wait::suspend(&mut self.verdicts, None);
+                "waiting"
+            }
+            None => match decide::state_of(&self.verdicts) {
+                "stored" => "matched",
+                state => state,
+            },
+        };
         v1::Delivery {
             hook: self.hook.map(|hook| hook.to_string()).unwrap_or_default(),
             summary: self.summary,
-            state: if self.verdicts.iter().any(|verdict| verdict.matched) { "matched" } else { "unmatched" }
-                .to_owned(),
+            state: state.to_owned(),
             verdicts: read::shown_verdicts(None, self.verdicts),
             ..v1::Delivery::default()
         }
@@ -146,13 +197,18 @@ impl Incoming {
         Self { verdicts, ..self }
     }
 
-    /// With the push that it tells of.
-    pub(crate) fn about(self, to: Option<PushTo>) -> Self {
+    /// With what it tells of.
+    pub(crate) fn about(self, to: Vec<Subject>) -> Self {
         Self { to, ..self }
     }
 
+    /// With how it is read again, if its repository has to be asked.
+    pub(crate) fn asking(self, question: Question) -> Self {
+        Self { question: Some(question), ..self }
+    }
+
     /// The same, after its repository was asked.
-    pub(crate) fn confirmed(&self, confirmed: bool) -> Self {
+    pub(crate) fn confirmed(&self, confirmed: Vec<bool>) -> Self {
         Self { confirmed: Some(confirmed), ..self.clone() }
     }
 }
@@ -172,6 +228,8 @@ pub(crate) struct Kept {
     pub delivery: DeliveryId,
     pub summary: String,
     pub verdicts: Arc<Vec<Verdict>>,
+    /// Whether it waits for its repository.
+    pub waits: bool,
 }
 
 /// What a repository showed for a ref.
@@ -196,6 +254,8 @@ pub(crate) struct Stored {
     pub digest: String,
     pub summary: String,
     pub verdicts: Vec<Verdict>,
+    /// Whether somebody approved what was held.
+    pub approved: bool,
     /// The trace of the request that brought it.
     pub trace: Option<String>,
 }
@@ -205,7 +265,7 @@ impl Inbox {
     pub(crate) async fn open(durable: Durable, log: Arc<dyn Log>) -> Result<Self, InboxError> {
         durable.create(TABLES).await?;
         let writer = GroupWriter::spawn(durable.clone(), Writer::new(log));
-        Ok(Self { durable, writer, stored: Arc::default() })
+        Ok(Self { durable, writer, stored: Arc::default(), waiting: Arc::default() })
     }
 
     /// What stands for the error of a database that has not answered in time.
@@ -218,9 +278,14 @@ impl Inbox {
         match self.writer.submit(Row::Delivery(incoming)).await? {
             Done::New(kept) => {
                 let matched = kept.verdicts.iter().any(|verdict| verdict.matched);
-                metrics::DELIVERIES.add(1, &[if matched { "matched" } else { "unmatched" }]);
+                if !kept.waits {
+                    metrics::DELIVERIES.add(1, &[if matched { "matched" } else { "unmatched" }]);
+                }
                 if matched {
                     self.stored.notify_one();
+                }
+                if kept.waits {
+                    self.waiting.notify_one();
                 }
                 Ok(Outcome::Kept(kept))
             }
@@ -229,7 +294,7 @@ impl Inbox {
                 Ok(Outcome::Kept(kept))
             }
             Done::AskFirst => Ok(Outcome::AskFirst),
-            Done::Written | Done::TooOld => Err(DurableError::Closed),
+            Done::Written | Done::TooOld | Done::NotApproved(_) => Err(DurableError::Closed),
         }
     }
 

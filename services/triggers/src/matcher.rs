@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use shipway_eventing::{AppendError, Expected, Item, Log, failing, failpoint};
 use shipway_events::{
     Actor, Cause, DeliveryId, Meta, StreamEvent as _, StreamName,
-    delivery::{Event, Matched, match_command},
+    delivery::{Approval, Approved, Event, Matched, approve_command, match_command},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -93,19 +93,23 @@ async fn append_stored(inbox: &Inbox, log: &dyn Log) -> Result<usize, MatchError
 }
 
 fn item(row: Stored) -> Item {
-    let Stored { delivery, hook, digest, summary, verdicts, trace } = row;
-    let actor = match hook {
-        Some(hook) => Actor::Hook(hook.to_string()),
-        None => Actor::System("triggers".to_owned()),
+    let Stored { delivery, hook, digest, summary, verdicts, approved, trace } = row;
+    let held = verdicts.iter().find_map(|verdict| verdict.held.clone()).filter(|_| approved);
+    let (actor, command, event) = match held.and_then(|held| held.approval.map(|by| (held.head, by))) {
+        Some((head, Approval { by, secrets })) => {
+            let event = Approved { delivery, hook, summary, by: by.clone(), head, secrets, verdicts };
+            (by, approve_command(delivery), Event::from(event))
+        }
+        None => {
+            let actor = match hook {
+                Some(hook) => Actor::Hook(hook.to_string()),
+                None => Actor::System("triggers".to_owned()),
+            };
+            let event = Matched { delivery, hook, body: digest, summary, verdicts };
+            (actor, match_command(delivery), Event::from(event))
+        }
     };
     let meta = Meta { actor, cause: Cause::Delivery(delivery), trace };
-    let matched = Event::from(Matched { delivery, hook, body: digest, summary, verdicts });
     // The command's id makes it once; nobody else writes the stream.
-    Item::one(
-        match_command(delivery),
-        meta,
-        StreamName::delivery(delivery),
-        Expected::Any,
-        vec![matched.encode()],
-    )
+    Item::one(command, meta, StreamName::delivery(delivery), Expected::Any, vec![event.encode()])
 }

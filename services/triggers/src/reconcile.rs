@@ -16,15 +16,22 @@ use std::{
 };
 
 use shipway_eventing::{Leadership, Log};
-use shipway_events::Timestamp;
+use shipway_events::{Timestamp, delivery::Verdict};
 use shipway_repository::Allow;
 use tokio::time::Instant;
 
 use crate::{
-    domain::{heads::RefState, push::Push, repository::RepositoryKey, rules::judge_push},
+    changes::{ChangesError, Clones},
+    domain::{
+        happened::{Facts, Happened},
+        heads::RefState,
+        push::Push,
+        repository::RepositoryKey,
+        rules::judge,
+    },
     git::{self, AskError, Asking},
     hooks::{HookCache, Hooks},
-    inbox::{Asked, Inbox, InboxError, Incoming, asked_body},
+    inbox::{Asked, Inbox, InboxError, Incoming, Subject, asked_body},
     sealer::Sealer,
 };
 
@@ -51,6 +58,8 @@ pub(crate) struct Reconciler {
     pub allow: Allow,
     /// Where repositories are fetched to, in folders that go away again.
     pub scratch: PathBuf,
+    /// Where it is asked which files were changed.
+    pub clones: Clones,
     /// Only one of several processes asks.
     pub leadership: Leadership,
 }
@@ -59,6 +68,8 @@ pub(crate) struct Reconciler {
 enum ReconcileError {
     #[error("the repository could not be asked")]
     Ask(#[from] AskError),
+    #[error("which files were changed is not known")]
+    Changes(#[from] ChangesError),
     #[error("what it showed could not be recorded")]
     Inbox(#[from] InboxError),
     #[error("no folder to fetch to could be made")]
@@ -122,7 +133,7 @@ impl Reconciler {
         let at = self.log.now();
         for (reference, commit) in git::branches(address, self.asking(hooks, key)).await? {
             let state = known.get(&reference).cloned().unwrap_or_default();
-            let unknown = state == RefState::default();
+            let unknown = state.is_unknown();
             if state.head.as_deref() == Some(commit.as_str()) {
                 continue;
             }
@@ -165,11 +176,12 @@ impl Reconciler {
             created: state.head.is_none(),
             ..Push::default()
         };
-        let matches = |push: &Push| {
-            let verdicts = judge_push(push, key, hooks.triggers());
-            verdicts.iter().any(|verdict| verdict.matched).then_some(verdicts)
+        let judged = |push: &Push, facts: &Facts| {
+            let judgement = judge(&Happened::Push(push.clone()), key, hooks.triggers(), facts, usize::MAX);
+            let starts = |verdict: &Verdict| verdict.matched || verdict.is_open();
+            judgement.verdicts.iter().any(starts).then_some(judgement)
         };
-        if matches(&push).is_none() {
+        if judged(&push, &Facts::default()).is_none() {
             return Ok(None);
         }
         tokio::fs::create_dir_all(&self.scratch).await?;
@@ -180,12 +192,20 @@ impl Reconciler {
         let commits = git::pushed_commits(address, reference, before, commit, &folder, asking).await;
         tokio::fs::remove_dir_all(&folder).await?;
         push.commits = commits?;
-        let Some(verdicts) = matches(&push) else { return Ok(None) };
+        let Some(mut judgement) = judged(&push, &Facts::default()) else { return Ok(None) };
+        if !judgement.needs.none() {
+            let happened = Happened::Push(push.clone());
+            let facts = self.clones.facts(address, hooks.login(key), key, &happened, judgement.needs).await?;
+            let Some(told) = judged(&push, &facts).filter(|told| told.needs.none()) else { return Ok(None) };
+            judgement = told;
+        }
         let summary = format!("{}, found by asking {key}", push.summary());
         let body = asked_body(&git::without_password(address), &push);
         let incoming = Incoming::found(&self.sealer, &body);
-        let way = push.commits.into_iter().map(|brought| brought.id).filter(|id| id != commit).collect();
-        Ok(Some((incoming.saying(&summary).judged(verdicts), way)))
+        let brought = push.commits.iter().map(|brought| brought.id.clone());
+        let way = brought.filter(|id| id != commit).collect();
+        let to = vec![Subject::new(key, Happened::Push(push))];
+        Ok(Some((incoming.saying(&summary).judged(judgement.verdicts).about(to), way)))
     }
 }
 

@@ -14,6 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::Api,
+    changes::Clones,
     hooks::{self, HookCache},
     http::{self, Ingress},
     inbox::Inbox,
@@ -22,6 +23,7 @@ use crate::{
     reconcile::Reconciler,
     sealer::{KeyError, Sealer},
     spool::Spool,
+    waiting::Waiter,
 };
 
 /// How often old deliveries are forgotten.
@@ -72,6 +74,8 @@ pub struct Config {
     pub ask_time: Duration,
     /// Whether repositories may be folders of this machine, or be reached by http on it.
     pub local_repositories: bool,
+    /// How many bytes the clones of repositories may take that are kept to ask what was changed.
+    pub clones: u64,
     /// How long deliveries are kept; not below 30 days, in which replays are recognised.
     pub retention: Duration,
 }
@@ -89,6 +93,7 @@ impl Default for Config {
             reconcile_every: Some(Duration::from_secs(300)),
             ask_time: Duration::from_secs(20),
             local_repositories: true,
+            clones: 2 << 30,
             retention: Duration::from_secs(90 * 24 * 3600),
         }
     }
@@ -133,6 +138,16 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
     spawn(&tasks, &shutdown, prune(hooks.clone(), Arc::clone(&buckets)));
     spawn(&tasks, &shutdown, forget(inbox.clone(), Arc::clone(&log), config.retention));
     tasks.spawn(matcher::run(inbox.clone(), Arc::clone(&log), shutdown.clone()));
+    let clones = Clones::new(scratch.join("repositories"), config.clones, config.ask_time, allow);
+    let waiter = Waiter {
+        hooks: hooks.clone(),
+        inbox: inbox.clone(),
+        log: Arc::clone(&log),
+        sealer: Arc::clone(&sealer),
+        clones: clones.clone(),
+        leadership: leadership.clone(),
+    };
+    spawn(&tasks, &shutdown, waiter.run());
     if let Some(every) = config.reconcile_every {
         let reconciler = Reconciler {
             hooks: hooks.clone(),
@@ -143,6 +158,7 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
             limit: config.ask_time,
             allow,
             scratch,
+            clones,
             leadership,
         };
         spawn(&tasks, &shutdown, reconciler.run());

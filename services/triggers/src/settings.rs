@@ -79,7 +79,9 @@ shipway_service_kit::keys! {
         pub every: Duration = SECOND * 300, in Duration::ZERO..=DAY;
         /// How long a repository may take to answer.
         pub ask_time: Duration = SECOND * 20, in SECOND..=SECOND * 600;
-        /// A folder for what is fetched for a moment.
+        /// How much the clones may take that are kept to ask what was changed.
+        pub clones: Size = Size(2 << 30), in Size(1 << 20)..=Size(1 << 40);
+        /// A folder for what is fetched for a moment, and for these clones.
         pub scratch: PathBuf = PathBuf::from("/tmp/shipway-triggers");
         /// Whether repositories may be folders of this machine, or be reached by http on it.
         pub local_repositories: bool = true;
@@ -104,6 +106,7 @@ impl Settings {
             reconcile_every: (!reconcile.every.is_zero()).then_some(reconcile.every),
             ask_time: reconcile.ask_time,
             local_repositories: reconcile.local_repositories,
+            clones: reconcile.clones.0,
             retention: hooks.retention,
         }
     }

@@ -7,13 +7,15 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
-use crate::{CommandId, DeliveryId, FlowId, HookId, ProjectId, RunId, run::Origin};
+use crate::{Actor, CommandId, DeliveryId, FlowId, HookId, ProjectId, RunId, run::Origin};
 
 stream_events! {
     /// What happens to a delivery.
     pub enum Event, upcast upcast {
         /// Every rule of every trigger of the hook was asked; each match starts one run.
         Matched = "delivery.matched", 1;
+        /// Somebody let a pull request of a fork run, at exactly the commit that was held.
+        Approved = "delivery.approved", 1;
     }
 }
 
@@ -38,6 +40,28 @@ pub struct Matched {
     pub verdicts: Vec<Verdict>,
 }
 
+/// See [`Event::Approved`]. A type of its own: a Shipway that does not know it starts nothing, rather than a run with
+/// secrets.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Approved {
+    /// The delivery that was held.
+    pub delivery: DeliveryId,
+    /// The hook that it came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<HookId>,
+    /// What it was, in words.
+    pub summary: String,
+    /// Who let it run.
+    pub by: Actor,
+    /// The commit that they looked at, and the only one that runs.
+    pub head: String,
+    /// Whether the runs may use secrets.
+    pub secrets: bool,
+    /// The verdict of each trigger; those that were held are matches now.
+    pub verdicts: Vec<Verdict>,
+}
+
 /// What a trigger made of a delivery.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -54,9 +78,19 @@ pub struct Verdict {
     pub matched: bool,
     /// Why or why not, in words: `branch main matches the rule main`.
     pub reason: String,
+    /// What each rule said, in the order in which they were asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleVerdict>,
+    /// Which of the things that the delivery tells of this is about, counted from 0: only Bitbucket tells of pushes to
+    /// several branches at once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub part: u32,
+    /// What somebody has to approve before a run follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
     /// How the run will have come to be.
     pub origin: Origin,
-    /// The trigger's values: `branch`, `sha`, `repoUrl`.
+    /// The trigger's values: `branch`, `sha`, `repoUrl`, `pullRequestId` and what else its event has.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub values: Map<String, Value>,
     /// Values that the webhook gave to other triggers of the flow, by their ref.
@@ -73,11 +107,94 @@ pub struct Verdict {
     pub description: Option<String>,
 }
 
+/// What one rule of a trigger said of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleVerdict {
+    /// The rule by a short stable word: `branch`, `paths`, `flags`.
+    pub rule: String,
+    /// What it said.
+    pub outcome: RuleOutcome,
+    /// The same in words: ``path rule `docs/**` excluded all 3 files``.
+    pub words: String,
+}
+
+/// What a rule says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RuleOutcome {
+    /// It lets the delivery start the flow.
+    Passed,
+    /// It does not.
+    Failed,
+    /// It cannot tell before the repository has answered.
+    Open,
+    /// Something that a later Shipway says.
+    #[serde(other)]
+    Unknown,
+}
+
+impl RuleOutcome {
+    /// The word that people read.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Open => "open",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A pull request of a fork at one commit: nothing of it runs until somebody approves exactly that commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Held {
+    /// The pull request's number.
+    pub pull_request: u64,
+    /// The commit.
+    pub head: String,
+    /// Who approved it, once somebody has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+}
+
+/// That somebody let a held commit run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Approval {
+    /// Who.
+    pub by: Actor,
+    /// Whether the run may use secrets.
+    pub secrets: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 impl Verdict {
     /// The run that follows if the trigger matched.
     #[must_use]
     pub fn run(&self, delivery: DeliveryId) -> Option<RunId> {
-        self.matched.then(|| run_id(delivery, self.flow, &self.trigger))
+        self.matched.then(|| self.run_if_matched(delivery))
+    }
+
+    /// Whether nobody can tell before the repository has answered.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let says = |outcome| self.rules.iter().any(|rule| rule.outcome == outcome);
+        says(RuleOutcome::Open) && !says(RuleOutcome::Failed)
+    }
+
+    fn run_if_matched(&self, delivery: DeliveryId) -> RunId {
+        match self.part {
+            0 => run_id(delivery, self.flow, &self.trigger),
+            // No trigger's name holds a zero byte.
+            part => run_id(delivery, self.flow, &format!("{}\0{part}", self.trigger)),
+        }
     }
 
     /// What people will call the run: what the webhook said, else the trigger and the end of the run's id.
@@ -86,7 +203,7 @@ impl Verdict {
         if let Some(name) = &self.name {
             return name.clone();
         }
-        let run = run_id(delivery, self.flow, &self.trigger).uuid().simple().to_string();
+        let run = self.run_if_matched(delivery).uuid().simple().to_string();
         format!("{}-{}", self.trigger, &run[run.len() - 6..])
     }
 }
@@ -106,6 +223,12 @@ pub fn run_id(delivery: DeliveryId, flow: FlowId, trigger: &str) -> RunId {
 #[must_use]
 pub fn match_command(delivery: DeliveryId) -> CommandId {
     CommandId::new(derived("shipway/match", delivery.uuid(), &[]))
+}
+
+/// The command that appends that a held delivery was approved; see [`match_command`].
+#[must_use]
+pub fn approve_command(delivery: DeliveryId) -> CommandId {
+    CommandId::new(derived("shipway/approve", delivery.uuid(), &[]))
 }
 
 pub(crate) fn derived(purpose: &str, from: Uuid, parts: &[&[u8]]) -> Uuid {

@@ -20,6 +20,9 @@ pub struct Plan {
     /// When the plan was made, if its document asks for the date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// Why no node may use a secret, if none may: the run is of a fork's commit that was approved without them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_secrets: Option<String>,
     /// Trigger values by the trigger's ref.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub triggers: Map<String, Value>,

@@ -14,6 +14,9 @@ use crate::{
     settings::{self, passed_on},
 };
 
+/// What stands for what Git said where it said nothing.
+const SILENCE: &str = "it said nothing";
+
 /// The longest answer that is read.
 const MAX_OUTPUT: u64 = 16 * 1024 * 1024;
 
@@ -88,6 +91,12 @@ impl GitError {
             Self::TimedOut { .. } => Trouble::Unreachable,
             _ => Trouble::Other,
         }
+    }
+
+    /// Whether Git failed without a word, which is how some commands answer *no*.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        matches!(self, Self::Failed { said, .. } if said == SILENCE)
     }
 }
 
@@ -232,7 +241,7 @@ fn understood(said: &str, with_login: bool) -> (String, Trouble) {
     let fatal = said.lines().find_map(|line| line.strip_prefix("fatal: "));
     let fatal = fatal.filter(|line| !line.starts_with("Could not read from remote repository"));
     let line = fatal.or(said.lines().map(str::trim).find(|line| !line.is_empty()));
-    let line = line.unwrap_or("it said nothing").trim();
+    let line = line.unwrap_or(SILENCE).trim();
     (explained.map_or_else(|| line.to_owned(), |explained| format!("{explained} ({line})")), trouble)
 }
 

@@ -55,6 +55,8 @@ pub fn environment(config: &Path, protocol: &str, ssh: &str) -> BTreeMap<String,
         ("GIT_ALLOW_PROTOCOL", protocol),
         ("GIT_SSH_COMMAND", ssh),
         ("GIT_SSH_VARIANT", "ssh"),
+        // A clone without files stays one.
+        ("GIT_NO_LAZY_FETCH", "1"),
         ("GIT_OPTIONAL_LOCKS", "0"),
         ("GIT_ADVICE", "0"),
         ("LC_ALL", "C"),

@@ -119,9 +119,13 @@ fn sources(state: &ProjectState) -> Vec<HookSource> {
             sources.push(HookSource::Flow { flow: flow.id });
         }
         for trigger in &parsed.triggers {
-            if let TriggerSource::Git(git) = &trigger.source
-                && !git.manual_only
-            {
+            let git = match &trigger.source {
+                TriggerSource::Git(git) => git,
+                TriggerSource::Typed(typed) => &typed.git,
+                TriggerSource::Webhook(_) => continue,
+            };
+            // A schedule has no repository.
+            if !git.manual_only && !git.repo_url.is_empty() {
                 let source = HookSource::Git { repo_url: git.repo_url.clone() };
                 if !sources.iter().any(|known| same_source(known, &source)) {
                     sources.push(source);

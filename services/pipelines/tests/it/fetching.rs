@@ -29,6 +29,10 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     async fn start(lab: &'a Lab, flow: &FlowForRunReply) -> Self {
+        Self::start_with(lab, flow, None).await
+    }
+
+    async fn start_with(lab: &'a Lab, flow: &FlowForRunReply, without_secrets: Option<String>) -> Self {
         let node = |kind: &str, parent, pointer: &str| PlanNode {
             reference: kind.to_lowercase(),
             kind: kind.into(),
@@ -54,7 +58,7 @@ impl<'a> Run<'a> {
                 origin: Origin::Manual,
                 author: None,
                 parent: None,
-                plan: Plan { nodes, ..Plan::default() },
+                plan: Plan { nodes, without_secrets, ..Plan::default() },
             }
             .into(),
         )
@@ -360,4 +364,23 @@ async fn an_accounts_credential_is_given_for_the_login_of_the_work_and_for_nothi
     let fence = run.work(json!({"work": "build", "login": {"account": "team", "secret": mark}})).await;
     let given = run.fetch(fence, &[&secret]).await.unwrap();
     assert_eq!(given[&secret], "canary-of-the-account");
+}
+
+#[tokio::test]
+async fn a_run_of_a_fork_that_was_approved_without_secrets_gets_none_and_is_told_why() {
+    let lab = Lab::new().await;
+    lab.applied(SHOP).await;
+    let flow = lab.flow("shop/development").await.unwrap();
+    let why = "commit 9c1185a is of a fork, and ada approved it without secrets";
+    let run = Run::start_with(&lab, &flow, Some(why.to_owned())).await;
+    let fence = run.request(environment()).await;
+    for names in [&[PASSWORD][..], &[API_KEY], &[PASSWORD, API_KEY]] {
+        let refused = run.fetch(fence, names).await.unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied);
+        assert!(refused.message().contains(why), "{}", refused.message());
+    }
+    // Nor does what it released get any later.
+    run.succeed(fence, web_dev(&flow)).await;
+    assert!(run.fetch(fence, &[API_KEY]).await.unwrap_err().message().contains(why));
+    assert!(run.fetch(fence, &[]).await.is_ok());
 }

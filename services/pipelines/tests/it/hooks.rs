@@ -56,9 +56,9 @@ async fn the_receiver_gets_all_hooks_with_their_secrets_and_all_triggers() {
         .collect();
     assert_eq!(triggers.len(), 2);
     let push = &triggers.iter().find(|(path, _)| *path == "shop/development").unwrap().1;
-    assert_eq!((&push["kind"], &push["ref"]), (&json!("vcs-push"), &json!("app")));
-    assert_eq!(push["spec"]["vcs"]["repoUrl"], "file:///srv/shop.git");
-    assert_eq!(push["spec"]["branchNamePatterns"], json!(["main"]));
+    assert_eq!((&push["kind"], &push["ref"]), (&json!("git"), &json!("app")));
+    assert_eq!(push["repoUrl"], "file:///srv/shop.git");
+    assert_eq!(push["branchRestrictions"], json!(["main"]));
     let webhook = &triggers.iter().find(|(path, _)| *path == "shop/staging").unwrap().1;
     assert_eq!(webhook["spec"]["token"], "canary-token-canary-token-canary-token");
 

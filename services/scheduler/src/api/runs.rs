@@ -64,6 +64,7 @@ impl Runs for RunsApi {
             meta: Meta { actor, cause: Cause::Request, trace: shipway_service_kit::current_trace() },
             at_least: 0,
             parent: None,
+            without_secrets: None,
         };
         Ok(Response::new(self.shared.start(asked).await?))
     }

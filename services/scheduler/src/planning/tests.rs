@@ -61,6 +61,7 @@ fn planned(reply: &FlowForRunReply) -> Result<Plan, Vec<Problem>> {
         meta: Meta { actor: Actor::System("test".into()), cause: Cause::Request, trace: None },
         at_least: 0,
         parent: None,
+        without_secrets: None,
     };
     let now = Timestamp::from_micros(1_767_604_023_045_678);
     plan(&asked, reply, World::default(), now).map(|started| started.plan)

@@ -1,5 +1,6 @@
 //! `shipway deliveries` and `shipway hooks`: what came in by webhook, and where it comes in.
 
+mod approve;
 mod show;
 
 use jiff::Timestamp;
@@ -34,6 +35,8 @@ enum Verb {
     Show(show::Args),
     /// Tells what a payload says and what a flow's triggers would make of it, without a server.
     Explain(ExplainArgs),
+    /// Let a fork's pull request run, at exactly the commit of this delivery.
+    Approve(approve::Args),
 }
 
 /// Arguments of `shipway deliveries list`.
@@ -60,7 +63,7 @@ pub(super) struct Choice {
     /// Only those that a trigger of this flow was asked about: `shop/staging`.
     #[arg(long, value_name = "FLOW")]
     flow: Option<String>,
-    /// Only those in this state: stored, waiting, matched, unmatched; or repeated.
+    /// Only those in this state: stored, waiting, held, approved, matched, unmatched; or repeated.
     #[arg(long, value_name = "STATE")]
     state: Option<String>,
     /// Only those that no trigger matched.
@@ -112,6 +115,7 @@ pub(crate) async fn deliveries(args: DeliveriesArgs) -> Outcome {
         Some(Verb::List(args)) => list(args).await,
         Some(Verb::Show(args)) => show::show(args).await,
         Some(Verb::Explain(args)) => explain(&args),
+        Some(Verb::Approve(args)) => approve::approve(args).await,
     }
 }
 
@@ -146,12 +150,24 @@ async fn list(args: ListArgs) -> Outcome {
 fn table(deliveries: &[Delivery], now: Timestamp) -> Table {
     let mut table = Table::new(&["DELIVERY", "AGE", "STATE", "WHAT", "FLOW", "VERDICT"]);
     for delivery in deliveries {
-        let age = age(&delivery.received_at, now);
-        let mut first = [short_id(&delivery.id), &age, &delivery.state, &delivery.summary];
+        let old = age(&delivery.received_at, now);
+        let mut first = [short_id(&delivery.id), &old, &delivery.state, &delivery.summary];
         if delivery.verdicts.is_empty() {
             table.row([first[0], first[1], first[2], first[3], "", ""]);
         }
         for verdict in &delivery.verdicts {
+            if let Some(waiting) = &delivery.waiting {
+                let error = if waiting.last_error.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({})", waiting.last_error)
+                };
+                let since = age(&waiting.since, now);
+                let said = format!("{}, for {since}{error}", verdict.reason);
+                table.row([first[0], first[1], first[2], first[3], &verdict.path, &said]);
+                first = [""; 4];
+                continue;
+            }
             let said = match (verdict.matched, verdict.run.as_str()) {
                 (true, "") => "matched".to_owned(),
                 (true, run) => format!("run {}", short_id(run)),

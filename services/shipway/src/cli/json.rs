@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 use shipway_contracts::v1::{
-    Artifact, Change, Delivery, Deployed, Event, Hook, MoveAddonReply, Node, Pipeline, Problem, Project, Run,
-    change, problem,
+    Artifact, Change, Delivery, Deployed, Event, HeldCommit, Hook, MoveAddonReply, Node, Pipeline, Problem,
+    Project, RuleVerdict, Run, change, problem,
 };
 
 pub(crate) fn run(run: &Run) -> Value {
@@ -218,9 +218,19 @@ pub(crate) fn delivery(delivery: &Delivery) -> Value {
                 "matched": verdict.matched,
                 "reason": verdict.reason,
                 "run": verdict.run,
+                "rules": verdict.rules.iter().map(rule).collect::<Vec<_>>(),
+                "held": verdict.held.as_ref().map(held),
             })
         })
         .collect();
+    let waiting = delivery.waiting.as_ref().map(|waiting| {
+        json!({
+            "since": waiting.since,
+            "tries": waiting.tries,
+            "nextTry": waiting.next_try,
+            "lastError": waiting.last_error,
+        })
+    });
     json!({
         "id": delivery.id,
         "hook": delivery.hook,
@@ -231,6 +241,20 @@ pub(crate) fn delivery(delivery: &Delivery) -> Value {
         "original": delivery.original,
         "replayOf": delivery.replay_of,
         "of": delivery.of,
+        "waiting": waiting,
+    })
+}
+
+fn rule(rule: &RuleVerdict) -> Value {
+    json!({"rule": rule.rule, "outcome": rule.outcome, "words": rule.words})
+}
+
+fn held(held: &HeldCommit) -> Value {
+    json!({
+        "pullRequest": held.pull_request,
+        "head": held.head,
+        "approvedBy": held.approved_by,
+        "withSecrets": held.with_secrets,
     })
 }
 

@@ -44,6 +44,11 @@ pub fn answer(delivery: DeliveryId, summary: &str, verdicts: &[Verdict]) -> Answ
     let message = match (runs.len(), verdicts) {
         (0, []) => format!("{summary}: no trigger listens to it"),
         (0, [only]) => format!("{summary}: {}", only.reason),
+        (0, several) if several.iter().any(Verdict::is_open) => {
+            let open = several.iter().filter(|verdict| verdict.is_open());
+            let reasons: Vec<String> = open.map(|v| format!("{}: {}", v.path, v.reason)).collect();
+            format!("{summary}: {}", reasons.join("; "))
+        }
         (0, several) => {
             let reasons: Vec<String> = several.iter().map(|v| format!("{}: {}", v.path, v.reason)).collect();
             format!("{summary}: no trigger matches ({})", reasons.join("; "))

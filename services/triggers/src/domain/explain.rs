@@ -4,8 +4,9 @@ use shipway_events::{FlowId, ProjectId, delivery::Verdict, run::Origin};
 use uuid::Uuid;
 
 use super::{
+    happened::{Facts, Happened},
     push::Delivered,
-    rules::{FlowTrigger, blank, judge_push},
+    rules::{FlowTrigger, blank, judge},
     trigger::{Kind, Trigger, TriggerError},
 };
 
@@ -37,16 +38,16 @@ pub fn explain(delivered: &Delivered, triggers: &[FlowTrigger]) -> Vec<Verdict> 
 fn verdicts(delivered: &Delivered, trigger: &FlowTrigger) -> Vec<Verdict> {
     let no = |reason: String| vec![Verdict { reason, ..blank(trigger, Origin::Git) }];
     let rule = match &trigger.trigger.kind {
-        Kind::Push(rule) => rule,
+        Kind::Git(rule) => rule,
         Kind::Webhook { .. } => {
             return no("a request to the flow's own address fires it, no Git host".to_owned());
         }
         Kind::Other(kind) => return no(format!("a trigger of kind {kind} is fired by no delivery")),
     };
-    match delivered {
-        Delivered::Pushes(pushes) if !pushes.is_empty() => {
-            pushes.iter().flat_map(|push| judge_push(push, &rule.key, [trigger])).collect()
-        }
-        other => no(format!("{}: it listens to pushes", other.summary())),
+    let happened = Happened::all(delivered.clone());
+    if happened.is_empty() {
+        return no(format!("{}: nothing listens to it", delivered.summary()));
     }
+    let judged = |one: &Happened| judge(one, &rule.key, [trigger], &Facts::default(), usize::MAX).verdicts;
+    happened.iter().flat_map(judged).collect()
 }

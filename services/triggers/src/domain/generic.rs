@@ -103,9 +103,8 @@ fn git_value<'k>(key: &'k str, siblings: &[&FlowTrigger]) -> Option<(&'k str, &'
     let is_git = siblings.iter().any(|sibling| {
         sibling.trigger.reference == reference
             && match &sibling.trigger.kind {
-                Kind::Push(_) => true,
-                Kind::Other(kind) => kind.starts_with("vcs-"),
-                Kind::Webhook { .. } => false,
+                Kind::Git(_) => true,
+                Kind::Other(_) | Kind::Webhook { .. } => false,
             }
     });
     (is_git && GIT_VALUES.contains(&field)).then_some((reference, field))

@@ -15,7 +15,11 @@
 use serde::{Deserialize, Serialize};
 use shipway_events::{DeliveryId, HookId, Timestamp};
 
+pub use claims::{Arrival, Claim};
+
 use super::push::Push;
+
+mod claims;
 
 /// How long a body, or a push found by asking, is remembered: 30 days.
 pub const MEMORY: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
@@ -44,6 +48,9 @@ pub struct RefState {
     /// Pushes found by asking.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     found: Vec<Found>,
+    /// What was started by the commits that came to the ref.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    started: Vec<claims::Started>,
     /// Counts the changes, so that an answer to an old question can be told.
     #[serde(default)]
     pub revision: u64,
@@ -145,6 +152,12 @@ impl RefState {
     #[must_use]
     pub fn is_news(&self, commit: &str) -> bool {
         self.head.as_deref() != Some(commit) && self.counted.iter().all(|known| known.commit != commit)
+    }
+
+    /// Whether no push to the ref was ever heard of.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.head.is_none() && self.counted.is_empty() && self.found.is_empty()
     }
 
     /// Records what the repository shows: known, or the first look at the repository.

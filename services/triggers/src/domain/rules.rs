@@ -1,13 +1,18 @@
-//! What a trigger makes of a push: a verdict in words.
+//! What a trigger makes of what happened to a repository: a verdict, rule by rule, in words.
 
-use serde_json::{Map, Value, json};
+mod asked;
+mod commits;
+mod others;
+
+use serde_json::{Map, Value};
 use shipway_events::{FlowId, ProjectId, delivery::Verdict, run::Origin};
 
+use self::asked::Asked;
 use super::{
-    glob,
-    push::{Push, short},
+    happened::{Facts, Happened, Needs},
+    push::Push,
     repository::RepositoryKey,
-    trigger::{Kind, PushRule, Trigger},
+    trigger::{GitRule, Kind, Listens, Trigger},
 };
 
 /// A trigger with the flow that it can start.
@@ -27,83 +32,120 @@ pub struct FlowTrigger {
     pub trigger: Trigger,
 }
 
-/// What each trigger that names this repository makes of a push to it.
+/// What the triggers make of something, as far as it can be told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Judgement {
+    /// A verdict of each trigger that names the repository.
+    pub verdicts: Vec<Verdict>,
+    /// What the repository has to tell before all of them are final; nothing if they are.
+    pub needs: Needs,
+}
+
+/// What each trigger that names this repository makes of what happened to it, by what is known. `listed` is how many
+/// commits of a push its sender lists, if there are so many.
+pub fn judge<'a>(
+    happened: &Happened,
+    repository: &RepositoryKey,
+    triggers: impl IntoIterator<Item = &'a FlowTrigger>,
+    facts: &Facts,
+    listed: usize,
+) -> Judgement {
+    let case = Case { happened, repository, facts, listed };
+    let mut judgement = Judgement::default();
+    for candidate in triggers {
+        if let Kind::Git(rule) = &candidate.trigger.kind
+            && rule.key == *repository
+        {
+            let (verdict, needs) = case.verdict(candidate, rule);
+            judgement.verdicts.push(verdict);
+            judgement.needs = judgement.needs.and(needs);
+        }
+    }
+    judgement
+}
+
+/// What the triggers make of a push by what it tells itself.
 pub fn judge_push<'a>(
     push: &Push,
     repository: &RepositoryKey,
     triggers: impl IntoIterator<Item = &'a FlowTrigger>,
 ) -> Vec<Verdict> {
-    triggers
-        .into_iter()
-        .filter_map(|candidate| match &candidate.trigger.kind {
-            Kind::Push(rule) if rule.key == *repository => Some(push_verdict(push, candidate, rule)),
-            _ => None,
-        })
-        .collect()
+    let happened = Happened::Push(push.clone());
+    judge(&happened, repository, triggers, &Facts::default(), usize::MAX).verdicts
 }
 
-fn push_verdict(push: &Push, candidate: &FlowTrigger, rule: &PushRule) -> Verdict {
-    let mut verdict = blank(candidate, Origin::Git);
-    match matched_by(push, candidate, rule) {
-        Ok((branch, after, reason)) => {
-            verdict.matched = true;
-            verdict.reason = reason;
-            verdict.values = object(json!({ "branch": branch, "sha": after, "repoUrl": rule.repository }));
-        }
-        Err(reason) => verdict.reason = reason,
-    }
-    verdict
+/// What is judged, and by what.
+struct Case<'a> {
+    happened: &'a Happened,
+    repository: &'a RepositoryKey,
+    facts: &'a Facts,
+    listed: usize,
 }
 
-/// The branch, the commit and the reason in words, or why it does not match.
-fn matched_by<'p>(
-    push: &'p Push,
-    candidate: &FlowTrigger,
-    rule: &PushRule,
-) -> Result<(&'p str, &'p str, String), String> {
-    if !push.repositories.iter().any(|address| RepositoryKey::of(address) == rule.key) {
-        let named = push.repositories.first().map_or("no repository", String::as_str);
-        return Err(format!("the delivery is about {named}, the trigger names {}", rule.repository));
-    }
-    let Some(branch) = push.branch() else {
-        return Err(format!("{} is not a branch", push.reference));
-    };
-    let Some(after) = push.target() else {
-        return Err(format!("branch {branch} was deleted: there is nothing to run"));
-    };
-    if candidate.trigger.manual_only {
-        return Err("the trigger is for runs by hand only (manualOnly)".to_owned());
-    }
-    if candidate.paused {
-        return Err(format!("the flow {} is paused: its Git triggers are off", candidate.path));
-    }
-    let Some(pattern) = rule.branches.iter().find(|pattern| glob::matches(pattern, branch)) else {
-        return Err(match rule.branches.as_slice() {
-            [] => {
-                "the trigger has no branch rule, and none never matches; give `*` for every branch".to_owned()
+impl Case<'_> {
+    fn verdict(&self, candidate: &FlowTrigger, rule: &GitRule) -> (Verdict, Needs) {
+        let mut asked = Asked::default();
+        let values = self.ask(candidate, rule, &mut asked);
+        let needs = asked.needs();
+        let mut verdict = blank(candidate, Origin::Git);
+        verdict.reason = asked.reason();
+        verdict.matched = asked.passed();
+        verdict.rules = asked.rules;
+        if let (true, Some(values)) = (verdict.matched, values) {
+            verdict.values = values;
+            if let Happened::PullRequest(pull) = self.happened {
+                commits::hold_if_fork(pull, self.repository, &mut verdict);
             }
-            rules => format!("branch {branch} matches none of the rules {}", listed(rules)),
-        });
-    };
-    if let Some((commit, flag)) = flagged(push, &rule.flags) {
-        return Err(format!("commit {} says `{flag}`", short(commit)));
+        }
+        (verdict, needs)
     }
-    if rule.by_path {
-        return Err(
-            "the trigger has path rules, which this version cannot check; take `filePaths` away or start \
-                    the run by hand"
-                .to_owned(),
-        );
+
+    /// Asks every rule that makes sense, and says what the flow's values are.
+    fn ask(&self, candidate: &FlowTrigger, rule: &GitRule, asked: &mut Asked) -> Option<Map<String, Value>> {
+        if !self.happened.is_about(self.repository) {
+            let named = self.happened.repositories().first().map_or("no repository", String::as_str);
+            let words = format!("the delivery is about {named}, the trigger names {}", rule.repository);
+            asked.fail("repository", words);
+            return None;
+        }
+        let values = match self.happened {
+            Happened::Push(push) => self.push(push, rule, asked),
+            Happened::PullRequest(pull) => self.pull_request(pull, rule, asked),
+            Happened::Release(release) => self.release(release, rule, asked),
+            Happened::CheckSuite(suite) => self.check_suite(suite, rule, asked),
+        }?;
+        if candidate.trigger.manual_only {
+            asked.fail_first("manualOnly", "the trigger is for runs by hand only (manualOnly)".to_owned());
+        }
+        if candidate.paused {
+            let words = format!("the flow {} is paused: its Git triggers are off", candidate.path);
+            asked.fail_first("paused", words);
+        }
+        Some(values)
     }
-    Ok((branch, after, format!("branch {branch} matches the rule {pattern}")))
+
+    /// The whole id of the commit to build, once it is known.
+    fn commit<'c>(&'c self, told: Option<&'c str>, asked: &mut Asked) -> Option<&'c str> {
+        let whole = told.filter(|id| super::push::is_commit(id)).or(self.facts.head.as_deref());
+        if whole.is_none() {
+            asked.open("commit", "the delivery does not tell the whole id of the commit", |needs| {
+                needs.head = true
+            });
+        }
+        whole
+    }
 }
 
-/// The first commit of the push whose message holds a flag, and the flag.
-fn flagged<'a>(push: &'a Push, flags: &'a [String]) -> Option<(&'a str, &'a str)> {
-    push.messages().find_map(|commit| {
-        let flag = flags.iter().find(|flag| !flag.is_empty() && commit.message.contains(flag.as_str()))?;
-        Some((commit.id.as_str(), flag.as_str()))
-    })
+/// What a trigger listens to, in words.
+pub(super) fn listened(listens: &Listens) -> &'static str {
+    match listens {
+        Listens::Commits { branches: Some(_), pull_requests: Some(_) } => "pushes and pull requests",
+        Listens::Commits { pull_requests: Some(_), .. } => "pull requests",
+        Listens::Commits { .. } => "pushes",
+        Listens::Label { .. } => "labels that are put on pull requests",
+        Listens::Release => "releases",
+        Listens::CheckSuite { .. } => "checks that passed",
+    }
 }
 
 /// A verdict that does not match, with nothing said yet.
@@ -115,6 +157,9 @@ pub(crate) fn blank(candidate: &FlowTrigger, origin: Origin) -> Verdict {
         trigger: candidate.trigger.reference.clone(),
         matched: false,
         reason: String::new(),
+        rules: Vec::new(),
+        part: 0,
+        held: None,
         origin,
         values: Map::new(),
         triggers: Map::new(),

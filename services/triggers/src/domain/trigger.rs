@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::repository::RepositoryKey;
+use super::{paths::PathRules, repository::RepositoryKey};
 
 /// What marks a commit as not to be built, where a trigger switches that on and names nothing else.
 pub const DEFAULT_FLAGS: [&str; 7] =
@@ -23,8 +23,8 @@ pub struct Trigger {
 /// What fires a trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A push to a branch.
-    Push(PushRule),
+    /// Something that happens to a repository.
+    Git(GitRule),
     /// A request to the flow's address.
     Webhook {
         /// An address that the document chose itself, if it did.
@@ -34,19 +34,47 @@ pub enum Kind {
     Other(String),
 }
 
-/// When a push fires a trigger.
+/// When something that happens to a repository fires a trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PushRule {
+pub struct GitRule {
     /// The repository, as the document spells it.
     pub repository: String,
     /// The same, comparable.
     pub key: RepositoryKey,
-    /// Patterns of branches; one that fits is enough, none never fits.
-    pub branches: Vec<String>,
+    /// What it listens to.
+    pub listens: Listens,
     /// What in a commit's message keeps it from being built.
     pub flags: Vec<String>,
-    /// Whether the trigger asks for changed files, which cannot be asked yet.
-    pub by_path: bool,
+    /// Which changed files count.
+    pub paths: PathRules,
+    /// Whether drafts of pull requests start nothing.
+    pub ignore_drafts: bool,
+}
+
+/// What a trigger listens to. Patterns: one that fits is enough, none never fits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listens {
+    /// New commits. A list that the trigger's kind does not have at all is none.
+    Commits {
+        /// Patterns of branches that are pushed to.
+        branches: Option<Vec<String>>,
+        /// Patterns of the source branches of pull requests.
+        pull_requests: Option<Vec<String>>,
+    },
+    /// A label that is put on a pull request.
+    Label {
+        /// Patterns of labels.
+        labels: Vec<String>,
+        /// Patterns of the source branches.
+        branches: Vec<String>,
+    },
+    /// A release of a tag.
+    Release,
+    /// All checks of a pull request's newest commit have passed.
+    CheckSuite {
+        /// Patterns of the source branches.
+        branches: Vec<String>,
+    },
 }
 
 /// A trigger whose JSON has not the shape of one.
@@ -68,8 +96,21 @@ impl Trigger {
         let Written { kind, reference, manual_only, spec, git } = written;
         let manual_only = manual_only || spec.manual_only;
         let kind = match kind.as_deref() {
-            None | Some("git") => Kind::Push(git.rule()),
-            Some("vcs-push") => Kind::Push(spec.rule()),
+            None | Some("git") => Kind::Git(git.rule()),
+            Some("vcs-push") => Kind::Git(
+                spec.rule(|spec| Listens::Commits { branches: Some(spec.branches()), pull_requests: None }),
+            ),
+            Some("vcs-pr") => Kind::Git(
+                spec.rule(|spec| Listens::Commits { branches: None, pull_requests: Some(spec.branches()) }),
+            ),
+            Some("vcs-pr-label") => Kind::Git(spec.rule(|spec| Listens::Label {
+                labels: spec.label_name_patterns.take().unwrap_or_default(),
+                branches: spec.branches_if_enabled(),
+            })),
+            Some("vcs-release") => Kind::Git(spec.rule(|_| Listens::Release)),
+            Some("vcs-check-suite") => {
+                Kind::Git(spec.rule(|spec| Listens::CheckSuite { branches: spec.branches() }))
+            }
             Some("webhook") => Kind::Webhook {
                 token: spec
                     .token
@@ -81,6 +122,14 @@ impl Trigger {
             Some(other) => Kind::Other(other.to_owned()),
         };
         Ok(Self { reference, kind, manual_only })
+    }
+}
+
+impl GitRule {
+    /// Whether a push could fire it.
+    #[must_use]
+    pub fn hears_pushes(&self) -> bool {
+        matches!(&self.listens, Listens::Commits { branches: Some(branches), .. } if !branches.is_empty())
     }
 }
 
@@ -105,20 +154,38 @@ struct Written {
 struct Git {
     repo_url: String,
     branch_restrictions: Option<Vec<String>>,
+    pr_restrictions: Option<Vec<String>>,
     path_ignore_rules: Option<Vec<String>>,
+    is_allow_list: bool,
     ci_ignore_flags_enabled: bool,
     ci_ignore_flags: Option<Vec<String>>,
+    ignore_drafts: bool,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Spec {
     vcs: Vcs,
-    branch_name_patterns: Option<Vec<String>>,
+    branch_name_patterns: Option<Branches>,
+    label_name_patterns: Option<Vec<String>>,
     commit_message_flags: Flags,
     file_paths: Option<FilePaths>,
+    ignore_drafts: bool,
     manual_only: bool,
     token: Option<Value>,
+}
+
+/// A list, or for labels one that can be switched off.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Branches {
+    List(Vec<String>),
+    Switch {
+        #[serde(default)]
+        enabled: bool,
+        #[serde(default)]
+        names: Vec<String>,
+    },
 }
 
 #[derive(Default, Deserialize)]
@@ -138,29 +205,51 @@ struct Flags {
 #[serde(rename_all = "camelCase", default)]
 struct FilePaths {
     enabled: Option<bool>,
+    allow_list: bool,
     paths: Vec<String>,
 }
 
 impl Git {
-    fn rule(self) -> PushRule {
-        PushRule {
+    fn rule(self) -> GitRule {
+        GitRule {
             key: RepositoryKey::of(&self.repo_url),
             repository: self.repo_url,
-            branches: self.branch_restrictions.unwrap_or_default(),
+            listens: Listens::Commits {
+                branches: Some(self.branch_restrictions.unwrap_or_default()),
+                pull_requests: Some(self.pr_restrictions.unwrap_or_default()),
+            },
             flags: flags(self.ci_ignore_flags_enabled, self.ci_ignore_flags),
-            by_path: self.path_ignore_rules.is_some_and(|rules| !rules.is_empty()),
+            paths: PathRules::new(&self.path_ignore_rules.unwrap_or_default(), self.is_allow_list),
+            ignore_drafts: self.ignore_drafts,
         }
     }
 }
 
 impl Spec {
-    fn rule(self) -> PushRule {
-        PushRule {
+    fn rule(mut self, listens: impl FnOnce(&mut Self) -> Listens) -> GitRule {
+        let paths = self.file_paths.take().filter(|files| files.enabled.unwrap_or(true)).unwrap_or_default();
+        GitRule {
+            listens: listens(&mut self),
             key: RepositoryKey::of(&self.vcs.repo_url),
             repository: self.vcs.repo_url,
-            branches: self.branch_name_patterns.unwrap_or_default(),
             flags: flags(self.commit_message_flags.enabled, self.commit_message_flags.flags),
-            by_path: self.file_paths.is_some_and(|f| f.enabled.unwrap_or(true) && !f.paths.is_empty()),
+            paths: PathRules::new(&paths.paths, paths.allow_list),
+            ignore_drafts: self.ignore_drafts,
+        }
+    }
+
+    fn branches(&mut self) -> Vec<String> {
+        match self.branch_name_patterns.take() {
+            None => Vec::new(),
+            Some(Branches::List(names) | Branches::Switch { names, .. }) => names,
+        }
+    }
+
+    /// Every branch, unless the list is there and switched on.
+    fn branches_if_enabled(&mut self) -> Vec<String> {
+        match self.branch_name_patterns.take() {
+            Some(Branches::List(names) | Branches::Switch { enabled: true, names }) => names,
+            None | Some(Branches::Switch { .. }) => vec!["*".to_owned()],
         }
     }
 }

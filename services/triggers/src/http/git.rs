@@ -12,14 +12,14 @@ use shipway_events::HookId;
 use super::{Ingress, NotTaken, Target, is_json, reply::Refusal};
 use crate::{
     domain::{
-        push::{Delivered, Push},
-        repository::RepositoryKey,
-        rules::judge_push,
+        happened::Happened,
+        push::Delivered,
         sources::{self, Source},
     },
     git::{self, Asking},
     hooks::GitHook,
-    inbox::{Incoming, Kept, Outcome, PushTo},
+    inbox::{Incoming, Kept, Outcome, Subject},
+    judging::judged,
     parcel::{Parcel, Way},
     signature::Secrets,
 };
@@ -57,7 +57,8 @@ pub(super) async fn receive(
 /// The delivery with what each trigger makes of it.
 pub(super) fn judge(parcel: &Parcel, incoming: Incoming, source: &Source, hook: &GitHook) -> Incoming {
     let event = source.event(|name| parcel.headers.get(name), &parcel.body);
-    judged(incoming, read(source, event, &parcel.body), hook)
+    let delivered = read(source, event.as_deref(), &parcel.body);
+    judged(incoming, delivered, hook, source.name, event.as_deref().unwrap_or_default())
 }
 
 /// The hook, if deliveries of this source may come to it: what it is for decides, not what they say.
@@ -68,41 +69,11 @@ async fn find(ingress: &Ingress, source: &Source, hook: &str) -> Result<Option<A
 }
 
 /// What it says, or in words why nobody can tell: a body with the right signature is stored in any case.
-fn read(source: &Source, event: Option<String>, body: &[u8]) -> Result<Delivered, String> {
+fn read(source: &Source, event: Option<&str>, body: &[u8]) -> Result<Delivered, String> {
     let Some(event) = event else {
         return Err(format!("nothing can be made of it: it has no {}", source.event));
     };
-    (source.read)(&event, body).map_err(|unreadable| format!("nothing can be made of it: {unreadable}"))
-}
-
-fn judged(incoming: Incoming, delivered: Result<Delivered, String>, hook: &GitHook) -> Incoming {
-    match delivered {
-        Err(problem) => incoming.saying(&problem),
-        Ok(Delivered::Ping) => incoming.saying("ping: the hook works"),
-        Ok(Delivered::Other(event)) => incoming.saying(&format!("`{event}` event: nothing listens to it")),
-        Ok(Delivered::PullRequest(pull)) => {
-            incoming.saying(&format!("{}: nothing listens to it", pull.summary()))
-        }
-        Ok(Delivered::Release(release)) => {
-            incoming.saying(&format!("{}: nothing listens to it", release.summary()))
-        }
-        Ok(Delivered::CheckSuite(suite)) => {
-            incoming.saying(&format!("{}: nothing listens to it", suite.summary()))
-        }
-        Ok(Delivered::Pushes(pushes)) => {
-            let Some(push) = pushes.into_iter().next() else { return incoming.saying("a push of nothing") };
-            let verdicts = judge_push(&push, &hook.key, hook.triggers.iter().map(AsRef::as_ref));
-            let summary = push.summary();
-            let about = push.repositories.iter().any(|address| RepositoryKey::of(address) == hook.key);
-            let summary = match (verdicts.is_empty(), about) {
-                (false, _) => summary,
-                (true, true) => format!("{summary}: no trigger names this repository"),
-                (true, false) => format!("{summary}: the hook is for {}", hook.key),
-            };
-            let to = about.then(|| PushTo { repository: hook.key.clone(), push });
-            incoming.saying(&summary).judged(verdicts).about(to)
-        }
-    }
+    (source.read)(event, body).map_err(|unreadable| format!("nothing can be made of it: {unreadable}"))
 }
 
 /// Stores a delivery, after its repository was asked if that has to tell what it is.
@@ -114,29 +85,30 @@ pub(super) async fn keep(
     if let Outcome::Kept(kept) = ingress.inbox.accept(Arc::clone(incoming)).await? {
         return Ok(kept);
     }
-    let confirmed = match &incoming.to {
-        Some(to) => is_head(ingress, hook, &to.push).await,
-        None => false,
-    };
-    let again = incoming.confirmed(confirmed);
+    let again = incoming.confirmed(are_heads(ingress, hook, &incoming.to).await);
     match ingress.inbox.accept(Arc::new(again)).await? {
         Outcome::Kept(kept) => Ok(kept),
         Outcome::AskFirst => Err(NotTaken::Refused(Refusal::away("the repository"))),
     }
 }
 
-/// Whether the repository says that the push's commit is its ref's newest. It cannot answer: not confirmed, and
+/// Of each push, whether the repository says that its commit is its ref's newest. It cannot answer: not confirmed, and
 /// if there was such a push, it is found by asking later.
-async fn is_head(ingress: &Ingress, hook: &GitHook, push: &Push) -> bool {
+async fn are_heads(ingress: &Ingress, hook: &GitHook, to: &[Subject]) -> Vec<bool> {
     let asking = Asking { login: hook.login.as_ref(), limit: ingress.ask_time, allow: ingress.allow };
-    match git::branches(&hook.address, asking).await {
-        Ok(branches) => branches.get(&push.reference).map(String::as_str) == push.target(),
+    let branches = match git::branches(&hook.address, asking).await {
+        Ok(branches) => branches,
         Err(problem) => {
             tracing::warn!(
                 error = &problem as &dyn std::error::Error,
                 "a body that came before is not confirmed"
             );
-            false
+            return vec![false; to.len()];
         }
-    }
+    };
+    let is_head = |subject: &Subject| match &subject.happened {
+        Happened::Push(push) => branches.get(&push.reference).map(String::as_str) == push.target(),
+        _ => false,
+    };
+    to.iter().map(is_head).collect()
 }

@@ -1,7 +1,7 @@
 //! One commit's deliveries: looked up together, decided one after the other, written together.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -9,10 +9,15 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::json;
 use shipway_eventing::{GroupWrite, Log, failing};
-use shipway_events::{DeliveryId, Timestamp};
+use shipway_events::{DeliveryId, Timestamp, delivery::Verdict};
 use sqlx::AnyConnection;
 
-use super::{Asked, Incoming, Kept, sql};
+use super::{
+    Asked, Incoming, Kept, Subject,
+    approve::{Approving, NotApproved},
+    sql,
+    wait::{Answered, Postponed, Wait},
+};
 use crate::domain::{
     heads::{MEMORY, RefState, Seen},
     repository::RepositoryKey,
@@ -24,6 +29,9 @@ pub(super) enum Row {
     Asked(Box<Asked>),
     LookedAt(RepositoryKey),
     Matched(Vec<DeliveryId>),
+    Answered(Box<Answered>),
+    Postponed(Postponed),
+    Approve(Approving),
 }
 
 /// What became of it.
@@ -33,6 +41,7 @@ pub(super) enum Done {
     AskFirst,
     Written,
     TooOld,
+    NotApproved(NotApproved),
 }
 
 pub(super) struct Writer {
@@ -61,6 +70,12 @@ impl GroupWrite for Writer {
                     group.matched.extend(deliveries);
                     Done::Written
                 }
+                Row::Answered(answered) => group.answered(tx, answered).await?,
+                Row::Postponed(postponed) => {
+                    postponed.write(tx, group.now).await?;
+                    Done::Written
+                }
+                Row::Approve(approving) => group.approve(tx, approving).await?,
                 Row::LookedAt(repository) => {
                     let at = group.now.micros();
                     let look = sqlx::query(sql::LOOKED_AT).bind(repository.as_str()).bind(at);
@@ -77,20 +92,23 @@ impl GroupWrite for Writer {
 /// How large a sealed body may be that is written with its row.
 const LARGE: usize = 64 * 1024;
 
-type RefKey = (String, String);
+pub(super) type RefKey = (String, String);
 
 /// What is known for this commit, what it adds and what it changes.
-struct Group {
-    now: Timestamp,
+pub(super) struct Group {
+    pub(super) now: Timestamp,
     by_key: HashMap<String, Kept>,
     by_body: HashMap<String, DeliveryId>,
-    states: BTreeMap<RefKey, RefState>,
+    pub(super) states: BTreeMap<RefKey, RefState>,
     /// Deliveries of this commit.
     fresh: HashMap<DeliveryId, Kept>,
     inserts: Vec<Insert>,
     /// Sealed bodies that are not in `inserts`.
     large: Vec<(DeliveryId, Arc<Vec<u8>>)>,
-    changed: BTreeMap<RefKey, ()>,
+    /// Refs whose oldest deliveries wait for the repository.
+    pub(super) waiting: BTreeSet<RefKey>,
+    pub(super) waits: Vec<Wait>,
+    pub(super) changed: BTreeSet<RefKey>,
     matched: Vec<DeliveryId>,
 }
 
@@ -114,15 +132,19 @@ struct Insert {
 impl Group {
     async fn read(tx: &mut AnyConnection, rows: &[Row], now: Timestamp) -> Result<Self, sqlx::Error> {
         let mut deliveries = Vec::new();
-        let mut refs = Vec::new();
+        let mut refs = BTreeSet::new();
         for row in rows {
             match row {
                 Row::Delivery(incoming) => {
                     deliveries.push(json!({ "key": incoming.key, "body": incoming.body_key() }));
-                    refs.extend(incoming.ref_key());
+                    // No head of a branch is moved by a replay.
+                    if !incoming.is_replay {
+                        refs.extend(incoming.to.iter().map(Subject::ref_key));
+                    }
                 }
-                Row::Asked(asked) => refs.push(asked.ref_key()),
-                Row::LookedAt(_) | Row::Matched(_) => {}
+                Row::Asked(asked) => drop(refs.insert(asked.ref_key())),
+                Row::Answered(answered) => refs.extend(answered.to.iter().map(Subject::ref_key)),
+                Row::LookedAt(_) | Row::Matched(_) | Row::Postponed(_) | Row::Approve(_) => {}
             }
         }
         let mut group = Self {
@@ -133,33 +155,38 @@ impl Group {
             fresh: HashMap::new(),
             inserts: Vec::new(),
             large: Vec::new(),
-            changed: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            waits: Vec::new(),
+            changed: BTreeSet::new(),
             matched: Vec::new(),
         };
-        if !deliveries.is_empty() {
-            group.read_deliveries(tx, &json!(deliveries).to_string()).await?;
-        }
         if !refs.is_empty() {
             let wanted = |(repository, reference): &RefKey| json!({ "repository": repository, "reference": reference });
-            let wanted: Vec<_> = refs.iter().map(wanted).collect();
+            // Sorted, so that two processes cannot wait for each other.
+            let wanted = json!(refs.iter().map(wanted).collect::<Vec<_>>()).to_string();
+            sqlx::query(sql::LOCK_STATES).bind(&wanted).execute(&mut *tx).await?;
             let rows: Vec<(String, String, String)> =
-                sqlx::query_as(sql::STATES).bind(json!(wanted).to_string()).fetch_all(tx).await?;
+                sqlx::query_as(sql::STATES).bind(&wanted).fetch_all(&mut *tx).await?;
             for (repository, reference, state) in rows {
                 group.states.insert((repository, reference), sql::decoded(&state));
             }
+            group.waiting = super::wait::waiting_refs(tx, &wanted).await?;
+        }
+        // After the refs are locked: of a body that comes to two processes at once, one sees the other's.
+        if !deliveries.is_empty() {
+            group.read_deliveries(tx, &json!(deliveries).to_string()).await?;
         }
         Ok(group)
     }
 
     async fn read_deliveries(&mut self, tx: &mut AnyConnection, wanted: &str) -> Result<(), sqlx::Error> {
-        let rows: Vec<(String, String, String, String)> = failing!(
+        let rows: Vec<(String, String, String, String, String)> = failing!(
             "db.inbox.same_key",
             sqlx::query_as(sql::SAME_KEY).bind(wanted).fetch_all(&mut *tx).await
         )?;
-        for (key, delivery, summary, verdicts) in rows {
+        for (key, delivery, summary, verdicts, state) in rows {
             if let Ok(delivery) = delivery.parse() {
-                let verdicts = Arc::new(sql::decoded(&verdicts));
-                self.by_key.insert(key, Kept { delivery, summary, verdicts });
+                self.by_key.insert(key, kept(delivery, summary, &verdicts, &state));
             }
         }
         let since = self.now.micros().saturating_sub(i64::try_from(MEMORY.as_micros()).unwrap_or(i64::MAX));
@@ -177,35 +204,40 @@ impl Group {
         if let Some(kept) = self.by_key.get(&incoming.key) {
             return Ok(Done::Known(kept.clone()));
         }
-        let Some((push, key)) = incoming.to.as_ref().map(|to| &to.push).zip(incoming.ref_key()) else {
+        let same_body = incoming.body_key().and_then(|body| self.by_body.get(&body).copied());
+        if incoming.to.is_empty() {
             return Ok(Done::New(self.insert(incoming, None)));
+        }
+        if incoming.is_replay {
+            return Ok(Done::New(self.insert_replay(incoming)));
+        }
+        let seen: Vec<Seen> = incoming
+            .to
+            .iter()
+            .enumerate()
+            .map(|(part, subject)| self.seen(incoming, subject, part, same_body))
+            .collect();
+        if incoming.confirmed.is_none() && seen.iter().any(|seen| matches!(seen, Seen::AskFirst(_))) {
+            return Ok(Done::AskFirst);
+        }
+        let first = seen.iter().find_map(|seen| match seen {
+            Seen::New => None,
+            Seen::Again(first) | Seen::AskFirst(first) => Some(*first),
+        });
+        let repeats: Vec<bool> = seen.iter().map(|seen| *seen != Seen::New).collect();
+        for (part, subject) in incoming.to.iter().enumerate() {
+            self.record(incoming, subject, part, repeats[part]);
+        }
+        let Some(first) = first.filter(|_| repeats.iter().all(|repeat| *repeat)) else {
+            return Ok(Done::New(self.insert_new(incoming, &seen)));
         };
-        let body = incoming.body_key().unwrap_or_default();
-        let same_body = self.by_body.get(&body).copied();
-        let state = self.states.entry(key.clone()).or_default();
-        let hook = incoming.hook;
-        match (state.seen(push, hook, same_body, incoming.confirmed == Some(true)), incoming.confirmed) {
-            (Seen::New, confirmed) => {
-                state.record(push, confirmed == Some(true));
-                self.changed.insert(key, ());
-                Ok(Done::New(self.insert(incoming, None)))
+        match self.kept(tx, first).await? {
+            Some(kept) => {
+                self.insert(incoming, Some((&kept, same_body.is_none())));
+                Ok(Done::Known(kept))
             }
-            (Seen::AskFirst(_), None) => Ok(Done::AskFirst),
-            (Seen::Again(first) | Seen::AskFirst(first), _) => {
-                let before = state.revision;
-                state.record_again(push, hook);
-                if state.revision != before {
-                    self.changed.insert(key, ());
-                }
-                match self.kept(tx, first).await? {
-                    Some(kept) => {
-                        self.insert(incoming, Some((&kept, same_body.is_none())));
-                        Ok(Done::Known(kept))
-                    }
-                    // The first one was forgotten with its retention; what it started is long over.
-                    None => Ok(Done::New(self.insert(&incoming.without_verdicts(), None))),
-                }
-            }
+            // The first one was forgotten with its retention; what it started is long over.
+            None => Ok(Done::New(self.insert(&incoming.without_verdicts(), None))),
         }
     }
 
@@ -215,12 +247,15 @@ impl Group {
         if state.revision != asked.revision {
             return Done::TooOld;
         }
-        self.changed.insert(key.clone(), ());
+        self.changed.insert(key.clone());
         let Some(found) = asked.found.as_ref().filter(|_| state.is_news(&asked.commit)) else {
             state.record_asked(&asked.commit, asked.at);
             return Done::Written;
         };
-        let kept = self.insert(found, None);
+        let mut found = found.clone();
+        let to = std::mem::take(&mut found.to);
+        self.claim(found.delivery, &to, &mut found.verdicts);
+        let kept = self.insert(&found, None);
         if let Some(state) = self.states.get_mut(&key) {
             state.record_found(&asked.commit, asked.way.clone(), kept.delivery, asked.at);
         }
@@ -228,32 +263,40 @@ impl Group {
     }
 
     /// A delivery of this commit or of an earlier one.
-    async fn kept(&self, tx: &mut AnyConnection, delivery: DeliveryId) -> Result<Option<Kept>, sqlx::Error> {
+    pub(super) async fn kept(
+        &self,
+        tx: &mut AnyConnection,
+        delivery: DeliveryId,
+    ) -> Result<Option<Kept>, sqlx::Error> {
         if let Some(kept) = self.fresh.get(&delivery) {
             return Ok(Some(kept.clone()));
         }
-        let row: Option<(String, String)> =
+        let row: Option<(String, String, String)> =
             sqlx::query_as(sql::ONE).bind(delivery.to_string()).fetch_optional(tx).await?;
-        let kept = |(summary, verdicts): (String, String)| Kept {
-            delivery,
-            summary,
-            verdicts: Arc::new(sql::decoded(&verdicts)),
-        };
-        Ok(row.map(kept))
+        Ok(row.map(|(summary, verdicts, state)| kept(delivery, summary, &verdicts, &state)))
     }
 
     /// Adds a row: a new delivery, or with `first` another one of an earlier delivery's push. `first` also says
     /// whether it is the first with its body.
-    fn insert(&mut self, incoming: &Incoming, first: Option<(&Kept, bool)>) -> Kept {
+    pub(super) fn insert(&mut self, incoming: &Incoming, first: Option<(&Kept, bool)>) -> Kept {
+        self.insert_as(incoming, first, None)
+    }
+
+    /// The same with a state that its verdicts do not say.
+    pub(super) fn insert_as(
+        &mut self,
+        incoming: &Incoming,
+        first: Option<(&Kept, bool)>,
+        state: Option<&'static str>,
+    ) -> Kept {
         let delivery = incoming.delivery;
-        let matched = incoming.verdicts.iter().any(|verdict| verdict.matched);
         let new_body = first.is_none_or(|(_, new_body)| new_body);
         let body_key = incoming.body_key().filter(|_| new_body);
         let kept = match first {
             Some((kept, _)) => kept.clone(),
             None => {
                 let (summary, verdicts) = (incoming.summary.clone(), Arc::new(incoming.verdicts.clone()));
-                Kept { delivery, summary, verdicts }
+                Kept { delivery, summary, verdicts, waits: state == Some("waiting") }
             }
         };
         if let Some(body) = &body_key {
@@ -276,7 +319,11 @@ impl Group {
             // The body is in the first one's row. A large one comes by itself: as text it is three times as large.
             sealed: if new_body && !large { hex::encode(incoming.sealed.as_slice()) } else { String::new() },
             original: first.map(|(kept, _)| kept.delivery),
-            state: if matched && first.is_none() { "stored" } else { "unmatched" },
+            state: match (first, state) {
+                (Some(_), _) => "unmatched",
+                (None, Some(state)) => state,
+                (None, None) => state_of(&incoming.verdicts),
+            },
             summary: incoming.summary.clone(),
             verdicts: match first {
                 Some(_) => "[]".to_owned(),
@@ -305,8 +352,11 @@ impl Group {
                 let text = serde_json::to_string(state).ok()?;
                 Some(json!({ "repository": key.0, "reference": key.1, "sha": state.head, "state": text }))
             };
-            let rows: Vec<_> = self.changed.keys().filter_map(state).collect();
+            let rows: Vec<_> = self.changed.iter().filter_map(state).collect();
             sqlx::query(sql::PUT_STATES).bind(json!(rows).to_string()).execute(&mut *tx).await?;
+        }
+        for wait in &self.waits {
+            wait.write(tx).await?;
         }
         if !self.matched.is_empty() {
             let rows: Vec<_> = self.matched.iter().map(|delivery| json!({ "delivery": delivery })).collect();
@@ -320,17 +370,39 @@ impl Group {
 impl Incoming {
     /// What a replay of a push is recognised by. Other bodies may come as often as they like.
     fn body_key(&self) -> Option<String> {
-        let hook = self.hook.filter(|_| self.to.is_some())?;
+        let hook = self.hook.filter(|_| !self.to.is_empty() && !self.is_replay)?;
         Some(format!("{hook}/{}", self.digest))
     }
 
-    fn ref_key(&self) -> Option<RefKey> {
-        let to = self.to.as_ref()?;
-        Some((to.repository.as_str().to_owned(), to.push.reference.clone()))
+    /// Whether the repository was asked and has the commit of this thing as its ref's head.
+    pub(super) fn is_confirmed(&self, part: usize) -> bool {
+        self.confirmed.as_ref().and_then(|parts| parts.get(part)).is_some_and(|confirmed| *confirmed)
     }
 
     fn without_verdicts(&self) -> Self {
         Self { verdicts: Vec::new(), ..self.clone() }
+    }
+}
+
+impl Subject {
+    pub(super) fn ref_key(&self) -> RefKey {
+        (self.repository.as_str().to_owned(), self.reference.clone())
+    }
+}
+
+/// A delivery that is in the inbox.
+fn kept(delivery: DeliveryId, summary: String, verdicts: &str, state: &str) -> Kept {
+    Kept { delivery, summary, verdicts: Arc::new(sql::decoded(verdicts)), waits: state == "waiting" }
+}
+
+/// The state of a delivery that was judged.
+pub(super) fn state_of(verdicts: &[Verdict]) -> &'static str {
+    if verdicts.iter().any(|verdict| verdict.matched) {
+        "stored"
+    } else if verdicts.iter().any(|verdict| verdict.held.is_some()) {
+        "held"
+    } else {
+        "unmatched"
     }
 }
 

@@ -1,7 +1,10 @@
 //! What is asked of the inbox: lists, single deliveries, what can be judged once more.
 
 use shipway_contracts::v1;
-use shipway_events::{DeliveryId, HookId, Timestamp, delivery::Verdict};
+use shipway_events::{
+    DeliveryId, HookId, Timestamp,
+    delivery::{Held, RuleVerdict, Verdict},
+};
 use sqlx::FromRow;
 
 use super::{Inbox, InboxError, failed, first_id, sql};
@@ -13,7 +16,7 @@ const ABOVE: &str = "g";
 const DAY: i64 = 24 * 3_600 * 1_000_000;
 
 /// How the key of a replay begins.
-const REPLAY: &str = "replay/";
+pub(super) const REPLAY: &str = "replay/";
 
 /// Which deliveries; what is empty does not choose.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +62,8 @@ pub(crate) struct Row {
     state: String,
     summary: String,
     verdicts: String,
+    #[sqlx(flatten)]
+    waits: Waits,
 }
 
 impl Row {
@@ -92,6 +97,7 @@ impl Row {
             summary: self.summary.clone(),
             verdicts: self.verdicts.clone(),
             original: self.original.clone(),
+            waits: self.waits.clone(),
         };
         listed.shown()
     }
@@ -107,6 +113,29 @@ struct Listed {
     summary: String,
     verdicts: String,
     original: Option<String>,
+    #[sqlx(flatten)]
+    waits: Waits,
+}
+
+/// Of a delivery that waits for its repository: since when, and what was tried.
+#[derive(Clone, Debug, FromRow)]
+struct Waits {
+    since: Option<i64>,
+    tries: Option<i64>,
+    next_try_at: Option<i64>,
+    last_error: Option<String>,
+}
+
+impl Waits {
+    fn shown(self) -> Option<v1::Waiting> {
+        let at = |micros: i64| Timestamp::from_micros(micros).to_string();
+        Some(v1::Waiting {
+            since: at(self.since?),
+            tries: self.tries.and_then(|tries| tries.try_into().ok()).unwrap_or_default(),
+            next_try: self.next_try_at.map(at).unwrap_or_default(),
+            last_error: self.last_error.unwrap_or_default(),
+        })
+    }
 }
 
 impl Listed {
@@ -127,6 +156,7 @@ impl Listed {
             summary,
             original: self.original.unwrap_or_default(),
             of: String::new(),
+            waiting: self.waits.shown(),
         }
     }
 }
@@ -140,8 +170,20 @@ pub(crate) fn shown_verdicts(delivery: Option<DeliveryId>, verdicts: Vec<Verdict
         trigger: verdict.trigger,
         matched: verdict.matched,
         reason: verdict.reason,
+        rules: verdict.rules.into_iter().map(rule).collect(),
+        held: verdict.held.map(held),
     };
     verdicts.into_iter().map(shown).collect()
+}
+
+fn rule(rule: RuleVerdict) -> v1::RuleVerdict {
+    v1::RuleVerdict { rule: rule.rule, outcome: rule.outcome.as_str().to_owned(), words: rule.words }
+}
+
+fn held(held: Held) -> v1::HeldCommit {
+    let Held { pull_request, head, approval } = held;
+    let (by, secrets) = approval.map_or((String::new(), false), |by| (by.by.name().to_owned(), by.secrets));
+    v1::HeldCommit { pull_request, head, approved_by: by, with_secrets: secrets }
 }
 
 impl Inbox {

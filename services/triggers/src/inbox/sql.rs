@@ -27,6 +27,19 @@ pub const TABLES: &[&str] = &[
     )",
     "CREATE INDEX IF NOT EXISTS inbox_body ON inbox (body_key) WHERE body_key IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS inbox_to_match ON inbox (delivery) WHERE state = 'stored'",
+    "CREATE INDEX IF NOT EXISTS inbox_approved ON inbox (delivery) WHERE state = 'approved'",
+    "CREATE TABLE IF NOT EXISTS waiting (
+        delivery TEXT PRIMARY KEY,
+        repository TEXT NOT NULL,
+        refs TEXT NOT NULL,
+        source TEXT NOT NULL,
+        event TEXT NOT NULL,
+        since BIGINT NOT NULL,
+        tries BIGINT NOT NULL,
+        next_try_at BIGINT NOT NULL,
+        last_error TEXT
+    )",
+    "CREATE INDEX IF NOT EXISTS waiting_repository ON waiting (repository)",
     "CREATE TABLE IF NOT EXISTS branch_heads (
         repository TEXT NOT NULL,
         reference TEXT NOT NULL,
@@ -43,8 +56,10 @@ pub const TABLES: &[&str] = &[
 macro_rules! concat_filter {
     ($rest:literal) => {
         concat!(
-            "SELECT delivery, hook, key, received_at, state, summary, verdicts, original
-             FROM inbox WHERE delivery >= $1 AND delivery < $2 AND received_at >= $8 AND received_at < $9 AND ($3 = '' OR hook = $3)
+            "SELECT i.delivery, hook, key, received_at, state, summary, verdicts, original,
+                    w.since, w.tries, w.next_try_at, w.last_error
+             FROM inbox AS i LEFT JOIN waiting AS w ON w.delivery = i.delivery
+             WHERE i.delivery >= $1 AND i.delivery < $2 AND received_at >= $8 AND received_at < $9 AND ($3 = '' OR hook = $3)
                AND ($4 = '' OR (state = $4 AND original IS NULL) OR ($4 = 'repeated' AND original IS NOT NULL))
                AND ($5 = '' OR verdicts LIKE $5 ESCAPE '\\')
                AND ($6 = '' OR lower(summary) LIKE $6 ESCAPE '\\' OR lower(verdicts) LIKE $6 ESCAPE '\\') ",
@@ -55,7 +70,7 @@ macro_rules! concat_filter {
 
 pub(super) const SAME_KEY: &str = "
     SELECT i.key, COALESCE(o.delivery, i.delivery), COALESCE(o.summary, i.summary),
-           COALESCE(o.verdicts, i.verdicts)
+           COALESCE(o.verdicts, i.verdicts), COALESCE(o.state, i.state)
     FROM json_each($1) AS w
     JOIN inbox AS i ON i.key = w.value->>'key'
     LEFT JOIN inbox AS o ON o.delivery = i.original";
@@ -67,12 +82,18 @@ pub(super) const SAME_BODY: &str = "
     WHERE i.received_at >= $2
     ORDER BY i.delivery";
 
+/// Keeps other processes from the same refs until the commit: what is counted is read and written as one.
+pub(super) const LOCK_STATES: &str = "
+    INSERT INTO branch_heads (repository, reference, state)
+    SELECT value->>'repository', value->>'reference', '{}' FROM json_each($1) WHERE true
+    ON CONFLICT (repository, reference) DO UPDATE SET state = branch_heads.state";
+
 pub(super) const STATES: &str = "
     SELECT h.repository, h.reference, h.state
     FROM json_each($1) AS w
     JOIN branch_heads AS h ON h.repository = w.value->>'repository' AND h.reference = w.value->>'reference'";
 
-pub(super) const ONE: &str = "SELECT summary, verdicts FROM inbox WHERE delivery = $1";
+pub(super) const ONE: &str = "SELECT summary, verdicts, state FROM inbox WHERE delivery = $1";
 
 pub(super) const INSERT: &str = "
     INSERT INTO inbox (delivery, hook, key, body, body_key, received_at, headers, sealed, original, state,
@@ -103,21 +124,23 @@ pub(super) const FIRST_LOOK: &str = "SELECT first_asked_at FROM asked_repositori
 pub(super) const REFS: &str = "SELECT reference, state FROM branch_heads WHERE repository = $1";
 
 pub(super) const TO_MATCH: &str = "
-    SELECT delivery, hook, body, summary, verdicts, trace FROM inbox
-    WHERE state = 'stored' ORDER BY delivery LIMIT $1";
+    SELECT delivery, hook, body, summary, verdicts, state, trace FROM inbox
+    WHERE state = 'stored' OR state = 'approved' ORDER BY delivery LIMIT $1";
 
 /// Filters that are empty do not choose. `$1` and `$2` are ids.
-pub(super) const NEWEST_FIRST: &str = concat_filter!("ORDER BY delivery DESC LIMIT $7");
+pub(super) const NEWEST_FIRST: &str = concat_filter!("ORDER BY i.delivery DESC LIMIT $7");
 
 /// The same from the oldest on, without repeats, replays and what no hook brought.
 pub(super) const FIRST_ONES: &str = concat_filter!(
-    "AND original IS NULL AND hook IS NOT NULL AND key NOT LIKE 'replay/%' ORDER BY delivery LIMIT $7"
+    "AND original IS NULL AND hook IS NOT NULL AND key NOT LIKE 'replay/%' ORDER BY i.delivery LIMIT $7"
 );
 
 /// Two tell that a beginning is of several.
 pub(super) const BY_BEGINNING: &str = "
-    SELECT delivery, hook, key, body, received_at, headers, sealed, original, state, summary, verdicts
-    FROM inbox WHERE delivery >= $1 AND delivery < $2 ORDER BY delivery LIMIT 2";
+    SELECT i.delivery, hook, key, body, received_at, headers, sealed, original, state, summary, verdicts,
+           w.since, w.tries, w.next_try_at, w.last_error
+    FROM inbox AS i LEFT JOIN waiting AS w ON w.delivery = i.delivery
+    WHERE i.delivery >= $1 AND i.delivery < $2 ORDER BY i.delivery LIMIT 2";
 
 /// Replays come later.
 pub(super) const REPLAYS: &str = "
@@ -125,7 +148,7 @@ pub(super) const REPLAYS: &str = "
 
 pub(super) const FORGET: &str = "
     DELETE FROM inbox WHERE delivery IN (
-        SELECT delivery FROM inbox WHERE delivery < $1 AND state <> 'stored' ORDER BY delivery LIMIT 1000)";
+        SELECT delivery FROM inbox WHERE delivery < $1 AND state NOT IN ('stored', 'approved', 'waiting') ORDER BY delivery LIMIT 1000)";
 
 #[derive(FromRow)]
 pub(super) struct ToMatch {
@@ -134,6 +157,7 @@ pub(super) struct ToMatch {
     body: String,
     summary: String,
     verdicts: String,
+    state: String,
     trace: Option<String>,
 }
 
@@ -145,6 +169,7 @@ impl ToMatch {
             digest: self.body,
             summary: self.summary,
             verdicts: decoded(&self.verdicts),
+            approved: self.state == "approved",
             trace: self.trace,
         })
     }

@@ -13,8 +13,8 @@ use shipway_events::{DeliveryId, FlowId, delivery::run_id};
 use shipway_triggers::{Config, Rate, Sealer, signature::hub_signature};
 
 crate::on_both! {
-    w9_each_delivery_up_to_five_times_makes_one_run_set,
-    w9_a_branch_forced_back_and_forth_gives_b_twice_and_replays_give_nothing,
+    row_w_9_each_delivery_up_to_five_times_makes_one_run_set,
+    row_w_9_a_branch_forced_back_and_forth_gives_b_twice_and_replays_give_nothing,
     a_crash_between_the_202_and_the_event_loses_and_doubles_nothing,
     deliveries_are_listed_newest_first_in_pages,
 }
@@ -240,7 +240,7 @@ async fn a_hook_made_a_moment_ago_is_known() {
 }
 
 /// Row W-9, the part without real force pushes: each delivery one to five times, at once.
-async fn w9_each_delivery_up_to_five_times_makes_one_run_set(place: Place) {
+async fn row_w_9_each_delivery_up_to_five_times_makes_one_run_set(place: Place) {
     const PUSHES: u64 = 60;
     let world = World::start(&place, &Home::with_repository(REPOSITORY), config()).await;
     let router = world.router();
@@ -271,12 +271,12 @@ async fn w9_each_delivery_up_to_five_times_makes_one_run_set(place: Place) {
     let runs: std::collections::BTreeSet<_> =
         matched.iter().flat_map(|m| m.verdicts.iter().filter_map(|v| v.run(m.delivery))).collect();
     assert_eq!(runs.len(), usize::try_from(PUSHES).unwrap());
-    println!("{total} deliveries of {PUSHES} pushes: {} run sets", runs.len());
+    println!("ROW W-9 {total} deliveries of {PUSHES} pushes: {} run sets", runs.len());
     world.end().await;
 }
 
 /// Row W-9, the forced pushes: byte-equal bodies, A to B to A to B, and replays in between.
-async fn w9_a_branch_forced_back_and_forth_gives_b_twice_and_replays_give_nothing(place: Place) {
+async fn row_w_9_a_branch_forced_back_and_forth_gives_b_twice_and_replays_give_nothing(place: Place) {
     let git = Git::new(place.path());
     let address = git.address();
     let world = World::start(&place, &Home::with_repository(&address), config()).await;
@@ -310,7 +310,7 @@ async fn w9_a_branch_forced_back_and_forth_gives_b_twice_and_replays_give_nothin
 
 /// Row W-9, the clock: a captured body comes again when 29 days have passed.
 #[tokio::test]
-async fn w9_a_body_that_comes_again_after_29_days_is_a_replay() {
+async fn row_w_9_a_body_that_comes_again_after_29_days_is_a_replay() {
     let place = Place::sqlite();
     let world = World::start(&place, &Home::with_repository(REPOSITORY), config()).await;
     let body = push_body(REPOSITORY, "main", ZERO, &commit(1));

@@ -23,13 +23,20 @@ macro_rules! on_both {
 use on_both;
 
 mod asking;
+mod events;
 mod flow_hook;
+#[path = "../../../../integration-tests/src/git_host.rs"]
+#[expect(dead_code, unreachable_pub, reason = "other tests use the rest of it")]
+mod git_host;
 mod guards;
 mod ingress;
+mod paths;
 mod payloads;
 #[path = "../../../../integration-tests/src/postgres.rs"]
 #[expect(dead_code, unreachable_pub, reason = "other tests use the rest of it")]
 mod postgres;
+mod pull_requests;
+mod real_git;
 mod reconcile;
 mod rules;
 mod senders;
@@ -37,3 +44,4 @@ mod signatures;
 mod sources;
 mod spooling;
 mod support;
+mod waiting;

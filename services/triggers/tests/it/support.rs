@@ -229,6 +229,7 @@ impl World {
         deliveries
             .map(|raw| match Event::from_raw(raw).unwrap().event {
                 Event::Matched(matched) => matched,
+                Event::Approved(approved) => panic!("nobody approves in this test: {approved:?}"),
             })
             .collect()
     }
@@ -322,6 +323,7 @@ pub(crate) fn push_body(repository: &str, branch: &str, before: &str, after: &st
         "ref": format!("refs/heads/{branch}"), "before": before, "after": after,
         "created": before == ZERO, "deleted": after == ZERO, "forced": false,
         "commits": [], "repository": {"clone_url": repository}, "sender": {"login": "ada"},
+        "head_commit": (after != ZERO).then(|| json!({"id": after, "message": "A change"})),
     })
     .to_string()
 }
@@ -353,6 +355,13 @@ impl Git {
 
     pub(crate) fn git(&self, arguments: &[&str]) -> String {
         run(&self.work, arguments)
+    }
+
+    /// Writes a file of the work tree.
+    pub(crate) fn write(&self, path: &str, content: &str) {
+        let path = self.work.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
     }
 
     /// Commits without pushing; the commit's id.

@@ -28,7 +28,7 @@ pub enum TriggerSource {
     Git(GitTrigger),
     /// A request to its own address.
     Webhook(Webhook),
-    /// Something else of the typed list: a time, or what this version does not wait for yet.
+    /// Something else of the typed list: a pull request, a label, a release, checks, a time.
     Typed(TypedTrigger),
 }
 

@@ -62,13 +62,25 @@ fn triggers(flow: &Flow) -> BTreeMap<&str, Outputs> {
     all
 }
 
+/// What is known of a pull request, and of a push as far as it has one.
+const PULL_REQUEST: &[&str] = &["branch", "sha", "repoUrl", "pullRequestId", "title", "targetBranch"];
+
 /// The values that a trigger of this kind has.
 pub(super) fn trigger_values(source: &TriggerSource) -> Outputs {
     match source {
-        TriggerSource::Typed(typed) if typed.kind == TypedKind::Cron => Outputs::of(&["scheduledAt"], &[]),
-        TriggerSource::Git(_) | TriggerSource::Typed(_) => {
-            Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId"], &[])
-        }
+        TriggerSource::Git(_) => Outputs::of(PULL_REQUEST, &[]),
+        TriggerSource::Typed(typed) => match typed.kind {
+            TypedKind::PullRequest => Outputs::of(PULL_REQUEST, &[]),
+            TypedKind::PullRequestLabel => {
+                let with_label: Vec<&str> = PULL_REQUEST.iter().copied().chain(["label"]).collect();
+                Outputs::of(&with_label, &[])
+            }
+            TypedKind::Release => Outputs::of(&["tag", "sha", "repoUrl", "title"], &[]),
+            TypedKind::CheckSuite => {
+                Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId", "targetBranch"], &[])
+            }
+            TypedKind::Cron => Outputs::of(&["scheduledAt"], &[]),
+        },
         TriggerSource::Webhook(_) => webhook_values(),
     }
 }

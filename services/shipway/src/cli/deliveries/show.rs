@@ -136,6 +136,7 @@ mod tests {
             matched,
             reason: reason.to_owned(),
             run: run.to_owned(),
+            ..Verdict::default()
         };
         let found = GetDeliveryReply {
             delivery: Some(Delivery {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{CronTrigger, GitTrigger, patterns};
-use crate::{Fields, Problem, Problems, pointer};
+use crate::{Fields, Problems, pointer};
 
 /// A typed trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,19 +76,7 @@ pub(super) fn spec<'v>(
 impl TypedTrigger {
     pub(super) fn read(kind: TypedKind, value: &Value, at: &str, problems: &mut Problems) -> Option<Self> {
         let shown = if kind == TypedKind::Cron { "{cron: 0 2 * * *}" } else { "{vcs: {repoUrl}}" };
-        let read = spec(value, at, shown, problems).map(|spec| Self::read_spec(kind, spec, at, problems));
-        if kind == TypedKind::Cron {
-            return read;
-        }
-        let word = kind.as_str();
-        let problem = Problem::unsupported(
-            pointer::join(at, "kind"),
-            format!("triggers of kind `{word}` are not supported yet"),
-        );
-        problems.push(
-            problem.help("supported are `vcs-push`, `webhook`, `cron`, and Git triggers without a `kind`"),
-        );
-        read
+        spec(value, at, shown, problems).map(|spec| Self::read_spec(kind, spec, at, problems))
     }
 
     fn read_spec(kind: TypedKind, spec: &Value, at: &str, problems: &mut Problems) -> Self {

@@ -1,0 +1,258 @@
+//! Deliveries that wait for their repository.
+//!
+//! A row of `waiting` says since when, when it is asked again and what went wrong last; the delivery's own row says
+//! `waiting`. Whoever brings the answer takes the row away, in the commit that records what follows: of two processes
+//! that both asked, one does.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use shipway_eventing::DurableError;
+use shipway_events::{
+    DeliveryId, HookId, Timestamp,
+    delivery::{RuleOutcome, RuleVerdict, Verdict},
+};
+use shipway_service_kit::metrics;
+use sqlx::{AnyConnection, FromRow};
+
+use super::{
+    Inbox, InboxError, Kept, Question, Subject,
+    decide::{Done, Group, RefKey, Row, state_of},
+    failed,
+    read::REPLAY,
+    sql,
+};
+
+/// The first pause before a repository is asked again, and the longest.
+const PAUSES: (i64, i64) = (500_000, 300_000_000);
+
+const INSERT: &str = "
+    INSERT INTO waiting (delivery, repository, refs, source, event, since, tries, next_try_at)
+    VALUES ($1, $2, $3, $4, $5, $6, 0, $6)";
+
+const OF_REPOSITORIES: &str = "
+    SELECT DISTINCT w.repository, w.refs FROM json_each($1) AS k
+    JOIN waiting AS w ON w.repository = k.value->>'repository'";
+
+const ALL: &str = "
+    SELECT w.delivery, w.repository, w.refs, w.source, w.event, w.since, w.next_try_at, i.hook, i.key, i.sealed
+    FROM waiting AS w JOIN inbox AS i ON i.delivery = w.delivery
+    ORDER BY w.delivery LIMIT $1";
+
+const TAKE: &str = "DELETE FROM waiting WHERE delivery = $1";
+
+const PUT_VERDICTS: &str = "UPDATE inbox SET state = $2, summary = $3, verdicts = $4 WHERE delivery = $1";
+
+const TRIES: &str = "SELECT tries FROM waiting WHERE delivery = $1";
+
+const POSTPONE: &str = "UPDATE waiting SET tries = $2, next_try_at = $3, last_error = $4 WHERE delivery = $1";
+
+/// A delivery that waits, with its sealed body.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub delivery: DeliveryId,
+    pub repository: String,
+    /// Those whose things are judged: others of the delivery were told of before.
+    pub refs: Vec<String>,
+    pub source: String,
+    pub event: String,
+    pub since: Timestamp,
+    pub next_try: Timestamp,
+    pub hook: Option<HookId>,
+    /// What its body is sealed with.
+    pub key: String,
+    pub sealed: Vec<u8>,
+}
+
+impl Waiting {
+    /// Whether a person asked for it.
+    pub(crate) fn is_replay(&self) -> bool {
+        self.key.starts_with(REPLAY)
+    }
+}
+
+/// What is made of a delivery now that its repository has answered.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub delivery: DeliveryId,
+    pub to: Vec<Subject>,
+    pub summary: String,
+    pub verdicts: Vec<Verdict>,
+}
+
+/// The repository did not answer.
+#[derive(Debug)]
+pub(super) struct Postponed {
+    delivery: DeliveryId,
+    error: String,
+}
+
+/// A row of `waiting` that is to be written.
+pub(super) struct Wait {
+    delivery: DeliveryId,
+    repository: String,
+    refs: String,
+    question: Question,
+    since: Timestamp,
+}
+
+impl Inbox {
+    /// The oldest deliveries that wait.
+    pub(crate) async fn waiting_deliveries(&self, limit: i64) -> Result<Vec<Waiting>, InboxError> {
+        let rows: Vec<WaitingRow> = sqlx::query_as(ALL)
+            .bind(limit)
+            .fetch_all(self.durable.pool())
+            .await
+            .map_err(failed("reading the deliveries that wait"))?;
+        Ok(rows.into_iter().filter_map(WaitingRow::read).collect())
+    }
+
+    /// Records what is made of a delivery that waited; none if somebody else did before.
+    pub(crate) async fn answered(&self, answered: Answered) -> Result<Option<Kept>, InboxError> {
+        match self.writer.submit(Row::Answered(Box::new(answered))).await? {
+            Done::New(kept) => {
+                let matched = kept.verdicts.iter().any(|verdict| verdict.matched);
+                metrics::DELIVERIES.add(1, &[if matched { "matched" } else { "unmatched" }]);
+                if matched {
+                    self.stored.notify_one();
+                }
+                Ok(Some(kept))
+            }
+            Done::TooOld => Ok(None),
+            _ => Err(DurableError::Closed),
+        }
+    }
+
+    /// Records that a repository did not answer: it is asked again later.
+    pub(crate) async fn postponed(&self, delivery: DeliveryId, error: String) -> Result<(), InboxError> {
+        self.writer.submit(Row::Postponed(Postponed { delivery, error })).await.map(drop)
+    }
+}
+
+impl Group {
+    /// Takes a delivery out of those that wait.
+    pub(super) async fn answered(
+        &mut self,
+        tx: &mut AnyConnection,
+        answered: &Answered,
+    ) -> Result<Done, sqlx::Error> {
+        let Answered { delivery, to, summary, verdicts } = answered;
+        let id = delivery.to_string();
+        if sqlx::query(TAKE).bind(&id).execute(&mut *tx).await?.rows_affected() == 0 {
+            return Ok(Done::TooOld);
+        }
+        let mut verdicts = verdicts.clone();
+        self.claim(*delivery, to, &mut verdicts);
+        sqlx::query(PUT_VERDICTS)
+            .bind(&id)
+            .bind(state_of(&verdicts))
+            .bind(summary)
+            .bind(json!(verdicts).to_string())
+            .execute(tx)
+            .await?;
+        let (summary, verdicts) = (summary.clone(), std::sync::Arc::new(verdicts));
+        Ok(Done::New(Kept { delivery: *delivery, summary, verdicts, waits: false }))
+    }
+}
+
+impl Postponed {
+    pub(super) async fn write(&self, tx: &mut AnyConnection, now: Timestamp) -> Result<(), sqlx::Error> {
+        let id = self.delivery.to_string();
+        let tries: Option<(i64,)> = sqlx::query_as(TRIES).bind(&id).fetch_optional(&mut *tx).await?;
+        let Some((tries,)) = tries else { return Ok(()) };
+        let pause = PAUSES.0.saturating_mul(1 << tries.clamp(0, 20)).min(PAUSES.1);
+        sqlx::query(POSTPONE)
+            .bind(&id)
+            .bind(tries + 1)
+            .bind(now.micros().saturating_add(pause))
+            .bind(&self.error)
+            .execute(tx)
+            .await
+            .map(drop)
+    }
+}
+
+impl Wait {
+    pub(super) fn new(delivery: DeliveryId, to: &[&Subject], question: Question, since: Timestamp) -> Self {
+        let repository = to.first().map(|subject| subject.repository.as_str().to_owned()).unwrap_or_default();
+        let refs: Vec<&str> = to.iter().map(|subject| subject.reference.as_str()).collect();
+        Self { delivery, repository, refs: json!(refs).to_string(), question, since }
+    }
+
+    /// That of a replay: nothing else of its branches waits for it.
+    pub(super) fn without_refs(self) -> Self {
+        Self { refs: "[]".to_owned(), ..self }
+    }
+
+    pub(super) async fn write(&self, tx: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        sqlx::query(INSERT)
+            .bind(self.delivery.to_string())
+            .bind(&self.repository)
+            .bind(&self.refs)
+            .bind(&self.question.source)
+            .bind(&self.question.event)
+            .bind(self.since.micros())
+            .execute(tx)
+            .await
+            .map(drop)
+    }
+}
+
+/// The refs of the given ones' repositories that have a delivery which waits.
+pub(super) async fn waiting_refs(
+    tx: &mut AnyConnection,
+    wanted: &str,
+) -> Result<BTreeSet<RefKey>, sqlx::Error> {
+    let rows: Vec<(String, String)> = sqlx::query_as(OF_REPOSITORIES).bind(wanted).fetch_all(tx).await?;
+    let each = |(repository, refs): (String, String)| {
+        let refs: Vec<String> = sql::decoded(&refs);
+        refs.into_iter().map(move |reference| (repository.clone(), reference))
+    };
+    Ok(rows.into_iter().flat_map(each).collect())
+}
+
+/// Takes back every match of a delivery that waits: it starts all or nothing. `order` is the ref whose older delivery
+/// has to be judged first, if it is that.
+pub(super) fn suspend(verdicts: &mut [Verdict], order: Option<String>) {
+    for verdict in verdicts.iter_mut().filter(|verdict| verdict.matched || verdict.held.is_some()) {
+        let words = match &order {
+            Some(reference) => format!("an older delivery of {reference} is judged first"),
+            None => "the rest of the delivery is not judged yet".to_owned(),
+        };
+        verdict.reason = format!("waits for the repository: {words}");
+        verdict.rules.push(RuleVerdict { rule: "order".to_owned(), outcome: RuleOutcome::Open, words });
+        (verdict.matched, verdict.held) = (false, None);
+        verdict.values.clear();
+    }
+}
+
+#[derive(FromRow)]
+struct WaitingRow {
+    delivery: String,
+    repository: String,
+    refs: String,
+    source: String,
+    event: String,
+    since: i64,
+    next_try_at: i64,
+    hook: Option<String>,
+    key: String,
+    sealed: Vec<u8>,
+}
+
+impl WaitingRow {
+    fn read(self) -> Option<Waiting> {
+        Some(Waiting {
+            delivery: self.delivery.parse().ok()?,
+            repository: self.repository,
+            refs: sql::decoded(&self.refs),
+            source: self.source,
+            event: self.event,
+            since: Timestamp::from_micros(self.since),
+            next_try: Timestamp::from_micros(self.next_try_at),
+            hook: self.hook.and_then(|hook| hook.parse().ok()),
+            key: self.key,
+            sealed: self.sealed,
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! Deliveries that only their repository can tell about, with real repositories.
+
+use serde_json::json;
+use shipway_contracts::v1;
+
+use crate::support::*;
+
+crate::on_both! {
+    what_was_changed_is_asked_of_git,
+    a_delivery_waits_over_a_restart_until_its_repository_answers,
+    a_push_waits_for_an_older_one_of_its_branch,
+}
+
+pub(crate) fn by_path(repository: &str, paths: &[&str], allow: bool) -> v1::TriggerRecord {
+    trigger(&json!({"kind": "git", "ref": "app", "repoUrl": repository,
+        "branchRestrictions": ["*"], "prRestrictions": ["*"], "pathIgnoreRules": paths, "isAllowList": allow}))
+}
+
+pub(crate) fn home(repository: &str, triggers: Vec<v1::TriggerRecord>) -> Home {
+    let home = Home::default();
+    home.change(|reply| {
+        reply.hooks.push(git_hook(HOOK, repository));
+        reply.triggers = triggers;
+    });
+    home
+}
+
+impl Git {
+    /// Writes files and pushes them to a branch; the commit.
+    pub(crate) fn files(&self, branch: &str, files: &[&str]) -> String {
+        for file in files {
+            self.write(file, &format!("{branch} {}", uuid::Uuid::now_v7()));
+        }
+        self.git(&["add", "-A"]);
+        let commit = self.commit(&format!("Change {files:?}"));
+        self.git(&["push", "-q", "--force", "origin", &format!("HEAD:refs/heads/{branch}")]);
+        commit
+    }
+}
+
+pub(crate) async fn one(world: &World, id: &str) -> v1::Delivery {
+    world.list("", 100).await.deliveries.into_iter().find(|found| found.id == id).unwrap()
+}
+
+/// Waits until the delivery is judged.
+pub(crate) async fn judged(world: &World, answer: &Answer) -> v1::Delivery {
+    let id = answer.json()["delivery"].as_str().unwrap().to_owned();
+    for _ in 0..3000 {
+        let delivery = one(world, &id).await;
+        if !matches!(delivery.state.as_str(), "waiting" | "stored" | "approved") {
+            return delivery;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("{:?} was never judged", one(world, &id).await);
+}
+
+pub(crate) async fn deliver(world: &World, body: &str) -> Answer {
+    send(&world.router(), delivery(body, &uuid::Uuid::now_v7().to_string())).await
+}
+
+pub(crate) fn forced(body: &str) -> String {
+    body.replace("\"forced\":false", "\"forced\":true")
+}
+
+async fn what_was_changed_is_asked_of_git(place: Place) {
+    let git = Git::new(place.path());
+    let address = git.address();
+    let first = git.files("main", &["src/a", "docs/a"]);
+    let home = home(&address, vec![by_path(&address, &["docs/**", "*.md"], false)]);
+    let world = World::start(&place, &home, config()).await;
+
+    let docs = git.files("main", &["docs/a", "docs/b", "x.md"]);
+    let answer = deliver(&world, &push_body(&address, "main", &first, &docs)).await;
+    assert_eq!(answer.runs(), 0);
+    let message = answer.json()["message"].as_str().unwrap().to_owned();
+    assert!(
+        message.ends_with("waits for the repository: which files were changed, only Git can tell"),
+        "{message}"
+    );
+    let delivery = judged(&world, &answer).await;
+    let verdict = &delivery.verdicts[0];
+    assert_eq!((delivery.state.as_str(), verdict.matched), ("unmatched", false));
+    assert_eq!(verdict.reason, "path rules `docs/**` (2 files), `*.md` (1 file) excluded all 3 files");
+    assert_eq!(verdict.rules.last().unwrap().outcome, "failed");
+
+    // A file that is renamed counts by both names.
+    git.git(&["mv", "src/a", "docs/moved"]);
+    let moved = git.files("main", &[]);
+    let answer = deliver(&world, &push_body(&address, "main", &docs, &moved)).await;
+    let delivery = judged(&world, &answer).await;
+    assert_eq!(delivery.state, "matched", "{:?}", delivery.verdicts);
+    assert!(!delivery.verdicts[0].run.is_empty());
+
+    // A new branch is compared with the default branch, and one that was forced with where it parted from the old one.
+    let new = git.files("topic", &["docs/only"]);
+    let answer = deliver(&world, &push_body(&address, "topic", ZERO, &new)).await;
+    assert!(
+        judged(&world, &answer).await.verdicts[0].reason.contains("excluded the only changed file docs/only")
+    );
+    git.git(&["reset", "-q", "--hard", &moved]);
+    let other = git.files("topic", &["src/b", "docs/c"]);
+    let answer = deliver(&world, &forced(&push_body(&address, "topic", &new, &other))).await;
+    let delivery = judged(&world, &answer).await;
+    assert_eq!(
+        delivery.verdicts[0].rules.last().unwrap().words,
+        "no path rule excludes 1 of 2 files, src/b is one"
+    );
+    assert_eq!(delivery.state, "matched");
+    // What was there before is gone altogether.
+    let answer = deliver(&world, &forced(&push_body(&address, "topic", &commit(77), &other))).await;
+    assert_eq!(judged(&world, &answer).await.verdicts[0].rules.last().unwrap().outcome, "passed");
+    world.end().await;
+}
+
+async fn a_delivery_waits_over_a_restart_until_its_repository_answers(place: Place) {
+    let git = Git::new(place.path());
+    let address = git.address();
+    let first = git.files("main", &["src/a"]);
+    let second = git.files("main", &["src/b"]);
+    let home = home(&address, vec![by_path(&address, &["src/**"], true)]);
+    let away = place.path().join("away.git");
+    std::fs::rename(&git.bare, &away).unwrap();
+    let world = World::start(&place, &home, config()).await;
+    let body = push_body(&address, "main", &first, &second);
+    let answer = send(&world.router(), delivery(&body, "d-1")).await;
+    assert_eq!(answer.runs(), 0);
+    let id = answer.json()["delivery"].as_str().unwrap().to_owned();
+    let waits = async |world: &World| loop {
+        let delivery = one(world, &id).await;
+        assert_eq!(delivery.state, "waiting");
+        let waiting = delivery.waiting.unwrap();
+        if waiting.tries > 0 {
+            assert!(!waiting.last_error.is_empty() && waiting.since.starts_with("20"), "{waiting:?}");
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    };
+    waits(&world).await;
+    assert_eq!(
+        send(&world.router(), delivery(&body, "d-1")).await.text,
+        answer.text,
+        "the same for a repeat"
+    );
+    assert!(world.matched().await.is_empty());
+    world.end().await;
+
+    let world = World::start(&place, &home, config()).await;
+    waits(&world).await;
+    std::fs::rename(&away, &git.bare).unwrap();
+    let delivery = judged(&world, &answer).await;
+    assert_eq!((delivery.state.as_str(), delivery.waiting), ("matched", None));
+    assert_eq!(world.matched_are(1).await[0].verdicts[0].values["sha"], second.as_str());
+    // The repeat hears of the run now.
+    assert_eq!(send(&world.router(), self::delivery(&body, "d-1")).await.runs(), 1);
+    world.end().await;
+}
+
+async fn a_push_waits_for_an_older_one_of_its_branch(place: Place) {
+    let git = Git::new(place.path());
+    let address = git.address();
+    let first = git.files("main", &["src/a"]);
+    // Only what comes to `main` is judged by its files.
+    let mut by_files = by_path(&address, &["src/**"], true);
+    by_files.trigger_json =
+        by_files.trigger_json.replace("\"branchRestrictions\":[\"*\"]", "\"branchRestrictions\":[\"main\"]");
+    let home = home(&address, vec![by_files.clone()]);
+    let away = place.path().join("away.git");
+    std::fs::rename(&git.bare, &away).unwrap();
+    let world = World::start(&place, &home, config()).await;
+    let answer = deliver(&world, &push_body(&address, "main", ZERO, &first)).await;
+    // From now on nothing has to be asked: what comes after it waits all the same, on this branch alone.
+    home.change(|reply| reply.triggers = vec![on_push("all", &address, &["*"], false)]);
+    world.touch_project().await;
+    let next = deliver(&world, &push_body(&address, "main", &first, &commit(8))).await;
+    assert_eq!(next.runs(), 0);
+    assert!(next.text.contains("an older delivery of refs/heads/main is judged first"), "{}", next.text);
+    let aside = deliver(&world, &push_body(&address, "topic", ZERO, &commit(9))).await;
+    assert_eq!(aside.runs(), 1);
+    home.change(|reply| reply.triggers.push(by_files));
+    world.touch_project().await;
+    std::fs::rename(&away, &git.bare).unwrap();
+    // The second is of a commit that the repository does not have: it may still come.
+    assert_eq!(judged(&world, &answer).await.state, "matched");
+    let id = next.json()["delivery"].as_str().unwrap().to_owned();
+    loop {
+        let waiting = one(&world, &id).await.waiting.unwrap();
+        if waiting.last_error.contains("no commit 0000000") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(world.matched_are(2).await.len(), 2);
+    world.end().await;
+}
