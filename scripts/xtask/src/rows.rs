@@ -112,7 +112,11 @@ const ROWS: &[Row] = &[
     row("W-6", "2,000 sockets, 60 s", "slow clients are closed, and others do not notice"),
     row("W-7", "200/s for 5 min", "signed deliveries at a steady rate are answered soon"),
     row("W-8", "5,000 deliveries", "the receiver dies at each of its points: every 202 has its row and run"),
-    row("W-9", "", "deliveries that come again, and replays, start nothing; a real push forced back and forth does"),
+    row(
+        "W-9",
+        "",
+        "deliveries that come again, and replays, start nothing; a real push forced back and forth does",
+    ),
     row("W-10", "", "no name in a signed body, and no flag of it, decides what a fork may run"),
     row(
         "W-11",

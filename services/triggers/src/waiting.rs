@@ -137,7 +137,11 @@ impl Waiter {
         let judged = judging::judge(&happened, &hook.key, &hook.triggers, &facts, &waiting.source);
         let mut gone = vec![None; happened.len()];
         for (part, needs) in judged.needs.iter().enumerate().filter(|(_, needs)| !needs.none()) {
-            match self.clones.facts(&hook.address, hook.login.as_ref(), &hook.key, &happened[part], *needs).await {
+            match self
+                .clones
+                .facts(&hook.address, hook.login.as_ref(), &hook.key, &happened[part], *needs)
+                .await
+            {
                 Ok(told) => facts[part] = told,
                 Err(ChangesError::NoCommit(commit)) if self.log.now().since(waiting.since) >= GONE => {
                     gone[part] = Some(commit);

@@ -94,6 +94,9 @@ fn told(verdict: &Verdict, paint: Paint) -> Vec<String> {
         if verdict.matched { ("matches", Style::Good) } else { ("does not match", Style::Quiet) };
     let mut lines = vec![format!("  {} {} {}", verdict.path, verdict.trigger, paint.on(mark, style))];
     lines.extend(verdict.reason.lines().map(|line| format!("    {line}")));
+    lines.extend(
+        verdict.rules.iter().map(|rule| format!("    - {} {}: {}", rule.rule, rule.outcome, rule.words)),
+    );
     if !verdict.run.is_empty() {
         lines.push(format!("    run {}", verdict.run));
     }
