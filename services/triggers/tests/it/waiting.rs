@@ -9,6 +9,7 @@ crate::on_both! {
     what_was_changed_is_asked_of_git,
     a_delivery_waits_over_a_restart_until_its_repository_answers,
     a_push_waits_for_an_older_one_of_its_branch,
+    a_replay_waits_for_the_repository_and_counts_whatever_came_before,
 }
 
 pub(crate) fn by_path(repository: &str, paths: &[&str], allow: bool) -> v1::TriggerRecord {
@@ -191,5 +192,45 @@ async fn a_push_waits_for_an_older_one_of_its_branch(place: Place) {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     assert_eq!(world.matched_are(2).await.len(), 2);
+    world.end().await;
+}
+
+async fn a_replay_waits_for_the_repository_and_counts_whatever_came_before(place: Place) {
+    let git = Git::new(place.path());
+    let address = git.address();
+    let first = git.files("main", &["src/a"]);
+    let second = git.files("main", &["src/b"]);
+    let home = home(&address, vec![by_path(&address, &["src/**"], true)]);
+    let world = World::start(&place, &home, config()).await;
+    let answer = deliver(&world, &push_body(&address, "main", &first, &second)).await;
+    let original = judged(&world, &answer).await;
+    assert_eq!(original.state, "matched");
+
+    let away = place.path().join("away.git");
+    std::fs::rename(&git.bare, &away).unwrap();
+    let replay = async |dry_run: bool| {
+        let request = v1::ReplayDeliveriesRequest {
+            command: uuid::Uuid::now_v7().to_string(),
+            deliveries: vec![original.id.clone()],
+            dry_run,
+            ..v1::ReplayDeliveriesRequest::default()
+        };
+        let reply = world.api().replay_deliveries(request).await.unwrap().into_inner();
+        reply.replayed.into_iter().next().unwrap().delivery.unwrap()
+    };
+    let dry = replay(true).await;
+    assert_eq!((dry.state.as_str(), dry.id.as_str()), ("waiting", ""));
+    let again = replay(false).await;
+    assert_eq!((again.state.as_str(), &again.replay_of), ("waiting", &original.id));
+    assert!(again.waiting.is_some() && again.verdicts[0].run.is_empty(), "{again:?}");
+
+    std::fs::rename(&away, &git.bare).unwrap();
+    let matched = world.matched_are(2).await;
+    assert_eq!(matched[1].verdicts[0].values["sha"], second.as_str());
+    assert_eq!(one(&world, &again.id).await.state, "matched");
+    // It took nothing from the branch: what comes next is judged as ever.
+    let third = git.files("main", &["src/c"]);
+    let answer = deliver(&world, &push_body(&address, "main", &second, &third)).await;
+    assert_eq!(judged(&world, &answer).await.state, "matched");
     world.end().await;
 }
