@@ -77,17 +77,12 @@ impl TypedTrigger {
     pub(super) fn read(kind: TypedKind, value: &Value, at: &str, problems: &mut Problems) -> Option<Self> {
         let shown = if kind == TypedKind::Cron { "{cron: 0 2 * * *}" } else { "{vcs: {repoUrl}}" };
         let read = spec(value, at, shown, problems).map(|spec| Self::read_spec(kind, spec, at, problems));
-        if kind == TypedKind::Cron {
-            return read;
-        }
         let word = kind.as_str();
         let problem = Problem::unsupported(
             pointer::join(at, "kind"),
             format!("triggers of kind `{word}` are not supported yet"),
         );
-        problems.push(
-            problem.help("supported are `vcs-push`, `webhook`, `cron`, and Git triggers without a `kind`"),
-        );
+        problems.push(problem.help("supported are `vcs-push`, `webhook`, and Git triggers without a `kind`"));
         read
     }
 
