@@ -8,6 +8,8 @@
 //!   pull request in it.
 //! - `SHIPWAY_FORGE_<HOST>_LOGIN` and `SHIPWAY_FORGE_<HOST>_API`, where they are needed.
 
+#![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
+
 use std::{env, time::Duration};
 
 use shipway_forge::{Account, Client, HostKind, Outbound, Pull, Put, State, Status};

@@ -74,11 +74,15 @@ impl Scheme {
         }
     }
 
-    /// Whether a request has a header of this scheme at all.
+    /// Whether a request has a signature of this scheme at all. An id alone is none: senders that sign nothing give one
+    /// too, so that a repeat is known.
     #[must_use]
     pub fn is_tried(self, headers: &HeaderMap) -> bool {
-        let standard = matches!(self, Self::StandardOrToken(_) | Self::StandardOrHub(_));
-        headers.contains_key(self.header(headers)) || (standard && is_standard(headers))
+        let signs = |name: &str| headers.contains_key(STANDARD[2]) || headers.contains_key(name);
+        match self {
+            Self::StandardOrToken(name) | Self::StandardOrHub(name) => signs(name),
+            other => headers.contains_key(other.header(headers)),
+        }
     }
 }
 

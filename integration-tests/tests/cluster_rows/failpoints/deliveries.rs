@@ -39,12 +39,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 const FLOW: &str = "
 kind: Project
-spec: {name: w8, region: local}
+spec: {name: inbox, region: local}
 ---
 kind: Pipeline
 spec:
-  name: w8
-  projectId: w8
+  name: inbox
+  projectId: inbox
   stages:
     - name: Work
       releaseFlow:
@@ -177,7 +177,7 @@ async fn judge(channel: &Channel, expected: &BTreeMap<usize, String>) {
     loop {
         let request = ListRunsRequest {
             page: Some(Page { after: after.clone(), limit: 500 }),
-            flow: "w8/work".to_owned(),
+            flow: "inbox/work".to_owned(),
             ..ListRunsRequest::default()
         };
         let listed = patiently(|| {

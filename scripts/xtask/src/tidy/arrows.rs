@@ -28,7 +28,7 @@ fn allowed(name: &str) -> Option<Vec<&'static str>> {
         EDITOR => vec![&[NODES, DOCUMENTS]],
         ENGINE => vec![&[NODES, DOCUMENTS, EVENTS]],
         KIT => vec![&[CONTRACTS, EVENTS]],
-        "shipway-fuzz" => vec![&[NODES, DOCUMENTS, EVENTS]],
+        "shipway-fuzz" => vec![&[NODES, DOCUMENTS, EVENTS, "shipway-triggers"]],
         "shipway" | "shipway-integration-tests" => vec![COMMON, SERVICES],
         service if SERVICES.contains(&service) => vec![COMMON],
         _ => return None,

@@ -120,7 +120,7 @@ async fn documents_name_accounts_that_are_linked_for_their_host() {
     let help = "link one for git.example.org:3000: `shipway account add team --host git.example.org:3000`";
     assert_eq!(
         found,
-        [("no linked account is called `team`", help, 10), ("no linked account is called `team`", help, 70)]
+        [("no linked account is called `team`", help, 10), ("no linked account is called `team`", help, 61)]
     );
     link(&lab, add("team", TOKEN)).await.unwrap();
     let reply = lab.apply(&shop("accountLogin: teem")).await;

@@ -255,7 +255,7 @@ async fn row_w_6_slow_clients_are_closed_and_others_do_not_notice() {
                         Ok(_) => {}
                     },
                     () = tokio::time::sleep(Duration::from_secs(1)) => {
-                        if number % 3 > 0 && stream.write_all(b"x").await.is_err() {
+                        if !number.is_multiple_of(3) && stream.write_all(b"x").await.is_err() {
                             break;
                         }
                     }

@@ -35,6 +35,16 @@ async fn drained(place: &Place) {
     panic!("the spool was not drained in a minute");
 }
 
+/// Takes the database away. The tests' server syncs nothing by itself, so that what it has answered, tables among it, is
+/// put on its disk before.
+async fn take_away(place: &mut Place) {
+    use sqlx::Connection as _;
+    let mut connection = sqlx::PgConnection::connect(&place.server().url("postgres")).await.unwrap();
+    sqlx::query("CHECKPOINT").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    tokio::task::block_in_place(|| place.server().stop()).unwrap();
+}
+
 fn home() -> Home {
     let home = Home::with_repository(REPOSITORY);
     home.change(|reply| {
@@ -60,7 +70,7 @@ async fn row_w_11_the_database_is_away_and_every_delivery_is_processed_once_in_o
     let push = |n: u64| push_body(REPOSITORY, "main", &commit(n), &commit(n + 1));
     assert_eq!(send(&router, delivery(&push(0), "d-0")).await.runs(), 1);
     world.matched_are(1).await;
-    tokio::task::block_in_place(|| place.server().stop()).unwrap();
+    take_away(&mut place).await;
     let down = Instant::now();
     let mut times = Vec::new();
     let mut spooled = Vec::new();
@@ -126,7 +136,7 @@ async fn row_w_11_a_full_spool_is_said_and_nothing_of_it_is_lost() {
     let small = Config { spool_max: 20_000, ..config() };
     let world = World::start(&place, &home(), small).await;
     let router = world.router();
-    tokio::task::block_in_place(|| place.server().stop()).unwrap();
+    take_away(&mut place).await;
     let mut taken = 0;
     let refused = loop {
         let body = push_body(REPOSITORY, "main", &commit(taken), &commit(taken + 1));
@@ -153,7 +163,7 @@ async fn a_process_that_dies_with_deliveries_in_its_spool_gives_them_to_the_next
     let world = World::start(&place, &home(), config()).await;
     let router = world.router();
     let push = |n: u64| push_body(REPOSITORY, "main", &commit(n), &commit(n + 1));
-    tokio::task::block_in_place(|| place.server().stop()).unwrap();
+    take_away(&mut place).await;
     for n in 0..10 {
         assert_eq!(send(&router, delivery(&push(n), &format!("d-{n}"))).await.status, StatusCode::ACCEPTED);
     }
@@ -188,7 +198,7 @@ async fn what_waits_is_judged_by_the_triggers_of_then_and_stored_in_any_case() {
     let world = World::start(&place, &home, config()).await;
     let router = world.router();
     let body = push_body(REPOSITORY, "main", ZERO, &commit(1));
-    tokio::task::block_in_place(|| place.server().stop()).unwrap();
+    take_away(&mut place).await;
     assert_eq!(send(&router, delivery(&body, "d-1")).await.status, StatusCode::ACCEPTED);
     assert_eq!(send(&router, to_flow(1)).await.status, StatusCode::ACCEPTED);
     drop(router);

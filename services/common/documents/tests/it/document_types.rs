@@ -258,6 +258,11 @@ fn typed_triggers_have_their_fields() {
 fn schedules_are_checked() {
     let cron = |spec: Value| json!([{"kind": "cron", "ref": "a", "spec": spec}]);
     let five = "give minute, hour, day, month and day of the week: `0 2 * * *`";
+    // That they tick is for a later version: `unsupported` says so, and is no error.
+    let errors = |value: Value| -> Vec<String> {
+        let found = said(DocumentType::ReleaseFlow, "triggers", value);
+        found.into_iter().filter(|line| line.starts_with("error: ")).collect()
+    };
     for (spec, expected) in [
         (json!({"cron": "0 2 * * MON-FRI", "timezone": "Europe/Berlin", "missed": "one"}), String::new()),
         (json!({"cron": "@daily"}), format!("/triggers/0/spec/cron: `@daily` is no schedule; {five}")),
@@ -301,7 +306,7 @@ fn schedules_are_checked() {
             "/triggers/0/spec/cron: `cron` cannot be an expression; nothing is resolved before a trigger fires".to_owned(),
         ),
     ] {
-        let found = said(DocumentType::ReleaseFlow, "triggers", cron(spec.clone()));
+        let found = errors(cron(spec.clone()));
         match expected.as_str() {
             "" => assert_eq!(found, [""; 0], "{spec}"),
             text => assert!(found.iter().any(|line| line.starts_with(&format!("error: {text}"))), "{found:?}"),
@@ -312,7 +317,7 @@ fn schedules_are_checked() {
         {"kind": "cron", "ref": "b", "spec": {"cron": "0 3 * * *"}},
     ]);
     assert_eq!(
-        said(DocumentType::ReleaseFlow, "triggers", two),
+        errors(two),
         [
             "error: /triggers/1: a document has one trigger of kind `cron`, and `a` is it; list the times in one schedule: `0 2,14 * * *`"
         ]

@@ -65,15 +65,23 @@ impl<F: FnMut(Progress) + Send> Filling<F> {
     }
 
     /// Fills an empty log and the tables beside it, and makes it one that can be opened.
-    pub(super) async fn all(
+    pub(super) async fn all(self, unpacker: &mut Unpacker, log: &dyn Log) -> Result<Restored, BackupError> {
+        let durable = log.durable().await?;
+        let restored = self.through(unpacker, log, &durable).await;
+        // Whatever came of it: a connection that closes later would do that in files that others have made since.
+        durable.close().await;
+        restored
+    }
+
+    async fn through(
         mut self,
         unpacker: &mut Unpacker,
         log: &dyn Log,
+        durable: &Durable,
     ) -> Result<Restored, BackupError> {
-        let durable = log.durable().await?;
-        mark_half_restored(&durable).await.map_err(database_error("marking the log"))?;
-        self.entries(unpacker, Some(&durable)).await?;
-        self.set_head(&durable).await?;
+        mark_half_restored(durable).await.map_err(database_error("marking the log"))?;
+        self.entries(unpacker, Some(durable)).await?;
+        self.set_head(durable).await?;
         let mut restored = self.prove(log).await?;
         restored.generation = generation_after(restored.manifest.generation);
         let opened = "UPDATE log SET id = $1, generation = $2, format = $3";
@@ -87,7 +95,6 @@ impl<F: FnMut(Progress) + Send> Filling<F> {
             .await
             .map_err(&failed)?;
         tx.commit().await.map_err(failed)?;
-        durable.close().await;
         Ok(restored)
     }
 

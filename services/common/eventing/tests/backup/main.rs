@@ -7,7 +7,10 @@ mod given;
 #[expect(dead_code, unreachable_pub, reason = "a crate's module there, of which this suite needs a part")]
 mod postgres;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use given::{Given, Writers, item};
 use shipway_eventing::{
@@ -98,11 +101,20 @@ async fn what_is_no_whole_backup_is_refused_and_leaves_nothing() {
         std::fs::write(&path, content).unwrap();
         assert!(restore(&path, &into, |_| {}).await.is_err(), "{name}");
         assert_eq!(std::fs::read_dir(&into).unwrap().count(), 0, "{name}");
+        // What is still open would be closed in the next one's files: SQLite removes a write-ahead log by its name.
+        assert_eq!(open_files(&into), Vec::<PathBuf>::new(), "{name}");
     }
     // A lock that the caller holds is fine.
     std::fs::write(into.join("lock"), "").unwrap();
     restore(&target, &into, |_| {}).await.unwrap();
     given.end().await;
+}
+
+/// The files of a folder, removed ones too, that this process has open.
+fn open_files(folder: &Path) -> Vec<PathBuf> {
+    let all = std::fs::read_dir("/proc/self/fd").unwrap();
+    let open = all.filter_map(|one| std::fs::read_link(one.unwrap().path()).ok());
+    open.filter(|path| path.starts_with(folder)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -39,7 +39,7 @@ fn mention(repository: &str, named: Option<(&'static str, &str)>) -> Mention {
 fn an_account_is_linked_once_renamed_and_removed() {
     let acme = account(1, "acme", "github.com", "acme-bot", false);
     let now = after(&Accounts::new(), &AccountCommand::Link(acme.clone()));
-    assert_eq!(now, all(&[acme.clone()]));
+    assert_eq!(now, all(std::slice::from_ref(&acme)));
     assert_eq!(decide_account(&now, &AccountCommand::Link(acme.clone())), Ok(Vec::new()));
     // Another value of the credential is a new version, and the same account, whatever id was made for it.
     let mut newer = Account { id: AccountId::new(uuid::Uuid::from_u128(9)), ..acme.clone() };

@@ -11,10 +11,13 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, Row, SqliteConnection,
+    ConnectOptions, Connection, Row, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::{
+    sync::{Notify, oneshot},
+    task::JoinHandle,
+};
 
 use crate::gate::Gate;
 
@@ -72,9 +75,25 @@ impl SqliteFile {
     }
 
     /// Starts the task that copies the write-ahead log into the file.
-    pub(crate) async fn keep_wal_short(&self) -> Result<JoinHandle<()>, sqlx::Error> {
+    pub(crate) async fn keep_wal_short(&self) -> Result<Checkpointer, sqlx::Error> {
         let connection = self.options().pragma("wal_autocheckpoint", "0").connect().await?;
-        Ok(tokio::spawn(keep_short(self.clone(), connection)))
+        let (alive, ended) = oneshot::channel();
+        Ok(Checkpointer { alive, task: tokio::spawn(keep_short(self.clone(), connection, ended)) })
+    }
+}
+
+/// The task that copies a write-ahead log into its file. Dropped, the task ends and its connection closes a little later.
+#[derive(Debug)]
+pub(crate) struct Checkpointer {
+    alive: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Checkpointer {
+    /// Ends the task; on return its connection is closed.
+    pub(crate) async fn close(self) {
+        drop(self.alive);
+        drop(self.task.await);
     }
 }
 
@@ -94,9 +113,12 @@ impl Wal {
     }
 }
 
-async fn keep_short(file: SqliteFile, mut connection: SqliteConnection) {
+async fn keep_short(file: SqliteFile, mut connection: SqliteConnection, mut ended: oneshot::Receiver<()>) {
     loop {
-        file.wal.wake.notified().await;
+        tokio::select! {
+            () = file.wal.wake.notified() => {}
+            _ = &mut ended => break,
+        }
         file.wal.pages.store(0, Ordering::Relaxed);
         match checkpoint(&mut connection).await {
             Ok(pages) if pages < FULL_PAGES => {}
@@ -108,6 +130,9 @@ async fn keep_short(file: SqliteFile, mut connection: SqliteConnection) {
                 tracing::warn!(%error, "the log's write-ahead log could not be copied; trying again later");
             }
         }
+    }
+    if let Err(error) = connection.close().await {
+        tracing::warn!(%error, "the connection for checkpoints could not be closed cleanly");
     }
 }
 

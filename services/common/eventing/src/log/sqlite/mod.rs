@@ -13,7 +13,7 @@ use std::{
 use async_trait::async_trait;
 use shipway_events::{CommandId, Position, RawEvent, StreamName, Timestamp, Version};
 use sqlx::{Connection, Row, SqliteConnection, SqlitePool, sqlite::SqlitePoolOptions};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::sync::watch;
 
 use super::{
     AppendError, Appended, Head, Item, Log, Observer, OpenError, ReadError, Snapshot, Stats, Stored,
@@ -29,7 +29,7 @@ use crate::{
     durable::{Durable, DurableError},
     failing,
 };
-use file::SqliteFile;
+use file::{Checkpointer, SqliteFile};
 use writer::SqliteWriter;
 
 /// How many readers may work at the same time.
@@ -50,14 +50,14 @@ pub struct SqliteLog {
     group: Group,
     readers: SqlitePool,
     /// Writes what may be lost: snapshots.
-    lazy: tokio::sync::Mutex<SqliteConnection>,
+    lazy: SqlitePool,
     file: SqliteFile,
     blobs: Option<Blobs>,
     clock: Arc<Clock>,
     tail: watch::Receiver<Position>,
     generation: u32,
     id: String,
-    checkpointer: Mutex<Option<JoinHandle<()>>>,
+    checkpointer: Mutex<Option<Checkpointer>>,
 }
 
 impl SqliteLog {
@@ -85,7 +85,9 @@ impl SqliteLog {
             .connect_with(file.reading())
             .await
             .map_err(failed("opening the file for reading"))?;
-        let lazy = SqliteConnection::connect_with(&file.lazy())
+        let lazy = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(file.lazy())
             .await
             .map_err(failed("opening the file for snapshots"))?;
         let checkpointer = file.keep_wal_short().await.map_err(failed("opening the file for checkpoints"))?;
@@ -104,7 +106,7 @@ impl SqliteLog {
         Ok(Self {
             group,
             readers,
-            lazy: tokio::sync::Mutex::new(lazy),
+            lazy,
             file,
             blobs: options.blobs,
             clock,
@@ -234,14 +236,13 @@ impl Log for SqliteLog {
         schema: u32,
         snapshot: Snapshot,
     ) -> Result<(), ReadError> {
-        let mut connection = self.lazy.lock().await;
         let _turn = self.file.gate.enter().await;
         sqlx::query(schema::PUT_SNAPSHOT)
             .bind(stream.as_str())
             .bind(schema)
             .bind(snapshot.version.cast_signed())
             .bind(seal(stream, schema, &snapshot))
-            .execute(&mut *connection)
+            .execute(&self.lazy)
             .await
             .map_err(read_failed("keeping a snapshot"))?;
         self.file.wal.written(1);
@@ -277,21 +278,13 @@ impl Log for SqliteLog {
     async fn close(&self) {
         self.group.close().await;
         let checkpointer = self.checkpointer.lock().expect("nothing panics while it holds this").take();
-        if let Some(task) = checkpointer {
-            task.abort();
-            drop(task.await);
+        if let Some(checkpointer) = checkpointer {
+            checkpointer.close().await;
         }
         self.readers.close().await;
-    }
-}
-
-impl Drop for SqliteLog {
-    fn drop(&mut self) {
-        if let Ok(task) = self.checkpointer.get_mut()
-            && let Some(task) = task.take()
-        {
-            task.abort();
-        }
+        // The last connection that closes copies what the write-ahead log holds and removes it: it is one that may write,
+        // and does so before this returns, when there may soon be another file in this one's place.
+        self.lazy.close().await;
     }
 }
 
