@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     children::Children,
+    schedules::Schedules,
     service::Shared,
     start::{Asked, FlowChoice},
 };
@@ -29,6 +30,7 @@ pub(crate) fn all(shared: &Arc<Shared>) -> Vec<Arc<dyn Reaction>> {
         Arc::new(Deliveries { shared: shared.clone() }),
         Arc::new(Resources { shared: shared.clone() }),
         Arc::new(Children { shared: shared.clone() }),
+        Arc::new(Schedules { shared: shared.clone() }),
     ];
     if shared.cluster.together().is_some() {
         all.push(Arc::new(Places { shared: shared.clone() }));
@@ -205,7 +207,7 @@ fn derived(event: &RawEvent) -> RunId {
 }
 
 /// What can be mended by waiting is tried again; a refusal is said and left, because asking again would not help.
-fn settle(started: Result<StartRunReply, Error>, path: &str) -> Result<(), HandleError> {
+pub(crate) fn settle(started: Result<StartRunReply, Error>, path: &str) -> Result<(), HandleError> {
     if let Some(refusal) = outcome(started)? {
         tracing::error!(path, refusal, "a run was not started");
     }

@@ -1,12 +1,15 @@
 //! The gRPC contract `Triggers`.
 
+use std::sync::Arc;
+
 use shipway_contracts::{
     Error,
     v1::{self, triggers_server::Triggers},
 };
+use shipway_eventing::Log;
 use tonic::{Request, Response, Status};
 
-use crate::inbox::Inbox;
+use crate::{hooks::HookCache, inbox::Inbox, schedules};
 
 /// How many deliveries a page has if nobody says, and at most.
 const PAGE: (u32, u32) = (50, 500);
@@ -15,6 +18,8 @@ const PAGE: (u32, u32) = (50, 500);
 #[derive(Clone)]
 pub struct Api {
     pub(crate) inbox: Inbox,
+    pub(crate) hooks: HookCache,
+    pub(crate) log: Arc<dyn Log>,
 }
 
 #[tonic::async_trait]
@@ -38,5 +43,20 @@ impl Triggers for Api {
         deliveries.truncate(limit as usize);
         let next = deliveries.last().filter(|_| more).map(|last| last.id.clone()).unwrap_or_default();
         Ok(Response::new(v1::ListDeliveriesReply { deliveries, next }))
+    }
+
+    async fn list_schedules(
+        &self,
+        request: Request<v1::ListSchedulesRequest>,
+    ) -> Result<Response<v1::ListSchedulesReply>, Status> {
+        let away = || Error::unavailable("the flows' schedules are not known yet; try again");
+        let head = *self.log.tail().borrow();
+        let hooks = self.hooks.at(head).await.ok_or_else(away)?;
+        let listed = schedules::list(&*self.log, &hooks, request.into_inner().coming).await;
+        let schedules = listed.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "schedules could not be listed");
+            Error::unavailable("a schedule could not be read; try again")
+        })?;
+        Ok(Response::new(v1::ListSchedulesReply { schedules }))
     }
 }

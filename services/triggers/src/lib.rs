@@ -2,7 +2,8 @@
 //!
 //! A delivery's way: `http` (size, signature, rate) → `domain` (what it says, what each trigger makes of it; pure)
 //! → `inbox` (known or new; one commit for many; then 202) → `matcher` (one `Matched` event, which starts the runs).
-//! `reconcile` finds the pushes that nobody told of, `hooks` keeps hooks and triggers at hand.
+//! `reconcile` finds the pushes that nobody told of, `schedules` says when a time has come, `hooks` keeps hooks and
+//! triggers at hand.
 
 mod api;
 pub mod domain;
@@ -14,6 +15,7 @@ mod limits;
 mod matcher;
 
 mod reconcile;
+mod schedules;
 mod sealer;
 mod service;
 mod settings;

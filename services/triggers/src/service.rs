@@ -17,6 +17,7 @@ use crate::{
     limits::{Buckets, Rate},
     matcher,
     reconcile::Reconciler,
+    schedules::Ticker,
     sealer::{KeyError, Sealer},
 };
 
@@ -37,7 +38,7 @@ pub struct Deps {
     pub keys: PathBuf,
     /// A folder for what is fetched for a moment.
     pub scratch: PathBuf,
-    /// Which of several processes asks repositories and forgets old deliveries.
+    /// Which of several processes asks repositories, forgets old deliveries and looks at the clock for schedules.
     pub leadership: Leadership,
     /// Settings.
     pub config: Config,
@@ -104,6 +105,8 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
     spawn(&tasks, &shutdown, prune(hooks.clone(), Arc::clone(&buckets)));
     spawn(&tasks, &shutdown, forget(inbox.clone(), Arc::clone(&log), config.retention));
     tasks.spawn(matcher::run(inbox.clone(), Arc::clone(&log), shutdown.clone()));
+    let ticker = Ticker { hooks: hooks.clone(), log: Arc::clone(&log), leadership: leadership.clone() };
+    spawn(&tasks, &shutdown, ticker.run());
     if let Some(every) = config.reconcile_every {
         let reconciler = Reconciler {
             hooks: hooks.clone(),
@@ -132,7 +135,8 @@ impl Service {
     /// The gRPC contract.
     #[must_use]
     pub fn triggers_server(&self) -> TriggersServer<Api> {
-        TriggersServer::new(Api { inbox: self.inbox.clone() })
+        let Ingress { hooks, log, .. } = &*self.ingress;
+        TriggersServer::new(Api { inbox: self.inbox.clone(), hooks: hooks.clone(), log: Arc::clone(log) })
     }
 
     /// Waits, once the token given at the start is cancelled, until everything in the background has ended.

@@ -26,6 +26,7 @@ mod logs;
 mod output;
 pub(crate) mod problems;
 mod run;
+mod schedules;
 mod schema;
 mod status;
 mod table;
@@ -118,6 +119,8 @@ enum Verb {
     Database(database::Database),
     /// List webhook deliveries and what came of them.
     Deliveries(deliveries::DeliveriesArgs),
+    /// List flows that start by themselves, when they did and when they will.
+    Schedules(schedules::SchedulesArgs),
     /// List the addresses to paste into a Git host's webhook settings.
     Hooks(deliveries::HooksArgs),
     /// Set a flow's argument, outside its document.
@@ -197,6 +200,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Backup(args) => backup::backup(args).await,
         Verb::Database(verb) => database::database(verb).await,
         Verb::Deliveries(args) => deliveries::deliveries(args).await,
+        Verb::Schedules(args) => schedules::schedules(args).await,
         Verb::Hooks(args) => deliveries::hooks(args).await,
         Verb::Override(verb) => admin::set_override(verb).await,
         Verb::Member(verb) => admin::member(verb).await,
@@ -293,6 +297,7 @@ mod tests {
             "config check --service triggers -o json",
             "config show executor --set executor.labels=gpu",
             "config default console",
+            "schedules -n 5 -o json",
             "schema",
             "schema release-flow",
             "keeper x",

@@ -29,4 +29,5 @@ mod ingress;
 mod postgres;
 mod reconcile;
 mod rules;
+mod schedules;
 mod support;

@@ -151,7 +151,7 @@ impl Place {
         self.folder.path()
     }
 
-    async fn log(&self) -> Arc<dyn Log> {
+    pub(crate) async fn log(&self) -> Arc<dyn Log> {
         let Some(server) = &self.server else {
             let file = self.path().join("log.db");
             return Arc::new(SqliteLog::open(&file, SqliteOptions::default()).await.unwrap());
@@ -235,17 +235,7 @@ impl World {
 
     /// What every change of a project looks like from here.
     pub(crate) async fn touch_project(&self) {
-        let project = ProjectId::new(Uuid::now_v7());
-        let event = org::Event::ProjectCreated(org::ProjectCreated {
-            project,
-            slug: "x".to_owned(),
-            name: "X".to_owned(),
-            description: String::new(),
-        });
-        let meta = Meta { actor: Actor::Person("test".to_owned()), cause: Cause::Request, trace: None };
-        let command = CommandId::new(Uuid::now_v7());
-        let item = Item::one(command, meta, StreamName::org(), Expected::Any, vec![event.encode()]);
-        self.log.append(item).await.unwrap();
+        touch(&*self.log).await;
     }
 
     pub(crate) async fn list(&self, after: &str, limit: u32) -> v1::ListDeliveriesReply {
@@ -254,6 +244,21 @@ impl World {
         let channel = Channel::local(self.service.triggers_server());
         v1::triggers_client::TriggersClient::new(channel).list_deliveries(request).await.unwrap().into_inner()
     }
+}
+
+/// What every change of a project looks like from here.
+pub(crate) async fn touch(log: &dyn Log) {
+    let event = org::Event::ProjectCreated(org::ProjectCreated {
+        project: ProjectId::new(Uuid::now_v7()),
+        slug: "x".to_owned(),
+        name: "X".to_owned(),
+        description: String::new(),
+    });
+    let meta = Meta { actor: Actor::Person("test".to_owned()), cause: Cause::Request, trace: None };
+    let command = CommandId::new(Uuid::now_v7());
+    log.append(Item::one(command, meta, StreamName::org(), Expected::Any, vec![event.encode()]))
+        .await
+        .unwrap();
 }
 
 /// What came back.
