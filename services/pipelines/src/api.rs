@@ -6,6 +6,7 @@ mod pipelines;
 mod projects;
 
 pub use home::HomeApi;
+pub(crate) use home::{one_node, pinned};
 pub use pipelines::PipelinesApi;
 pub use projects::ProjectsApi;
 

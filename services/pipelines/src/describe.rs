@@ -102,6 +102,8 @@ pub(crate) fn changes(before: &Project, events: &[Event]) -> Vec<Change> {
                 };
                 changes.push(change(Verb::Create, "Hook", of, ""));
             }
+            // Nobody asked for these: they follow from runs.
+            Event::BuildFollowed(_) | Event::CdSwitchedOff(_) | Event::JobDue(_) => {}
         }
         state = evolve(state, event);
     }

@@ -1,6 +1,7 @@
 //! What a project is and which changes it takes. Pure: [`decide`] and [`evolve`] over one project's stream,
 //! so that "a resource is in at most one pipeline" is a single decision.
 
+mod delivery;
 mod names;
 mod pipeline;
 mod rejection;
@@ -15,10 +16,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use shipway_events::{
-    FlowId, HookId, PipelineId, ResourceId, SecretRef,
+    FlowId, HookId, PipelineId, ResourceId, RunId, SecretRef,
+    plan::Artifact,
     project::{self, HookSource, ResourceKind},
 };
 
+pub(crate) use delivery::source;
 pub(crate) use names::did_you_mean;
 pub(crate) use rejection::{Refusal, Rejection, Why};
 use removal::deleted_pipeline;
@@ -47,6 +50,22 @@ pub(crate) enum Command {
     SetOverride(SetOverride),
     /// Gives a repository or a flow an address for webhooks, unless it has one.
     CreateHook(CreateHook),
+    /// Says that a run has built something.
+    Built {
+        /// What.
+        artifact: Artifact,
+        /// The run.
+        run: RunId,
+    },
+    /// Says that a run has released something.
+    Released {
+        /// What got it.
+        target: ResourceId,
+        /// The run's flow.
+        flow: FlowId,
+        /// The run.
+        run: RunId,
+    },
 }
 
 /// See [`Command::ApplyResource`].
@@ -140,6 +159,8 @@ pub(crate) fn decide(state: &ProjectState, command: &Command) -> Result<Vec<proj
         }
         Command::SetOverride(wish) => set_override(state, wish),
         Command::CreateHook(wish) => Ok(create_hook(state, wish)),
+        Command::Built { artifact, run } => Ok(delivery::built(state, artifact, *run)),
+        Command::Released { target, flow, run } => Ok(delivery::released(state, *target, *flow, *run)),
     }
 }
 

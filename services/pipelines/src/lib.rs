@@ -5,9 +5,11 @@
 
 pub mod api;
 mod apply;
+mod builds;
 mod change;
 mod check;
 mod compare;
+mod delivery;
 mod describe;
 mod domain;
 mod environment;

@@ -7,7 +7,7 @@ use shipway_contracts::v1::{
     projects_server::ProjectsServer,
 };
 use shipway_eventing::{
-    durable::Durable,
+    durable::{Durable, DurableError},
     feed::{Consumer, Feed},
     log::Log,
     views::{Views, ViewsError},
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{HomeApi, PipelinesApi, ProjectsApi},
     change::Shared,
+    delivery::Deliveries,
     projections,
     secrets::{OpenError, Secrets},
     world::{World, WorldError},
@@ -52,6 +53,9 @@ pub enum StartError {
     /// The projects could not be read.
     #[error("reading the projects")]
     World(#[from] WorldError),
+    /// The checkpoint of what follows from runs could not be read.
+    #[error("reading how far the pipelines service has followed the runs")]
+    Durable(#[from] DurableError),
     /// The read tables could not be made.
     #[error("making the read tables of the pipelines service")]
     Views(#[from] ViewsError),
@@ -71,6 +75,7 @@ pub struct Service {
 /// If the key of the secrets cannot be used, or the log or a table cannot be read.
 pub async fn start(deps: Deps, stopping: CancellationToken) -> Result<Service, StartError> {
     let Deps { log, feed, durable, views, keys, ports } = deps;
+    let reacting = durable.clone();
     let secrets = Secrets::open(durable, &keys).await?;
     let world = Arc::new(World::open(log.clone()).await?);
     let mut consumers = Vec::new();
@@ -78,8 +83,10 @@ pub async fn start(deps: Deps, stopping: CancellationToken) -> Result<Service, S
         consumers.push(feed.project(&views, projection).await?);
     }
     let following = world.clone();
-    tokio::spawn(async move { following.follow(feed, stopping).await });
     let shared = Arc::new(Shared { log, views, world, secrets, ports, turn: Mutex::new(()) });
+    let deliveries = Arc::new(Deliveries { shared: shared.clone() });
+    consumers.push(feed.react(&reacting, deliveries).await?);
+    tokio::spawn(async move { following.follow(feed, stopping).await });
     Ok(Service { shared, _consumers: Arc::new(consumers) })
 }
 

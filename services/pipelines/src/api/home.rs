@@ -17,7 +17,9 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     apply::hook_secret_name,
+    builds,
     change::{Shared, away, secret_error},
+    delivery,
     domain::{Flow, Override, Pipeline, Resource},
     environment::environment,
     fences::{self, FenceError, Open},
@@ -47,6 +49,10 @@ impl ProjectHome for HomeApi {
             Found::Stage(project, pipeline, flow) => stage_flow(project, pipeline, flow)?,
             Found::Addon(project, addon) => addon_flow(project, addon),
             Found::Service(project, service) => service_flow(project, service),
+            Found::Build(project, service) => builds::flow(project, service),
+            Found::Follower(project, resource) => delivery::follow_flow(project, resource)
+                .ok_or_else(|| Error::not_found(format!("{} follows no build any more", resource.slug)))?,
+            Found::Job(project, job) => delivery::job_flow(project, job),
         };
         reply.position = projects.position;
         Ok(Response::new(reply))
@@ -70,6 +76,7 @@ impl ProjectHome for HomeApi {
             let read = self.shared.hooks(project);
             let hooks = failing!("pipelines.hooks", Error::unavailable, read.await)?;
             reply.triggers.extend(triggers::records(project, &hooks));
+            reply.triggers.extend(builds::records(project));
             reply.hooks.extend(hooks);
         }
         Ok(Response::new(reply))
@@ -216,7 +223,7 @@ fn service_flow(project: &Project, service: &Resource) -> FlowForRunReply {
 }
 
 /// The flow of a resource that has one node.
-fn one_node(project: &Project, resource: &Resource, path: &str, node: &Value) -> FlowForRunReply {
+pub(crate) fn one_node(project: &Project, resource: &Resource, path: &str, node: &Value) -> FlowForRunReply {
     let document = json!({
         "apiVersion": "v1.2",
         "spec": {"kind": "Workflow", "spec": {"type": "sequential", "steps": [node]}},
@@ -234,7 +241,7 @@ fn one_node(project: &Project, resource: &Resource, path: &str, node: &Value) ->
 }
 
 /// A resource as it is pinned.
-fn pinned(project: &Project, resource: &Resource) -> PinnedResource {
+pub(crate) fn pinned(project: &Project, resource: &Resource) -> PinnedResource {
     let pinned = plan::PinnedResource {
         project: project.id,
         id: resource.id,

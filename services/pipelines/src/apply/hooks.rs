@@ -1,4 +1,5 @@
-//! Webhooks: one for each repository that a flow's triggers name, one for each flow that has its own address.
+//! Webhooks: one for each repository that a flow's triggers or a build service name, one for each flow that has its own
+//! address.
 
 use shipway_contracts::{Error, v1::Hook};
 use shipway_documents::{
@@ -17,6 +18,7 @@ use super::{
     plan::{Planner, Work},
 };
 use crate::{
+    builds,
     change::{Done, Shared, secret_error},
     domain::{Command, CreateHook, ProjectState},
     world::Project,
@@ -94,7 +96,7 @@ fn decide(work: &mut Work, command: &Command) {
     debug_assert!(!refused, "a hook is never refused");
 }
 
-/// What the newest versions of the flows can be started by.
+/// What the newest versions of the flows can be started by, and what build services build by themselves.
 fn sources(state: &ProjectState) -> Vec<HookSource> {
     let mut sources: Vec<HookSource> = Vec::new();
     for flow in state.flows.values() {
@@ -113,6 +115,12 @@ fn sources(state: &ProjectState) -> Vec<HookSource> {
                     sources.push(source);
                 }
             }
+        }
+    }
+    for repo_url in state.resources.values().filter_map(builds::repository) {
+        let source = HookSource::Git { repo_url: repo_url.to_owned() };
+        if !sources.iter().any(|known| same_source(known, &source)) {
+            sources.push(source);
         }
     }
     sources

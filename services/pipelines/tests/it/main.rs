@@ -4,6 +4,7 @@
 
 mod applying;
 mod checking;
+mod delivery;
 mod diffs;
 mod fetching;
 mod flows;
