@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 use shipway_contracts::v1::TriggerRecord;
-use shipway_documents::flow::{Flow as Document, GitTrigger, TriggerSource};
+use shipway_documents::flow::{CronTrigger, Flow as Document, GitTrigger, TriggerSource};
 use shipway_events::FlowId;
 
 use crate::{
@@ -53,14 +53,24 @@ pub fn typed(document: &Document, token: Option<&str>) -> Vec<Value> {
         .filter_map(|trigger| match &trigger.source {
             TriggerSource::Git(git) => Some(push(&trigger.reference, git)),
             TriggerSource::Webhook(_) => Some(webhook(&trigger.reference)),
-            // Refused when the flow was published.
-            TriggerSource::Typed(_) => None,
+            // Those without a schedule were refused when the flow was published.
+            TriggerSource::Typed(typed) => {
+                typed.schedule.as_ref().map(|cron| schedule(&trigger.reference, cron))
+            }
         })
         .collect();
     if document.webhook.as_ref().is_some_and(|own| own.enabled) {
         all.push(webhook("webhook"));
     }
     all
+}
+
+fn schedule(reference: &str, cron: &CronTrigger) -> Value {
+    json!({
+        "kind": "cron",
+        "ref": reference,
+        "spec": {"cron": cron.cron, "timezone": cron.timezone, "missed": cron.missed.as_str()},
+    })
 }
 
 fn push(reference: &str, git: &GitTrigger) -> Value {

@@ -3,7 +3,8 @@
 //! A delivery's way: `http` (size, signature, rate) → `domain` (what it says, what each trigger makes of it; pure)
 //! → `inbox` (known or new; one commit for many; then 202) → `matcher` (one `Matched` event, which starts the runs).
 //! While the database is away it waits in the `spool`, and goes the same way later.
-//! `reconcile` finds the pushes that nobody told of, `hooks` keeps hooks and triggers at hand.
+//! `reconcile` finds the pushes that nobody told of, `schedules` says when a time has come, `hooks` keeps hooks and
+//! triggers at hand.
 
 mod api;
 pub mod domain;
@@ -16,6 +17,7 @@ mod matcher;
 mod parcel;
 mod reconcile;
 mod replay;
+mod schedules;
 mod sealer;
 mod service;
 mod settings;

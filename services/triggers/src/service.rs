@@ -20,6 +20,7 @@ use crate::{
     limits::{Buckets, Memory, Open, Rate},
     matcher,
     reconcile::Reconciler,
+    schedules::Ticker,
     sealer::{KeyError, Sealer},
     spool::Spool,
 };
@@ -43,7 +44,7 @@ pub struct Deps {
     pub scratch: PathBuf,
     /// A folder for deliveries that come while the database is away. Several processes may have the same.
     pub spool: PathBuf,
-    /// Which of several processes asks repositories and forgets old deliveries.
+    /// Which of several processes asks repositories, forgets old deliveries and looks at the clock for schedules.
     pub leadership: Leadership,
     /// Settings.
     pub config: Config,
@@ -133,6 +134,8 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
     spawn(&tasks, &shutdown, prune(hooks.clone(), Arc::clone(&buckets)));
     spawn(&tasks, &shutdown, forget(inbox.clone(), Arc::clone(&log), config.retention));
     tasks.spawn(matcher::run(inbox.clone(), Arc::clone(&log), shutdown.clone()));
+    let ticker = Ticker { hooks: hooks.clone(), log: Arc::clone(&log), leadership: leadership.clone() };
+    spawn(&tasks, &shutdown, ticker.run());
     if let Some(every) = config.reconcile_every {
         let reconciler = Reconciler {
             hooks: hooks.clone(),

@@ -105,7 +105,7 @@ fn git_value<'k>(key: &'k str, siblings: &[&FlowTrigger]) -> Option<(&'k str, &'
             && match &sibling.trigger.kind {
                 Kind::Push(_) => true,
                 Kind::Other(kind) => kind.starts_with("vcs-"),
-                Kind::Webhook { .. } => false,
+                Kind::Webhook { .. } | Kind::Cron(_) => false,
             }
     });
     (is_git && GIT_VALUES.contains(&field)).then_some((reference, field))

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::repository::RepositoryKey;
+use super::{cron::CronRule, repository::RepositoryKey};
 
 /// What marks a commit as not to be built, where a trigger switches that on and names nothing else.
 pub const DEFAULT_FLAGS: [&str; 7] =
@@ -30,6 +30,8 @@ pub enum Kind {
         /// An address that the document chose itself, if it did.
         token: Option<String>,
     },
+    /// A time.
+    Cron(CronRule),
     /// A kind that no delivery fires here, by its name.
     Other(String),
 }
@@ -78,6 +80,7 @@ impl Trigger {
                     .filter(|t| t.len() >= 32)
                     .map(str::to_owned),
             },
+            Some("cron") => Kind::Cron(spec.cron),
             Some(other) => Kind::Other(other.to_owned()),
         };
         Ok(Self { reference, kind, manual_only })
@@ -119,6 +122,8 @@ struct Spec {
     file_paths: Option<FilePaths>,
     manual_only: bool,
     token: Option<Value>,
+    #[serde(flatten)]
+    cron: CronRule,
 }
 
 #[derive(Default, Deserialize)]

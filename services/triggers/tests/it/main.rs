@@ -32,6 +32,7 @@ mod payloads;
 mod postgres;
 mod reconcile;
 mod rules;
+mod schedules;
 mod senders;
 mod signatures;
 mod sources;
