@@ -127,8 +127,8 @@ impl Shared {
         Ok(shipway_repository::Credential::new(&account.host, &account.login, secret))
     }
 
-    /// The login that a repository's hook is asked with: of the account that the first trigger of the project names
-    /// for it, or of the only one that fits.
+    /// The login that a repository's hook is asked with: of the account that the first trigger of the project, or else
+    /// the first build service, names for it, or of the only one that fits.
     pub(crate) async fn hook_login(
         &self,
         accounts: &Accounts,
@@ -141,9 +141,12 @@ impl Shared {
         let same = |mention: &Mention| crate::apply::same_repository(&mention.repository, repository);
         let flows =
             project.state.flows.values().filter_map(|flow| Document::parse(&flow.newest()?.document).ok());
+        let resources = project.state.resources.values();
+        let built = resources.filter_map(|resource| mentioned(resource.kind, &resource.spec));
         let named = flows
             .flat_map(|flow| mentions(&flow))
             .map(|(_, mention)| mention)
+            .chain(built)
             .find(|mention| same(mention) && mention.named.is_some());
         let mention = named.unwrap_or_else(|| Mention { repository: repository.to_owned(), named: None });
         // One that is linked no more: the repository is asked without a login, and says so itself.

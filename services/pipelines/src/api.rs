@@ -9,7 +9,7 @@ mod projects;
 
 pub use accounts::AccountsApi;
 pub use home::HomeApi;
-pub(crate) use home::fence_error;
+pub(crate) use home::{fence_error, one_node, pinned};
 pub use pipelines::PipelinesApi;
 pub use projects::ProjectsApi;
 

@@ -45,9 +45,7 @@ pub(crate) fn compare(projects: &Projects, request: &DiffFlowRequest) -> Result<
 pub(crate) fn stage_flow<'a>(projects: &'a Projects, project: &str, flow: &str) -> Result<&'a Flow, Error> {
     match lookup::flow(projects, project, flow)? {
         Found::Stage(_, _, flow) => Ok(flow),
-        Found::Addon(..) | Found::Service(..) => Err(Error::bad_request(
-            "field `flow`: the flow of an addon or a service has no document of its own",
-        )),
+        _ => Err(Error::bad_request("field `flow`: the flow of a resource has no document of its own")),
     }
 }
 

@@ -116,6 +116,8 @@ pub(crate) fn changes(before: &Project, events: &[Event]) -> Vec<Change> {
                 let path = state.flows.get(&e.flow).map_or_else(String::new, crate::domain::Flow::path);
                 changes.push(change(Verb::Update, "Flow", path, "its triggers start runs"));
             }
+            // Nobody asked for these: they follow from runs.
+            Event::BuildFollowed(_) | Event::CdSwitchedOff(_) | Event::JobDue(_) => {}
         }
         state = evolve(state, event);
     }

@@ -2,6 +2,7 @@
 //! so that "a resource is in at most one pipeline" is a single decision.
 
 mod accounts;
+mod delivery;
 mod hook;
 mod names;
 mod pipeline;
@@ -17,7 +18,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use shipway_events::{
-    FlowId, HookId, PipelineId, ResourceId, SecretRef,
+    FlowId, HookId, PipelineId, ResourceId, RunId, SecretRef,
+    plan::Artifact,
     project::{self, HookSource, ResourceKind},
 };
 
@@ -26,6 +28,7 @@ pub(crate) use accounts::{
     is_account_secret, named as named_account, resolve as resolve_account,
     secret_name as account_secret_name,
 };
+pub(crate) use delivery::source;
 use hook::{create_hook, retire_hook, rotate_hook};
 pub(crate) use names::did_you_mean;
 pub(crate) use rejection::{Refusal, Rejection, Why};
@@ -80,6 +83,22 @@ pub(crate) enum Command {
         hook: HookId,
         /// Whether the newest ends too: then nothing has to be signed. For hooks of flows alone.
         all: bool,
+    },
+    /// Says that a run has built something.
+    Built {
+        /// What.
+        artifact: Artifact,
+        /// The run.
+        run: RunId,
+    },
+    /// Says that a run has released something.
+    Released {
+        /// What got it.
+        target: ResourceId,
+        /// The run's flow.
+        flow: FlowId,
+        /// The run.
+        run: RunId,
     },
 }
 
@@ -178,6 +197,8 @@ pub(crate) fn decide(state: &ProjectState, command: &Command) -> Result<Vec<proj
         Command::Resume { flow } => resume(state, *flow),
         Command::RotateHook { hook, secret } => rotate_hook(state, *hook, secret),
         Command::RetireHook { hook, all } => retire_hook(state, *hook, *all),
+        Command::Built { artifact, run } => Ok(delivery::built(state, artifact, *run)),
+        Command::Released { target, flow, run } => Ok(delivery::released(state, *target, *flow, *run)),
     }
 }
 

@@ -191,7 +191,7 @@ mod tests {
     fn resource(slug: &str, kind: ResourceKind, spec: Value) -> Resource {
         let id = shipway_events::ResourceId::new(uuid::Uuid::from_u128(1));
         let ports = if kind == Addon { [("db".to_owned(), 7501)].into() } else { [].into() };
-        Resource { id, slug: slug.to_owned(), kind, spec, ports, revision: 1 }
+        Resource { id, slug: slug.to_owned(), kind, spec, ports, revision: 1, delivery: Default::default() }
     }
 
     fn project(resources: &[Resource]) -> ProjectState {

@@ -6,9 +6,11 @@
 mod accounts;
 pub mod api;
 mod apply;
+mod builds;
 mod change;
 mod check;
 mod compare;
+mod delivery;
 mod describe;
 mod domain;
 mod environment;

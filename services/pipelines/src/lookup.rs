@@ -20,6 +20,12 @@ pub(crate) enum Found<'a> {
     Addon(&'a Arc<Project>, &'a Resource),
     /// The one-node flow of a deployment service: it gets again what it has.
     Service(&'a Arc<Project>, &'a Resource),
+    /// The one-node flow of a build service.
+    Build(&'a Arc<Project>, &'a Resource),
+    /// The one-node flow that gives a service or job the build that it follows.
+    Follower(&'a Arc<Project>, &'a Resource),
+    /// The one-node flow of a job.
+    Job(&'a Arc<Project>, &'a Resource),
 }
 
 /// The project of that slug or id. With an empty name the only project there is.
@@ -64,6 +70,17 @@ pub(crate) fn flow<'a>(projects: &'a Projects, within: &str, text: &str) -> Resu
                 }
             }
         }
+        [kind @ ("cd" | "job"), of, resource] if projects.named(of).is_some() => {
+            let of = project(projects, of)?;
+            let found = of.state.resources.get(resource);
+            let found =
+                found.ok_or_else(|| Error::not_found(format!("project {} has no `{resource}`", of.slug)))?;
+            match (kind, found.kind) {
+                ("cd", _) => Ok(Found::Follower(of, found)),
+                (_, ResourceKind::ManualJob | ResourceKind::CronJob) => Ok(Found::Job(of, found)),
+                (_, other) => Err(Error::bad_request(format!("`{resource}` is a {other}, not a job"))),
+            }
+        }
         [of, pipeline, stage] => {
             let of = project(projects, of)?;
             in_project(of, pipeline, stage).ok_or_else(|| unknown(projects, of.slug.as_str(), text))
@@ -96,6 +113,9 @@ impl Found<'_> {
             Self::Stage(project, _, flow) => format!("{}/{}", project.slug, flow.path()),
             Self::Addon(project, addon) => format!("addon/{}/{}", project.slug, addon.slug),
             Self::Service(project, service) => format!("service/{}/{}", project.slug, service.slug),
+            Self::Build(project, service) => format!("build/{}/{}", project.slug, service.slug),
+            Self::Follower(project, resource) => format!("cd/{}/{}", project.slug, resource.slug),
+            Self::Job(project, job) => format!("job/{}/{}", project.slug, job.slug),
         }
     }
 }
@@ -115,6 +135,8 @@ fn by_id(projects: &Projects, id: FlowId) -> Result<Found<'_>, Error> {
             match found.kind {
                 ResourceKind::Addon => Some(Found::Addon(project, found)),
                 ResourceKind::DeploymentService => Some(Found::Service(project, found)),
+                ResourceKind::BuildService => Some(Found::Build(project, found)),
+                ResourceKind::ManualJob | ResourceKind::CronJob => Some(Found::Job(project, found)),
                 _ => None,
             }
         })

@@ -1,8 +1,9 @@
 //! Who may send deliveries to a hook. Pure.
 //!
 //! It follows from the repository's host where everybody knows it, else from the `vcsService` of the triggers that
-//! name the repository: never from what a delivery says of itself.
+//! name the repository, or the `projectType` of the build services: never from what a delivery says of itself.
 
+use serde_json::Value;
 use shipway_documents::flow::{Flow as Document, TriggerSource};
 
 use crate::domain::ProjectState;
@@ -10,12 +11,12 @@ use crate::domain::ProjectState;
 /// Who may send to the hook of a repository of one's own. Shipway's `post-receive` helper speaks GitHub's format.
 const SELF_HOSTED: &[&str] = &["github", "gitlab", "gitea", "forgejo", "bitbucket-dc", "azure"];
 
-/// The repositories that a project's triggers name, each with its service.
+/// The repositories that a project's triggers and build services name, each with its service.
 #[derive(Debug, Default)]
 pub(crate) struct Services(Vec<(String, String)>);
 
 impl Services {
-    /// What the newest versions of the flows say.
+    /// What the newest versions of the flows say, and the build services.
     pub(crate) fn of(state: &ProjectState) -> Self {
         let documents =
             state.flows.values().filter_map(|flow| Document::parse(&flow.newest()?.document).ok());
@@ -27,7 +28,11 @@ impl Services {
             };
             (!git.repo_url.is_empty()).then(|| (plain(&git.repo_url), git.vcs_service))
         });
-        Self(services.collect())
+        let built = state.resources.values().filter_map(|resource| {
+            let text = |at: &str| resource.spec.pointer(at).and_then(Value::as_str);
+            Some((plain(text("/vcsData/projectUrl")?), text("/vcsData/projectType")?.to_owned()))
+        });
+        Self(services.chain(built).collect())
     }
 
     /// The names of those that may send about a repository, as they stand in addresses. The first is the likeliest.

@@ -7,7 +7,7 @@ use shipway_contracts::v1::{
     project_home_server::ProjectHomeServer, projects_server::ProjectsServer,
 };
 use shipway_eventing::{
-    durable::Durable,
+    durable::{Durable, DurableError},
     feed::{Consumer, Feed},
     log::Log,
     views::{Views, ViewsError},
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{AccountsApi, HomeApi, PipelinesApi, ProjectsApi},
     change::Shared,
+    delivery::Deliveries,
     projections,
     secrets::{OpenError, Secrets},
     statuses::{self, StatusConfig, StatusError, Voices},
@@ -58,6 +59,9 @@ pub enum StartError {
     /// The projects could not be read.
     #[error("reading the projects")]
     World(#[from] WorldError),
+    /// The checkpoint of what follows from runs could not be read.
+    #[error("reading how far the pipelines service has followed the runs")]
+    Durable(#[from] DurableError),
     /// The read tables could not be made.
     #[error("making the read tables of the pipelines service")]
     Views(#[from] ViewsError),
@@ -91,6 +95,8 @@ pub async fn start(deps: Deps, stopping: CancellationToken) -> Result<Service, S
     let (followed, stop) = (feed.clone(), stopping.clone());
     tokio::spawn(async move { following.follow(followed, stop).await });
     let shared = Arc::new(Shared { log, views, world, secrets, ports, repositories, turn: Mutex::new(()) });
+    let deliveries = Arc::new(Deliveries { shared: Arc::clone(&shared) });
+    consumers.push(feed.react(&durable, deliveries).await?);
     let voices: Arc<dyn Voices> = Arc::clone(&shared) as _;
     consumers.extend(statuses::start(voices, &feed, durable, statuses, stopping).await?);
     Ok(Service { shared, _consumers: Arc::new(consumers) })

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 use shipway_contracts::v1::TriggerRecord;
-use shipway_documents::flow::{Flow as Document, GitTrigger, TriggerSource, TypedKind, TypedTrigger};
+use shipway_documents::flow::{CronTrigger, Flow as Document, GitTrigger, TriggerSource, TypedKind, TypedTrigger};
 use shipway_events::FlowId;
 
 use crate::{
@@ -53,13 +53,24 @@ pub fn typed(document: &Document, token: Option<&str>) -> Vec<Value> {
         .map(|trigger| match &trigger.source {
             TriggerSource::Git(git) => commits(&trigger.reference, git),
             TriggerSource::Webhook(_) => webhook(&trigger.reference),
-            TriggerSource::Typed(typed) => other(&trigger.reference, typed),
+            TriggerSource::Typed(typed) => match &typed.schedule {
+                Some(cron) => schedule(&trigger.reference, cron),
+                None => other(&trigger.reference, typed),
+            },
         })
         .collect();
     if document.webhook.as_ref().is_some_and(|own| own.enabled) {
         all.push(webhook("webhook"));
     }
     all
+}
+
+fn schedule(reference: &str, cron: &CronTrigger) -> Value {
+    json!({
+        "kind": "cron",
+        "ref": reference,
+        "spec": {"cron": cron.cron, "timezone": cron.timezone, "missed": cron.missed.as_str()},
+    })
 }
 
 /// The form of release flows: pushes and pull requests.

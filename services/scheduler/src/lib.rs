@@ -15,6 +15,7 @@ mod queries;
 mod reactions;
 mod registry;
 mod run;
+mod schedules;
 mod secrets;
 mod service;
 mod settings;

@@ -26,7 +26,7 @@ use shipway_events::{
 use shipway_nodes::validate::{Known, Resource, StageContext, validate_flow_with};
 use uuid::Uuid;
 
-use crate::{secrets, start::Asked};
+use crate::{schedules, secrets, start::Asked};
 
 /// What there is in the project when a run starts.
 #[derive(Debug, Default)]
@@ -104,14 +104,14 @@ pub(crate) fn plan(
     };
     let flow = Flow::parse(&document).map_err(|problems| shown(&problems))?;
     let resources = resources(reply)?;
-    if asked.origin != Origin::Resource {
+    if asked.origin != Origin::Resource && !is_of_resource(reply) {
         let problems = validate_flow_with(&flow, &stage(reply, &resources), &known(&overrides, asked));
         if problems.has_errors() {
             return Err(shown(&problems));
         }
     }
     let args = flow.argument_values(&overrides, &asked.arguments).map_err(|problems| shown(&problems))?;
-    let triggers = trigger_values(&flow, asked);
+    let triggers = trigger_values(&flow, asked, now);
     let names = flow.nodes().iter().map(|placed| placed.node.reference.as_str()).collect();
     let id = |text: &str| Uuid::parse_str(text).unwrap_or_default();
     let flow_id = FlowId::new(id(&reply.flow));
@@ -144,6 +144,11 @@ pub(crate) fn plan(
         parent: asked.parent.clone(),
         plan,
     })
+}
+
+/// Whether it is a resource's own flow, which nobody wrote: there is no stage that it could be checked against.
+fn is_of_resource(reply: &FlowForRunReply) -> bool {
+    reply.pipeline.is_empty() && reply.path.matches('/').count() == 2
 }
 
 /// The names that are known when a run starts: arguments and triggers. Nodes come later.
@@ -190,11 +195,14 @@ impl Scope for Start<'_> {
 }
 
 /// Every trigger of the flow has values: those that came, over its defaults (its repository, and its branch where
-/// a rule names exactly one).
-fn trigger_values(flow: &Flow, asked: &Asked) -> Map<String, Value> {
+/// a rule names exactly one). A run that no schedule started is due when it is started.
+fn trigger_values(flow: &Flow, asked: &Asked, now: Timestamp) -> Map<String, Value> {
     let mut values = Map::new();
     for trigger in &flow.triggers {
         let mut defaults = Map::new();
+        if matches!(&trigger.source, TriggerSource::Typed(typed) if typed.schedule.is_some()) {
+            defaults.insert("scheduledAt".to_owned(), Value::from(schedules::shown(now)));
+        }
         let git = match &trigger.source {
             TriggerSource::Git(git) => Some(git),
             TriggerSource::Typed(typed) => Some(&typed.git),

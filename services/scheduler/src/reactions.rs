@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use shipway_contracts::{Code, Error, v1::StartRunReply};
 use shipway_eventing::feed::{HandleError, Reaction};
 use shipway_events::{
@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::{
     children::Children,
+    schedules::Schedules,
     service::Shared,
     start::{Asked, FlowChoice},
 };
@@ -29,6 +30,7 @@ pub(crate) fn all(shared: &Arc<Shared>) -> Vec<Arc<dyn Reaction>> {
         Arc::new(Deliveries { shared: shared.clone() }),
         Arc::new(Resources { shared: shared.clone() }),
         Arc::new(Children { shared: shared.clone() }),
+        Arc::new(Schedules { shared: shared.clone() }),
     ];
     if shared.cluster.together().is_some() {
         all.push(Arc::new(Places { shared: shared.clone() }));
@@ -122,7 +124,8 @@ fn asked(event: &RawEvent, matches: &Matches, verdict: &Verdict, run: RunId) -> 
     }
 }
 
-/// An addon that was declared or changed is brought to that state by a run of its own one-node flow.
+/// What follows from a change of a project is a run of a resource's own one-node flow: an addon that was declared or changed
+/// is brought to that state, a build that is followed is released, a job that is due is run.
 struct Resources {
     shared: Arc<Shared>,
 }
@@ -138,29 +141,48 @@ impl Reaction for Resources {
     }
 
     async fn handle(&self, event: &RawEvent) -> Result<(), HandleError> {
-        if event.kind != "project.resource_applied" {
+        if !matches!(
+            event.kind.as_str(),
+            "project.resource_applied" | "project.build_followed" | "project.job_due"
+        ) {
             return Ok(());
         }
-        let project::Event::ResourceApplied(applied) = project::Event::from_raw(event)?.event else {
-            return Ok(());
+        let project = event.stream.id().unwrap_or_default();
+        let (slug, flow, name, description, triggers) = match project::Event::from_raw(event)?.event {
+            project::Event::ResourceApplied(applied) if applied.kind == ResourceKind::Addon => {
+                let (flow, name) = (applied.resource.to_string(), format!("start {}", applied.slug));
+                (applied.slug, flow, name, "the addon was declared or changed".to_owned(), Map::new())
+            }
+            project::Event::BuildFollowed(followed) => {
+                let flow = format!("cd/{project}/{}", followed.slug);
+                let values = json!({
+                    "branch": followed.branch, "build": followed.build, "sha": followed.commit,
+                });
+                let about = format!("{} is the newest build of {}", followed.build, followed.branch);
+                let triggers = Map::from_iter([("cd".to_owned(), values)]);
+                (followed.slug.clone(), flow, format!("follow {}", followed.slug), about, triggers)
+            }
+            project::Event::JobDue(due) => {
+                let flow = format!("job/{project}/{}", due.slug);
+                let about = format!("run {} has changed what the job runs", due.run);
+                (due.slug.clone(), flow, format!("run {}", due.slug), about, Map::new())
+            }
+            _ => return Ok(()),
         };
-        if applied.kind != ResourceKind::Addon {
-            return Ok(());
-        }
         let asked = Asked {
             run: derived(event),
-            choice: FlowChoice::Published { project: String::new(), flow: applied.resource.to_string() },
-            name: format!("start {}", applied.slug),
-            description: "the addon was declared or changed".to_owned(),
+            choice: FlowChoice::Published { project: String::new(), flow },
+            name,
+            description,
             origin: Origin::Resource,
             arguments: Map::new(),
-            triggers: Map::new(),
+            triggers,
             meta: Meta::reaction("scheduler", event.position),
             at_least: event.position,
             parent: None,
             without_secrets: None,
         };
-        settle(self.shared.start(asked).await, &applied.slug)
+        settle(self.shared.start(asked).await, &slug)
     }
 }
 
@@ -241,7 +263,7 @@ fn derived(event: &RawEvent) -> RunId {
 }
 
 /// What can be mended by waiting is tried again; a refusal is said and left, because asking again would not help.
-fn settle(started: Result<StartRunReply, Error>, path: &str) -> Result<(), HandleError> {
+pub(crate) fn settle(started: Result<StartRunReply, Error>, path: &str) -> Result<(), HandleError> {
     if let Some(refusal) = outcome(started)? {
         tracing::error!(path, refusal, "a run was not started");
     }

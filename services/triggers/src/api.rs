@@ -14,7 +14,7 @@ use crate::{
     http::Ingress,
     inbox::{Approving, Filter, InboxError, Kind, NotApproved, StoredRow},
     parcel::{self, about},
-    replay,
+    replay, schedules,
 };
 
 /// How many deliveries a page has if nobody says, and at most.
@@ -120,6 +120,21 @@ impl Triggers for Api {
         let mut shown = self.row("delivery", &delivery.to_string()).await?.listed();
         shown.of = self.of(&shown.hook);
         Ok(Response::new(shown))
+    }
+
+    async fn list_schedules(
+        &self,
+        request: Request<v1::ListSchedulesRequest>,
+    ) -> Result<Response<v1::ListSchedulesReply>, Status> {
+        let unknown = || Error::unavailable("the flows' schedules are not known yet; try again");
+        let head = *self.ingress.log.tail().borrow();
+        let hooks = self.ingress.hooks.at(head).await.ok_or_else(unknown)?;
+        let listed = schedules::list(&*self.ingress.log, &hooks, request.into_inner().coming).await;
+        let schedules = listed.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "schedules could not be listed");
+            Error::unavailable("a schedule could not be read; try again")
+        })?;
+        Ok(Response::new(v1::ListSchedulesReply { schedules }))
     }
 }
 

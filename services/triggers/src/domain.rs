@@ -1,6 +1,7 @@
 //! What a delivery says and what the triggers make of it. Pure: no clock, no chance, no input or output.
 
 pub mod answer;
+pub mod cron;
 pub mod depth;
 pub mod explain;
 pub mod generic;

@@ -4,7 +4,7 @@
 //! → `inbox` (known or new; one commit for many; then 202) → `matcher` (one `Matched` event, which starts the runs).
 //! While the database is away it waits in the `spool`, and goes the same way later.
 //! `waiting` asks the repositories of deliveries that only they can tell about, `reconcile` finds the pushes that nobody
-//! told of, `hooks` keeps hooks and triggers at hand.
+//! told of, `schedules` says when a time has come, `hooks` keeps hooks and triggers at hand.
 
 mod api;
 mod changes;
@@ -19,6 +19,7 @@ mod matcher;
 mod parcel;
 mod reconcile;
 mod replay;
+mod schedules;
 mod sealer;
 mod service;
 mod settings;

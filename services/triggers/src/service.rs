@@ -21,6 +21,7 @@ use crate::{
     limits::{Buckets, Memory, Open, Rate},
     matcher,
     reconcile::Reconciler,
+    schedules::Ticker,
     sealer::{KeyError, Sealer},
     spool::Spool,
     waiting::Waiter,
@@ -45,7 +46,7 @@ pub struct Deps {
     pub scratch: PathBuf,
     /// A folder for deliveries that come while the database is away. Several processes may have the same.
     pub spool: PathBuf,
-    /// Which of several processes asks repositories and forgets old deliveries.
+    /// Which of several processes asks repositories, forgets old deliveries and looks at the clock for schedules.
     pub leadership: Leadership,
     /// Settings.
     pub config: Config,
@@ -148,6 +149,8 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
         leadership: leadership.clone(),
     };
     spawn(&tasks, &shutdown, waiter.run());
+    let ticker = Ticker { hooks: hooks.clone(), log: Arc::clone(&log), leadership: leadership.clone() };
+    spawn(&tasks, &shutdown, ticker.run());
     if let Some(every) = config.reconcile_every {
         let reconciler = Reconciler {
             hooks: hooks.clone(),

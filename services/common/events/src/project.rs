@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{FlowId, HookId, PipelineId, ResourceId, SecretRef};
+use crate::{FlowId, HookId, PipelineId, ResourceId, RunId, SecretRef};
 
 stream_events! {
     /// What happens in a project.
@@ -38,6 +38,12 @@ stream_events! {
         HookRotated = "project.hook_rotated", 1;
         /// Secrets of a hook count no more.
         HookRetired = "project.hook_retired", 1;
+        /// A resource takes a build by itself: the newest of the branch that it follows.
+        BuildFollowed = "project.build_followed", 1;
+        /// A resource takes no more builds by itself: somebody has released something there.
+        CdSwitchedOff = "project.cd_switched_off", 1;
+        /// A job is due: what it runs was changed.
+        JobDue = "project.job_due", 1;
     }
 }
 
@@ -271,4 +277,48 @@ pub enum HookSource {
         /// The flow.
         flow: FlowId,
     },
+}
+
+/// See [`Event::BuildFollowed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildFollowed {
+    /// The service or job.
+    pub resource: ResourceId,
+    /// Its id in documents.
+    pub slug: String,
+    /// What it is.
+    pub kind: ResourceKind,
+    /// The build.
+    pub build: String,
+    /// The branch that was built.
+    pub branch: String,
+    /// The commit that was built.
+    pub commit: String,
+    /// The run that built it.
+    pub run: RunId,
+}
+
+/// See [`Event::CdSwitchedOff`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CdSwitchedOff {
+    /// The service or job.
+    pub resource: ResourceId,
+    /// Its id in documents.
+    pub slug: String,
+    /// The run that released something there.
+    pub run: RunId,
+}
+
+/// See [`Event::JobDue`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobDue {
+    /// The job.
+    pub resource: ResourceId,
+    /// Its id in documents.
+    pub slug: String,
+    /// The run that gave it another build.
+    pub run: RunId,
 }

@@ -19,7 +19,9 @@ use tonic::{Request, Response, Status};
 use crate::{
     accounts,
     apply::hook_secret_name,
+    builds,
     change::{Shared, away, secret_error},
+    delivery,
     domain::{Account, Accounts, Flow, Override, Pipeline, Resource, is_account_secret, resolve_account},
     environment::environment,
     fences::{self, FenceError, Open},
@@ -49,8 +51,14 @@ impl ProjectHome for HomeApi {
         let projects = failing!("pipelines.flow_for_run", Error::unavailable, known.await)?;
         let mut reply = match lookup::flow(&projects, "", &request.flow)? {
             Found::Stage(project, pipeline, flow) => stage_flow(&projects.accounts, project, pipeline, flow)?,
-            Found::Addon(project, addon) => addon_flow(project, addon),
-            Found::Service(project, service) => service_flow(project, service),
+            Found::Addon(project, addon) => addon_flow(&projects.accounts, project, addon),
+            Found::Service(project, service) => service_flow(&projects.accounts, project, service),
+            Found::Build(project, service) => builds::flow(&projects.accounts, project, service),
+            Found::Follower(project, resource) => {
+                delivery::follow_flow(&projects.accounts, project, resource)
+                    .ok_or_else(|| Error::not_found(format!("{} follows no build any more", resource.slug)))?
+            }
+            Found::Job(project, job) => delivery::job_flow(&projects.accounts, project, job),
         };
         reply.position = projects.position;
         Ok(Response::new(reply))
@@ -81,6 +89,7 @@ impl ProjectHome for HomeApi {
             let read = self.shared.hooks(&projects.accounts, project);
             let hooks = failing!("pipelines.hooks", Error::unavailable, read.await)?;
             reply.triggers.extend(triggers::records(project, &self.shared.tokens(project).await?));
+            reply.triggers.extend(builds::records(project));
             reply.hooks.extend(hooks);
         }
         Ok(Response::new(reply))
@@ -211,14 +220,11 @@ fn stage_flow(
         .into_iter()
         .map(|usable| {
             let resource = usable.resource;
-            let mention = accounts::mentioned(resource.kind, &resource.spec);
-            let found = mention.map_or(Ok(None), |mention| resolve_account(accounts, &mention));
-            let unlinked = found.as_ref().err().map(|unresolved| unresolved.message.clone());
-            let login = found.ok().flatten().map(Account::pinned);
+            let pinned = pinned(accounts, project, resource);
             PinnedResource {
                 stage: usable.stage.unwrap_or_default().to_owned(),
-                unusable: usable.unusable.or(unlinked).unwrap_or_default(),
-                ..pinned(project, resource, login)
+                unusable: usable.unusable.unwrap_or(pinned.unusable),
+                ..pinned
             }
         })
         .collect();
@@ -254,25 +260,31 @@ fn override_value(value: &Override) -> Value {
 }
 
 /// What a run that starts an addon, or brings it to its declared state, pins.
-fn addon_flow(project: &Project, addon: &Resource) -> FlowForRunReply {
+fn addon_flow(accounts: &Accounts, project: &Project, addon: &Resource) -> FlowForRunReply {
     let node = json!({
         "kind": "Addon", "ref": "addon", "spec": {"addonId": addon.slug}, "condition": "running",
     });
-    one_node(project, addon, &format!("addon/{}/{}", project.slug, addon.slug), &node)
+    one_node(accounts, project, addon, &format!("addon/{}/{}", project.slug, addon.slug), &node)
 }
 
 /// What a run pins that gives a service again what it has: on another host, or because somebody asks.
-fn service_flow(project: &Project, service: &Resource) -> FlowForRunReply {
+fn service_flow(accounts: &Accounts, project: &Project, service: &Resource) -> FlowForRunReply {
     let itself = json!({"id": service.slug, "type": "service"});
     let node = json!({
         "kind": "Release", "ref": "release", "condition": "running",
         "spec": {"type": "deployment", "origin": itself, "target": itself},
     });
-    one_node(project, service, &format!("service/{}/{}", project.slug, service.slug), &node)
+    one_node(accounts, project, service, &format!("service/{}/{}", project.slug, service.slug), &node)
 }
 
 /// The flow of a resource that has one node.
-fn one_node(project: &Project, resource: &Resource, path: &str, node: &Value) -> FlowForRunReply {
+pub(crate) fn one_node(
+    accounts: &Accounts,
+    project: &Project,
+    resource: &Resource,
+    path: &str,
+    node: &Value,
+) -> FlowForRunReply {
     let document = json!({
         "apiVersion": "v1.2",
         "spec": {"kind": "Workflow", "spec": {"type": "sequential", "steps": [node]}},
@@ -283,14 +295,18 @@ fn one_node(project: &Project, resource: &Resource, path: &str, node: &Value) ->
         path: path.to_owned(),
         version: resource.revision,
         document_json: document.to_string(),
-        resources: vec![pinned(project, resource, None)],
+        resources: vec![pinned(accounts, project, resource)],
         overrides_json: "{}".to_owned(),
         ..FlowForRunReply::default()
     }
 }
 
-/// A resource as it is pinned.
-fn pinned(project: &Project, resource: &Resource, login: Option<plan::RepositoryLogin>) -> PinnedResource {
+/// A resource as it is pinned, with the account that its repository is fetched with; why it cannot be used, if that
+/// account is not linked.
+pub(crate) fn pinned(accounts: &Accounts, project: &Project, resource: &Resource) -> PinnedResource {
+    let mention = accounts::mentioned(resource.kind, &resource.spec);
+    let found = mention.map_or(Ok(None), |mention| resolve_account(accounts, &mention));
+    let unusable = found.as_ref().err().map(|unresolved| unresolved.message.clone()).unwrap_or_default();
     let pinned = plan::PinnedResource {
         project: project.id,
         id: resource.id,
@@ -298,8 +314,8 @@ fn pinned(project: &Project, resource: &Resource, login: Option<plan::Repository
         spec: resource.spec.clone(),
         ports: resource.ports.clone(),
         environment: environment(&project.state, resource),
-        login,
+        login: found.ok().flatten().map(Account::pinned),
     };
     let json = serde_json::to_string(&pinned).expect("it has only string keys");
-    PinnedResource { slug: resource.slug.clone(), json, stage: String::new(), unusable: String::new() }
+    PinnedResource { slug: resource.slug.clone(), json, stage: String::new(), unusable }
 }

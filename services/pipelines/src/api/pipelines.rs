@@ -194,11 +194,7 @@ fn shown(project: &Project, pipeline: &domain::Pipeline) -> Pipeline {
                 .get(&stage.flow)
                 .and_then(|flow| flow.newest())
                 .map_or(0, |newest| newest.version),
-            members: project
-                .state
-                .members_of(pipeline.id, &stage.name)
-                .map(|member| Member { slug: member.slug.clone(), kind: member.kind.to_string() })
-                .collect(),
+            members: project.state.members_of(pipeline.id, &stage.name).map(shown_member).collect(),
         })
         .collect();
     Pipeline {
@@ -207,5 +203,16 @@ fn shown(project: &Project, pipeline: &domain::Pipeline) -> Pipeline {
         name: pipeline.name.clone(),
         project: project.slug.clone(),
         stages,
+    }
+}
+
+fn shown_member(member: &domain::Resource) -> Member {
+    let follows = member.follows().map(|(service, branch)| format!("{service}/{branch}"));
+    let stopped = member.delivery.switched_off.map(|run| run.to_string());
+    Member {
+        slug: member.slug.clone(),
+        kind: member.kind.to_string(),
+        follows: follows.unwrap_or_default(),
+        stopped_following: stopped.unwrap_or_default(),
     }
 }

@@ -1,4 +1,5 @@
-//! Webhooks: one for each repository that a flow's triggers name, one for each flow that has its own address.
+//! Webhooks: one for each repository that a flow's triggers or a build service name, one for each flow that has its own
+//! address.
 
 use shipway_contracts::{
     Error,
@@ -20,6 +21,7 @@ use super::{
     plan::{Planner, Work},
 };
 use crate::{
+    builds,
     change::{Done, Shared, secret_error},
     domain::{self, Command, CreateHook, ProjectState},
     secrets,
@@ -108,7 +110,7 @@ fn decide(work: &mut Work, command: &Command) {
     debug_assert!(!refused, "a hook is never refused");
 }
 
-/// What the newest versions of the flows can be started by.
+/// What the newest versions of the flows can be started by, and what build services build by themselves.
 fn sources(state: &ProjectState) -> Vec<HookSource> {
     let mut sources: Vec<HookSource> = Vec::new();
     for flow in state.flows.values() {
@@ -131,6 +133,12 @@ fn sources(state: &ProjectState) -> Vec<HookSource> {
                     sources.push(source);
                 }
             }
+        }
+    }
+    for repo_url in state.resources.values().filter_map(builds::repository) {
+        let source = HookSource::Git { repo_url: repo_url.to_owned() };
+        if !sources.iter().any(|known| same_source(known, &source)) {
+            sources.push(source);
         }
     }
     sources

@@ -9,6 +9,8 @@ use shipway_events::{
     project::{Event, HookSource, ResourceKind, Stage},
 };
 
+use super::delivery::{Delivery, source};
+
 /// A project's resources, pipelines, members, flows, overrides and hooks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ProjectState {
@@ -43,6 +45,8 @@ pub(crate) struct Resource {
     pub(crate) ports: BTreeMap<String, u16>,
     /// How often it was made or changed.
     pub(crate) revision: u32,
+    /// What has become of its continuous delivery.
+    pub(crate) delivery: Delivery,
 }
 
 /// A webhook.
@@ -199,7 +203,11 @@ impl ProjectState {
 pub(crate) fn evolve(mut state: ProjectState, event: &Event) -> ProjectState {
     match event {
         Event::ResourceApplied(e) => {
-            let revision = state.resources.get(&e.slug).map_or(0, |known| known.revision) + 1;
+            let known = state.resources.get(&e.slug);
+            let revision = known.map_or(0, |known| known.revision) + 1;
+            // Another source, or one that was switched on, is followed anew.
+            let same = known.filter(|known| source(known.kind, &known.spec) == source(e.kind, &e.spec));
+            let delivery = same.map(|known| known.delivery.clone()).unwrap_or_default();
             let resource = Resource {
                 id: e.resource,
                 slug: e.slug.clone(),
@@ -207,6 +215,7 @@ pub(crate) fn evolve(mut state: ProjectState, event: &Event) -> ProjectState {
                 spec: e.spec.clone(),
                 ports: e.ports.clone(),
                 revision,
+                delivery,
             };
             state.resources.insert(e.slug.clone(), resource);
         }
@@ -287,6 +296,17 @@ pub(crate) fn evolve(mut state: ProjectState, event: &Event) -> ProjectState {
         Event::FlowResumed(e) => {
             state.paused.remove(&e.flow);
         }
+        Event::BuildFollowed(e) => {
+            if let Some(resource) = state.resources.get_mut(&e.slug) {
+                resource.delivery.followed = Some(e.build.clone());
+            }
+        }
+        Event::CdSwitchedOff(e) => {
+            if let Some(resource) = state.resources.get_mut(&e.slug) {
+                resource.delivery.switched_off = Some(e.run);
+            }
+        }
+        Event::JobDue(_) => {}
     }
     state
 }

@@ -1,5 +1,6 @@
 //! Given a project's history, when somebody asks for something, then these events or this refusal.
 
+mod delivery;
 mod fixtures;
 mod membership;
 mod properties;

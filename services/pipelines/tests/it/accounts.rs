@@ -172,6 +172,36 @@ async fn runs_and_the_receiver_of_deliveries_get_the_login_for_the_repository() 
 }
 
 #[tokio::test]
+async fn a_build_service_without_a_flow_names_its_account_and_who_sends() {
+    let lab = Lab::new().await;
+    for name in ["team", "other"] {
+        link(&lab, AddAccountRequest { kind: "gitlab".to_owned(), ..add(name, TOKEN) }).await.unwrap();
+    }
+    let document = format!(
+        "
+kind: Project
+ref: project
+spec: {{ name: Shop }}
+---
+kind: BuildService
+ref: builder
+spec:
+  name: builder
+  vcsData: {{ projectUrl: \"{REPOSITORY}\", projectType: gitlab, accountLogin: team }}
+  buildConfiguration: {{ branchRestrictions: [main] }}
+"
+    );
+    lab.applied(&document).await;
+    let hooks = lab.hooks().await;
+    let [hook] = hooks.hooks.as_slice() else { panic!("one repository has one address: {hooks:?}") };
+    assert_eq!(hook.sources, ["gitlab"]);
+    assert_eq!(hook.login.as_ref().unwrap().login, "bot");
+    let flow = lab.flow(&hooks.triggers[0].flow).await.unwrap();
+    let builder: Value = serde_json::from_str(&flow.resources[0].json).unwrap();
+    assert_eq!(builder["login"]["account"], "team");
+}
+
+#[tokio::test]
 async fn repositories_are_looked_into_by_git_alone() {
     let lab = Lab::new().await;
     let folder = tempfile::tempdir().unwrap();

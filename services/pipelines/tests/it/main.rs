@@ -5,6 +5,7 @@
 mod accounts;
 mod applying;
 mod checking;
+mod delivery;
 mod diffs;
 mod fetching;
 mod flows;

@@ -173,7 +173,14 @@ pub(crate) fn pipeline(pipeline: &Pipeline) -> Value {
             let members: Vec<_> = stage
                 .members
                 .iter()
-                .map(|member| json!({"slug": member.slug, "kind": member.kind}))
+                .map(|member| {
+                    json!({
+                        "slug": member.slug,
+                        "kind": member.kind,
+                        "follows": member.follows,
+                        "stoppedFollowing": member.stopped_following,
+                    })
+                })
                 .collect();
             json!({
                 "name": stage.name,

@@ -30,6 +30,7 @@ mod output;
 pub(crate) mod problems;
 mod replay;
 mod run;
+mod schedules;
 mod schema;
 mod status;
 mod table;
@@ -124,6 +125,8 @@ enum Verb {
     Deliveries(deliveries::DeliveriesArgs),
     /// Judge deliveries once more, for real or as a test.
     Replay(replay::Args),
+    /// List flows that start by themselves, when they did and when they will.
+    Schedules(schedules::SchedulesArgs),
     /// List the addresses to paste into a Git host's webhook settings.
     Hooks(deliveries::HooksArgs),
     /// Let a flow's triggers start nothing for a while.
@@ -210,6 +213,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Database(verb) => database::database(verb).await,
         Verb::Deliveries(args) => deliveries::deliveries(args).await,
         Verb::Replay(args) => replay::replay(args).await,
+        Verb::Schedules(args) => schedules::schedules(args).await,
         Verb::Hooks(args) => deliveries::hooks(args).await,
         Verb::Flow(verb) => flow::flow(verb).await,
         Verb::Override(verb) => admin::set_override(verb).await,
@@ -321,6 +325,7 @@ mod tests {
             "config check --service triggers -o json",
             "config show executor --set executor.labels=gpu",
             "config default console",
+            "schedules -n 5 -o json",
             "schema",
             "schema release-flow",
             "keeper x",

@@ -159,6 +159,7 @@ impl Board {
                 paint.on(&project, Style::Quiet)
             ));
             lines.extend(self.pipeline(pipeline, now).lines(paint));
+            lines.extend(following(pipeline, paint));
             lines.extend(self.help(pipeline, paint));
         }
         if lines.is_empty() {
@@ -223,6 +224,25 @@ impl Board {
     }
 }
 
+/// Who takes builds by itself, and who did until somebody released something there.
+fn following(pipeline: &Pipeline, paint: Paint) -> Vec<String> {
+    let members = pipeline.stages.iter().flat_map(|stage| &stage.members);
+    members
+        .filter_map(|member| {
+            let said = match (member.follows.split_once('/'), member.stopped_following.as_str()) {
+                (Some((service, branch)), _) => {
+                    format!("takes the newest build of {service}, branch {branch}")
+                }
+                (None, "") => return None,
+                (None, run) => {
+                    format!("takes no builds by itself since run {} released there", short_id(run))
+                }
+            };
+            Some(format!("{} {said}", paint.on(&format!("{}:", member.slug), Style::Quiet)))
+        })
+        .collect()
+}
+
 fn row(table: &mut Table, stage: &str, resource: &str, deployed: Option<&Deployed>, now: Timestamp) {
     let nothing = Deployed { status: "–".to_owned(), ..Deployed::default() };
     let deployed = deployed.unwrap_or(&nothing);
@@ -249,7 +269,7 @@ mod tests {
     use super::*;
 
     fn member(slug: &str, kind: &str) -> Member {
-        Member { slug: slug.to_owned(), kind: kind.to_owned() }
+        Member { slug: slug.to_owned(), kind: kind.to_owned(), ..Member::default() }
     }
 
     fn stage(name: &str, members: Vec<Member>) -> Stage {
@@ -293,6 +313,26 @@ Development  shop-web-dev  running 2/2  abababababab  01234567  01934f2e-8c1a  5
              shop-db-dev   –
 Production                 –";
         assert_eq!(board.lines(now, Paint::none()).join("\n"), expected);
+
+        let members = |board: &mut Board| std::mem::take(&mut board.pipelines[0].stages[0].members);
+        let of = |follows: &str, run: &str| {
+            let (follows, stopped_following) = (follows.to_owned(), run.to_owned());
+            vec![Member { follows, stopped_following, ..member("shop-web-dev", "service") }]
+        };
+        let before = members(&mut board);
+        for (follows, run, said) in [
+            ("shop-build/main", "", "takes the newest build of shop-build, branch main"),
+            (
+                "",
+                "01934f2e-8c1a-7000-8000-000000000001",
+                "takes no builds by itself since run 01934f2e-8c1a released there",
+            ),
+        ] {
+            board.pipelines[0].stages[0].members = of(follows, run);
+            let told = board.lines(now, Paint::none());
+            assert_eq!(told.last(), Some(&format!("shop-web-dev: {said}")));
+        }
+        board.pipelines[0].stages[0].members = before;
 
         board.state.deployed[0].help = "its move failed".to_owned();
         let told = board.lines(now, Paint::none());

@@ -42,6 +42,7 @@ fn verdicts(delivered: &Delivered, trigger: &FlowTrigger) -> Vec<Verdict> {
         Kind::Webhook { .. } => {
             return no("a request to the flow's own address fires it, no Git host".to_owned());
         }
+        Kind::Cron(_) => return no("its schedule fires it, no delivery".to_owned()),
         Kind::Other(kind) => return no(format!("a trigger of kind {kind} is fired by no delivery")),
     };
     let happened = Happened::all(delivered.clone());

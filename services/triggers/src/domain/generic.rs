@@ -104,7 +104,7 @@ fn git_value<'k>(key: &'k str, siblings: &[&FlowTrigger]) -> Option<(&'k str, &'
         sibling.trigger.reference == reference
             && match &sibling.trigger.kind {
                 Kind::Git(_) => true,
-                Kind::Other(_) | Kind::Webhook { .. } => false,
+                Kind::Other(_) | Kind::Webhook { .. } | Kind::Cron(_) => false,
             }
     });
     (is_git && GIT_VALUES.contains(&field)).then_some((reference, field))

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{paths::PathRules, repository::RepositoryKey};
+use super::{cron::CronRule, paths::PathRules, repository::RepositoryKey};
 
 /// What marks a commit as not to be built, where a trigger switches that on and names nothing else.
 pub const DEFAULT_FLAGS: [&str; 7] =
@@ -30,6 +30,8 @@ pub enum Kind {
         /// An address that the document chose itself, if it did.
         token: Option<String>,
     },
+    /// A time.
+    Cron(CronRule),
     /// A kind that no delivery fires here, by its name.
     Other(String),
 }
@@ -119,6 +121,7 @@ impl Trigger {
                     .filter(|t| t.len() >= 32)
                     .map(str::to_owned),
             },
+            Some("cron") => Kind::Cron(spec.cron),
             Some(other) => Kind::Other(other.to_owned()),
         };
         Ok(Self { reference, kind, manual_only })
@@ -173,6 +176,8 @@ struct Spec {
     ignore_drafts: bool,
     manual_only: bool,
     token: Option<Value>,
+    #[serde(flatten)]
+    cron: CronRule,
 }
 
 /// A list, or for labels one that can be switched off.

@@ -39,6 +39,7 @@ mod pull_requests;
 mod real_git;
 mod reconcile;
 mod rules;
+mod schedules;
 mod senders;
 mod signatures;
 mod sources;

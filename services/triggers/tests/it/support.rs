@@ -163,7 +163,7 @@ impl Place {
         self.server.as_mut().unwrap()
     }
 
-    async fn log(&self) -> Arc<dyn Log> {
+    pub(crate) async fn log(&self) -> Arc<dyn Log> {
         let Some(server) = &self.server else {
             let file = self.path().join("log.db");
             return Arc::new(SqliteLog::open(&file, SqliteOptions::default()).await.unwrap());
@@ -255,17 +255,7 @@ impl World {
 
     /// What every change of a project looks like from here.
     pub(crate) async fn touch_project(&self) {
-        let project = ProjectId::new(Uuid::now_v7());
-        let event = org::Event::ProjectCreated(org::ProjectCreated {
-            project,
-            slug: "x".to_owned(),
-            name: "X".to_owned(),
-            description: String::new(),
-        });
-        let meta = Meta { actor: Actor::Person("test".to_owned()), cause: Cause::Request, trace: None };
-        let command = CommandId::new(Uuid::now_v7());
-        let item = Item::one(command, meta, StreamName::org(), Expected::Any, vec![event.encode()]);
-        self.log.append(item).await.unwrap();
+        touch(&*self.log).await;
     }
 
     pub(crate) async fn list(&self, after: &str, limit: u32) -> v1::ListDeliveriesReply {
@@ -277,6 +267,21 @@ impl World {
     pub(crate) fn api(&self) -> TriggersClient<Channel> {
         TriggersClient::new(Channel::local(self.service.triggers_server()))
     }
+}
+
+/// What every change of a project looks like from here.
+pub(crate) async fn touch(log: &dyn Log) {
+    let event = org::Event::ProjectCreated(org::ProjectCreated {
+        project: ProjectId::new(Uuid::now_v7()),
+        slug: "x".to_owned(),
+        name: "X".to_owned(),
+        description: String::new(),
+    });
+    let meta = Meta { actor: Actor::Person("test".to_owned()), cause: Cause::Request, trace: None };
+    let command = CommandId::new(Uuid::now_v7());
+    log.append(Item::one(command, meta, StreamName::org(), Expected::Any, vec![event.encode()]))
+        .await
+        .unwrap();
 }
 
 /// What came back.

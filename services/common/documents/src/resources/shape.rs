@@ -46,8 +46,15 @@ pub(super) fn resource(kind: ResourceKind, spec: &Value, at: &str, problems: &mu
 const BUILD: [&str; 6] =
     ["vcsData", "buildSettings", "buildConfiguration", "buildArguments", "disabledCI", "buildFiles"];
 
-const DEPLOYMENT: [&str; 6] =
-    ["deployment", "ports", "runtimeEnvironment", "runtimeFiles", "healthChecks", "autoscaling"];
+const DEPLOYMENT: [&str; 7] = [
+    "deployment",
+    "ports",
+    "runtimeEnvironment",
+    "runtimeFiles",
+    "healthChecks",
+    "autoscaling",
+    "disabledCD",
+];
 
 fn known(own: &[&'static str]) -> Vec<&'static str> {
     COMMON.iter().chain(own).copied().collect()
@@ -83,6 +90,7 @@ fn build(fields: &mut Fields<'_, '_>) {
 
 fn deployment(fields: &mut Fields<'_, '_>) {
     scalars(fields, "runtimeEnvironment");
+    fields.boolean("disabledCD");
     ports(fields);
     health_checks(fields);
     let Some(value) = fields.get("deployment") else { return };
@@ -209,6 +217,7 @@ fn job(kind: ResourceKind, fields: &mut Fields<'_, '_>) {
 fn job_settings(fields: &mut Fields<'_, '_>) {
     fields.integer("backoffLimit", 0..=100);
     fields.integer("activeDeadlineSeconds", 1..=86_400);
+    fields.boolean("disabledCD");
     fields.one_of("runOnSourceChange", &["never", "cd-promote", "always"]);
 }
 

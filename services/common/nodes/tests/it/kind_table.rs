@@ -252,6 +252,8 @@ fn resources() -> Vec<Row> {
             json!(["main"]),
         ),
         ("BuildService", "/spec/disabledCI", json!([true, null]), json!(["x"])),
+        ("DeploymentService", "/spec/disabledCD", json!([true, null]), json!(["x"])),
+        ("ManualJob", "/spec/disabledCD", json!([true, null]), json!(["x"])),
         ("CombinedService", "/spec/vcsData/projectBranch", json!(["main", null]), json!([[]])),
         ("CombinedService", "/spec/vcsData", json!([{"projectUrl": "u"}]), json!([null])),
         ("CronJob", "/spec/schedule", json!(["0 3 * * *"]), json!([null, []])),

@@ -19,6 +19,9 @@ pub(in crate::kinds) struct JobSettings {
     active_deadline_seconds: Option<u32>,
     /// Whether a new image runs it.
     run_on_source_change: Option<SourceChange>,
+    /// Whether it takes no builds by itself.
+    #[serde(rename = "disabledCD")]
+    disabled_cd: Option<bool>,
 }
 
 #[derive(JsonSchema)]

@@ -200,6 +200,9 @@ enum CheckProtocol {
 #[derive(JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::kinds) struct Running {
+    /// Whether it takes no builds by itself.
+    #[serde(rename = "disabledCD")]
+    disabled_cd: Option<bool>,
     /// Sizes.
     billing: Option<Billing>,
     /// What runs, and how.

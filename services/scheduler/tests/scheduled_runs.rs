@@ -1,0 +1,145 @@
+//! From a tick of a schedule to its run, over a real log.
+
+#![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+use shipway_contracts::{
+    Channel,
+    v1::{
+        self,
+        project_home_server::{ProjectHome, ProjectHomeServer},
+    },
+};
+use shipway_eventing::{Expected, Feed, Item, Log, SqliteLog, SqliteOptions, Views};
+use shipway_events::{
+    Actor, Cause, CommandId, FlowId, Meta, ProjectId, StreamEvent as _, StreamName, Timestamp,
+    run::{self, Origin, Started},
+    schedule::{Event, Ticked},
+};
+use shipway_scheduler::{Deps, Service};
+use shipway_service_kit::Lifecycle;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+const FLOW: &str = "0190aaaa-0000-7000-8000-000000000002";
+
+/// Knows one flow, which has a schedule and does nothing.
+struct Home;
+
+#[tonic::async_trait]
+impl ProjectHome for Home {
+    async fn flow_for_run(
+        &self,
+        _: Request<v1::FlowForRunRequest>,
+    ) -> Result<Response<v1::FlowForRunReply>, Status> {
+        let document = json!({
+            "apiVersion": "v1.2",
+            "triggers": [{"kind": "cron", "ref": "nightly", "spec": {"cron": "0 2 * * *"}}],
+            "spec": {"kind": "Workflow", "spec": {"type": "sequential", "steps": [
+                {"kind": "Noop", "ref": "only", "spec": {}}]}},
+        });
+        Ok(Response::new(v1::FlowForRunReply {
+            project: ProjectId::new(Uuid::from_u128(1)).to_string(),
+            flow: FLOW.to_owned(),
+            path: "shop/development".to_owned(),
+            version: 1,
+            document_json: document.to_string(),
+            stage: "Development".to_owned(),
+            ..v1::FlowForRunReply::default()
+        }))
+    }
+
+    async fn fetch_secrets(
+        &self,
+        _: Request<v1::FetchSecretsRequest>,
+    ) -> Result<Response<v1::FetchSecretsReply>, Status> {
+        Err(Status::unimplemented("not of this test"))
+    }
+
+    async fn account_for_comment(
+        &self,
+        _: Request<v1::AccountForCommentRequest>,
+    ) -> Result<Response<v1::AccountForCommentReply>, Status> {
+        Err(Status::unimplemented("not of this test"))
+    }
+
+    async fn hooks_for_triggers(
+        &self,
+        _: Request<v1::HooksForTriggersRequest>,
+    ) -> Result<Response<v1::HooksForTriggersReply>, Status> {
+        Err(Status::unimplemented("not of this test"))
+    }
+}
+
+async fn tick(log: &dyn Log, at: &str) -> Ticked {
+    let flow: FlowId = FLOW.parse().unwrap();
+    let ticked = Ticked {
+        flow,
+        path: "shop/development".to_owned(),
+        trigger: "nightly".to_owned(),
+        scheduled_at: at.parse::<Timestamp>().unwrap(),
+        summary: format!("due at {at} by `0 2 * * *` (UTC)"),
+    };
+    let meta = Meta { actor: Actor::System("schedule".to_owned()), cause: Cause::Clock, trace: None };
+    let (command, stream) = (CommandId::new(Uuid::now_v7()), StreamName::schedule(flow));
+    let event = Event::from(ticked.clone()).encode();
+    log.append(Item::one(command, meta, stream, Expected::Any, vec![event])).await.unwrap();
+    ticked
+}
+
+/// Every run that was started.
+async fn started(log: &dyn Log) -> Vec<(Started, Meta)> {
+    let events = log.read(0, 10_000).await.unwrap();
+    let starts = events.iter().filter(|raw| raw.kind == "run.started");
+    starts
+        .map(|raw| match run::Event::from_raw(raw).unwrap() {
+            shipway_events::Recorded { event: run::Event::Started(started), meta, .. } => (started, meta),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_tick_starts_one_run_with_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = SqliteLog::open(&folder.path().join("log.db"), SqliteOptions::default()).await.unwrap();
+    let durable = log.durable().await.unwrap();
+    let log: Arc<dyn Log> = Arc::new(log);
+    let views = Views::open(&folder.path().join("views.db"), &*log).await.unwrap();
+    let (lifecycle, _failures) = Lifecycle::new();
+    let deps = Deps {
+        feed: Feed::new(log.clone()),
+        views,
+        durable,
+        projects: Channel::local(ProjectHomeServer::new(Home)),
+        executors: Some(Channel::local(tonic::service::Routes::default())),
+        data: None,
+        together: None,
+        bells: None,
+        lifecycle: lifecycle.clone(),
+    };
+    let _service = Service::start(deps).await.unwrap();
+
+    // The same tick twice, as two who look at the clock would tell of it if the log let them, and the next.
+    let first = tick(&*log, "2030-01-02T02:00:00Z").await;
+    tick(&*log, "2030-01-02T02:00:00Z").await;
+    let next = tick(&*log, "2030-01-03T02:00:00Z").await;
+    let mut all = Vec::new();
+    for _ in 0..1_000 {
+        all = started(&*log).await;
+        if all.iter().any(|(started, _)| started.run == next.run()) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let [(one, meta), (other, _)] = &all[..] else { panic!("{all:#?}") };
+    assert_eq!((one.run, other.run), (first.run(), next.run()));
+    assert_eq!(one.origin, Origin::Schedule);
+    assert_eq!(one.plan.triggers["nightly"], json!({"scheduledAt": "2030-01-02T02:00:00Z"}));
+    assert_eq!(one.description, "due at 2030-01-02T02:00:00Z by `0 2 * * *` (UTC)");
+    assert_eq!(one.name, first.run_name());
+    assert_eq!(meta.actor, Actor::System("schedule".to_owned()));
+    assert!(lifecycle.stop(Duration::from_secs(5)).await);
+}
