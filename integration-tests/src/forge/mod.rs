@@ -10,6 +10,9 @@ mod bitbucket_dc;
 mod gitea;
 mod github;
 mod gitlab;
+mod listing;
+
+pub use listing::{REPOSITORIES, SCOPES};
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -293,7 +296,8 @@ async fn serve(
     let reply = match read {
         Some(asked) => {
             held.asked.push(asked.clone());
-            held.next.pop_front().unwrap_or_else(|| kind.answer(&mut held, &asked))
+            let next = held.next.pop_front().or_else(|| listing::answer(kind, &asked));
+            next.unwrap_or_else(|| kind.answer(&mut held, &asked))
         }
         None => Reply::new(404, Value::String("no such page".to_owned())),
     };

@@ -293,6 +293,7 @@ mod tests {
             repository: String::new(),
             login: None,
             branch: String::new(),
+            pull_request: None,
             sha: None,
             reuse: false,
             command: None,

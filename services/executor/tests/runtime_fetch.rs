@@ -80,6 +80,7 @@ async fn a_private_repository_is_fetched_with_the_accounts_login_which_is_seen_n
             repository: host.url(),
             login,
             branch: "main".to_owned(),
+            pull_request: None,
             sha: None,
             reuse: false,
             command: Some("test ! -L passwd && cat passwd README.md".to_owned()),
@@ -107,5 +108,83 @@ async fn a_private_repository_is_fetched_with_the_accounts_login_which_is_seen_n
         let bytes = fs::read(&file).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         assert!(!text.contains(TOKEN) && !text.contains(BASIC), "{file}");
+    }
+}
+
+/// A repository whose pull request #7 is kept under this ref and is on no branch: that of a fork. Its newest commit.
+fn with_pull_request(folder: &Path, reference: &str) -> String {
+    let said = |words: &[&str]| {
+        let output = Command::new("git").args(words).current_dir(folder).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    git(folder, &["init", "-q", "-b", "main"]);
+    fs::write(folder.join("README.md"), "base").unwrap();
+    git(folder, &["add", "."]);
+    git(folder, &["commit", "-q", "-m", "base"]);
+    git(folder, &["checkout", "-q", "-b", "fork"]);
+    fs::write(folder.join("README.md"), reference).unwrap();
+    git(folder, &["commit", "-q", "-a", "-m", "theirs"]);
+    let head = said(&["rev-parse", "HEAD"]);
+    git(folder, &["checkout", "-q", "main"]);
+    if reference.ends_with("/merge") {
+        git(folder, &["checkout", "-q", "--detach"]);
+        git(folder, &["merge", "-q", "--no-ff", "-m", "merge", "fork"]);
+    } else {
+        git(folder, &["checkout", "-q", "--detach", "fork"]);
+    }
+    git(folder, &["update-ref", reference, "HEAD"]);
+    git(folder, &["checkout", "-q", "main"]);
+    git(folder, &["branch", "-q", "-D", "fork"]);
+    head
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pull_request_of_a_fork_is_fetched_by_whatever_ref_its_host_keeps() {
+    let data = Data::new();
+    let scheduler = Arc::new(Scheduler::default());
+    let executor = executor(&data, &scheduler).await;
+    let build = |folder: &Path, id: &str, number: u64, sha: Option<&str>| {
+        Workload::Build(Build {
+            service: target(),
+            build: id.to_owned(),
+            repository: folder.to_str().unwrap().to_owned(),
+            login: None,
+            branch: Build::of_pull_request(number),
+            pull_request: Some(number),
+            sha: sha.map(str::to_owned),
+            reuse: false,
+            command: Some("cat README.md; echo; echo $SHIPWAY_BRANCH".to_owned()),
+            include: vec!["README.md".to_owned()],
+            work_dir: None,
+            arguments: Map::new(),
+        })
+    };
+    let refs =
+        ["refs/pull/7/head", "refs/merge-requests/7/head", "refs/pull-requests/7/from", "refs/pull/7/merge"];
+    for (number, reference) in (1..).zip(refs) {
+        let folder = tempfile::tempdir().unwrap();
+        let head = with_pull_request(folder.path(), reference);
+        let given = assignment(
+            number,
+            &format!("run/{number}"),
+            build(folder.path(), &format!("b-{number}"), 7, None),
+        );
+        executor.offer(given.clone());
+        let (outputs, _) = scheduler.succeed(Fence::from_raw(number)).await;
+        assert_eq!((&outputs["sha"], &outputs["pullRequestId"]), (&json!(head), &json!(7)), "{reference}");
+        let log = node_log(&executor, &given).await;
+        assert!(log.contains(reference) && log.contains("fetching pull request #7 of"), "{log}");
+
+        // The commit that somebody has approved, also when the pull request has moved on or its host keeps none.
+        let (fence, id) = (number + 10, format!("b-{}", number + 10));
+        executor.offer(assignment(fence, &format!("run/{fence}"), build(folder.path(), &id, 8, Some(&head))));
+        assert_eq!(scheduler.succeed(Fence::from_raw(fence)).await.0["sha"], json!(head), "{reference}");
+        let (fence, id) = (number + 20, format!("b-{}", number + 20));
+        executor.offer(assignment(fence, &format!("run/{fence}"), build(folder.path(), &id, 8, None)));
+        let error = scheduler.fail(Fence::from_raw(fence)).await;
+        assert!(
+            error.code == "fetch_failed" && error.message.contains("keeps no pull request #8"),
+            "{reference} {error:?}"
+        );
     }
 }

@@ -92,6 +92,7 @@ fn build(service: &Target, repository: &Path, id: &str, sha: Option<&str>) -> Bu
         repository: repository.to_str().unwrap().to_owned(),
         login: None,
         branch: "main".to_owned(),
+        pull_request: None,
         sha: sha.map(str::to_owned),
         reuse: false,
         command: None,

@@ -3,6 +3,7 @@
 mod accounts;
 mod home;
 mod hooks;
+mod hosts;
 mod made;
 mod pipelines;
 mod projects;

@@ -21,6 +21,7 @@ use crate::{
     change::{Done, Shared, busy, secret_error, world_error},
     describe::{change, changes},
 };
+pub(crate) use accounts::problems as account_problems;
 pub(crate) use hooks::{
     same_repository, secret_name as hook_secret_name, shown as hook_shown, signing_name as hook_signing_name,
 };

@@ -4,13 +4,14 @@ use shipway_contracts::{
     Error,
     v1::{self, CheckDocumentRequest, SourceFile, problem::Severity},
 };
-use shipway_documents::{self as documents, DocumentType};
+use shipway_documents::{self as documents, DocumentType, Problems, flow::Flow};
 use shipway_nodes::{
     lint::{Knowledge, lint},
     validate::Known,
 };
 
 use crate::{
+    apply::account_problems,
     lookup::{self, Found},
     usable::{overridden, stage_context},
     world::Projects,
@@ -39,7 +40,18 @@ pub(crate) fn check(projects: &Projects, request: &CheckDocumentRequest) -> Resu
     let known = Known { project: Some(project.slug.clone()), arguments: overridden(project, flow.id) };
     let document = document.or(Some(DocumentType::ReleaseFlow));
     let report = lint(name, text, Knowledge { document, stage: Some(&stage), known: Some(&known) });
-    Ok(report.problems.iter().map(|problem| shown(name, problem)).collect())
+    let accounts = accounts(projects, name, text);
+    Ok(report.problems.iter().chain(&accounts).map(|problem| shown(name, problem)).collect())
+}
+
+/// What is wrong with the accounts that the flow's triggers name; nothing where there is no flow to be read.
+fn accounts(projects: &Projects, name: &str, text: &str) -> Vec<documents::Problem> {
+    let Ok(document) = documents::parse(name, text) else { return Vec::new() };
+    let Ok(flow) = Flow::parse(&document.value) else { return Vec::new() };
+    let mut problems = Problems::new();
+    problems.extend(account_problems(&projects.accounts, &flow, ""));
+    document.locate(&mut problems);
+    problems.into_iter().collect()
 }
 
 fn unknown_type(word: &str) -> Error {

@@ -26,7 +26,7 @@ use shipway_events::{
 pub(crate) use accounts::{
     Account, AccountCommand, AccountRefusal, Accounts, Mention, decide_account, evolve_accounts,
     is_account_secret, named as named_account, resolve as resolve_account,
-    secret_name as account_secret_name,
+    secret_name as account_secret_name, undecided as undecided_accounts,
 };
 pub(crate) use delivery::source;
 use hook::{create_hook, retire_hook, rotate_hook};

@@ -3,6 +3,7 @@
 
 use axum::http::HeaderMap;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use ed25519_dalek::{Signature, VerifyingKey};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use shipway_events::Timestamp;
@@ -90,34 +91,47 @@ fn is_standard(headers: &HeaderMap) -> bool {
     STANDARD.iter().any(|name| headers.contains_key(*name))
 }
 
-/// The secrets that a hook's deliveries may be signed with: several while one takes the other's place.
+/// What a sender of Standard Webhooks gives instead of a secret: its public key begins so.
+const PUBLIC: &str = "whpk_";
+
+/// The secrets that a hook's deliveries may be signed with, and public keys: several while one takes the other's place.
 #[derive(Clone, Default)]
-pub struct Secrets(Vec<Zeroizing<Vec<u8>>>);
+pub struct Secrets {
+    shared: Vec<Zeroizing<Vec<u8>>>,
+    /// Keys of Ed25519. They are no secrets: whoever knows one may sign nothing with it.
+    public: Vec<VerifyingKey>,
+}
 
 impl Secrets {
-    /// The secrets as text. Empty ones are left out: anybody knows them.
+    /// The secrets and public keys as text. Empty ones are left out, which anybody knows, and public keys that are none.
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
-        let secrets = secrets.into_iter().filter(|secret| !secret.is_empty());
-        Self(secrets.map(|secret| Zeroizing::new(secret.into_bytes())).collect())
+        let mut known = Self::default();
+        for secret in secrets.into_iter().filter(|secret| !secret.is_empty()) {
+            match secret.strip_prefix(PUBLIC) {
+                Some(key) => known.public.extend(public_key(key)),
+                None => known.shared.push(Zeroizing::new(secret.into_bytes())),
+            }
+        }
+        known
     }
 
     /// Whether there is none, so that nothing can be right.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.shared.is_empty() && self.public.is_empty()
     }
 
     /// Whether what was sent is what one of the secrets makes. All of them are tried.
     fn is_one(&self, made: impl Fn(&[u8]) -> Vec<u8>, sent: &[u8]) -> bool {
-        if self.0.is_empty() {
+        if self.shared.is_empty() {
             let _ = made(NOBODYS).ct_eq(sent);
             return false;
         }
-        self.0.iter().fold(Choice::from(0), |right, secret| right | made(secret).ct_eq(sent)).into()
+        self.shared.iter().fold(Choice::from(0), |right, secret| right | made(secret).ct_eq(sent)).into()
     }
 
-    /// Standard Webhooks, version 1: among the signatures is `v1,` and the base64 of HMAC-SHA256 over
-    /// `<id>.<timestamp>.<body>`, each as it was sent; the timestamp is within five minutes.
+    /// Standard Webhooks: among the signatures is `v1,` and the base64 of HMAC-SHA256 over `<id>.<timestamp>.<body>`, each
+    /// as it was sent, or `v1a,` and that of an Ed25519 signature of the same; the timestamp is within five minutes.
     fn verify_standard(
         &self,
         id: &[u8],
@@ -126,26 +140,38 @@ impl Secrets {
         body: &[u8],
         now: Timestamp,
     ) -> bool {
+        let signed = [id, b".", timestamp, b".", body];
         let made = |secret: &[u8]| {
             let key = standard_key(secret)?;
-            Some(format!("v1,{}", BASE64.encode(hmac(&key, &[id, b".", timestamp, b".", body]))))
+            Some(format!("v1,{}", BASE64.encode(hmac(&key, &signed))))
         };
-        if self.0.is_empty() {
+        if self.shared.is_empty() {
             let _ = made(NOBODYS);
         }
+        let sent = || signatures.split(|byte| *byte == b' ');
         let mut right = Choice::from(0);
-        for expected in self.0.iter().filter_map(|secret| made(secret)) {
-            for sent in signatures.split(|byte| *byte == b' ') {
+        for expected in self.shared.iter().filter_map(|secret| made(secret)) {
+            for sent in sent() {
                 right |= expected.as_bytes().ct_eq(sent);
             }
         }
-        bool::from(right) && !id.is_empty() && is_fresh(timestamp, now)
+        // What follows takes a time that depends on nothing secret.
+        let right = bool::from(right) || sent().any(|sent| self.is_signed(&signed, sent));
+        right && !id.is_empty() && is_fresh(timestamp, now)
+    }
+
+    /// Whether one of the public keys belongs to who signed.
+    fn is_signed(&self, signed: &[&[u8]], sent: &[u8]) -> bool {
+        let decode = |encoded: &[u8]| Signature::from_slice(&BASE64.decode(encoded).ok()?).ok();
+        let Some(signature) = sent.strip_prefix(b"v1a,").and_then(decode) else { return false };
+        let signed = signed.concat();
+        self.public.iter().any(|key| key.verify_strict(&signed, &signature).is_ok())
     }
 }
 
 impl std::fmt::Debug for Secrets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} secrets", self.0.len())
+        write!(f, "{} secrets, {} public keys", self.shared.len(), self.public.len())
     }
 }
 
@@ -189,6 +215,11 @@ fn standard_key(secret: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         }
         None => Some(Zeroizing::new(secret.to_vec())),
     }
+}
+
+/// 32 bytes in base64 that are a point of the curve.
+fn public_key(encoded: &str) -> Option<VerifyingKey> {
+    VerifyingKey::from_bytes(&BASE64.decode(encoded).ok()?.try_into().ok()?).ok()
 }
 
 /// Whether the header is a canonical number of seconds within the tolerance of now.

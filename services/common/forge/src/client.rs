@@ -204,7 +204,7 @@ fn place(account: &Account, repository: &str) -> Result<(&'static dyn Host, Repo
     Ok((hosts::of(account.kind()), at))
 }
 
-fn refused(account: &Account, request: &Request, answer: &Answer) -> ForgeError {
+pub(crate) fn refused(account: &Account, request: &Request, answer: &Answer) -> ForgeError {
     ForgeError::read(account, request, answer, Timestamp::now())
 }
 

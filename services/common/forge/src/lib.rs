@@ -10,6 +10,7 @@ mod client;
 mod error;
 mod exchange;
 pub mod hosts;
+mod listing;
 mod outbound;
 mod said;
 
@@ -18,5 +19,6 @@ pub use address::RepositoryAddress;
 pub use client::{Client, Put};
 pub use error::{ForgeError, retry_after};
 pub use exchange::{Answer, Request};
+pub use listing::{Listed, Repositories, Who};
 pub use outbound::{AddressError, Outbound};
 pub use said::{Comment, Pull, State, Status};

@@ -18,6 +18,9 @@ pub fn outputs_at_start(work: &Workload) -> Map<String, Value> {
             if let Some(sha) = &build.sha {
                 known["sha"] = sha.as_str().into();
             }
+            if let Some(number) = build.pull_request {
+                known["pullRequestId"] = number.into();
+            }
             known
         }
         Workload::Release(release) => json!({

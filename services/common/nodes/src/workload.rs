@@ -125,9 +125,12 @@ pub struct Build {
     /// The linked account that fetches it; nobody in particular when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<RepositoryLogin>,
-    /// The branch.
+    /// The branch; of a pull request's build a name that no branch has ([`Build::of_pull_request`]).
     pub branch: String,
-    /// The commit; the branch's newest when absent.
+    /// The pull request whose newest commit is meant, instead of a branch's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<u64>,
+    /// The commit; the newest when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha: Option<String>,
     /// Gives back an earlier build of that commit by this service, if there is one.
@@ -145,6 +148,14 @@ pub struct Build {
     /// Build arguments: environment of the build command.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub arguments: Map<String, Value>,
+}
+
+impl Build {
+    /// What stands for the branch in the build of a pull request, so that nobody who follows a branch gets it.
+    #[must_use]
+    pub fn of_pull_request(number: u64) -> String {
+        format!("refs/pull/{number}/head")
+    }
 }
 
 /// See [`Workload::Release`].

@@ -91,6 +91,15 @@ impl Credential {
         STANDARD.encode(Zeroizing::new(format!("{}:{token}", self.login)).as_bytes())
     }
 
+    /// The token, where one proves it.
+    #[must_use]
+    pub fn token(&self) -> Option<Zeroizing<String>> {
+        match &self.secret {
+            Secret::Token(token) => Some(token.clone()),
+            Secret::Key { .. } => None,
+        }
+    }
+
     /// The private key and the lines of known hosts, where a key proves it.
     #[must_use]
     pub fn key(&self) -> Option<(Zeroizing<String>, &str)> {

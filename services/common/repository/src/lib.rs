@@ -17,5 +17,5 @@ pub use ask::{Commit, Reference, References, branches, commits, references};
 pub use credential::{Credential, Secret, WrongHost};
 pub use git::{Git, GitError, Trouble};
 pub use memory::MemoryFile;
-pub use names::{NameError, branch_ref, check_commit, check_ref, is_commit, tag_ref};
+pub use names::{NameError, branch_ref, check_commit, check_ref, is_commit, pull_request_refs, tag_ref};
 pub use settings::{HOSTS_FILE, KEY_FILE, LOCAL, environment, settings, ssh_command};

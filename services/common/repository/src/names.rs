@@ -42,6 +42,19 @@ pub fn check_ref(reference: &str) -> Result<(), NameError> {
     }
 }
 
+/// The refs under which hosts keep a pull request's newest commit, whoever's repository it comes from: GitHub's, Gitea's
+/// and Forgejo's, GitLab's, Bitbucket Data Center's. Azure DevOps has the merge with the target alone, whose second parent
+/// it is. A repository has one of them, or none.
+#[must_use]
+pub fn pull_request_refs(number: u64) -> [String; 4] {
+    [
+        format!("refs/pull/{number}/head"),
+        format!("refs/merge-requests/{number}/head"),
+        format!("refs/pull-requests/{number}/from"),
+        format!("refs/pull/{number}/merge"),
+    ]
+}
+
 /// Whether it is a full commit id in lower case.
 #[must_use]
 pub fn is_commit(commit: &str) -> bool {

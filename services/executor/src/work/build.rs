@@ -166,7 +166,7 @@ async fn reusable(
 
 fn success(work: &Build, record: &BuildRecord, reused: bool) -> Success {
     let artifact = &record.artifact;
-    let outputs = json!({
+    let mut outputs = json!({
         "id": artifact.build,
         "branch": work.branch,
         "sha": artifact.commit,
@@ -178,6 +178,9 @@ fn success(work: &Build, record: &BuildRecord, reused: bool) -> Success {
         "digest": artifact.digest,
         "reused": reused,
     });
+    if let Some(number) = work.pull_request {
+        outputs["pullRequestId"] = number.into();
+    }
     let Value::Object(outputs) = outputs else { unreachable!("it is written as an object") };
     Success { outputs, effects: vec![Effect::Built { artifact: artifact.clone() }] }
 }

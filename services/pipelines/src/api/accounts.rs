@@ -7,15 +7,16 @@ use shipway_contracts::{
     v1::{
         AccountCheck, AddAccountReply, AddAccountRequest, ChangeAccountReply, GetAccountReply,
         GetAccountRequest, GitCommit, GitReference, ListAccountsReply, ListAccountsRequest, ListCommitsReply,
-        ListCommitsRequest, ListReferencesReply, ListReferencesRequest, RemoveAccountRequest,
-        RenameAccountRequest, TestAccountReply, TestAccountRequest, accounts_server::Accounts,
+        ListCommitsRequest, ListReferencesReply, ListReferencesRequest, ListRepositoriesReply,
+        ListRepositoriesRequest, RemoveAccountRequest, RenameAccountRequest, Repository, TestAccountReply,
+        TestAccountRequest, accounts_server::Accounts,
     },
 };
 use shipway_repository::{self as repository, Address, Credential, Git, GitError, Reference, Trouble};
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use super::{meta, page};
+use super::{hosts, meta, page};
 use crate::{
     accounts::{named_by, refused, shown},
     change::Shared,
@@ -108,14 +109,41 @@ impl Accounts for AccountsApi {
         let TestAccountRequest { account, repository } = request.into_inner();
         let account = self.shared.account(&account)?;
         let mut reply = TestAccountReply::default();
-        if repository.is_empty() {
-            let why = "name a repository to try it with: a host is asked for nothing else by Git";
+        let credential = self.shared.credential(&account).await?;
+        if let Ok(speaker) = hosts::speaker(&account, &credential) {
+            hosts::who(&speaker, &mut reply).await?;
+        }
+        if !repository.is_empty() {
+            let address = self.shared.address(&repository)?;
+            reply.checks.push(ask(&address, &credential).await);
+        }
+        if reply.checks.is_empty() {
+            let why = "name one to try the account with: its host cannot be asked who it is";
             return Err(Error::bad_request(format!("field `repository`: {why}")).into());
         }
-        let address = self.shared.address(&repository)?;
-        let credential = self.shared.credential(&account).await?;
-        reply.checks.push(ask(&address, &credential).await);
         Ok(Response::new(reply))
+    }
+
+    async fn list_repositories(
+        &self,
+        request: Request<ListRepositoriesRequest>,
+    ) -> Result<Response<ListRepositoriesReply>, Status> {
+        let ListRepositoriesRequest { account, owner, page } = request.into_inner();
+        let account = self.shared.account(&account)?;
+        let credential = self.shared.credential(&account).await?;
+        let speaker = hosts::speaker(&account, &credential)?;
+        let found = hosts::repositories(&speaker, &owner, page.as_ref()).await?;
+        let repositories = found
+            .repositories
+            .into_iter()
+            .map(|one| Repository {
+                name: one.name,
+                url: one.url,
+                default_branch: one.default_branch,
+                private: one.private,
+            })
+            .collect();
+        Ok(Response::new(ListRepositoriesReply { repositories, next: found.next }))
     }
 
     async fn list_references(

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use shipway_contracts::{
     Code, Error,
     v1::{Hook, RetireHookReply, RetireHookRequest, RotateHookReply, RotateHookRequest},
@@ -81,6 +82,12 @@ impl Shared {
 }
 
 fn check_given(secret: &str) -> Result<(), Error> {
+    if let Some(key) = secret.strip_prefix("whpk_")
+        && STANDARD.decode(key).map_or(0, |key| key.len()) != 32
+    {
+        let message = "field `secret`: a public key of Standard Webhooks is `whpk_` and 32 bytes in base64";
+        return Err(Error::bad_request(message));
+    }
     let plain = secret.bytes().all(|byte| byte.is_ascii_graphic());
     if secret.is_empty() || (plain && SECRET_LENGTH.contains(&secret.len())) {
         return Ok(());

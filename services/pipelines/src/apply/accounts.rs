@@ -1,11 +1,11 @@
 //! Accounts that documents name must be linked, for the hosts that they are named for.
 
-use shipway_documents::{Problem, resources::Declared};
+use shipway_documents::{Problem, flow::Flow, list, resources::Declared};
 
 use super::plan::Planner;
 use crate::{
     accounts::{mentioned, mentions},
-    domain::resolve_account,
+    domain::{Accounts, Mention, resolve_account, undecided_accounts},
 };
 
 impl Planner<'_> {
@@ -31,11 +31,31 @@ impl Planner<'_> {
                 }
             };
             for (at, mention) in found {
-                if let Err(unresolved) = resolve_account(&self.projects.accounts, &mention) {
-                    let problem = Problem::error(format!("{at}/{}", unresolved.member), unresolved.message);
-                    self.note(file, problem.help(unresolved.help));
+                if let Some(problem) = problem(&self.projects.accounts, &at, &mention) {
+                    self.note(file, problem);
                 }
             }
         }
     }
+}
+
+/// What is wrong with the accounts that a flow's triggers name. Places are below `at`, where the flow is.
+pub(crate) fn problems(accounts: &Accounts, flow: &Flow, at: &str) -> Vec<Problem> {
+    let found = mentions(flow).into_iter();
+    found.filter_map(|(place, mention)| problem(accounts, &format!("{at}{place}"), &mention)).collect()
+}
+
+/// What is wrong with the account that is meant at a place: an error if it is named and cannot be, a warning if none is
+/// named and several could be.
+fn problem(accounts: &Accounts, at: &str, mention: &Mention) -> Option<Problem> {
+    if let Err(unresolved) = resolve_account(accounts, mention) {
+        let problem = Problem::error(format!("{at}/{}", unresolved.member), unresolved.message);
+        return Some(problem.help(unresolved.help));
+    }
+    let several = undecided_accounts(accounts, mention);
+    let names = list(several.iter().map(String::as_str));
+    (!several.is_empty()).then(|| {
+        let message = format!("several linked accounts fit {}, so that none is taken", mention.repository);
+        Problem::warning(at, message).help(format!("name one of them with `accountLogin`: {names}"))
+    })
 }

@@ -312,5 +312,15 @@ pub(crate) fn resolve<'a>(
     Err(unresolved(format!("no linked account is called `{said}`"), help))
 }
 
+/// The accounts that fit the host of a repository whose document names none, where there are several: none of them is
+/// taken.
+pub(crate) fn undecided(accounts: &Accounts, mention: &Mention) -> Vec<String> {
+    let address = Address::parse(&mention.repository, Allow::HERE).ok();
+    let Some(address) = address.filter(|_| mention.named.is_none()) else { return Vec::new() };
+    let fitting = accounts.values().filter(|account| account.fits(&address));
+    let names: Vec<String> = fitting.map(|account| account.name.clone()).collect();
+    if names.len() > 1 { names } else { Vec::new() }
+}
+
 #[cfg(test)]
 mod tests;

@@ -4,8 +4,9 @@ use std::process::Command;
 
 use serde_json::Value;
 use shipway_contracts::v1::{
-    Account, AddAccountReply, AddAccountRequest, GetAccountRequest, ListAccountsRequest, ListCommitsRequest,
-    ListReferencesRequest, RemoveAccountRequest, RenameAccountRequest, TestAccountRequest,
+    Account, AddAccountReply, AddAccountRequest, CheckDocumentRequest, GetAccountRequest,
+    ListAccountsRequest, ListCommitsRequest, ListReferencesRequest, Problem, RemoveAccountRequest,
+    RenameAccountRequest, SourceFile, TestAccountRequest, problem::Severity,
 };
 use tonic::Code;
 
@@ -146,6 +147,50 @@ async fn documents_name_accounts_that_are_linked_for_their_host() {
     assert!(refused.message().contains("shop: shop/development"), "{refused:?}");
 }
 
+/// `shipway lint --flow` says of a flow what `shipway apply` would say.
+#[tokio::test]
+async fn a_flow_that_is_checked_names_the_accounts_that_cannot_be() {
+    let lab = Lab::new().await;
+    lab.applied(SHOP).await;
+    let check = async |named: &str| {
+        let text = format!(
+            "triggers:\n  - ref: app\n    vcsService: self-hosted\n    repoUrl: {REPOSITORY}\n{named}    \
+             branchRestrictions: [main]\nspec:\n  kind: Workflow\n  spec:\n    type: sequential\n    steps:\n      - kind: \
+             Noop\n        ref: noop\n        spec: {{}}\n"
+        );
+        let file = SourceFile { name: "flow.yaml".to_owned(), text };
+        let flow = "shop/development".to_owned();
+        let request = CheckDocumentRequest { file: Some(file), flow, ..CheckDocumentRequest::default() };
+        let found = lab.pipelines().check_document(request).await.unwrap().into_inner().problems;
+        let shown = |one: Problem| (one.severity(), one.line, one.message, one.help);
+        found.into_iter().map(shown).collect::<Vec<_>>()
+    };
+    let found = check("    accountLogin: team\n").await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(
+        (found[0].0, found[0].1, found[0].2.as_str()),
+        (Severity::Error, 5, "no linked account is called `team`")
+    );
+    link(&lab, add("team", TOKEN)).await.unwrap();
+    assert_eq!(check("    accountLogin: team\n").await, []);
+    assert_eq!(check("").await, [], "there is only one that fits");
+    link(&lab, add("other", "another-canary")).await.unwrap();
+    let found = check("").await;
+    assert_eq!((found.len(), found[0].0), (1, Severity::Warning), "{found:?}");
+    assert!(
+        found[0].2.contains("several linked accounts fit") && found[0].3.contains("`other`"),
+        "{found:?}"
+    );
+    let found = check("    accountLogin: bot\n").await;
+    assert_eq!((found.len(), found[0].0), (1, Severity::Error), "{found:?}");
+    assert!(found[0].2.contains("several linked accounts at"), "{found:?}");
+    // Publishing says the same.
+    let reply = lab.apply(&shop("accountLogin: bot")).await;
+    assert!(reply.problems[0].message.contains("several linked accounts at"), "{reply:?}");
+    let reply = lab.apply(&shop("accountLogin: ''")).await;
+    assert!(reply.problems.iter().any(|problem| problem.message.contains("none is taken")), "{reply:?}");
+}
+
 #[tokio::test]
 async fn runs_and_the_receiver_of_deliveries_get_the_login_for_the_repository() {
     let lab = Lab::new().await;
@@ -248,5 +293,8 @@ async fn repositories_are_looked_into_by_git_alone() {
         repository: repository.to_owned(),
     };
     let tested = lab.accounts().test_account(test(&repository)).await.unwrap().into_inner();
-    assert!(!tested.checks[0].ok && tested.checks[0].said.contains("no other host"), "{tested:?}");
+    // Its host is asked who it is, and the repository is not asked with it.
+    let said: Vec<_> = tested.checks.iter().map(|check| (&*check.what, check.ok)).collect();
+    assert_eq!(said, [("api", false), ("repository", false)], "{tested:?}");
+    assert!(tested.checks[1].said.contains("no other host"), "{tested:?}");
 }

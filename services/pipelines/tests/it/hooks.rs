@@ -178,6 +178,8 @@ async fn row_w_13_a_secret_takes_another_ones_place() {
         let refused = rotate(&lab, &command(), &git.id, bad).await.unwrap_err();
         assert!(refused.message().contains("16 to 200") && !refused.message().contains(bad), "{refused:?}");
     }
+    let bad = rotate(&lab, &command(), &git.id, "whpk_AAAAAAAAAAAAAAAAAAAAAA==").await.unwrap_err();
+    assert!(bad.message().contains("32 bytes in base64"), "{bad:?}");
     for _ in 0..2 {
         rotate(&lab, &command(), &git.id, "").await.unwrap();
     }

@@ -1,5 +1,7 @@
 //! `shipway account`: linked accounts at Git hosts, and what repositories hold.
 
+mod repositories;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -8,16 +10,16 @@ use std::{
 use clap::Subcommand;
 use serde_json::{Value, json};
 use shipway_contracts::v1::{
-    Account as Linked, AddAccountRequest, GetAccountRequest, GitReference, ListAccountsRequest,
-    ListCommitsRequest, ListReferencesReply, ListReferencesRequest, Page, RemoveAccountRequest,
+    Account as Linked, AddAccountRequest, GetAccountRequest, ListAccountsRequest, Page, RemoveAccountRequest,
     RenameAccountRequest, TestAccountRequest,
 };
 use uuid::Uuid;
 
 use super::{
     Client, Exit, Failure, Outcome, Paint, Style, Table, admin, flags::Common, hint, out, output::out_json,
-    short_commit, talk,
+    talk,
 };
+use repositories::{CommitsArgs, RepositoriesArgs, RepositoryArgs};
 
 /// Verbs of `shipway account`.
 #[derive(Debug, Subcommand)]
@@ -35,6 +37,8 @@ pub(crate) enum Account {
     Rename(RenameArgs),
     /// Unlinks it. Documents must not name it any more.
     Remove(OneArgs),
+    /// Lists the repositories that it sees, where its host has an API.
+    Repositories(RepositoriesArgs),
     /// Lists a repository's branches.
     Branches(RepositoryArgs),
     /// Lists a repository's tags.
@@ -109,31 +113,6 @@ pub(crate) struct RenameArgs {
     common: Common,
 }
 
-/// Which repository.
-#[derive(Debug, clap::Args)]
-pub(crate) struct RepositoryArgs {
-    /// Its address.
-    repository: String,
-    /// The account that asks; the only one that fits the host when absent.
-    #[arg(long, default_value = "", value_name = "ACCOUNT")]
-    account: String,
-    #[command(flatten)]
-    common: Common,
-}
-
-/// Arguments of `shipway account commits`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct CommitsArgs {
-    #[command(flatten)]
-    of: RepositoryArgs,
-    /// The branch, or `refs/tags/…`; the branch that the repository is at when absent.
-    #[arg(long = "ref", default_value = "", value_name = "REF")]
-    reference: String,
-    /// How many, at most 50.
-    #[arg(long, default_value_t = 50)]
-    limit: u32,
-}
-
 pub(crate) async fn account(verb: Account) -> Outcome {
     match verb {
         Account::Add(args) => add(args).await,
@@ -142,9 +121,10 @@ pub(crate) async fn account(verb: Account) -> Outcome {
         Account::Show(args) => show(args).await,
         Account::Rename(args) => rename(args).await,
         Account::Remove(args) => remove(args).await,
-        Account::Branches(args) => references(args, "branches", |reply| &reply.branches).await,
-        Account::Tags(args) => references(args, "tags", |reply| &reply.tags).await,
-        Account::Commits(args) => commits(args).await,
+        Account::Repositories(args) => repositories::list(args).await,
+        Account::Branches(args) => repositories::branches(args).await,
+        Account::Tags(args) => repositories::tags(args).await,
+        Account::Commits(args) => repositories::commits(args).await,
     }
 }
 
@@ -291,57 +271,6 @@ fn changed(common: &Common, account: Option<&Linked>, position: u64, said: &str)
         out(said);
     }
     hint("shipway account list");
-}
-
-async fn references(
-    args: RepositoryArgs,
-    what: &str,
-    of: impl Fn(&ListReferencesReply) -> &Vec<GitReference>,
-) -> Outcome {
-    let client = Client::connect(&args.common.place).await?;
-    let request = ListReferencesRequest { account: args.account, repository: args.repository };
-    let reply = client.accounts().list_references(request).await?.into_inner();
-    let all = of(&reply);
-    if args.common.json() {
-        let shown: Vec<Value> =
-            all.iter().map(|one| json!({"name": one.name, "commit": one.commit})).collect();
-        out_json(&json!({what: shown, "head": reply.head}));
-    } else if all.is_empty() {
-        talk(&format!("the repository has no {what}"));
-    } else {
-        let mut table = Table::new(&["NAME", "COMMIT"]);
-        for one in all {
-            table.row([&one.name, &one.commit]);
-        }
-        out(&table.text(Paint::stdout()));
-    }
-    Ok(Exit::Ok)
-}
-
-async fn commits(args: CommitsArgs) -> Outcome {
-    let CommitsArgs { of, reference, limit } = args;
-    let client = Client::connect(&of.common.place).await?;
-    let request = ListCommitsRequest { account: of.account, repository: of.repository, reference, limit };
-    let reply = client.accounts().list_commits(request).await?.into_inner();
-    if of.common.json() {
-        let shown = |commit: &shipway_contracts::v1::GitCommit| {
-            json!({
-                "id": commit.id,
-                "author": commit.author,
-                "writtenAt": commit.written_at,
-                "message": commit.message,
-            })
-        };
-        out_json(&json!({"commits": reply.commits.iter().map(shown).collect::<Vec<_>>()}));
-        return Ok(Exit::Ok);
-    }
-    let mut table = Table::new(&["COMMIT", "WRITTEN", "AUTHOR", "MESSAGE"]);
-    for commit in &reply.commits {
-        let subject = commit.message.lines().next().unwrap_or_default();
-        table.row([short_commit(&commit.id), &commit.written_at, &commit.author, subject]);
-    }
-    out(&table.text(Paint::stdout()));
-    Ok(Exit::Ok)
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 use shipway_documents::{flow::Flow, parse};
-use shipway_events::delivery::Verdict;
+use shipway_events::delivery::{RuleOutcome, Verdict};
 use shipway_triggers::domain::{
     explain::{explain as judge, triggers_of},
     push::Delivered,
@@ -105,6 +105,10 @@ fn text(
     }
     if let Some(verdicts) = verdicts {
         text.push_str(&format!("\n{}\n", judged(verdicts).text(paint).trim_end()));
+        let asked = asked(verdicts);
+        if !asked.is_empty() {
+            text.push_str(&format!("\n{}\n", asked.text(paint).trim_end()));
+        }
     }
     text.trim_end().to_owned()
 }
@@ -112,11 +116,43 @@ fn text(
 fn judged(verdicts: &[Verdict]) -> Table {
     let mut table = Table::new(&["TRIGGER", "STARTS IT", "WHY"]);
     for verdict in verdicts {
-        let (word, style) = if verdict.matched { ("yes", Style::Good) } else { ("no", Style::Bad) };
+        let (word, style) = starts(verdict);
         table.styled([
             (verdict.trigger.clone(), Style::Plain),
             (word.to_owned(), style),
             (verdict.reason.clone(), Style::Plain),
+        ]);
+    }
+    table
+}
+
+/// Whether a verdict starts the flow: what only Git can tell is open here, where no repository is asked.
+fn starts(verdict: &Verdict) -> (&'static str, Style) {
+    let said = |outcome: RuleOutcome| verdict.rules.iter().any(|rule| rule.outcome == outcome);
+    match verdict.matched {
+        true => ("yes", Style::Good),
+        false if said(RuleOutcome::Open) && !said(RuleOutcome::Failed) => ("open", Style::Busy),
+        false => ("no", Style::Bad),
+    }
+}
+
+/// Every rule of every trigger that was asked, in the order in which they were.
+fn asked(verdicts: &[Verdict]) -> Table {
+    let mut table = Table::new(&["TRIGGER", "RULE", "SAYS", "WHY"]);
+    for (verdict, rule) in
+        verdicts.iter().flat_map(|verdict| verdict.rules.iter().map(move |rule| (verdict, rule)))
+    {
+        let style = match rule.outcome {
+            RuleOutcome::Passed => Style::Good,
+            RuleOutcome::Failed => Style::Bad,
+            RuleOutcome::Open => Style::Busy,
+            RuleOutcome::Unknown => Style::Plain,
+        };
+        table.styled([
+            (verdict.trigger.clone(), Style::Plain),
+            (rule.rule.clone(), Style::Plain),
+            (rule.outcome.as_str().to_owned(), style),
+            (rule.words.clone(), Style::Plain),
         ]);
     }
     table
@@ -210,6 +246,9 @@ mod tests {
             "reference     refs/heads/feature/cart",
             "commits       bbbbbbb Try some, ccccccc Keep it",
             "app      no         branch feature/cart matches none of the rules `main`",
+            "TRIGGER  RULE    SAYS    WHY",
+            "app      branch  failed  branch feature/cart matches none of the rules `main`",
+            "app      flags   failed  commit bbbbbbb says `[skip ci]`",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
@@ -218,6 +257,24 @@ mod tests {
         assert!(!verdicts[0].matched && verdicts[0].reason.contains("[skip ci]"), "{verdicts:?}");
         let shown = as_json(&verdicts[0]);
         assert_eq!((&shown["matched"], shown.get("flow")), (&json!(false), None));
+        let rules: Vec<_> = shown["rules"].as_array().unwrap().iter().map(|rule| &rule["outcome"]).collect();
+        assert_eq!(rules, ["passed", "failed"]);
+    }
+
+    #[test]
+    fn what_only_git_can_tell_is_open() {
+        let source = named("gitlab").unwrap();
+        let delivered = (source.read)("Push Hook", PUSH).unwrap();
+        let file = flow("['feature/*']\n    pathIgnoreRules: ['docs/**']");
+        let text = fs::read_to_string(file.path()).unwrap().replace("Enabled: true", "Enabled: false");
+        fs::write(file.path(), text).unwrap();
+        let verdicts = judge(&delivered, &triggers(file.path()).unwrap());
+        let told = judged(&verdicts).text(Paint::none()) + "\n" + &asked(&verdicts).text(Paint::none());
+        assert!(told.contains("app      open       waits for the repository"), "{told}");
+        assert!(
+            told.contains("app      paths   open    which files were changed, only Git can tell"),
+            "{told}"
+        );
     }
 
     #[test]

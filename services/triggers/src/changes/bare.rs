@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use shipway_repository::{Address, Git};
+use shipway_repository::{Address, Git, pull_request_refs};
 
 use super::{ChangesError, USED, named};
 use crate::{
@@ -291,12 +291,11 @@ impl<'a> Bare<'a> {
 fn happened_ref(happened: &Happened) -> Vec<String> {
     match happened {
         Happened::Push(push) => vec![push.reference.clone()],
-        Happened::PullRequest(pull) => vec![
-            format!("refs/pull/{}/head", pull.number),
-            format!("refs/merge-requests/{}/head", pull.number),
-            format!("refs/pull-requests/{}/from", pull.number),
-            format!("refs/heads/{}", pull.source),
-        ],
+        Happened::PullRequest(pull) => {
+            let mut refs = pull_request_refs(pull.number).to_vec();
+            refs.push(format!("refs/heads/{}", pull.source));
+            refs
+        }
         Happened::Release(release) => vec![format!("refs/tags/{}", release.tag)],
         Happened::CheckSuite(suite) => {
             suite.branch.iter().map(|branch| format!("refs/heads/{branch}")).collect()

@@ -83,8 +83,8 @@ pub struct PullRequest {
     pub draft: bool,
     /// Its labels' names.
     pub labels: Vec<String>,
-    /// Labels that this delivery says were put on beside the one of [`PullRequestAction::Labelled`]: GitLab tells of
-    /// several at once.
+    /// Labels that this delivery says were put on beside the one of [`PullRequestAction::Labelled`], or beside what else
+    /// happened: GitLab tells of several things at once.
     pub also_labelled: Vec<String>,
     /// The newest commit with its message, if the delivery gives it.
     pub head_commit: Option<Commit>,
@@ -212,6 +212,15 @@ impl PullRequest {
     pub fn is_news(&self) -> bool {
         use PullRequestAction::{Opened, Ready, Reopened, Synchronized};
         matches!(self.action, Opened | Reopened | Synchronized | Ready)
+    }
+
+    /// The labels that were put on it.
+    pub fn put_on(&self) -> impl Iterator<Item = &str> {
+        let named = match &self.action {
+            PullRequestAction::Labelled(label) => Some(label),
+            _ => None,
+        };
+        named.into_iter().chain(&self.also_labelled).map(String::as_str)
     }
 
     /// What happened, in words: `pull request #7 from feature/x was opened (3f2a91c)`.

@@ -15,10 +15,7 @@ use shipway_events::delivery::Verdict;
 
 use super::{Ingress, NotTaken, Target, delivery_key, is_json, reply::Refusal};
 use crate::{
-    domain::{
-        depth::{DEEPEST, is_shallow},
-        generic,
-    },
+    domain::{depth::is_shallow, generic},
     hooks::FlowHook,
     inbox::{Incoming, Kept, Outcome},
     parcel::{Parcel, Way},
@@ -72,7 +69,7 @@ pub(super) async fn receive(
 pub(super) fn judge(parcel: &Parcel, incoming: Incoming, hook: &FlowHook) -> Result<Incoming, Refusal> {
     let Way::Flow { query, .. } = &parcel.way else { return Ok(incoming) };
     if !is_shallow(&parcel.body) {
-        return Err(Refusal::bad(&format!("the body is nested deeper than {DEEPEST} levels")));
+        return Err(Refusal::deep());
     }
     let verdicts = verdicts(hook, &pairs(query)?, &parcel.body)?;
     let summary = if verdicts.is_empty() {

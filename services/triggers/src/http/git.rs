@@ -12,6 +12,7 @@ use shipway_events::HookId;
 use super::{Ingress, NotTaken, Target, is_json, reply::Refusal};
 use crate::{
     domain::{
+        depth::is_shallow,
         happened::Happened,
         push::Delivered,
         sources::{self, Source},
@@ -45,6 +46,9 @@ pub(super) async fn receive(
     };
     if !source.scheme.verify(&hook.secrets, &headers, &body, now) {
         return Err(Refusal::unauthorized());
+    }
+    if !is_shallow(&body) {
+        return Err(Refusal::deep());
     }
     ingress.within_rate(hook.id)?;
     let key = source.key(&headers, &body).map_err(Refusal::key)?;

@@ -14,6 +14,7 @@ use shipway_service_kit::metrics;
 use crate::{
     domain::{
         answer::{Answer, answer},
+        depth::DEEPEST,
         sources::{Place, SOURCES},
     },
     inbox::Kept,
@@ -68,6 +69,11 @@ impl Refusal {
 
     pub(super) fn bad(message: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// The body is nested more deeply than anything that is read.
+    pub(super) fn deep() -> Self {
+        Self::bad(&format!("the body is nested deeper than {DEEPEST} levels"))
     }
 
     /// The sender's id of the delivery, by the name of what holds it, is none.

@@ -210,6 +210,21 @@ fn drafts_labels_and_switched_lists() {
     ] {
         assert_eq!(said(&verdict(&labelled, &typed("vcs-pr-label", spec.clone()))), expected, "{spec}");
     }
+    // GitLab tells of several at once, also beside commits or the end of a draft.
+    let preview = typed("vcs-pr-label", json!({"labelNamePatterns": ["preview*"]}));
+    for action in [
+        PullRequestAction::Labelled("size/s".to_owned()),
+        PullRequestAction::Synchronized,
+        PullRequestAction::Ready,
+    ] {
+        let several = pull(|pull| {
+            pull.action = action.clone();
+            pull.also_labelled = vec!["urgent".to_owned(), "preview/eu".to_owned()];
+        });
+        let verdict = verdict(&several, &preview);
+        assert_eq!(said(&verdict), (true, "label preview/eu matches the rule preview*"), "{action:?}");
+        assert_eq!(verdict.values["label"], "preview/eu");
+    }
 }
 
 #[test]

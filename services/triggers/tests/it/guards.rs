@@ -169,12 +169,18 @@ async fn row_w_5_bodies_of_every_kind_get_the_right_code_in_bounded_memory() {
         push.replacen("\"commits\":[]", &format!("\"commits\":[]{many}"), 1)
     };
     assert!(keys.len() <= cap);
-    let deep = format!("{},\"x\":{}", &push[..push.len() - 1], "[".repeat(100_000));
+    let nested = |levels: usize| {
+        format!("{},\"x\":{}1{}}}", &push[..push.len() - 1], "[".repeat(levels), "]".repeat(levels))
+    };
     let before = peak();
     let mut cases = Vec::new();
-    for (name, body, code) in
-        [("1 byte too large", padded(cap + 1), 413), ("many keys", keys, 202), ("deep", deep, 202)]
-    {
+    for (name, body, code) in [
+        ("1 byte too large", padded(cap + 1), 413),
+        ("many keys", keys, 202),
+        ("64 levels", nested(63), 202),
+        ("65 levels", nested(64), 400),
+        ("deep", nested(100_000), 400),
+    ] {
         cases.push((name, request(HOOK, name, &body), code));
     }
     let mut gzip = head(HOOK, "gzip", "sha256=00", Some(25_000)).into_bytes();

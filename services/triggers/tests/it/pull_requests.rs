@@ -17,7 +17,13 @@ use crate::{
     waiting::{by_path, deliver, forced, home, judged},
 };
 
-fn pull_request(address: &str, action: &str, head: &str, source: &str, of: Option<&str>) -> String {
+pub(crate) fn pull_request(
+    address: &str,
+    action: &str,
+    head: &str,
+    source: &str,
+    of: Option<&str>,
+) -> String {
     let repository = json!({"id": 1, "clone_url": address, "html_url": address, "full_name": "acme/shop"});
     let from = match of {
         None => repository.clone(),
@@ -37,7 +43,7 @@ fn pull_request(address: &str, action: &str, head: &str, source: &str, of: Optio
     .to_string()
 }
 
-async fn tell(world: &World, body: &str) -> Answer {
+pub(crate) async fn tell(world: &World, body: &str) -> Answer {
     let request = Request::post(format!("/hooks/github/{HOOK}"))
         .header("content-type", "application/json")
         .header("x-github-event", "pull_request")

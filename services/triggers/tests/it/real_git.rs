@@ -5,6 +5,7 @@ use shipway_contracts::v1;
 
 use crate::{
     git_host::GitHost,
+    pull_requests::{pull_request, tell},
     support::*,
     waiting::{deliver, forced, home, judged},
 };
@@ -50,9 +51,10 @@ impl Rule {
         all
     }
 
-    fn record(&self, repository: &str) -> v1::TriggerRecord {
+    /// The trigger with its patterns in this list.
+    fn record(&self, repository: &str, list: &str) -> v1::TriggerRecord {
         trigger(&json!({"kind": "git", "ref": self.name, "repoUrl": repository,
-            "branchRestrictions": self.branches, "ciIgnoreFlagsEnabled": self.flags,
+            list: self.branches, "ciIgnoreFlagsEnabled": self.flags,
             "pathIgnoreRules": self.paths, "isAllowList": self.allow}))
     }
 
@@ -142,7 +144,8 @@ async fn pushes_with_every_combination_of_rules_over_smart_http() {
     let host = GitHost::start(place.path(), LOGIN).unwrap();
     let repository = host.address(Some("shipway:hunter2"), "shop.git");
     let rules = Rule::all();
-    let home = home(&repository, rules.iter().map(|rule| rule.record(&repository)).collect());
+    let home =
+        home(&repository, rules.iter().map(|rule| rule.record(&repository, "branchRestrictions")).collect());
     let world = World::start(&place, &home, config()).await;
     let pushes = Pushes { git: &git, address: host.address(None, "shop") };
     let mut combinations = 0;
@@ -208,5 +211,73 @@ async fn pushes_with_every_combination_of_rules_over_smart_http() {
     assert!(answered > 0, "the host was never asked");
     println!("{combinations} combinations of pushes and rules over smart HTTP with a login, all right");
     println!("{answered} requests answered, {refused} asked for the login first");
+    world.end().await;
+}
+
+/// Pull requests of the repository's own branches, and of forks by each of the refs under which hosts keep their commits.
+#[tokio::test]
+async fn pull_requests_for_real_refs_with_every_combination_of_rules_over_smart_http() {
+    let place = Place::sqlite();
+    let git = Git::new(place.path());
+    run(&git.bare, &["config", "uploadpack.allowFilter", "true"]);
+    let host = GitHost::start(place.path(), LOGIN).unwrap();
+    let repository = host.address(Some("shipway:hunter2"), "shop.git");
+    let rules = Rule::all();
+    let records = rules.iter().map(|rule| rule.record(&repository, "prRestrictions")).collect();
+    let world = World::start(&place, &home(&repository, records), config()).await;
+    let address = host.address(None, "shop");
+    git.files("main", &["src/a", "docs/a", "x.md"]);
+    let parted = git.git(&["rev-parse", "HEAD"]);
+    // The target has moved on: what came to it is none of the pull request's.
+    git.files("main", &["src/later", "docs/later", "later.md"]);
+    let fork = Some("https://github.com/mallory/shop");
+    let cases: [(&str, &str, Option<&str>, &[(&str, &[&'static str])]); 5] = [
+        (
+            "feature/a",
+            "refs/heads/feature/a",
+            None,
+            &[("Half [skip ci]", &["src/x"]), ("Whole", &["docs/x"])],
+        ),
+        ("fix", "refs/heads/fix", None, &[("Half", &["docs/x"]), ("Whole [skip ci]", &["docs/y.md"])]),
+        ("feature/b", "refs/pull/7/head", fork, &[("Theirs", &["src/theirs"])]),
+        ("main", "refs/merge-requests/7/head", fork, &[("Theirs", &["docs/theirs"])]),
+        ("other", "refs/pull-requests/7/from", fork, &[("Theirs [skip ci]", &["src/t", "theirs.md"])]),
+    ];
+    let mut combinations = 0;
+    for (source, reference, of, commits) in cases {
+        git.git(&["checkout", "-q", "--detach", &parted]);
+        for (message, files) in commits {
+            for file in *files {
+                git.write(file, &uuid::Uuid::now_v7().to_string());
+            }
+            git.git(&["add", "-A"]);
+            git.commit(message);
+        }
+        git.git(&["push", "-q", "--force", "origin", &format!("HEAD:{reference}")]);
+        let head = git.git(&["rev-parse", "HEAD"]);
+        let answer = tell(&world, &pull_request(&address, "opened", &head, source, of)).await;
+        let delivery = judged(&world, &answer).await;
+        let made = Made {
+            what: "a pull request",
+            branch: source,
+            body: String::new(),
+            // Its newest commit decides.
+            flagged: commits.last().is_some_and(|(message, _)| message.contains("[skip ci]")),
+            files: commits.iter().flat_map(|(_, files)| files.iter().copied()).collect(),
+        };
+        for (rule, verdict) in rules.iter().zip(&delivery.verdicts) {
+            let words = format!("{reference} {:?} {:?}: {verdict:?}", rule.branches, rule.paths);
+            let wanted = rule.fits(&made);
+            // One of a fork that fits is held, and nothing else of it is.
+            assert_eq!(verdict.matched, wanted && of.is_none(), "{words}");
+            let held = verdict.held.as_ref().map(|held| held.head == head);
+            assert_eq!(held, (wanted && of.is_some()).then_some(true), "{words}");
+            combinations += 1;
+        }
+        git.git(&["push", "-q", "origin", &format!(":{reference}")]);
+    }
+    println!(
+        "{combinations} combinations of pull requests and rules over smart HTTP with a login, all right"
+    );
     world.end().await;
 }

@@ -14,6 +14,10 @@ const HEX: &str = "39640eb86667ca78dbc8ff2d5a0920271326cb2255766f702a563ab5693f1
 const HUB: &str = "sha256=39640eb86667ca78dbc8ff2d5a0920271326cb2255766f702a563ab5693f1ae7";
 const BASIC: &str = "Basic c2hpcHdheTp3aHNlY19BQUVDQXdRRkJnY0lDUW9MREEwT0R4QVJFaE1VRlJZWEdCa2FHeHdkSGg4PQ==";
 const STANDARD: &str = "v1,+jiZFDncbKa/DCqpEd4Yb8srvrWFSx44eZulUy67m1o=";
+/// The public key of the seed that is 32 bytes from 0 to 31, and its signature of the same.
+const PUBLIC: &str = "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=";
+const ASYMMETRIC: &str =
+    "v1a,qwMifYvJCiSfwJA6iwyQBG2elsANRzPlgO4Rgvai2gsHOxpdhrG02oaApq/jmTmupLUPBFXM40JojVctLucUBg==";
 const NOW: i64 = 1_795_421_700;
 const FLOW: Scheme = Scheme::StandardOrHub("x-hub-signature-256");
 
@@ -62,6 +66,18 @@ const VECTORS: &[Vector] = &[
         ],
         body: br#"{"email":"test@example.com","username":"test_user"}"#,
         now: 1_649_367_553,
+    },
+    // A public key: the sender alone can sign.
+    Vector {
+        scheme: FLOW,
+        secret: PUBLIC,
+        headers: &[
+            ("webhook-signature", ASYMMETRIC),
+            ("webhook-id", "msg_0001"),
+            ("webhook-timestamp", "1795421700"),
+        ],
+        body: BODY,
+        now: NOW,
     },
     // A secret that is no `whsec_` is the key as it is written.
     Vector {
@@ -254,6 +270,37 @@ fn row_w_2_one_of_several_signatures_is_enough() {
     assert!(FLOW.verify(&secrets(SECRET), &headers, BODY, at(NOW)));
     // A key of a length that Standard Webhooks have none of.
     assert!(!FLOW.verify(&secrets("whsec_c2hvcnQ="), &headers, BODY, at(NOW)));
+}
+
+/// Everybody knows a public key: what anybody can make of it is no signature.
+#[test]
+fn row_w_2_a_public_key_is_no_secret() {
+    use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    let key = BASE64.decode(PUBLIC.trim_start_matches("whpk_")).unwrap();
+    for key in [PUBLIC.as_bytes(), &key, &PUBLIC.as_bytes()[5..]] {
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key).unwrap();
+        mac.update(b"msg_0001.1795421700.");
+        mac.update(BODY);
+        let signature = format!("v1,{}", BASE64.encode(mac.finalize().into_bytes()));
+        let mut headers = VECTORS[8].headers();
+        headers.insert("webhook-signature", signature.parse().unwrap());
+        assert!(!FLOW.verify(&secrets(PUBLIC), &headers, BODY, at(NOW)));
+        let mut headers = HeaderMap::new();
+        headers.insert("x-hub-signature-256", hub_signature(key, BODY).parse().unwrap());
+        assert!(!FLOW.verify(&secrets(PUBLIC), &headers, BODY, at(NOW)));
+    }
+    let mut headers = HeaderMap::new();
+    headers.insert("x-gitlab-token", HeaderValue::from_static(PUBLIC));
+    assert!(!named("gitlab").unwrap().scheme.verify(&secrets(PUBLIC), &headers, BODY, at(NOW)));
+    // Beside a secret, either is right; and a key that is none is nobody's.
+    let both = Secrets::new([SECRET.to_owned(), PUBLIC.to_owned()]);
+    for signature in [STANDARD, ASYMMETRIC] {
+        let mut headers = VECTORS[8].headers();
+        headers.insert("webhook-signature", HeaderValue::from_static(signature));
+        assert!(FLOW.verify(&both, &headers, BODY, at(NOW)), "{signature}");
+    }
+    assert!(secrets("whpk_AAAA").is_empty() && !secrets(PUBLIC).is_empty());
 }
 
 #[test]

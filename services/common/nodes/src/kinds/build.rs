@@ -108,16 +108,18 @@ impl Kind for Build {
                 "build with a BuildService and release its build to the job",
             );
         }
-        if spec.get("pullRequestId").is_some() && spec.get("branch").is_some() {
-            ctx.error(
+        match (spec.get("branch").is_some(), spec.get("pullRequestId").is_some()) {
+            (true, true) => ctx.error(
                 "/pullRequestId",
                 "a build is of a branch or of a pull request, not of both",
                 "take one of them away",
-            );
-        } else if spec.get("pullRequestId").is_some() {
-            ctx.unsupported("/pullRequestId", "building pull requests is not supported yet", "give `branch`");
-        } else if spec.get("branch").is_none() {
-            ctx.error("", "`branch` is missing", "say what to build: `branch: ${triggers.<ref>.branch}`");
+            ),
+            (false, false) => ctx.error(
+                "",
+                "`branch` is missing",
+                "say what to build: `branch: ${triggers.<ref>.branch}`, or `pullRequestId`",
+            ),
+            _ => {}
         }
         let plain = spec.get("sha").filter(|sha| !is_expression(sha)).and_then(Value::as_str);
         if let Some(sha) = plain.filter(|sha| !is_commit(sha)) {
@@ -150,6 +152,10 @@ impl Kind for Build {
 
     fn outputs(&self, spec: &Value) -> Outputs {
         let mut outputs = outputs();
+        if spec.get("pullRequestId").is_some() {
+            outputs.later.retain(|path| path != "pullRequestId");
+            outputs.always.push("pullRequestId".into());
+        }
         // A commit that is asked for is known at once, the branch's newest when it has been looked up.
         let asked = spec.get("sha").is_some_and(|sha| sha != "");
         if asked { &mut outputs.always } else { &mut outputs.finished }.push("sha".into());
@@ -162,21 +168,26 @@ impl Kind for Build {
 
     fn step(&self, spec: &Value, ctx: &StepContext<'_>) -> Result<Step, NodeError> {
         let config = read(self, &CONFIG, spec)?;
-        if config.r#type == Some(Type::Job)
-            || config.pull_request_id.is_some()
-            || config.build_rules.is_some()
-        {
-            let message = "this version builds branches of build services, without `buildRules`";
+        if config.r#type == Some(Type::Job) || config.build_rules.is_some() {
+            let message = "this version builds with build services, without `buildRules`";
             return Err(fail(codes::UNSUPPORTED, message));
         }
         let kinds = [ResourceKind::BuildService, ResourceKind::CombinedService];
         let (resource, service) = ctx.resource(&config.id, &kinds)?;
-        let branch = config.branch.filter(|branch| !branch.is_empty()).ok_or_else(|| {
-            fail(
-                codes::BAD_SPEC,
-                "`spec.branch` is empty: start the flow with the branch to build, by its trigger or by hand",
-            )
-        })?;
+        let pull_request = config.pull_request_id;
+        let branch = match (config.branch.filter(|branch| !branch.is_empty()), pull_request) {
+            (Some(branch), None) => branch,
+            (None, Some(number)) => workload::Build::of_pull_request(number),
+            (Some(_), Some(_)) => {
+                let message =
+                    "`spec.branch` and `spec.pullRequestId` are both there: a build is of one of them";
+                return Err(fail(codes::BAD_SPEC, message));
+            }
+            (None, None) => {
+                let message = "`spec.branch` is empty: start the flow with the branch to build, by its trigger or by hand";
+                return Err(fail(codes::BAD_SPEC, message));
+            }
+        };
         let sha = config.sha.filter(|sha| !matches!(sha.as_str(), "" | "latest"));
         if let Some(sha) = sha.as_ref().filter(|sha| !is_commit(sha)) {
             return Err(fail(
@@ -200,6 +211,7 @@ impl Kind for Build {
             repository: settings.repository,
             login: resource.login.clone(),
             branch,
+            pull_request,
             sha: sha.map(|sha| sha.to_ascii_lowercase()),
             reuse: config.reuse_existing_builds.unwrap_or(true),
             command: settings.command,

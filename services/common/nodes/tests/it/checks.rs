@@ -137,7 +137,7 @@ fn each_kind_says_what_it_needs() {
         ),
         (
             json!({"kind": "Build", "spec": {"id": "builder"}}),
-            "error: /spec: `branch` is missing; say what to build: `branch: ${triggers.<ref>.branch}`",
+            "error: /spec: `branch` is missing; say what to build: `branch: ${triggers.<ref>.branch}`, or `pullRequestId`",
         ),
         (
             json!({"kind": "Build", "spec": {"id": "builder", "branch": "a", "pullRequestId": 1}}),

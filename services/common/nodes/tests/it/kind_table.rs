@@ -480,6 +480,7 @@ fn outputs_are_those_of_the_page() {
         ("Build", "nfObjectId", PathFit::Always),
         ("Build", "status", PathFit::Finished),
         ("Build", "internalId", PathFit::Later),
+        ("Build", "pullRequestId", PathFit::Later),
         ("Build", "registry.uri", PathFit::Later),
         ("Build", "brnach", PathFit::Unknown),
         ("BuildSource", "branch", PathFit::Always),

@@ -49,6 +49,12 @@ fn build() {
     };
     assert_eq!((latest.sha, latest.reuse), (None, true));
 
+    // As an expression gives it, which is a text.
+    let of_pull_request = world.work("Build", json!({"id": "builder", "pullRequestId": "7"}));
+    let Workload::Build(build) = &of_pull_request else { panic!() };
+    assert_eq!((build.pull_request, build.branch.as_str(), &build.sha), (Some(7), "refs/pull/7/head", &None));
+    assert_eq!(outputs_at_start(&of_pull_request)["pullRequestId"], 7);
+
     for (spec, expected) in [
         (
             json!({"id": "bulder", "branch": "main"}),
@@ -68,7 +74,11 @@ fn build() {
             json!({"branch": "main"}),
             "bad_spec: the values of this Build do not fit: `spec`: `id` is missing; `id`: the build service, by its id",
         ),
-        (json!({"id": "builder", "pullRequestId": 3}), "unsupported: "),
+        (json!({"id": "builder", "pullRequestId": ""}), "bad_spec: "),
+        (
+            json!({"id": "builder", "branch": "main", "pullRequestId": 3}),
+            "bad_spec: `spec.branch` and `spec.pullRequestId` are both there",
+        ),
     ] {
         let found = world.refused("Build", spec);
         assert!(found.starts_with(expected), "{found}");

@@ -1,10 +1,12 @@
 //! The commit into the build's source folder, by git in the build's place.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use shipway_events::plan::RepositoryLogin;
 use shipway_nodes::workload::Build;
-use shipway_repository::{Address, Credential, HOSTS_FILE, KEY_FILE, LOCAL, Secret, ssh_command};
+use shipway_repository::{
+    Address, Credential, HOSTS_FILE, KEY_FILE, LOCAL, Secret, pull_request_refs, ssh_command,
+};
 use zeroize::Zeroizing;
 
 use super::{build_failed, folders::Folders};
@@ -24,48 +26,40 @@ pub(super) async fn checkout(
     folders: &Folders,
 ) -> Result<String, Failure> {
     let source = build::address(&work.repository, attempt.host.config.local_repositories)?;
-    let reference = build::branch_ref(&work.branch)?;
+    // A name that is none is refused before anything is asked.
+    let wanted = match work.pull_request {
+        Some(number) => Wanted::PullRequest(number),
+        None => Wanted::Branch(build::branch_ref(&work.branch)?),
+    };
     let login = login(attempt, work, &source).await?;
     let git = Git { attempt, folders, source: &source, login };
     git.run("init", &["init", "--bare", "--quiet"]).await?.ok_or("making the mirror")?;
-    let known = match &work.sha {
-        Some(commit) => git
-            .run("known", &["cat-file", "-e", "--end-of-options", &format!("{commit}^{{commit}}")])
-            .await?
-            .end
-            .is_success(),
-        None => false,
-    };
-    if !known {
-        attempt.note(&format!("fetching {} of {source}", work.branch));
-        let address = git.address();
-        let fetch = ["fetch", "--no-tags", "--force", "--no-write-fetch-head", "--end-of-options", &address];
-        let wanted = format!("+{reference}:{reference}");
-        let fetched = git.fetch("fetch", &[&fetch[..], &[&wanted]].concat()).await?;
-        match &work.sha {
-            None => fetched.ok_or_transient("fetching the branch")?,
-            // A commit whose branch is gone may still be there to fetch.
-            Some(commit) => {
-                let there = git
-                    .run("there", &["cat-file", "-e", "--end-of-options", &format!("{commit}^{{commit}}")])
-                    .await?
-                    .end
-                    .is_success();
-                if !there {
-                    fetched.ok_or_transient("fetching the branch")?;
-                    git.fetch("fetch-commit", &[&fetch[..], &[commit]].concat())
-                        .await?
-                        .ok_or("fetching the commit, which is not on the branch,")?;
-                }
-            }
-        }
-    }
     let commit = match &work.sha {
-        Some(commit) => commit.clone(),
-        None => git.resolve(&reference).await?,
+        Some(commit) if git.has("known", commit).await? => commit.clone(),
+        asked => {
+            attempt.note(&format!("fetching {} of {source}", wanted.shown(work)));
+            git.bring(&wanted, asked.as_deref()).await?
+        }
     };
     git.check_out(&commit).await?;
     Ok(commit)
+}
+
+/// What the commit is on.
+enum Wanted {
+    /// A branch, by its whole ref.
+    Branch(String),
+    /// A pull request.
+    PullRequest(u64),
+}
+
+impl Wanted {
+    fn shown(&self, work: &Build) -> String {
+        match self {
+            Self::Branch(_) => work.branch.clone(),
+            Self::PullRequest(number) => format!("pull request #{number}"),
+        }
+    }
 }
 
 /// The login that the repository is fetched with: of the linked account, or of the address itself.
@@ -91,6 +85,17 @@ async fn login(
     credential.check(source).map_err(wrong)?;
     let hidden = credential.hidden();
     Ok(Some((credential, hidden)))
+}
+
+fn no_ref(wanted: &Wanted) -> Failure {
+    let Wanted::PullRequest(number) = wanted else { return error("fetch_failed", "the branch is not there") };
+    let refs = pull_request_refs(*number).join(", ");
+    error(
+        "fetch_failed",
+        format!(
+            "the repository keeps no pull request #{number} ({refs}); build its branch, or give `sha` too"
+        ),
+    )
 }
 
 /// Git, run in the build's place.
@@ -124,6 +129,63 @@ impl GitEnd {
 }
 
 impl Git<'_> {
+    /// Fetches what is wanted, and the commit where one is named; says which commit it is.
+    async fn bring(&self, wanted: &Wanted, commit: Option<&str>) -> Result<String, Failure> {
+        let reference = match wanted {
+            Wanted::Branch(reference) => Some(reference.clone()),
+            Wanted::PullRequest(number) => self.pull_request(*number).await?,
+        };
+        let (branch, on) = match wanted {
+            Wanted::Branch(_) => ("fetching the branch", "fetching the commit, which is not on the branch,"),
+            Wanted::PullRequest(_) => {
+                ("fetching the pull request", "fetching the commit, which is not on the pull request,")
+            }
+        };
+        let fetched = match &reference {
+            Some(reference) => Some(self.fetch("fetch", &[&format!("+{reference}:{reference}")]).await?),
+            None => None,
+        };
+        let Some(commit) = commit else {
+            let (Some(reference), Some(fetched)) = (reference, fetched) else { return Err(no_ref(wanted)) };
+            fetched.ok_or_transient(branch)?;
+            return self.resolve(&reference).await;
+        };
+        if !self.has("there", commit).await? {
+            // A commit whose branch is gone, or in another repository, may still be there to fetch.
+            let alone = self.fetch("fetch-commit", &[commit]).await?;
+            if let Some(fetched) = fetched.filter(|_| !alone.end.is_success()) {
+                fetched.ok_or_transient(branch)?;
+            }
+            alone.ok_or(on)?;
+        }
+        Ok(commit.to_owned())
+    }
+
+    /// The ref under which the repository keeps a pull request; none if it keeps none.
+    async fn pull_request(&self, number: u64) -> Result<Option<String>, Failure> {
+        let (refs, address) = (pull_request_refs(number), self.address());
+        let words =
+            ["ls-remote", "--end-of-options", &address].into_iter().chain(refs.iter().map(String::as_str));
+        let output = self.folders.temporary.join("refs");
+        let mut task = self.asking("ls-remote", &words.collect::<Vec<_>>());
+        task.stdout = Some(output.clone());
+        GitEnd { end: self.attempt.execute(&task).await? }.ok_or_transient("looking for the pull request")?;
+        let text = self.read(&output)?;
+        let listed: Vec<&str> =
+            text.lines().filter_map(|line| line.split_once('\t')).map(|(_, name)| name).collect();
+        Ok(refs.into_iter().find(|name| listed.contains(&name.as_str())))
+    }
+
+    async fn has(&self, step: &str, commit: &str) -> Result<bool, Failure> {
+        let commit = format!("{commit}^{{commit}}");
+        Ok(self.run(step, &["cat-file", "-e", "--end-of-options", &commit]).await?.end.is_success())
+    }
+
+    fn read(&self, output: &Path) -> Result<String, Failure> {
+        fs::read_to_string(output)
+            .map_err(|source| io_failure("reading what git said", &source, &self.folders.base))
+    }
+
     fn place(&self) -> Place {
         let mut place = self.folders.place(&self.folders.mirror);
         if let Some(path) = self.source.folder() {
@@ -157,8 +219,15 @@ impl Git<'_> {
         Ok(GitEnd { end: self.attempt.execute(&self.task(step, &[], words)).await? })
     }
 
+    async fn fetch(&self, step: &str, what: &[&str]) -> Result<GitEnd, Failure> {
+        let address = self.address();
+        let fetch = ["fetch", "--no-tags", "--force", "--no-write-fetch-head", "--end-of-options", &address];
+        let task = self.asking(step, &[&fetch[..], what].concat());
+        Ok(GitEnd { end: self.attempt.execute(&task).await? })
+    }
+
     /// A command that asks the repository: it alone gets the login.
-    async fn fetch(&self, step: &str, words: &[&str]) -> Result<GitEnd, Failure> {
+    fn asking(&self, step: &str, words: &[&str]) -> Task {
         let mut task = self.task(step, &[], words);
         if let Some((login, hidden)) = &self.login {
             task.mask.clone_from(hidden);
@@ -171,17 +240,19 @@ impl Git<'_> {
                 task.files.insert("GIT_CONFIG_GLOBAL".to_owned(), config);
             }
         }
-        Ok(GitEnd { end: self.attempt.execute(&task).await? })
+        task
     }
 
     async fn resolve(&self, reference: &str) -> Result<String, Failure> {
         let output = self.folders.temporary.join("commit");
-        let commit = format!("{reference}^{{commit}}");
+        // A merge of a pull request with its target has it as its second parent.
+        let merged =
+            if reference.starts_with("refs/pull/") && reference.ends_with("/merge") { "^2" } else { "" };
+        let commit = format!("{reference}{merged}^{{commit}}");
         let mut task = self.task("resolve", &[], &["rev-parse", "--verify", "--end-of-options", &commit]);
         task.stdout = Some(output.clone());
-        GitEnd { end: self.attempt.execute(&task).await? }.ok_or("finding the branch's newest commit")?;
-        let text = fs::read_to_string(&output)
-            .map_err(|source| io_failure("reading the commit", &source, &self.folders.base))?;
+        GitEnd { end: self.attempt.execute(&task).await? }.ok_or("finding the newest commit")?;
+        let text = self.read(&output)?;
         // With this option rev-parse repeats it on a line of its own.
         let commit = text.lines().last().unwrap_or_default().trim().to_owned();
         build::check_commit(&commit)?;

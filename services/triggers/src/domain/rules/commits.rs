@@ -7,7 +7,7 @@ use super::{Asked, Case, listened, object};
 use crate::domain::{
     glob,
     happened::Happened,
-    push::{Commit, PullRequest, PullRequestAction, Push, short},
+    push::{Commit, PullRequest, Push, short},
     repository::RepositoryKey,
     trigger::{GitRule, Listens},
 };
@@ -54,14 +54,15 @@ impl Case<'_> {
                 asked.patterns("branch", patterns, &pull.source);
             }
             Listens::Label { labels, branches } => {
-                let PullRequestAction::Labelled(name) = &pull.action else {
+                // Several may be put on at once, also by an update that is told as something else: one that fits is
+                // enough.
+                let mut all = pull.put_on();
+                let Some(first) = all.next() else {
                     asked.fail("event", format!("{}: no label was put on it", pull.summary()));
                     return None;
                 };
-                // Several may be put on at once: one that fits is enough.
-                let all = [name].into_iter().chain(&pull.also_labelled);
-                let fits = |name: &&String| labels.iter().any(|pattern| glob::matches(pattern, name));
-                let name = all.clone().find(fits).unwrap_or(name);
+                let fits = |name: &&str| labels.iter().any(|pattern| glob::matches(pattern, name));
+                let name = [first].into_iter().chain(all).find(fits).unwrap_or(first);
                 asked.patterns("label", labels, name);
                 asked.patterns("branch", branches, &pull.source);
                 label = Some(name);
@@ -87,7 +88,7 @@ impl Case<'_> {
             "branch": pull.source, "sha": head.unwrap_or(pull.head.as_str()), "repoUrl": rule.repository,
             "pullRequestId": pull.number, "title": pull.title, "targetBranch": pull.target,
         }));
-        values.extend(label.map(|label| ("label".to_owned(), Value::from(label.as_str()))));
+        values.extend(label.map(|label| ("label".to_owned(), Value::from(label))));
         Some(values)
     }
 
