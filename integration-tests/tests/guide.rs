@@ -56,7 +56,8 @@ impl World {
              vcsData: {{projectUrl: \"{}\", projectType: self-hosted}}\n  \
              buildSettings: {{command: {{run: \"mkdir -p bin && rustc -C opt-level=0 -o bin/app app.rs\", \
              include: [bin, Procfile]}}}}\n---\nkind: Addon\n\
-             spec: {{name: api-db, projectId: {project}, type: postgresql, version: latest}}\n---\n",
+             spec: {{name: api-db, projectId: {project}, type: postgresql, version: latest}}\n---\n\
+             kind: SecretGroup\nspec: {{name: tls, projectId: {project}, secrets: {{files: {{CA: {{data: aGVsbG8=}}}}}}}}\n---\n",
             self.address()
         );
         for service in services {

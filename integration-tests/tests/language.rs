@@ -92,6 +92,52 @@ spec:
                   spec: {templateType: release-flow-template, templateId: lab/Production}
 "#;
 
+/// A flow that waits for another twice while it has a lock; the second time it would be needed there.
+const LOCKED: &str = r#"
+kind: Pipeline
+spec:
+  name: locked
+  projectId: lab
+  stages:
+    - name: Development
+      releaseFlow:
+        kind: ReleaseFlow
+        spec:
+          spec:
+            kind: Workflow
+            spec:
+              type: sequential
+              steps:
+                - kind: Workflow
+                  ref: around
+                  locks: [db]
+                  spec:
+                    type: sequential
+                    steps:
+                      - kind: RunTemplate
+                        ref: other
+                        condition: success
+                        spec:
+                          templateType: release-flow-template
+                          templateId: locked/staging
+                          arguments: {variables: [{key: LOCK, value: dns}]}
+                      - kind: RunTemplate
+                        ref: same
+                        condition: success
+                        spec: {templateType: release-flow-template, templateId: locked/staging}
+    - name: Staging
+      releaseFlow:
+        kind: ReleaseFlow
+        spec:
+          arguments: {LOCK: db}
+          spec:
+            kind: Workflow
+            spec:
+              type: sequential
+              steps:
+                - {kind: Noop, ref: write, locks: ["${args.LOCK}"], spec: {}}
+"#;
+
 fn shipway(name: &str) -> Shipway {
     let shipway = Shipway::up(name).unwrap();
     let file = shipway.data().join("lab.yaml");
@@ -181,4 +227,24 @@ async fn an_abort_is_passed_on_and_a_flow_does_not_run_itself() {
     assert_eq!(node(&ended, "inner")["status"], "aborted");
     let said = node(&ended, "itself")["errorMessage"].as_str().unwrap();
     assert!(said.contains("would run itself"), "{said}");
+
+    // Which lock the other flow needs shows when it would start.
+    let file = shipway.data().join("locked.yaml");
+    std::fs::write(&file, LOCKED).unwrap();
+    shipway.json(&["apply", "-f", file.to_str().unwrap()]).unwrap();
+    let run = shipway.json(&["run", "locked/development"]).unwrap();
+    let ended = shipway.ended(run["run"].as_str().unwrap()).unwrap();
+    assert_eq!(node(&ended, "other")["status"], "success", "{ended:#}");
+    let said = node(&ended, "same")["errorMessage"].as_str().unwrap();
+    assert!(said.contains("`write` needs the lock `db`, which `around` of locked/development"), "{said}");
+
+    // And what shows in the documents is refused with them.
+    let same = LOCKED.replace("[\"${args.LOCK}\"]", "[db]");
+    std::fs::write(&file, same).unwrap();
+    let refused = shipway.attempt(&["apply", "-f", file.to_str().unwrap()]).unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        !refused.status.success() && said.contains("holds the lock `db` until the run of locked/staging"),
+        "{said}"
+    );
 }

@@ -76,6 +76,8 @@ pub(crate) const WORDS: &[&str] = &[
     "fn.date(",
     "fn.randomSecret(",
     "fn.fetchSecret(",
+    "secrets.a.files.F.path",
+    "secrets.a.files.F.data",
     "fn.parseJSON(",
     "fn.stringifyJSON(",
     "fn.concat(",
@@ -117,7 +119,11 @@ impl Scope for World {
         self.look(reference)
     }
     fn secret(&self, _: &str) -> Lookup<'_> {
-        Lookup::Value(Cow::Owned(json!({"values": {"A": {"$secret": "group/a/A@1"}}})))
+        let data = json!({"$secret": "file/a/F@1"});
+        Lookup::Value(Cow::Owned(json!({
+            "values": {"A": {"$secret": "group/a/A@1"}},
+            "files": {"F": {"data": data, "path": {"$file": data}, "encoding": "utf-8"}},
+        })))
     }
     fn random_secret(&self, place: Place<'_>) -> Option<SecretRef> {
         Some(SecretRef { name: format!("random{}/{}", place.pointer, place.ordinal), version: 1 })

@@ -1,4 +1,5 @@
-//! Every body with mutations of its examples: 20,000 inputs, a million with `SHIPWAY_FULL=1`. No input may panic;
+//! Every body with mutations of its examples: 20,000 inputs, a million with `SHIPWAY_FULL=1`, as many as one likes with
+//! `SHIPWAY_FUZZ_INPUTS`. No input may panic;
 //! none may take longer than 100 ms of the processor, which only the full run judges; memory stays bounded.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails it like the test itself")]
@@ -28,7 +29,8 @@ fn drive_row(name: &str) {
 
 fn driven(name: &str) -> String {
     let target = TARGETS.iter().find(|target| target.name == name).unwrap();
-    let inputs = if full() { 1_000_000 } else { 20_000 };
+    let asked = std::env::var("SHIPWAY_FUZZ_INPUTS").ok().map(|count| count.parse().unwrap());
+    let inputs = asked.unwrap_or(if full() { 1_000_000 } else { 20_000 });
     // One seed always, so that a failure comes again.
     let mut mutator = Mutator::new(target, 0x5eed);
     let (mut slow, mut slowest) = (Vec::new(), Duration::ZERO);

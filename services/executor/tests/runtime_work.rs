@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use common::{Data, eventually, free_port, target, walk};
 use scheduler::{Scheduler, assignment, executor, log as node_log};
 use serde_json::{Map, json};
@@ -208,7 +209,7 @@ async fn from_a_commit_to_a_running_service() {
         environment: password.as_object().unwrap().clone(),
         deadline_seconds: Some(60),
     };
-    let given = assignment(11, "run/11", Workload::Job(run));
+    let given = assignment(11, "run/11", Workload::Job(run.clone()));
     executor.offer(given.clone());
     scheduler.succeed(fence(11)).await;
     let log = node_log(&executor, &given).await;
@@ -219,6 +220,27 @@ async fn from_a_commit_to_a_running_service() {
             "not isolated: {log}"
         );
     }
+
+    // Secret files are there while the job runs, whatever is in them, and their lines are masked.
+    let pem = "-----BEGIN KEY-----\nbattery-staple-correct\n-----END KEY-----\n";
+    let secrets = [("file/tls/KEY", STANDARD.encode(pem)), ("file/tls/STORE", STANDARD.encode([0, 255, 10]))];
+    scheduler.secrets.lock().unwrap().extend(secrets.map(|(name, data)| (name.to_owned(), data)));
+    let files = Job {
+        command: Run::Words(
+            ["sh", "-c", "cat $KEY; od -An -tu1 $STORE; echo $PASSWORD"].map(str::to_owned).into(),
+        ),
+        environment: Map::from_iter([
+            ("KEY".to_owned(), json!({"$file": {"$secret": "file/tls/KEY@1"}})),
+            ("STORE".to_owned(), json!({"$file": {"$secret": "file/tls/STORE@1"}})),
+            ("PASSWORD".to_owned(), json!({"$secret": "addon/db/password@1"})),
+        ]),
+        ..run.clone()
+    };
+    let given = assignment(17, "run/17", Workload::Job(files));
+    executor.offer(given.clone());
+    scheduler.succeed(fence(17)).await;
+    let log = node_log(&executor, &given).await;
+    assert!(log.contains("0 255  10") && !log.contains("battery"), "{log}");
 
     let exec = Exec {
         target: web.clone(),

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod flows;
+mod groups;
 mod hooks;
 mod intake;
 mod plan;

@@ -9,11 +9,11 @@ use shipway_contracts::{
     Code, Error,
     v1::{AbortRunRequest, ChildEndedRequest, peers_client::PeersClient, runs_client::RunsClient},
 };
-use shipway_engine::{ChildEnd, Command, RunState};
+use shipway_engine::{ChildEnd, Command, RunState, lock_names};
 use shipway_eventing::feed::{HandleError, Reaction};
 use shipway_events::{
     Cause, FlowId, Meta, RawEvent, RunId, RunStatus, StreamEvent,
-    run::{self, ChildRequested, Origin, Parent, Started},
+    run::{self, ChildRequested, HeldLock, Origin, Parent, Started},
 };
 use tonic::metadata::MetadataMap;
 
@@ -75,9 +75,10 @@ impl Children {
     async fn start(&self, of: RunId, wanted: ChildRequested, event: &RawEvent) -> Result<(), Error> {
         let shared = &self.shared;
         let above = shared.started_as(of).await?;
+        let (child, node, wait) = (wanted.child, wanted.node, wanted.wait);
+        let held = if wait { shared.held_around(&above, node).await? } else { Vec::new() };
         let mut flows = above.parent.map(|parent| parent.flows).unwrap_or_default();
         flows.push(above.flow);
-        let (child, node, wait) = (wanted.child, wanted.node, wanted.wait);
         let asked = Asked {
             run: child,
             choice: FlowChoice::Published { project: above.project.to_string(), flow: wanted.flow.clone() },
@@ -92,15 +93,17 @@ impl Children {
                 trace: event.meta.trace.clone(),
             },
             at_least: 0,
-            parent: Some(Parent { run: of, node, flows: flows.clone() }),
+            parent: Some(Parent { run: of, node, flows, held }),
             // What may not see secrets may not have them seen by a run of its own either.
             without_secrets: above.plan.without_secrets,
         };
         let why = match shared.start(asked).await {
             Ok(reply) if reply.problems.is_empty() => return Ok(()),
             Ok(reply) => {
-                let first =
-                    reply.problems.first().map(|problem| format!("{}: {}", problem.pointer, problem.message));
+                let first = reply.problems.first().map(|problem| {
+                    let help = if problem.help.is_empty() { "" } else { "; " };
+                    format!("{}: {}{help}{}", problem.pointer, problem.message, problem.help)
+                });
                 format!("`{}` was not started: {}", wanted.flow, first.unwrap_or_default())
             }
             Err(error) if is_passing(error.code) => return Err(error),
@@ -130,6 +133,23 @@ impl Shared {
             return Err(Error::new(Code::FailedPrecondition, message));
         }
         Ok(())
+    }
+
+    /// The locks that nobody gives back before the run that a node waits for has ended.
+    async fn held_around(&self, above: &Started, node: u32) -> Result<Vec<HeldLock>, Error> {
+        let mut held = above.parent.as_ref().map(|parent| parent.held.clone()).unwrap_or_default();
+        if lock_names(&above.plan).is_empty() {
+            return Ok(held);
+        }
+        let (state, _) = load(&*self.log, above.run).await?;
+        held.extend(state.locks_around(node).into_iter().map(|(name, holder)| HeldLock {
+            name: name.to_owned(),
+            project: above.project,
+            run: above.run,
+            flow: above.path.clone(),
+            node: state.name_of(holder),
+        }));
+        Ok(held)
     }
 
     async fn started_as(&self, run: RunId) -> Result<Started, Error> {

@@ -142,8 +142,11 @@ impl Scope for Outputs<'_> {
     }
 
     fn random_secret(&self, place: Place<'_>) -> Option<SecretRef> {
-        let nodes = self.plan.nodes.iter().map(|node| (node.pointer.as_str(), node.reference.as_str()));
-        secrets::random(self.flow, nodes, place)
+        let node_at = |at: &str| {
+            let found = self.plan.nodes.iter().find(|node| node.pointer == at);
+            found.map(|node| node.reference.as_str())
+        };
+        secrets::random(self.flow, node_at, place)
     }
 
     fn now(&self) -> Option<Timestamp> {

@@ -1,10 +1,12 @@
 //! From a flow's document to a run's plan. No input or output: everything it needs is handed in.
 
+mod held;
 mod nodes;
+mod pin;
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
 };
 
 use serde_json::{Map, Value, json};
@@ -20,7 +22,7 @@ use shipway_documents::{
 };
 use shipway_events::{
     FlowId, PipelineId, ProjectId, SecretRef, Timestamp,
-    plan::{Artifact, BackupPin, PinnedResource, Plan, PlanNode},
+    plan::{Artifact, BackupPin, PinnedResource, Plan},
     run::{Origin, Started},
 };
 use shipway_nodes::validate::{Known, Resource, StageContext, validate_flow_with};
@@ -112,23 +114,31 @@ pub(crate) fn plan(
     }
     let args = flow.argument_values(&overrides, &asked.arguments).map_err(|problems| shown(&problems))?;
     let triggers = trigger_values(&flow, asked, now);
-    let names = flow.nodes().iter().map(|placed| placed.node.reference.as_str()).collect();
+    let named = flow.nodes();
+    let names = named.iter().map(|placed| placed.node.reference.as_str()).collect();
+    let places = named.iter().map(|placed| (placed.node.pointer.as_str(), placed.node.reference.as_str()));
     let id = |text: &str| Uuid::parse_str(text).unwrap_or_default();
     let flow_id = FlowId::new(id(&reply.flow));
     let start = Start {
-        flow: &flow,
         id: flow_id,
         names,
+        places: places.collect(),
         args: &args,
         triggers: &triggers,
         resources: &resources,
         now,
     };
     let nodes = nodes::nodes(&flow, &start)?;
+    if let Some(parent) = &asked.parent {
+        let problems = held::check(&nodes, ProjectId::new(id(&reply.project)), &parent.held);
+        if !problems.is_empty() {
+            return Err(shown(&problems));
+        }
+    }
     // What is resolved later has the same time as what is resolved now.
     let at = reply.document_json.contains("date(").then_some(now);
     let without_secrets = asked.without_secrets.clone();
-    let plan = Plan { at, without_secrets, ..pin(nodes, args, triggers, resources, world) };
+    let plan = Plan { at, without_secrets, ..pin::pin(nodes, args, triggers, resources, world) };
     let name = if asked.name.is_empty() { asked.run.to_string() } else { asked.name.clone() };
     Ok(Started {
         run: asked.run,
@@ -153,10 +163,11 @@ fn is_of_resource(reply: &FlowForRunReply) -> bool {
 
 /// The names that are known when a run starts: arguments and triggers. Nodes come later.
 struct Start<'a> {
-    flow: &'a Flow,
     id: FlowId,
     /// Of all nodes.
     names: BTreeSet<&'a str>,
+    /// The same, by where the nodes stand.
+    places: HashMap<&'a str, &'a str>,
     args: &'a Map<String, Value>,
     triggers: &'a Map<String, Value>,
     resources: &'a BTreeMap<String, PinnedResource>,
@@ -184,9 +195,7 @@ impl Scope for Start<'_> {
     }
 
     fn random_secret(&self, place: Place<'_>) -> Option<SecretRef> {
-        let nodes = self.flow.nodes();
-        let nodes = nodes.iter().map(|placed| (placed.node.pointer.as_str(), placed.node.reference.as_str()));
-        secrets::random(self.id, nodes, place)
+        secrets::random(self.id, |at| self.places.get(at).copied(), place)
     }
 
     fn now(&self) -> Option<Timestamp> {
@@ -231,60 +240,6 @@ fn trigger_values(flow: &Flow, asked: &Asked, now: Timestamp) -> Map<String, Val
         }
     }
     values
-}
-
-/// Every node, those in loops included.
-fn each(nodes: &[PlanNode], visit: &mut impl FnMut(&PlanNode)) {
-    for node in nodes {
-        visit(node);
-        each(&node.body, visit);
-    }
-}
-
-/// What the nodes may name goes into the plan, and nothing else: a run of a small flow has a small plan.
-fn pin(
-    nodes: Vec<PlanNode>,
-    args: Map<String, Value>,
-    triggers: Map<String, Value>,
-    resources: BTreeMap<String, PinnedResource>,
-    world: World,
-) -> Plan {
-    let (mut text, mut open) = (String::new(), false);
-    each(&nodes, &mut |node| {
-        let spec = node.spec.to_string();
-        // An id that comes from another node's outputs is not known yet: then every resource may be meant.
-        open |= !matches!(node.kind.as_str(), "Workflow" | "Noop") && spec.contains("${");
-        text.push_str(&spec);
-        text.push('\n');
-    });
-    let named = |id: &str| open || text.contains(&format!("\"{id}\""));
-    let latest = text.contains("\"latest\"");
-    let resources: BTreeMap<_, _> = resources.into_iter().filter(|(slug, _)| named(slug)).collect();
-    let builds = newest(world.builds, |build, artifact| {
-        text.contains(build) || (latest && resources.contains_key(&artifact.service))
-    });
-    Plan {
-        deployed: world.deployed.into_iter().filter(|(slug, _)| resources.contains_key(slug)).collect(),
-        builds,
-        backups: world
-            .backups
-            .into_iter()
-            .filter(|(id, pin)| named(id) || resources.contains_key(&pin.addon))
-            .collect(),
-        nodes,
-        args,
-        triggers,
-        resources,
-        at: None,
-        without_secrets: None,
-    }
-}
-
-fn newest(
-    builds: BTreeMap<String, Artifact>,
-    wanted: impl Fn(&str, &Artifact) -> bool,
-) -> BTreeMap<String, Artifact> {
-    builds.into_iter().filter(|(build, artifact)| wanted(build, artifact)).collect()
 }
 
 fn resources(reply: &FlowForRunReply) -> Result<BTreeMap<String, PinnedResource>, Vec<Problem>> {

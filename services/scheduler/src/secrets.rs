@@ -17,8 +17,9 @@ pub(crate) fn group<'a>(resources: &BTreeMap<String, PinnedResource>, id: &str) 
     };
     match resources.get(id).filter(|resource| open(resource)) {
         Some(group) => {
-            let values = group.spec.pointer("/secrets/variables").cloned().unwrap_or_else(|| json!({}));
-            Lookup::Value(Cow::Owned(json!({ "values": values })))
+            // What it hands on: its variables, and those of the addons that it names.
+            let files = secret::files(&group.spec);
+            Lookup::Value(Cow::Owned(json!({ "values": group.environment, "files": files })))
         }
         None => {
             let groups = resources.iter().filter(|(_, resource)| open(resource));
@@ -27,26 +28,29 @@ pub(crate) fn group<'a>(resources: &BTreeMap<String, PinnedResource>, id: &str) 
     }
 }
 
-/// The secret that `randomSecret` means at a place in a flow, whose nodes have these pointers and names: the same
+/// The secret that `randomSecret` means at a place in a flow, whose nodes have these names at their pointers: the same
 /// one for every run, wherever the node has moved to. None outside of nodes, and where there is no project to keep it.
 pub(crate) fn random<'a>(
     flow: FlowId,
-    nodes: impl Iterator<Item = (&'a str, &'a str)>,
+    node_at: impl Fn(&str) -> Option<&'a str>,
     place: Place<'_>,
 ) -> Option<SecretRef> {
-    let field = |node: &str| {
-        let fields = ["/spec", "/skipNodeExecution", "/timeoutDuration"];
-        fields.iter().any(|field| pointer::is_within(place.pointer, &format!("{node}{field}")))
-    };
-    // A workflow's `spec` holds its steps: the innermost node is meant, and it has the longest pointer.
-    let mut found: Option<(&str, &str)> = None;
-    for (at, reference) in nodes.filter(|(at, _)| field(at)) {
-        if found.is_none_or(|(longest, _)| at.len() > longest.len()) {
-            found = Some((at, reference));
-        }
+    if flow.uuid().is_nil() {
+        return None;
     }
-    let (at, reference) = found.filter(|_| !flow.uuid().is_nil())?;
-    Some(secret::random_name(&flow.to_string(), reference, &place.pointer[at.len()..], place.ordinal))
+    // A workflow's `spec` holds its steps: the innermost node is meant.
+    let mut at = place.pointer;
+    while let Some((around, _)) = at.rsplit_once('/') {
+        let path = &place.pointer[around.len()..];
+        let mut fields = ["/spec", "/skipNodeExecution", "/timeoutDuration"].iter();
+        if fields.any(|field| pointer::is_within(path, field))
+            && let Some(reference) = node_at(around)
+        {
+            return Some(secret::random_name(&flow.to_string(), reference, path, place.ordinal));
+        }
+        at = around;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -57,7 +61,8 @@ mod tests {
 
     fn name(pointer: &str, ordinal: usize, nodes: &[(&str, &str)]) -> Option<String> {
         let flow = FlowId::new(Uuid::from_u128(7));
-        random(flow, nodes.iter().copied(), Place { pointer, ordinal }).map(|secret| secret.to_string())
+        let node_at = |at: &str| nodes.iter().find(|(pointer, _)| *pointer == at).map(|(_, name)| *name);
+        random(flow, node_at, Place { pointer, ordinal }).map(|secret| secret.to_string())
     }
 
     #[test]
@@ -73,19 +78,28 @@ mod tests {
     }
 
     #[test]
-    fn groups_that_are_restricted_are_not_named() {
+    fn a_group_is_what_it_hands_on_and_nothing_if_it_is_restricted() {
+        let environment = json!({"A": {"$secret": "group/g/A@1"}, "DATABASE": "shop_db"});
         let group_of = |restricted: bool| PinnedResource {
             kind: ResourceKind::SecretGroup,
-            spec: json!({"restrictions": {"restricted": restricted}, "secrets": {"variables": {"A": {"$secret": "group/g/A@1"}}}}),
+            spec: json!({
+                "restrictions": {"restricted": restricted},
+                "secrets": {
+                    "variables": {"A": {"$secret": "group/g/A@1"}},
+                    "files": {"CERT": {"data": {"$secret": "file/g/CERT@3"}, "encoding": "base64"}},
+                },
+            }),
             project: shipway_events::ProjectId::new(Uuid::nil()),
             id: shipway_events::ResourceId::new(Uuid::nil()),
             ports: BTreeMap::new(),
-            environment: serde_json::Map::new(),
+            environment: environment.as_object().unwrap().clone(),
             login: None,
         };
         let all = BTreeMap::from([("open".to_owned(), group_of(false)), ("shut".to_owned(), group_of(true))]);
-        let values = Lookup::Value(Cow::Owned(json!({"values": {"A": {"$secret": "group/g/A@1"}}})));
-        assert_eq!(group(&all, "open"), values);
+        let data = json!({"$secret": "file/g/CERT@3"});
+        let files = json!({"CERT": {"data": data, "path": {"$file": data}, "encoding": "base64"}});
+        let found = Lookup::Value(Cow::Owned(json!({"values": environment, "files": files})));
+        assert_eq!(group(&all, "open"), found);
         assert_eq!(group(&all, "shut"), Lookup::Missing { known: vec!["open".to_owned()] });
     }
 }

@@ -144,6 +144,8 @@ codes! {
     StageMember = "stage.member",
     /// What is promoted is not in the stage before.
     StagePromotion = "stage.promotion",
+    /// A node holds a lock while it waits for a run that needs it.
+    LockHeld = "lock.held",
 }
 
 impl Code {

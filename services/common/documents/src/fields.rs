@@ -62,7 +62,8 @@ impl<'v, 'p> Fields<'v, 'p> {
     pub fn text(&mut self, key: &str) -> Option<&'v str> {
         let value = self.get(key)?;
         if value.as_str().is_none() {
-            self.wrong_type(key, "text", value);
+            let problem = self.wrong_type(key, "text", value);
+            self.problems.push(problem);
         }
         value.as_str()
     }
@@ -99,7 +100,8 @@ impl<'v, 'p> Fields<'v, 'p> {
             Value::String(text) if text == "false" => Some(false),
             value if is_expression(value) => None,
             value => {
-                self.wrong_type(key, "true or false", value);
+                let problem = self.wrong_type(key, "true or false", value);
+                self.problems.push(problem);
                 None
             }
         }
@@ -112,15 +114,15 @@ impl<'v, 'p> Fields<'v, 'p> {
             return None;
         }
         let Some(number) = whole(value) else {
-            self.wrong_type(key, "a whole number", value);
+            let problem = self.wrong_type(key, "a whole number", value);
+            self.problems.push(problem.help(in_range(&range)));
             return None;
         };
         if range.contains(&number) {
             return Some(number);
         }
-        let (from, to) = (range.start(), range.end());
         let problem = Problem::error(self.at(key), format!("`{key}` is {number}"));
-        self.problems.push(problem.code(Code::FieldRange).help(format!("give a number from {from} to {to}")));
+        self.problems.push(problem.code(Code::FieldRange).help(in_range(&range)));
         None
     }
 
@@ -148,7 +150,11 @@ impl<'v, 'p> Fields<'v, 'p> {
             Some(Value::Array(items)) => items,
             Some(value) => {
                 if !is_expression(value) {
-                    self.wrong_type(key, "a list", value);
+                    let problem = self.wrong_type(key, "a list", value);
+                    self.problems.push(match js::plain_text(value).filter(|text| is_short(text)) {
+                        Some(text) => problem.help(format!("write `{key}: [{text}]`")),
+                        None => problem,
+                    });
                 }
                 &[]
             }
@@ -177,7 +183,8 @@ impl<'v, 'p> Fields<'v, 'p> {
     pub fn object(&mut self, key: &str) -> Option<&'v Map<String, Value>> {
         let value = self.get(key)?;
         if value.as_object().is_none() && !is_expression(value) {
-            self.wrong_type(key, "an object", value);
+            let problem = self.wrong_type(key, "an object", value);
+            self.problems.push(problem);
         }
         value.as_object()
     }
@@ -197,11 +204,22 @@ impl<'v, 'p> Fields<'v, 'p> {
         }
     }
 
-    fn wrong_type(&mut self, key: &str, wanted: &str, value: &Value) {
+    fn wrong_type(&self, key: &str, wanted: &str, value: &Value) -> Problem {
         let kind = js::type_name(value);
         let problem = Problem::error(self.at(key), format!("`{key}` must be {wanted}, not {kind}"));
-        self.problems.push(problem.code(Code::FieldType));
+        problem.code(Code::FieldType)
     }
+}
+
+fn in_range(range: &RangeInclusive<i64>) -> String {
+    format!("give a number from {} to {}", range.start(), range.end())
+}
+
+/// Whether a text can be shown as an element of a list that somebody may copy.
+fn is_short(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 40
+        && text.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'))
 }
 
 /// A whole number, or the text of one as JSON writes it: what JSON Schemas can say too.

@@ -1,10 +1,14 @@
 //! Values that depend on a secret are never resolved here: what is left of them names the secret.
 //!
-//! Four marks, each an object with one member, stand for such a value until the executor [`finish`]es it:
+//! Five marks, each an object with one member, stand for such a value until the executor [`finish`]es it:
 //! `{"$secret": "name@version"}` is the secret itself, `{"$random": {"secret": …, "length": …, "encoding": …}}`
-//! one that is made when it is first asked for, `{"$text": [part, …]}` a text with secrets in it, and
+//! one that is made when it is first asked for, `{"$text": [part, …]}` a text with secrets in it,
 //! `{"$call": {"fn": name, "args": […]}}` a function over one; `arrows` and `patterns` in it are those of its
-//! arguments, by their number, that are no values.
+//! arguments, by their number, that are no values; and `{"$file": …}` the path of a secret file.
+
+mod file;
+
+pub use file::{FILES, MAX_FILE, file_contents, file_data, files};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -141,6 +145,14 @@ pub enum FinishError {
         /// The secrets in its arguments.
         secrets: String,
     },
+    /// A program is given a secret file in one of its variables; elsewhere there is no file that could have a path.
+    #[error(
+        "the path of the secret file {secrets} is only known as a variable of a job's run, as its whole value; use its `data`"
+    )]
+    Path {
+        /// The secret that holds it.
+        secrets: String,
+    },
     /// A list or an object with a secret in it was made part of a text.
     #[error("only text, numbers and booleans can be part of a text that holds {secrets}")]
     Text {
@@ -191,6 +203,9 @@ fn finish_mark(
         }
         return Ok(Value::String(text));
     }
+    if file_data(whole).is_some() {
+        return Err(FinishError::Path { secrets: names(whole) });
+    }
     let call = members.get(CALL).and_then(Value::as_object);
     let function = call.and_then(|call| call.get("fn")).and_then(Value::as_str);
     let args = call.and_then(|call| call.get("args")).and_then(Value::as_array);
@@ -219,7 +234,7 @@ fn names(value: &Value) -> String {
     names.join(", ")
 }
 
-/// Whether the value itself is one of the four marks.
+/// Whether the value itself is one of the five marks.
 #[must_use]
 pub fn is_mark(value: &Value) -> bool {
     value.as_object().is_some_and(|members| {
@@ -227,7 +242,8 @@ pub fn is_mark(value: &Value) -> bool {
             && (secret_of(members).is_some()
                 || random_of(members).is_some()
                 || members.get(TEXT).is_some_and(Value::is_array)
-                || members.get(CALL).is_some_and(Value::is_object))
+                || members.get(CALL).is_some_and(Value::is_object)
+                || file_data(value).is_some())
     })
 }
 

@@ -15,7 +15,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 /// Typing errors, and a name that is only the beginning or the end of the right one, are near.
 fn distance(name: &str, candidate: &str) -> usize {
-    let edits = strsim::damerau_levenshtein(name, candidate);
+    let edits = strsim::osa_distance(name, candidate);
     let contained = name.len() >= 3 && (candidate.starts_with(name) || candidate.ends_with(name));
     if contained { edits.min(2) } else { edits }
 }

@@ -117,6 +117,20 @@ impl RunState {
         self.ended.is_none() && self.node(node).is_some_and(holds)
     }
 
+    /// The locks that come free no sooner than a node has ended, each with the node that holds it: itself, or what it
+    /// is in.
+    #[must_use]
+    pub fn locks_around(&self, node: u32) -> Vec<(&str, u32)> {
+        let (mut found, mut at) = (Vec::new(), Some(node));
+        while let Some((n, plan)) = at.and_then(|n| Some((n, self.plan_node(n)?))) {
+            if self.holds_locks(n) {
+                found.extend(plan.locks.iter().map(|name| (name.as_str(), n)));
+            }
+            at = plan.parent;
+        }
+        found
+    }
+
     /// Who has a lock that a node wants, or comes before it; none if the node may have it now. What nodes of this run
     /// have is the run's to say: it may have been decided and not be committed. What they had and wanted counts only as
     /// far as they still do.

@@ -128,6 +128,24 @@ pub struct Parent {
     pub node: u32,
     /// The flows of that run and of those above it, the topmost first: none of them may be run again below it.
     pub flows: Vec<FlowId>,
+    /// Locks that come free no sooner than this run has ended: it may need none of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldLock>,
+}
+
+/// A lock that is held by a node which waits for this run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldLock {
+    /// The lock's name, in its project.
+    pub name: String,
+    /// That project.
+    pub project: ProjectId,
+    /// The run of the node.
+    pub run: RunId,
+    /// That run's flow: `shop/staging`.
+    pub flow: String,
+    /// The node.
+    pub node: String,
 }
 
 /// How a run came to be.

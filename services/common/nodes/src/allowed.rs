@@ -48,6 +48,29 @@ pub(crate) fn kind(
     found
 }
 
+/// What a preview does once, though it is run again and again.
+const ONCE: [&str; 5] = ["AddonBackup", "AddonImport", "JobRun", "Action", "Message"];
+
+/// Notes a `runNodeOnce` that has no meaning: only the environment of a preview has a first run.
+pub(crate) fn once(node: &Node, document: DocumentType, problems: &mut Problems) {
+    if !node.once {
+        return;
+    }
+    let at = pointer::join(&node.pointer, "runNodeOnce");
+    if document != DocumentType::Blueprint {
+        let message = format!(
+            "`runNodeOnce` is for preview blueprints: in {} nodes run every time",
+            document.describe()
+        );
+        let help = "take it away; what may leave a node out here is `skipNodeExecution`";
+        problems.push(Problem::unsupported(at, message).help(help));
+    } else if !ONCE.contains(&canonical(&node.kind)) {
+        let message = format!("`runNodeOnce` has no effect: `{}` nodes run every time", node.kind);
+        let help = format!("it is for {} nodes", shipway_documents::list(ONCE));
+        problems.push(Problem::warning(at, message).help(help));
+    }
+}
+
 /// Where nodes of a kind may stand instead.
 fn place(known: &kinds::KnownKind, document: DocumentType) -> String {
     let places: Vec<_> = known.documents.iter().map(|document| document.describe()).collect();

@@ -64,6 +64,7 @@ fn nodes(flow: &Flow, at: &str, found: &mut Examined) {
 fn node(document: DocumentType, node: &Node, at: &str, problems: &mut Problems, found: &mut Examined) {
     let Some(kind) = allowed::kind(node, document, problems) else { return };
     allowed::condition(kind, node, problems);
+    allowed::once(node, document, problems);
     let spec_at = node.spec_pointer();
     kind.shape().check(&node.spec, &spec_at, problems);
     for (place, document_type) in kind.documents(&node.spec) {

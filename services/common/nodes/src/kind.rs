@@ -69,6 +69,12 @@ pub trait Kind: Sync {
         Err(fail(codes::UNSUPPORTED, message))
     }
 
+    /// Whether the place in its `spec` is a variable of a program that it starts, which can be given a secret file.
+    fn takes_file(&self, place: &str) -> bool {
+        let _ = place;
+        false
+    }
+
     /// The documents that stand in its `spec`, each with its place there.
     fn documents(&self, spec: &Value) -> Vec<(String, DocumentType)> {
         self.shape().documents(spec)

@@ -8,7 +8,7 @@ use std::{
 use shipway_documents::{
     Code, Document, DocumentType, Problem, Problems, Report, Severity, Support,
     flow::{Flow, recognise},
-    parse,
+    names, parse,
     resources::{Declaration, Declared, DeclaredFlow, Member, PipelineDeclaration, check_declarations},
 };
 use shipway_events::project::ResourceKind;
@@ -16,7 +16,7 @@ use shipway_events::project::ResourceKind;
 use crate::{
     StageContext,
     document::examine,
-    validate::{Context, Known, Resource, check_flow},
+    validate::{Context, Known, Resource, check_calls, check_flow},
 };
 
 /// What is known beside the text.
@@ -61,7 +61,7 @@ fn unrecognised() -> Problem {
     let words: Vec<_> = DocumentType::ALL.iter().map(|kind| kind.as_str()).collect();
     Problem::error("", "this is no document that Shipway knows: it has neither a `kind` nor a `spec`")
         .code(Code::DocumentType)
-        .help(format!("say what it is with `--as`: {}", shipway_documents::list(words)))
+        .help(format!("say what it is with `--as`, one of {}", shipway_documents::list(words)))
 }
 
 /// The document, those in its nodes, and what each takes away again.
@@ -93,6 +93,7 @@ fn of_type(document: &Document, kind: DocumentType, knowledge: Knowledge<'_>) ->
         let context = Context { stage, partial: true, known: &known, whole, examined: true };
         with_teardown(flow, &nested.pointer, &context, &mut problems);
     }
+    problems.extend(calls(&declared));
     // What is declared is read in its own way, too; one place, one problem.
     let said: HashSet<String> = problems.iter().map(|problem| problem.pointer.clone()).collect();
     problems.extend(found.into_iter().filter(|problem| !said.contains(&problem.pointer)));
@@ -117,6 +118,27 @@ fn declarations(document: &Document) -> Problems {
         let stage = stage.map(|(_, stage)| stage);
         let context = Context { stage, partial: true, known: &known, whole: nested.whole, examined: false };
         with_teardown(&nested.flow, &nested.pointer, &context, &mut problems);
+    }
+    problems.extend(calls(&declared));
+    problems
+}
+
+/// What is wrong between the flows of declared pipelines that run each other.
+fn calls(declared: &[Declaration]) -> Problems {
+    let mut paths: BTreeMap<String, &DeclaredFlow> = BTreeMap::new();
+    for one in declared {
+        let Declared::Pipeline(pipeline) = &one.declared else { continue };
+        for stage in &pipeline.stages {
+            let path = format!("{}/{}", one.slug, names::slug(&stage.name));
+            paths.extend(stage.flow.as_ref().map(|flow| (path, flow)));
+        }
+    }
+    let find = |id: &str| Some((id.to_owned(), Cow::Borrowed(&paths.get(id)?.flow)));
+    let mut problems = Problems::new();
+    for declared in paths.values() {
+        let found: Vec<Problem> =
+            check_calls(&declared.flow, &find).into_iter().map(|stuck| stuck.problem).collect();
+        problems.extend(Problems::from(found).under(&declared.pointer));
     }
     problems
 }

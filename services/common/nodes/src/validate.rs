@@ -1,6 +1,7 @@
 //! Checks a flow against its stage: all that can be known before anything runs.
 
 mod arguments;
+mod calls;
 mod credentials;
 mod explain;
 mod fate;
@@ -10,6 +11,7 @@ mod order;
 mod reach;
 mod references;
 mod stage;
+mod triggers;
 mod types;
 mod unused;
 
@@ -22,6 +24,7 @@ use shipway_documents::{
 use shipway_events::project::ResourceKind;
 
 use crate::{Use, allowed, find};
+pub use calls::{FindFlow, Stuck, check_calls};
 use index::Index;
 
 /// What a stage's flow may name.
@@ -106,6 +109,10 @@ pub struct Context<'a> {
     pub examined: bool,
 }
 
+/// As many unknown names of a document are compared with all that there are: after those, another suggestion costs time
+/// and helps nobody.
+const MOST_SUGGESTIONS: usize = 50;
+
 /// The most nodes of a run.
 pub const MAX_NODES: usize = 10_000;
 
@@ -141,6 +148,7 @@ pub fn check_flow(flow: &Flow, context: &Context<'_>) -> Problems {
             let kind = allowed::kind(node, flow.document_type, &mut problems);
             if let Some(kind) = kind {
                 allowed::condition(kind, node, &mut problems);
+                allowed::once(node, flow.document_type, &mut problems);
                 kind.shape().check(&node.spec, &node.spec_pointer(), &mut problems);
             }
             kind
@@ -157,7 +165,8 @@ pub fn check_flow(flow: &Flow, context: &Context<'_>) -> Problems {
     }
     graph::check(&index, &mut problems);
     fate::check(flow, &index, &mut problems);
-    let used = references::check(flow, &index, context.known, &mut problems);
+    let whole = context.stage.filter(|_| !context.partial);
+    let used = references::check(flow, &index, context.known, whole, &mut problems);
     if context.whole {
         unused::check(flow, &index, used, &mut problems);
     }

@@ -121,7 +121,7 @@ pub struct Task {
     pub secrets: BTreeMap<String, String>,
     /// What it reads from files that are in memory only: contents by the variable that holds the file's path. They
     /// are there for a program that `words` name, and not for what a shell of theirs starts later.
-    pub files: BTreeMap<String, String>,
+    pub files: BTreeMap<String, Vec<u8>>,
     /// More values to mask.
     pub mask: Vec<String>,
     /// The file that its output is appended to.

@@ -10,6 +10,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustix::{
     fs::{Mode, OFlags},
     mount::{MountFlags, MountPropagationFlags},
@@ -72,12 +73,14 @@ fn enter(sandbox: &Sandbox) -> io::Result<()> {
     })
 }
 
-/// Puts values of variables into files in memory, which go with this process when it becomes the program. Its
+/// Puts values of variables, which are base64, into files in memory, which go with this process when it becomes the program. Its
 /// environment holds the files' paths only.
 fn keep_files(variables: &[String], command: &mut Command) -> io::Result<()> {
     for name in variables {
         let value = Zeroizing::new(env::var(name).map_err(io::Error::other)?);
-        let file = MemoryFile::handed_on(value.as_bytes())?;
+        let contents =
+            STANDARD.decode(value.as_bytes()).map_err(|_| io::Error::other("a file is not base64"))?;
+        let file = MemoryFile::handed_on(&Zeroizing::new(contents))?;
         command.env(name, file.path());
         file.keep();
     }

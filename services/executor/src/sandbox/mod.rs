@@ -38,7 +38,7 @@ pub(crate) struct Sandbox {
     pub(crate) view: Option<View>,
     /// Its working directory, as it sees it.
     pub(crate) directory: PathBuf,
-    /// Variables whose values it gets as files in memory: they hold the files' paths.
+    /// Variables whose values, as base64, it gets as files in memory: they hold the files' paths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) files: Vec<String>,
 }

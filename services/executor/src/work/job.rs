@@ -10,7 +10,9 @@ use super::{Attempt, Failure, Success, error, now, release};
 
 pub(super) async fn run(attempt: &Attempt<'_>, work: &Job) -> Result<Success, Failure> {
     let folder = attempt.unpacked(&work.job, &work.artifact.digest).await?;
-    let environment = attempt.environment(work.job.project, &work.environment).await?;
+    let mut values = work.environment.clone();
+    let files = attempt.files(work.job.project, &mut values).await?;
+    let environment = attempt.environment(work.job.project, &values).await?;
     let mut task = attempt.task("job", release::words(&work.command, &folder)?);
     task.place = release::app_place(attempt, &work.job, &folder);
     task.environment = environment.plain;
@@ -18,6 +20,7 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Job) -> Result<Success, Fa
     task.environment.extend(attempt.fencing());
     task.environment.insert("SHIPWAY_JOB_RUN".to_owned(), work.job_run.clone());
     task.secrets = environment.secrets;
+    task.files = files;
     task.mask = environment.mask;
     if let Some(seconds) = work.deadline_seconds {
         let own = now().plus(Duration::from_secs(seconds.into()));

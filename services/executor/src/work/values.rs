@@ -33,6 +33,28 @@ impl Attempt<'_> {
         resolve_environment(self.host.secrets.as_ref(), project, self.given.fence, values).await
     }
 
+    /// Takes the secret files out of a map of variables: what is in them, by the variable that holds their path.
+    pub(crate) async fn files(
+        &self,
+        project: ProjectId,
+        values: &mut Map<String, Value>,
+    ) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+        let data: Map<String, Value> = values
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), secret::file_data(value)?.clone())))
+            .collect();
+        values.retain(|name, _| !data.contains_key(name));
+        let fetched = fetch(self.host.secrets.as_ref(), project, self.given.fence, data.values()).await?;
+        let mut files = BTreeMap::new();
+        for (name, data) in data {
+            let wrong =
+                |why: String| error("secrets", format!("the file of the variable `{name}`: its data {why}"));
+            let contents = secret::file_contents(&text(&finish(&data, &fetched)?)).map_err(wrong)?;
+            files.insert(name, contents);
+        }
+        Ok(files)
+    }
+
     /// Finishes one value; gives the values to mask with it.
     pub(crate) async fn finish(
         &self,

@@ -1,11 +1,15 @@
 //! Flow documents: what is published, and whether the rules of nodes and stages allow it.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use serde_json::Value;
 use shipway_documents::{
-    Problem, Problems, Severity,
+    Code, Problem, Problems, Severity,
     flow::Flow,
     resources::{Declaration, PipelineDeclaration, StageDeclaration},
 };
+
+use shipway_nodes::validate::check_calls;
 
 use crate::{
     domain::Pipeline,
@@ -82,6 +86,55 @@ pub(super) fn problems(
             problems.extend(Problems::from(new.collect::<Vec<_>>()).under(&flow.pointer));
         } else if moved {
             problems.extend(undeclared(project, known, &stage.name, &declared.pointer));
+        }
+    }
+    problems
+}
+
+/// What is wrong between the project's flows, as they are now, that run each other: with those that the document
+/// declares, and with others that run one of those.
+pub(super) fn calls(
+    project: &Project,
+    declared: &Declaration,
+    pipeline: &PipelineDeclaration,
+) -> Vec<Problem> {
+    let parsed: BTreeMap<String, (&crate::domain::Flow, Flow)> = project
+        .state
+        .flows
+        .values()
+        .filter_map(|flow| Some((flow.path(), (flow, Flow::parse(&flow.newest()?.document).ok()?))))
+        .collect();
+    let find = |id: &str| {
+        let mut parts = id.rsplitn(3, '/');
+        let (stage, named, of) = (parts.next()?, parts.next()?, parts.next());
+        let path = format!("{named}/{stage}");
+        let is_own = of.is_none_or(|of| of == project.slug);
+        let found = parsed.get(&path).filter(|_| is_own);
+        let found = found.or_else(|| parsed.values().find(|(flow, _)| flow.id.to_string() == id));
+        found.map(|(flow, parsed)| (flow.path(), Cow::Borrowed(parsed)))
+    };
+    let mut problems: Vec<Problem> = Vec::new();
+    let pointer = |flow: &crate::domain::Flow| {
+        let stage = pipeline.stages.iter().find(|stage| stage.name == flow.stage);
+        let here = stage.filter(|_| flow.pipeline == declared.slug);
+        here.and_then(|stage| Some(stage.flow.as_ref()?.pointer.as_str()))
+    };
+    for (path, (flow, document)) in &parsed {
+        for stuck in check_calls(document, &find) {
+            let touched = stuck
+                .through
+                .iter()
+                .any(|path| parsed.get(path).is_some_and(|(flow, _)| pointer(flow).is_some()));
+            match pointer(flow) {
+                Some(at) => problems.extend(Problems::from(vec![stuck.problem]).under(at)),
+                None if touched => {
+                    let Problem { pointer, message, help, .. } = stuck.problem;
+                    let message = format!("the flow {path} would be wrong at {pointer}: {message}");
+                    let problem = Problem::error(format!("{}/spec/stages", declared.pointer), message);
+                    problems.push(problem.code(Code::LockHeld).help(help.unwrap_or_default()));
+                }
+                None => {}
+            }
         }
     }
     problems

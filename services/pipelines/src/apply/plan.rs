@@ -11,7 +11,7 @@ use shipway_contracts::{
     v1::{ApplyRequest, Problem},
 };
 use shipway_documents::{
-    self as documents, nearest,
+    self as documents,
     resources::{Declaration, Declared, PipelineDeclaration, StageDeclaration},
 };
 use shipway_events::{
@@ -21,13 +21,10 @@ use shipway_events::{
 };
 use uuid::Uuid;
 
-use super::{flows, intake::Intake, ports::Given, values};
+use super::{flows, groups, intake::Intake, ports::Given, values};
 use crate::{
     change::{Done, Part, Shared},
-    domain::{
-        ApplyPipeline, ApplyResource, Command, MemberWish, ProjectState, Rejection, StageWish, did_you_mean,
-    },
-    environment::ADDON_KEYS,
+    domain::{ApplyPipeline, ApplyResource, Command, MemberWish, ProjectState, Rejection, StageWish},
     secrets::Pending,
     world::{Project, Projects},
 };
@@ -74,6 +71,7 @@ impl Plan {
         planner.resources().await?;
         planner.groups();
         planner.pipelines();
+        planner.calls();
         planner.accounts();
         let failed = planner.problems.iter().any(|problem| problem.severity() == super::Severity::Error);
         if !failed {
@@ -232,7 +230,7 @@ impl<'a> Planner<'a> {
                 continue;
             }
             let Some(work) = self.work(file, declared) else { continue };
-            for problem in group_problems(&work.after.state, declared) {
+            for problem in groups::problems(&work.after.state, declared) {
                 self.note(file, problem);
             }
         }
@@ -256,6 +254,18 @@ impl<'a> Planner<'a> {
                     .iter()
                     .any(|event| matches!(event, project::Event::PipelineApplied(_)));
             for problem in flows::problems(&work.after, declared, pipeline, moved) {
+                self.note(file, problem);
+            }
+        }
+    }
+
+    /// What flows that run each other must not do, now that all of them are known.
+    fn calls(&mut self) {
+        let intake = self.intake;
+        for (file, declared) in intake.placed() {
+            let Declared::Pipeline(pipeline) = &declared.declared else { continue };
+            let Some(work) = self.work(file, declared) else { continue };
+            for problem in flows::calls(&work.after, declared, pipeline) {
                 self.note(file, problem);
             }
         }
@@ -349,45 +359,4 @@ fn default_project(intake: &Intake, projects: &Projects, named: &str) -> String 
         [only] => (*only).to_owned(),
         _ => String::new(),
     }
-}
-
-fn group_problems(state: &ProjectState, declared: &Declaration) -> Vec<documents::Problem> {
-    let mut problems = Vec::new();
-    let list =
-        |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-    for (n, dependency) in list(&declared.spec, "addonDependencies").iter().enumerate() {
-        let at = format!("{}/spec/addonDependencies/{n}", declared.pointer);
-        let addon = dependency.get("addonId").and_then(Value::as_str).unwrap_or_default();
-        let addons = || state.resources.values().filter(|known| known.kind == ResourceKind::Addon);
-        if !addons().any(|known| known.slug == addon) {
-            let known: Vec<&str> = addons().map(|known| known.slug.as_str()).collect();
-            let problem =
-                documents::Problem::error(format!("{at}/addonId"), format!("there is no addon `{addon}`"));
-            problems.push(problem.suggest(addon, known));
-        }
-        for (n, key) in list(dependency, "keys").iter().enumerate() {
-            let name = key.get("keyName").and_then(Value::as_str).unwrap_or_default();
-            if !ADDON_KEYS.contains(&name) {
-                let at = format!("{at}/keys/{n}/keyName");
-                let problem =
-                    documents::Problem::error(at, format!("an addon of type postgresql has no key `{name}`"));
-                problems.push(problem.suggest(name, ADDON_KEYS));
-            }
-        }
-    }
-    let restrictions = declared.spec.get("restrictions").cloned().unwrap_or_default();
-    for (n, object) in list(&restrictions, "nfObjects").iter().enumerate() {
-        let id = object.get("id").and_then(Value::as_str).unwrap_or_default();
-        if !state.resources.contains_key(id) {
-            let at = format!("{}/spec/restrictions/nfObjects/{n}/id", declared.pointer);
-            let meant = nearest(id, state.resources.keys().map(String::as_str));
-            let help = meant.map_or_else(|| did_you_mean(id, []), |near| format!("did you mean `{near}`?"));
-            let problem = documents::Problem::warning(
-                at,
-                format!("there is no resource `{id}`; nothing gets the group by it"),
-            );
-            problems.push(if help.is_empty() { problem } else { problem.help(help) });
-        }
-    }
-    problems
 }

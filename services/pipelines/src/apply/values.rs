@@ -33,15 +33,13 @@ pub(super) async fn take_out(
             let variables = spec.pointer_mut("/secrets/variables").and_then(Value::as_object_mut);
             for (key, value) in variables.into_iter().flatten() {
                 let name = format!("group/{slug}/{key}");
-                let planned = if secret::is_secret(value) {
-                    secrets.plan_made(project, &name, made(key, value)?).await
-                } else {
-                    let text = Zeroizing::new(plain_text(value).unwrap_or_default());
-                    secrets.plan(project, &name, text).await
-                };
-                let planned = planned.map_err(secret_error)?;
-                *value = secret::mark(&planned.secret);
-                pending.push(planned);
+                pending.push(kept(secrets, project, &name, &format!("the variable `{key}`"), value).await?);
+            }
+            let files = spec.pointer_mut(secret::FILES).and_then(Value::as_object_mut);
+            for (key, file) in files.into_iter().flatten() {
+                let Some(data) = file.get_mut("data") else { continue };
+                let name = format!("file/{slug}/{key}");
+                pending.push(kept(secrets, project, &name, &format!("the file `{key}`"), data).await?);
             }
         }
         ResourceKind::BuildService
@@ -53,9 +51,28 @@ pub(super) async fn take_out(
     Ok((spec, pending))
 }
 
-/// The value of a variable over `randomSecret`.
-fn made(key: &str, value: &Value) -> Result<Zeroizing<String>, Error> {
-    let wrong = |why: String| Error::bad_request(format!("the variable `{key}`: {why}"));
+/// Has a value kept under a name, which takes its place.
+async fn kept(
+    secrets: &Secrets,
+    project: ProjectId,
+    name: &str,
+    what: &str,
+    value: &mut Value,
+) -> Result<Pending, Error> {
+    let planned = if secret::is_secret(value) {
+        secrets.plan_made(project, name, made(what, value)?).await
+    } else {
+        let text = Zeroizing::new(plain_text(value).unwrap_or_default());
+        secrets.plan(project, name, text).await
+    };
+    let planned = planned.map_err(secret_error)?;
+    *value = secret::mark(&planned.secret);
+    Ok(planned)
+}
+
+/// A value over `randomSecret`.
+fn made(what: &str, value: &Value) -> Result<Zeroizing<String>, Error> {
+    let wrong = |why: String| Error::bad_request(format!("{what}: {why}"));
     let value = secrets::make(value).map_err(|error| wrong(error.to_string()))?;
     plain_text(&value)
         .map(Zeroizing::new)

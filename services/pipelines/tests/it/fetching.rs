@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use shipway_contracts::v1::{AddAccountRequest, FetchSecretsRequest, FlowForRunReply};
+use shipway_contracts::v1::{AddAccountRequest, FetchSecretsRequest, FlowForRunReply, problem::Severity};
 use shipway_eventing::log::{Expected, Item};
 use shipway_events::{
     Actor, Cause, CommandId, EffectClass, ExecutorId, Fence, FlowId, Meta, ProjectId, RegistrationId,
@@ -16,7 +16,7 @@ use shipway_events::{
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::support::{Lab, SHOP};
+use crate::support::{Lab, SHOP, request};
 
 const PASSWORD: &str = "addon/shop-db/password@1";
 const API_KEY: &str = "group/shop-env/API_KEY@1";
@@ -383,4 +383,25 @@ async fn a_run_of_a_fork_that_was_approved_without_secrets_gets_none_and_is_told
     run.succeed(fence, web_dev(&flow)).await;
     assert!(run.fetch(fence, &[API_KEY]).await.unwrap_err().message().contains(why));
     assert!(run.fetch(fence, &[]).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_secret_file_is_kept_like_any_secret_and_fetched_by_who_is_given_its_path() {
+    let lab = Lab::new().await;
+    let tls = "kind: SecretGroup\nspec: { name: tls, secrets: { files: { CERT: { data: aGVsbG8= } } } }\n";
+    let reply = lab.send(request(&[("shop.yaml", SHOP), ("tls.yaml", tls)])).await;
+    let errors = reply.problems.iter().filter(|problem| problem.severity() == Severity::Error);
+    assert_eq!(errors.count(), 0, "{:?}", reply.problems);
+    let flow = lab.flow("shop/development").await.unwrap();
+    let group = flow.resources.iter().find(|resource| resource.slug == "tls").unwrap();
+    let pinned: Value = serde_json::from_str(&group.json).unwrap();
+    let files = &pinned["spec"]["secrets"]["files"];
+    assert_eq!(*files, json!({"CERT": {"data": {"$secret": "file/tls/CERT@1"}}}));
+
+    let run = Run::start(&lab, &flow).await;
+    let fence = run.request(json!({"CERT": {"$file": {"$secret": "file/tls/CERT@1"}}})).await;
+    let found = run.fetch(fence, &["file/tls/CERT@1"]).await.unwrap();
+    assert_eq!(found["file/tls/CERT@1"], "aGVsbG8=");
+    let other = run.request(json!({"CERT": "none"})).await;
+    assert_eq!(run.fetch(other, &["file/tls/CERT@1"]).await.unwrap_err().code(), Code::PermissionDenied);
 }

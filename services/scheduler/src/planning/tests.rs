@@ -2,7 +2,11 @@
 
 use serde_json::json;
 use shipway_contracts::v1;
-use shipway_events::{Actor, Cause, Meta, ResourceId, RunId, project::ResourceKind};
+use shipway_events::{
+    Actor, Cause, Meta, ResourceId, RunId,
+    project::ResourceKind,
+    run::{HeldLock, Parent},
+};
 
 use super::*;
 use crate::start::FlowChoice;
@@ -24,7 +28,7 @@ fn plan_of(message: &Value, skip: &Value) -> Result<Plan, Vec<Problem>> {
         kind: ResourceKind::SecretGroup,
         spec: json!({"secrets": {"variables": {"HOOK": {"$secret": "group/team/HOOK@4"}}}}),
         ports: BTreeMap::new(),
-        environment: Map::new(),
+        environment: Map::from_iter([("HOOK".to_owned(), json!({"$secret": "group/team/HOOK@4"}))]),
         login: None,
     };
     let reply = FlowForRunReply {
@@ -50,6 +54,11 @@ fn flow(document_json: String) -> FlowForRunReply {
 
 /// What a run of it, asked for by hand, has as its plan.
 fn planned(reply: &FlowForRunReply) -> Result<Plan, Vec<Problem>> {
+    planned_below(reply, None)
+}
+
+/// What a run of it that a node of another run wants has as its plan.
+fn planned_below(reply: &FlowForRunReply, parent: Option<Parent>) -> Result<Plan, Vec<Problem>> {
     let asked = Asked {
         run: RunId::new(Uuid::nil()),
         choice: FlowChoice::Published { project: String::new(), flow: FLOW.to_owned() },
@@ -60,7 +69,7 @@ fn planned(reply: &FlowForRunReply) -> Result<Plan, Vec<Problem>> {
         triggers: Map::new(),
         meta: Meta { actor: Actor::System("test".into()), cause: Cause::Request, trace: None },
         at_least: 0,
-        parent: None,
+        parent,
         without_secrets: None,
     };
     let now = Timestamp::from_micros(1_767_604_023_045_678);
@@ -84,8 +93,7 @@ fn secrets_are_names() {
     let text = json!("${secrets.team.values.HOOK} ${fn.get(fn.fetchSecret('team'), 'values.HOOK')}");
     let plan = plan_of(&text, &json!(false)).unwrap();
     let hook = json!({"$secret": "group/team/HOOK@4"});
-    let get = json!({"$call": {"fn": "get", "args": [{"values": {"HOOK": hook}}, "values.HOOK"]}});
-    assert_eq!(message(&plan), &json!({"$text": [hook, " ", get]}));
+    assert_eq!(message(&plan), &json!({"$text": [hook, " ", hook]}));
     let problems = plan_of(&json!("${secrets.taem.values.HOOK}"), &json!(false)).unwrap_err();
     assert_eq!(
         (problems[0].message.as_str(), problems[0].help.as_str()),
@@ -109,6 +117,51 @@ fn a_secret_decides_nothing() {
         let problems = plan_of(&json!("x"), &json!(skip)).unwrap_err();
         assert!(problems[0].message.contains("is a secret and cannot decide what happens"), "{problems:?}");
         assert_eq!(problems[0].pointer, "/spec/spec/steps/0/skipNodeExecution");
+    }
+}
+
+#[test]
+fn a_lock_that_is_held_above_is_waited_for_by_nobody() {
+    let held = |name: &str, project: u128| HeldLock {
+        name: name.to_owned(),
+        project: ProjectId::new(Uuid::from_u128(project)),
+        run: RunId::new(Uuid::nil()),
+        flow: "shop/staging".to_owned(),
+        node: "rollout".to_owned(),
+    };
+    let node = |name: &str, skip: bool| json!({"kind": "Noop", "ref": name, "locks": ["${args.LOCK}"], "skipNodeExecution": skip, "spec": {}});
+    let looped = json!({"kind": "LoopWorkflow", "ref": "each", "spec": {"iterations": [1], "steps": [node("inner", false)]}});
+    let document = |steps: Value| {
+        let spec = json!({"kind": "Workflow", "ref": "all", "spec": {"type": "sequential", "steps": steps}});
+        flow(json!({"arguments": {"LOCK": "db"}, "spec": spec}).to_string())
+    };
+    let below = |steps: Value, held: HeldLock| {
+        let parent = Parent { run: RunId::new(Uuid::nil()), node: 3, flows: Vec::new(), held: vec![held] };
+        let reply = FlowForRunReply { project: Uuid::from_u128(1).to_string(), ..document(steps) };
+        planned_below(&reply, Some(parent)).map(drop)
+    };
+    for (steps, name, at) in [
+        (json!([node("migrate", false)]), "migrate", "/spec/spec/steps/0/locks"),
+        (json!([looped]), "inner", "/spec/spec/steps/0/spec/steps/0/locks"),
+    ] {
+        let problems = below(steps, held("db", 1)).unwrap_err();
+        let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+        let expected = format!(
+            "`{name}` needs the lock `db`, which `rollout` of shop/staging (run 00000000-0000-0000-0000-000000000000) holds \
+             until this run has ended"
+        );
+        assert_eq!(
+            (problem.message.as_str(), problem.pointer.as_str(), problem.code.as_str()),
+            (expected.as_str(), at, "lock.held")
+        );
+        assert!(problem.help.contains("leave the `condition` of the `RunTemplate` away"), "{}", problem.help);
+    }
+    for (steps, held) in [
+        (json!([node("migrate", false)]), held("dns", 1)),
+        (json!([node("migrate", false)]), held("db", 2)),
+        (json!([node("migrate", true)]), held("db", 1)),
+    ] {
+        below(steps, held).unwrap();
     }
 }
 
@@ -157,5 +210,26 @@ fn five_thousand_nodes_are_read_checked_and_planned_at_once() {
     if judged {
         let limit = std::time::Duration::from_millis(150);
         assert!(good < limit && bad < limit, "{good:?} {bad:?}");
+    }
+}
+
+#[test]
+fn as_many_random_secrets_resources_and_builds_are_planned_at_once() {
+    let full = std::env::var_os("SHIPWAY_FULL").is_some();
+    let count = if full { 5_000 } else { 200 };
+    let step = |n: usize| {
+        let spec = json!({"kind": "RAW_WEBHOOK", "spec": {"webhookUrl": "https://x.example", "message": "${fn.randomSecret(16)}"}});
+        json!({"kind": "Message", "ref": format!("n{n}"), "spec": spec})
+    };
+    let steps: Vec<Value> = (0..count).map(step).collect();
+    let document = json!({"spec": {"kind": "Workflow", "spec": {"type": "sequential", "steps": steps}}});
+    let since = std::time::Instant::now();
+    let plan = planned(&flow(document.to_string())).unwrap();
+    let took = since.elapsed();
+    println!("PLAN random_secrets={count} ms={}", took.as_millis());
+    let name = format!("random/{FLOW}/n{}/spec/spec/message@1", count - 1);
+    assert_eq!(plan.nodes[count].spec.pointer("/spec/message/$random/secret").unwrap(), &name);
+    if full && !cfg!(debug_assertions) {
+        assert!(took < std::time::Duration::from_millis(300), "{took:?}");
     }
 }

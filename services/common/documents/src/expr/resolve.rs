@@ -257,6 +257,9 @@ fn merged(source: &str, pieces: Vec<Piece>) -> Vec<Value> {
 
 /// A value as part of a text: text, or the mark of a secret.
 fn embedded(value: Value, span: &Range<usize>) -> Result<Value, Trouble> {
+    if secret::file_data(&value).is_some() {
+        return Err(Trouble::path_in_part(span));
+    }
     if secret::is_mark(&value) {
         return Ok(value);
     }

@@ -27,11 +27,15 @@ pub(super) struct Trouble {
     pub(super) message: String,
     pub(super) help: Option<String>,
     pub(super) code: Code,
+    /// A name that is not known, and those that are: what was meant is found out when it is told, since much that has
+    /// no value counts as false.
+    meant: Option<(String, Vec<String>)>,
 }
 
 impl Trouble {
     pub(super) fn new(span: &Range<usize>, message: impl Into<String>) -> Self {
-        Self { span: span.clone(), message: message.into(), help: None, code: Code::ExprType }
+        let message = message.into();
+        Self { span: span.clone(), message, help: None, code: Code::ExprType, meant: None }
     }
 
     pub(super) fn code(mut self, code: Code) -> Self {
@@ -44,27 +48,41 @@ impl Trouble {
         self
     }
 
+    /// The path of a secret file in a text or in a call: there is none before the program runs.
+    pub(super) fn path_in_part(span: &Range<usize>) -> Self {
+        Self::new(span, "the path of a secret file must be the whole value")
+            .help("give it a variable of its own, and use that where the program runs")
+    }
+
     /// Says which of the known names was probably meant, or else which there are.
-    pub(super) fn suggest(mut self, name: &str, known: &[String]) -> Self {
-        let names = || known.iter().map(String::as_str);
-        self.help = match suggest::nearest(name, names()) {
-            Some(near) => Some(format!("did you mean `{near}`?")),
-            None if known.is_empty() => None,
-            None => Some(format!("there is {}", suggest::list(names()))),
-        };
+    pub(super) fn suggest(mut self, name: &str, known: Vec<String>) -> Self {
+        self.meant = Some((name.to_owned(), known));
         self
     }
 
     /// The problem of a text that stands at `at`.
     pub(super) fn into_problem(self, at: &str) -> Problem {
         let mut problem = Problem::error(at, self.message).code(self.code).span(self.span);
-        problem.help = self.help;
+        problem.help = match self.meant {
+            Some((name, known)) => meant(&name, &known),
+            None => self.help,
+        };
         problem
     }
 }
 
 impl From<SyntaxError> for Trouble {
     fn from(error: SyntaxError) -> Self {
-        Self { span: error.span, message: error.message, help: error.help, code: Code::ExprSyntax }
+        let SyntaxError { span, message, help } = error;
+        Self { span, message, help, code: Code::ExprSyntax, meant: None }
+    }
+}
+
+fn meant(name: &str, known: &[String]) -> Option<String> {
+    let names = || known.iter().map(String::as_str);
+    match suggest::nearest(name, names()) {
+        Some(near) => Some(format!("did you mean `{near}`?")),
+        None if known.is_empty() => None,
+        None => Some(format!("there is {}", suggest::list(names()))),
     }
 }

@@ -281,7 +281,7 @@ pub(crate) fn refuse_marks(value: &Value, at: &str, problems: &mut Problems) {
     match value {
         mark if secret::is_mark(mark) => {
             problems.push(
-                Problem::error(at, "`$secret`, `$text` and `$call` are Shipway's own names")
+                Problem::error(at, "`$secret`, `$text`, `$call` and `$file` are Shipway's own names")
                     .help("use an argument and give it a secret override"),
             );
         }

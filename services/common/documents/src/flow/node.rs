@@ -36,6 +36,8 @@ pub struct Node {
     pub skip: Option<Value>,
     /// `effect`, if the document declares it.
     pub effect: Option<EffectClass>,
+    /// `runNodeOnce`: whether it runs in the first run for an environment only, which previews have.
+    pub once: bool,
     /// `interruptible`; true unless the document says otherwise.
     pub interruptible: bool,
     /// `runsOn`: labels that the executor of the node must have.
@@ -119,22 +121,22 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
     let mut node = Node {
         named: reference.is_some(),
         reference: reference.unwrap_or_default(),
-        kind,
         pointer: at.to_owned(),
-        spec: fields.get("spec").cloned().unwrap_or_else(|| Value::Object(Map::new())),
+        spec: own_spec(&kind, fields.get("spec")),
         condition,
+        kind,
         timeout: fields.get("timeoutDuration").cloned(),
         retry: read_retry(&mut fields),
         when: read_when(&mut fields),
         skip: fields.get("skipNodeExecution").cloned(),
         effect: fields.one_of("effect", &["keyed", "fenced", "checked", "once"]).and_then(EffectClass::parse),
+        once: fields.boolean("runNodeOnce").unwrap_or_default(),
         interruptible: fields.boolean("interruptible").unwrap_or(true),
         locks: fields.texts("locks"),
         depends_on: fields.texts("dependsOn"),
         runs_on: fields.texts("runsOn"),
         children: Vec::new(),
     };
-    refuse_later(&mut fields);
     check_reference(&node, &mut fields);
     check_labels(&node, &mut fields);
     check_locks(&node, &mut fields);
@@ -148,7 +150,7 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
         return None;
     }
     if holds_steps(&node.kind) {
-        read_steps(&mut node, depth, problems);
+        read_steps(&mut node, value.pointer("/spec/steps"), depth, problems);
     }
     Some(node)
 }
@@ -159,14 +161,26 @@ pub fn holds_steps(kind: &str) -> bool {
     matches!(kind, "Workflow" | "LoopWorkflow")
 }
 
-fn read_steps(node: &mut Node, depth: usize, problems: &mut Problems) {
+/// The `spec` of a node without its steps: they become nodes of their own, and what is in them is not copied once for
+/// every workflow around.
+fn own_spec(kind: &str, spec: Option<&Value>) -> Value {
+    match spec {
+        Some(Value::Object(members)) if holds_steps(kind) => {
+            let own = members.iter().filter(|(name, _)| *name != "steps");
+            Value::Object(own.map(|(name, member)| (name.clone(), member.clone())).collect())
+        }
+        Some(spec) => spec.clone(),
+        None => Value::Object(Map::new()),
+    }
+}
+
+fn read_steps(node: &mut Node, steps: Option<&Value>, depth: usize, problems: &mut Problems) {
     let at = pointer::join(&node.spec_pointer(), "steps");
     if depth >= MAX_NESTING {
         let message = format!("workflows are nested more than {MAX_NESTING} deep");
         problems.push(Problem::error(node.pointer.clone(), message));
         return;
     }
-    let steps = node.spec.as_object_mut().and_then(|spec| spec.shift_remove("steps"));
     match steps {
         Some(Value::Array(steps)) => {
             for (n, step) in steps.iter().enumerate() {
@@ -174,7 +188,7 @@ fn read_steps(node: &mut Node, depth: usize, problems: &mut Problems) {
             }
         }
         Some(other) => {
-            let kind = js::type_name(&other);
+            let kind = js::type_name(other);
             let problem = Problem::error(at, format!("`steps` must be a list of nodes, not {kind}"));
             problems.push(problem.code(Code::FieldType));
         }
@@ -274,16 +288,6 @@ fn read_retry_of(key: &str, fields: &mut Fields<'_, '_>) -> Option<Retry> {
         max_delay,
         jitter,
     })
-}
-
-/// What would be dangerous to ignore.
-fn refuse_later(fields: &mut Fields<'_, '_>) {
-    if fields.boolean("runNodeOnce").unwrap_or_default() {
-        fields.note(Problem::unsupported(
-            fields.at("runNodeOnce"),
-            "`runNodeOnce` only works in preview blueprints",
-        ));
-    }
 }
 
 /// Takes the names that nodes are given; `taken` says where each was given first.

@@ -201,7 +201,7 @@ fn declare(
     problems: &mut Problems,
 ) -> Option<Declaration> {
     let at = pointer::join(&node.pointer, "spec");
-    let made = (node.kind == "SecretGroup").then(|| format!("{at}/secrets/variables"));
+    let made = (node.kind == "SecretGroup").then(|| format!("{at}/secrets"));
     let scope = Names { args: &node.args, outputs, made: made.as_deref() };
     // What does not resolve is checked as far as it goes, so that everything is said at once.
     let (spec, unresolved) = match pipeline::resolve_spec(node, &scope, &at) {

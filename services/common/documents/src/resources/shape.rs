@@ -3,7 +3,7 @@
 use serde_json::Value;
 use shipway_events::project::ResourceKind;
 
-use crate::{Code, Fields, Problem, Problems, is_expression, names, pointer};
+use crate::{Code, Fields, Problem, Problems, is_expression, names, pointer, secret};
 
 pub(super) fn name(spec: &Value, at: &str, length: names::Length, problems: &mut Problems) -> Option<String> {
     let mut fields = Fields::new(spec, at, "`spec`", problems);
@@ -245,9 +245,7 @@ fn secret_group(fields: &mut Fields<'_, '_>) {
         let at = fields.at("secrets");
         let mut secrets = Fields::new(value, &at, "`secrets`", fields.problems());
         scalars(&mut secrets, "variables");
-        if secrets.object("files").is_some_and(|files| !files.is_empty()) {
-            secrets.note(Problem::unsupported(secrets.at("files"), "secret files are not supported yet"));
-        }
+        secret_files(&mut secrets);
     }
     let (list, list_at) = (fields.list("addonDependencies"), fields.at("addonDependencies"));
     for (n, value) in list.iter().enumerate() {
@@ -264,12 +262,55 @@ fn secret_group(fields: &mut Fields<'_, '_>) {
     }
 }
 
+/// Files, whose data are base64: `{CERT: {data: …, encoding: utf-8}}`.
+fn secret_files(secrets: &mut Fields<'_, '_>) {
+    let (files, files_at) = (secrets.object("files"), secrets.at("files"));
+    let Some(files) = files.filter(|files| !files.is_empty()) else { return };
+    for (name, value) in files {
+        let at = pointer::join(&files_at, name);
+        if !name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-')) {
+            let message = format!("no expression can name the file `{name}`");
+            secrets.note(
+                Problem::warning(at.clone(), message).help("use letters, digits, `-` and `_` for its name"),
+            );
+        }
+        let mut file = Fields::new(value, &at, "a secret file", secrets.problems());
+        file.known(&["data", "encoding"]);
+        let encoding = file.one_of("encoding", &["utf-8", "base64"]);
+        match file.get("data") {
+            Some(made) if secret::is_secret(made) => {}
+            _ => {
+                let help = "give what is in it as base64: `data: ${fn.toBase64(args.CERT)}`";
+                let data = file.required_text("data", help);
+                let data = data.filter(|data| !is_expression(&Value::from(*data)));
+                match data.map(secret::file_contents) {
+                    Some(Err(why)) => {
+                        file.note(Problem::error(file.at("data"), format!("the data {why}")).help(help));
+                    }
+                    Some(Ok(contents))
+                        if encoding != Some("base64") && str::from_utf8(&contents).is_err() =>
+                    {
+                        let problem =
+                            Problem::error(file.at("data"), "what is in the file is not UTF-8 text");
+                        file.note(problem.help("say so: `encoding: base64`"));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    secrets.note(
+        Problem::warning(files_at, "this version puts files of secret groups into no service and no job")
+            .help("a flow hands one to a job: `runtimeEnvironment: {CERT: \"${secrets.<group>.files.<file>.path}\"}` on its `JobRun`"),
+    );
+}
+
 /// An object whose members become environment variables.
 fn scalars(fields: &mut Fields<'_, '_>, key: &str) {
     let Some(members) = fields.object(key) else { return };
     let at = fields.at(key);
     for (name, value) in members {
-        if value.is_array() || (value.is_object() && !crate::secret::is_secret(value)) {
+        if value.is_array() || (value.is_object() && !secret::is_secret(value)) {
             let problem =
                 Problem::error(pointer::join(&at, name), format!("the variable `{name}` must be text"));
             fields.note(problem.help("use fn.stringifyJSON(…), or write JSON in quotes"));

@@ -69,6 +69,8 @@ impl<'a> Reader<'a> {
             _ => (0, None),
         };
         if let Some(tag) = tag {
+            // The parser writes `!!map` out.
+            let tag = tag.to_string().replacen("tag:yaml.org,2002:!", "!!", 1);
             return Err(Fault::new(start, format!("the tag `{tag}` is not supported"))
                 .help("write the value without a tag; put text in quotes"));
         }
@@ -152,10 +154,14 @@ impl<'a> Reader<'a> {
         let line = self.lines.lines().nth(at.line.saturating_sub(1) as usize).unwrap_or_default();
         if line.trim_start_matches(' ').starts_with('\t') {
             fault.help("indent with spaces, not tabs")
+        } else if line.trim_start().starts_with("- ") && error.info().contains("parsing a block") {
+            fault.help("put its `-` exactly under the `-` of the element before it")
         } else if line.contains("${") {
             fault.help("put a value that holds `${…}` in quotes")
         } else if line.matches(": ").count() > 1 {
             fault.help("put a value that holds `: ` in quotes")
+        } else if error.info().contains("illegal placement of ':'") {
+            fault.help("a `[`, `{` or quote before it may never be closed")
         } else {
             fault
         }

@@ -168,7 +168,7 @@ fn members_have_their_types() {
             DocumentType::Workflow,
             "crossProjectAccess",
             json!({"projects": "lab"}),
-            "error: /crossProjectAccess/projects: `projects` must be a list, not text",
+            "error: /crossProjectAccess/projects: `projects` must be a list, not text; write `projects: [lab]`",
         ),
         (
             DocumentType::Workflow,
@@ -246,7 +246,7 @@ fn typed_triggers_have_their_fields() {
         ),
         (
             json!({"kind": "vcs-pr-label", "ref": "a", "spec": {"vcs": vcs, "labelNamePatterns": "x"}}),
-            "error: /triggers/0/spec/labelNamePatterns: `labelNamePatterns` must be a list, not text",
+            "error: /triggers/0/spec/labelNamePatterns: `labelNamePatterns` must be a list, not text; write `labelNamePatterns: [x]`",
         ),
     ] {
         let found = said(DocumentType::Workflow, "triggers", json!([trigger]));

@@ -325,13 +325,13 @@ fn errors_say_what_and_where_and_what_to_do() {
         (
             "${triggers.bad.body}",
             "what the trigger `bad` brought names a secret",
-            "`$secret`, `$text` and `$call` are Shipway's own names",
+            "`$secret`, `$text`, `$call` and `$file` are Shipway's own names",
             "triggers.bad.body",
         ),
         (
             "${args.secret.x}",
             "`secret` is a secret and has no `x`",
-            "use the secret as a whole",
+            "use it as a whole; of one that holds JSON, `fn.get(fn.parseJSON(…), 'path')` is a part",
             "args.secret.x",
         ),
     ];

@@ -125,7 +125,11 @@ fn a_flow_cannot_name_secrets_by_their_mark() {
         json!([{"kind": "Noop", "spec": {"outputs": {"x": {"$secret": "addon/db/password@1"}}}}]),
     ));
     assert_eq!(found.len(), 1);
-    assert!(found[0].contains("`$secret`, `$text` and `$call` are Shipway's own names"), "{}", found[0]);
+    assert!(
+        found[0].contains("`$secret`, `$text`, `$call` and `$file` are Shipway's own names"),
+        "{}",
+        found[0]
+    );
 }
 
 #[test]

@@ -163,6 +163,18 @@ fn rules_of_names_and_members() {
             "the document declares nothing",
         ),
         (
+            json!({"kind": "SecretGroup", "spec": {"name": "abc", "secrets": {"files": {"A": {"data": "%%"}}}}}),
+            "error: /spec/secrets/files/A/data: the data are not base64; give what is in it as base64",
+        ),
+        (
+            json!({"kind": "SecretGroup", "spec": {"name": "abc", "secrets": {"files": {"A": {"data": "/w=="}}}}}),
+            "what is in the file is not UTF-8 text; say so: `encoding: base64`",
+        ),
+        (
+            json!({"kind": "SecretGroup", "spec": {"name": "abc", "secrets": {"files": {"A": {"encoding": "hex"}}}}}),
+            "/spec/secrets/files/A: `data` is missing",
+        ),
+        (
             json!({"kind": "SecretGroup", "spec": {"name": "abc", "secrets": {"variables": {"A": {"$secret": "x@1"}}}}}),
             "Shipway's own names",
         ),
@@ -266,4 +278,26 @@ spec:
     .unwrap();
     let found = parse_declarations(&document).unwrap();
     assert_eq!(found.all[1].project.as_deref(), Some("shop-one"));
+}
+
+#[test]
+fn secret_files_are_kept_and_it_is_said_who_gets_them() {
+    let group = |files: Value| {
+        let value = json!({"kind": "SecretGroup", "spec": {"name": "tls", "secrets": {"files": files}}});
+        parse_declarations(&Document::from_value("a", value)).unwrap()
+    };
+    let files = json!({
+        "CERT": {"data": "aGVsbG8=", "encoding": "utf-8"}, "KEYS": {"data": "/w==", "encoding": "base64"},
+        "/etc/app.json": {"data": "e30="},
+    });
+    let found = group(files.clone());
+    assert_eq!(found.all[0].spec["secrets"]["files"], files);
+    let warnings: Vec<_> = found.warnings.iter().map(ToString::to_string).collect();
+    let [whose, name] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert!(whose.contains("puts files of secret groups into no service and no job"), "{whose}");
+    assert!(name.contains("no expression can name the file `/etc/app.json`"), "{name}");
+    assert!(group(json!({})).warnings.is_empty());
+
+    let made = group(json!({"CERT": {"data": "${fn.toBase64(fn.randomSecret(8))}"}}));
+    assert!(shipway_documents::secret::is_secret(&made.all[0].spec["secrets"]["files"]["CERT"]["data"]));
 }

@@ -272,3 +272,24 @@ mod skip {
         rule(empty, &[], "start", &on);
     }
 }
+
+#[test]
+fn locks_around_a_node_are_its_own_and_those_of_what_it_is_in() {
+    let plan = "main: sequential\n  w: sequential locks=db\n    a: Noop\n    v: parallel\n      b: Noop\n  c: Noop locks=dns";
+    let mut story = Story::new(plan);
+    story.tell("start");
+    let around = |story: &Story, node: u32| {
+        let found = story.state.locks_around(node);
+        found
+            .into_iter()
+            .map(|(name, by)| format!("{name} by {}", story.state.name_of(by)))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(around(&story, 2), ["db by w"]);
+    story.tell("a ok");
+    assert_eq!(around(&story, 4), ["db by w"], "also further in");
+    assert_eq!(around(&story, 5), [""; 0], "it has not begun, so it holds nothing");
+    story.tell("b ok");
+    assert_eq!(around(&story, 4), [""; 0], "what has ended has given its locks back");
+    assert_eq!(around(&story, 5), ["dns by c"]);
+}

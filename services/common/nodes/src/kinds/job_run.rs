@@ -105,6 +105,10 @@ impl Kind for JobRun {
         &["/runtimeEnvironment"]
     }
 
+    fn takes_file(&self, place: &str) -> bool {
+        place.strip_prefix("/runtimeEnvironment/").is_some_and(|name| !name.contains('/'))
+    }
+
     fn validate(&self, node: &Node, ctx: &mut Validation<'_>) {
         for part in ["runtimeFiles", "dockerSecretMounts"] {
             if node.spec.get(part).and_then(Value::as_object).is_some_and(|members| !members.is_empty()) {

@@ -2,8 +2,9 @@
 
 #![expect(dead_code, reason = "this is a shape: flows do not run it")]
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
-use serde_json::{Map, Value};
 
 use super::parts::{Resource, Variables, resource_outputs};
 
@@ -55,7 +56,24 @@ struct Secrets {
     /// Variables.
     variables: Option<Variables>,
     /// Files.
-    files: Option<Map<String, Value>>,
+    files: Option<BTreeMap<String, File>>,
+}
+
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    /// What is in it, as base64: `${fn.toBase64(args.CERT)}`
+    data: String,
+    /// Whether that is text, or any bytes.
+    encoding: Option<FileEncoding>,
+}
+
+#[derive(JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum FileEncoding {
+    #[serde(rename = "utf-8")]
+    Utf8,
+    Base64,
 }
 
 #[derive(JsonSchema)]

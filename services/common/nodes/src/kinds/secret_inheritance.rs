@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use shipway_documents::list;
+use shipway_documents::{list, secret};
 use shipway_events::{project::ResourceKind, run::NodeError};
 
 use crate::{
@@ -48,42 +48,48 @@ impl Kind for SecretInheritance {
 
     fn step(&self, spec: &Value, ctx: &StepContext<'_>) -> Result<Step, NodeError> {
         let config = read(self, &CONFIG, spec)?;
-        let mut values = Map::new();
+        let (mut values, mut files) = (Map::new(), Map::new());
         for group in config.secrets.iter().chain(&config.configs) {
             let (group, _) = ctx.resource(group, &[ResourceKind::SecretGroup])?;
             for (name, value) in &group.environment {
                 merge(values.entry(name.clone()).or_insert(Value::Null), value);
             }
+            // A group that is not handed on has no environment; neither are its files.
+            if !is_restricted(&group.spec) {
+                files.extend(secret::files(&group.spec));
+            }
         }
-        let missing: Vec<&str> = config
-            .required_keys
-            .iter()
-            .map(String::as_str)
-            .filter(|key| !values.contains_key(*key))
-            .collect();
-        if !missing.is_empty() {
-            let message = format!(
-                "the secret groups have no {}; set them there, or take them out of `requiredKeys`",
-                list(missing)
-            );
-            return Err(fail(codes::MISSING_KEY, message));
-        }
-        if let Some(file) = config.required_files.first() {
-            let message = format!("files of secret groups are not supported yet, and `{file}` is required");
-            return Err(fail(codes::UNSUPPORTED, message));
-        }
+        require(&config.required_keys, &values, "requiredKeys")?;
+        require(&config.required_files, &files, "requiredFiles")?;
         let outputs =
-            [("values".to_owned(), Value::Object(values)), ("files".to_owned(), Value::Object(Map::new()))];
+            [("values".to_owned(), Value::Object(values)), ("files".to_owned(), Value::Object(files))];
         Ok(Step::Done { outputs: Map::from_iter(outputs) })
     }
+}
+
+/// Whether all that has to be there is.
+fn require(names: &[String], found: &Map<String, Value>, place: &str) -> Result<(), NodeError> {
+    let missing: Vec<&str> =
+        names.iter().map(String::as_str).filter(|name| !found.contains_key(*name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let them = if missing.len() == 1 { "it" } else { "them" };
+    let file = if place == "requiredFiles" { "file " } else { "" };
+    let all = list(missing);
+    let message =
+        format!("the secret groups have no {file}{all}; set {them} there, or take {them} out of `{place}`");
+    Err(fail(codes::MISSING_KEY, message))
+}
+
+fn is_restricted(group: &Value) -> bool {
+    group.pointer("/restrictions/restricted").and_then(Value::as_bool) == Some(true)
 }
 
 /// Objects are merged member by member; everything else replaces what was there.
 fn merge(into: &mut Value, value: &Value) {
     match (into, value) {
-        (Value::Object(into), Value::Object(value))
-            if !shipway_documents::secret::is_mark(&Value::Object(value.clone())) =>
-        {
+        (Value::Object(into), Value::Object(value)) if !secret::is_mark(&Value::Object(value.clone())) => {
             for (name, member) in value {
                 merge(into.entry(name.clone()).or_insert(Value::Null), member);
             }

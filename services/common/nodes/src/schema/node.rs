@@ -54,7 +54,7 @@ fn envelope(kinds: &[&str]) -> Value {
         "locks": described(texts(), "Names that are held while it runs, across flows."),
         "dependsOn": described(texts(), "The nodes that go before it, in a workflow of type `graph`."),
         "runsOn": described(list(&label), "Labels that its executor must have."),
-        "runNodeOnce": described(boolean(), "Whether it only runs in the first run for a preview."),
+        "runNodeOnce": described(boolean(), "Whether it only runs in the first run for an environment: in preview blueprints."),
         "updateMode": described(
             one_of(&["put", "patch"]),
             "Whether all of a resource is replaced, or what is given."

@@ -133,6 +133,13 @@ pub(super) fn lacking(looped: &Node, reference: &Reference) -> Option<Problem> {
     )
 }
 
+/// The path of a secret file, where no program is started that is given the file.
+pub(super) fn pathless(reference: &Reference) -> Problem {
+    let file = reference.path.get(1).map_or("", String::as_str);
+    error(Code::ExprType, reference, format!("the secret file `{file}` has no path here: only a job's run is given it"))
+        .help("name it in a variable of a `JobRun`, in `runtimeEnvironment`; elsewhere its contents are `data`, as base64")
+}
+
 /// The reference as it is written inside of a call.
 fn written(reference: &Reference) -> String {
     let path = reference.path.iter().fold(String::new(), |path, step| format!("{path}.{step}"));

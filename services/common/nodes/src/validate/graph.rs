@@ -3,14 +3,16 @@
 use shipway_documents::{Code, Problem, Problems, flow::Node, nearest, pointer};
 
 use super::{
+    MOST_SUGGESTIONS,
     index::{Index, Steps},
     reach::{circles, order},
 };
 
 pub(super) fn check(index: &Index<'_>, problems: &mut Problems) {
+    let mut suggested = 0;
     for (at, item) in index.all() {
         if !item.node.depends_on.is_empty() {
-            depends_on(index, at, problems);
+            depends_on(index, at, &mut suggested, problems);
         }
         if index.steps(at) == Steps::Graph && item.node.kind == "Workflow" {
             acyclic(index, at, problems);
@@ -18,7 +20,7 @@ pub(super) fn check(index: &Index<'_>, problems: &mut Problems) {
     }
 }
 
-fn depends_on(index: &Index<'_>, at: u32, problems: &mut Problems) {
+fn depends_on(index: &Index<'_>, at: u32, suggested: &mut usize, problems: &mut Problems) {
     let item = index.get(at);
     let list = pointer::join(&item.node.pointer, "dependsOn");
     let around = item.parent.filter(|parent| index.steps(*parent) == Steps::Graph);
@@ -36,7 +38,12 @@ fn depends_on(index: &Index<'_>, at: u32, problems: &mut Problems) {
     for (n, name) in item.node.depends_on.iter().enumerate() {
         let place = pointer::item(&list, n);
         match index.find(name) {
+            None if *suggested == MOST_SUGGESTIONS => {
+                let problem = Problem::error(place, format!("no step is called `{name}`"));
+                problems.push(problem.code(Code::GraphUnknown));
+            }
             None => {
+                *suggested += 1;
                 let beside = index.get(around).children.iter().filter(|other| **other != at);
                 let names: Vec<&str> =
                     beside.map(|other| index.get(*other).node.reference.as_str()).collect();

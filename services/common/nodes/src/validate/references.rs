@@ -9,17 +9,19 @@ use serde_json::Value;
 use shipway_documents::{
     Code, Problem, Problems, Severity,
     expr::{self, Reference, Root},
-    flow::{Flow, Node, TriggerSource, TypedKind},
+    flow::{Flow, Node},
     list, nearest, pointer,
 };
+use shipway_events::project::ResourceKind;
 
 use super::{
-    Known,
-    explain::{doubtful, error, lacking, misplaced, unknown_output, warning},
+    Known, MOST_SUGGESTIONS, StageContext,
+    explain::{doubtful, error, lacking, misplaced, pathless, unknown_output, warning},
     fate::loop_around,
     index::Index,
     nested,
     order::{Standing, standing},
+    triggers::triggers,
     unused::Used,
 };
 use crate::{Outputs, find, kind::PathFit};
@@ -29,6 +31,7 @@ pub(super) fn check<'a>(
     flow: &'a Flow,
     index: &Index<'a>,
     known: &'a Known,
+    stage: Option<&'a StageContext<'a>>,
     problems: &mut Problems,
 ) -> Used {
     let declared = flow.arguments.iter().map(|argument| (argument.name.as_str(), argument.secret));
@@ -39,9 +42,11 @@ pub(super) fn check<'a>(
     let mut checker = Checker {
         flow,
         index,
+        stage,
         unread: OnceCell::new(),
         triggers: triggers(flow),
         arguments,
+        meant: BTreeMap::new(),
         used: Used::default(),
         suggested: 0,
         problems,
@@ -52,59 +57,23 @@ pub(super) fn check<'a>(
     checker.used
 }
 
-/// The values of each trigger.
-fn triggers(flow: &Flow) -> BTreeMap<&str, Outputs> {
-    let mut all: BTreeMap<&str, Outputs> = BTreeMap::new();
-    if flow.webhook.is_some() {
-        all.insert("webhook", webhook_values());
-    }
-    all.extend(flow.triggers.iter().map(|one| (one.reference.as_str(), trigger_values(&one.source))));
-    all
-}
-
-/// What is known of a pull request, and of a push as far as it has one.
-const PULL_REQUEST: &[&str] = &["branch", "sha", "repoUrl", "pullRequestId", "title", "targetBranch"];
-
-/// The values that a trigger of this kind has.
-pub(super) fn trigger_values(source: &TriggerSource) -> Outputs {
-    match source {
-        TriggerSource::Git(_) => Outputs::of(PULL_REQUEST, &[]),
-        TriggerSource::Typed(typed) => match typed.kind {
-            TypedKind::PullRequest => Outputs::of(PULL_REQUEST, &[]),
-            TypedKind::PullRequestLabel => {
-                let with_label: Vec<&str> = PULL_REQUEST.iter().copied().chain(["label"]).collect();
-                Outputs::of(&with_label, &[])
-            }
-            TypedKind::Release => Outputs::of(&["tag", "sha", "repoUrl", "title"], &[]),
-            TypedKind::CheckSuite => {
-                Outputs::of(&["branch", "sha", "repoUrl", "pullRequestId", "targetBranch"], &[])
-            }
-            TypedKind::Cron => Outputs::of(&["scheduledAt"], &[]),
-        },
-        TriggerSource::Webhook(_) => webhook_values(),
-    }
-}
-
-fn webhook_values() -> Outputs {
-    Outputs::of(&["body.*"], &[])
-}
-
 struct Checker<'a, 'p> {
     flow: &'a Flow,
     index: &'p Index<'a>,
+    /// The project, where all of it is known.
+    stage: Option<&'a StageContext<'a>>,
     /// Names in the document whose node or trigger could not be read: that is said at those.
     unread: OnceCell<HashSet<&'a str>>,
     triggers: BTreeMap<&'a str, Outputs>,
     /// Whether each is secret.
     arguments: BTreeMap<&'a str, bool>,
+    /// The argument that was probably meant by a name that is none.
+    meant: BTreeMap<String, Option<&'a str>>,
     used: Used,
     /// How many unknown names were given a suggestion.
     suggested: usize,
     problems: &'p mut Problems,
 }
-
-/// As many unknown names of a document are compared with all that there are.
-const MOST_SUGGESTIONS: usize = 50;
 
 impl<'a> Checker<'a, '_> {
     fn node(&mut self, at: u32, node: &'a Node) {
@@ -120,6 +89,13 @@ impl<'a> Checker<'a, '_> {
             let is_payload =
                 |place: &&str| pointer::is_within(&reference.pointer, &format!("{spec_at}{place}"));
             let steers = !payload.iter().any(is_payload);
+            let place = reference.pointer.strip_prefix(&spec_at).unwrap_or_default();
+            if self.is_path_of_file(&reference)
+                && !find(&node.kind).is_some_and(|kind| kind.takes_file(place))
+            {
+                self.problems.push(pathless(&reference));
+                continue;
+            }
             self.reference(at, &reference, steers);
         }
         if let Some(skip) = &node.skip {
@@ -150,7 +126,34 @@ impl<'a> Checker<'a, '_> {
                     "secrets may be in variables, build arguments, messages and addresses of messages only",
                 ),
             ),
-            Root::Secrets => {}
+            Root::Secrets => self.secret(reference),
+        }
+    }
+
+    /// Whether it is the path of a secret file.
+    fn is_path_of_file(&self, reference: &Reference) -> bool {
+        let path: Vec<&str> = reference.path.iter().map(String::as_str).collect();
+        matches!(path.as_slice(), ["files", _, "path"])
+            && match reference.root {
+                Root::Secrets => true,
+                Root::Refs => self
+                    .index
+                    .find(&reference.name)
+                    .is_some_and(|at| self.index.get(at).node.kind == "SecretInheritance"),
+                Root::Args | Root::Triggers => false,
+            }
+    }
+
+    /// Secrets are groups of the project; what `fn.fetchSecret` asks for is known when it runs.
+    fn secret(&mut self, reference: &Reference) {
+        let name = reference.name.as_str();
+        let Some(stage) = self.stage.filter(|_| !name.starts_with("fn.")) else { return };
+        let groups =
+            stage.resources.iter().filter(|(_, resource)| resource.kind == ResourceKind::SecretGroup);
+        let known: Vec<&str> = groups.map(|(slug, _)| slug.as_ref()).collect();
+        if !known.contains(&name) {
+            let problem = error(Code::RefUnknown, reference, format!("no secret is called `{name}`"));
+            self.problems.push(problem.suggest(name, known));
         }
     }
 
@@ -190,32 +193,17 @@ impl<'a> Checker<'a, '_> {
             ),
             Some(_) => {}
             None => {
-                nearest(name, self.arguments.keys().copied()).inspect(|near| self.used.argument(near));
-                let problem = self.unknown_argument(reference);
+                let near = match self.meant.get(name) {
+                    Some(near) => *near,
+                    None => {
+                        let near = nearest(name, self.arguments.keys().copied());
+                        self.meant.insert(name.to_owned(), near);
+                        near
+                    }
+                };
+                near.inspect(|near| self.used.argument(near));
+                let problem = unknown_argument(reference, near);
                 self.problems.push(problem);
-            }
-        }
-    }
-
-    /// Overrides and runs may give arguments that the document does not declare: an error only for what
-    /// looks like a typing error.
-    fn unknown_argument(&self, reference: &Reference) -> Problem {
-        let name = reference.name.as_str();
-        let near = nearest(name, self.arguments.keys().copied()).filter(|_| name.len() > 3);
-        match near {
-            Some(near) if !reference.optional => {
-                error(Code::ArgUnknown, reference, format!("no argument is called `{name}`"))
-                    .help(format!("did you mean `{near}`?"))
-            }
-            _ => {
-                let else_ =
-                    if reference.optional { "counts as false" } else { "keeps the run from starting" };
-                warning(
-                    Code::ArgUnknown,
-                    reference,
-                    format!("the argument `{name}` is not declared; without a value it {else_}"),
-                )
-                .help(format!("declare it: `arguments: {{{name}: …}}`"))
             }
         }
     }
@@ -252,6 +240,11 @@ impl<'a> Checker<'a, '_> {
         };
         self.used.node(name);
         let node = self.index.get(source).node;
+        if node.kind == "LoopWorkflow"
+            && let [_, _, inner, ..] = reference.path.as_slice()
+        {
+            self.iteration(source, inner, reference);
+        }
         match standing(self.index, source, at) {
             Standing::Before => self.path(source, node, reference),
             Standing::Perhaps(on, doubt) => {
@@ -267,6 +260,25 @@ impl<'a> Checker<'a, '_> {
                 self.problems.push(problem);
             }
         }
+    }
+
+    /// A node of an iteration: `refs.<loop>.iterations.<n>.<inner>…`.
+    fn iteration(&mut self, looped: u32, inner: &str, reference: &Reference) {
+        let is_in = |at: u32| at != looped && self.index.outwards(at).any(|around| around == looped);
+        if self.index.find(inner).is_some_and(is_in) {
+            return self.used.node(inner);
+        }
+        let known: Vec<&str> = self
+            .index
+            .all()
+            .filter(|(at, _)| is_in(*at))
+            .map(|(_, item)| item.node.reference.as_str())
+            .collect();
+        let name = &reference.name;
+        let problem =
+            error(Code::RefPath, reference, format!("no node in the loop `{name}` is called `{inner}`"));
+        nearest(inner, known.iter().copied()).inspect(|near| self.used.node(near));
+        self.problems.push(problem.suggest(inner, known));
     }
 
     /// Adds what was probably meant, which then is used: that nothing uses it would be a second problem of one
@@ -346,5 +358,26 @@ fn collect_names<'a>(value: Option<&'a Value>, names: &mut HashSet<&'a str>) {
             members.values().for_each(|member| collect_names(Some(member), names));
         }
         _ => {}
+    }
+}
+
+/// Overrides and runs may give arguments that the document does not declare: an error only for what looks like a typing
+/// error.
+fn unknown_argument(reference: &Reference, near: Option<&str>) -> Problem {
+    let name = reference.name.as_str();
+    match near.filter(|_| name.len() > 3) {
+        Some(near) if !reference.optional => {
+            error(Code::ArgUnknown, reference, format!("no argument is called `{name}`"))
+                .help(format!("did you mean `{near}`?"))
+        }
+        _ => {
+            let else_ = if reference.optional { "counts as false" } else { "keeps the run from starting" };
+            warning(
+                Code::ArgUnknown,
+                reference,
+                format!("the argument `{name}` is not declared; without a value it {else_}"),
+            )
+            .help(format!("declare it: `arguments: {{{name}: …}}`"))
+        }
     }
 }

@@ -10,7 +10,7 @@ use shipway_documents::{
     is_expression, pointer,
 };
 
-use super::{index::Index, nested, references::trigger_values};
+use super::{index::Index, nested, triggers::trigger_values};
 use crate::{Outputs, find};
 
 /// Outputs and values of triggers that are text, whatever node they are of.

@@ -194,7 +194,10 @@ fn secret_groups_are_handed_on_by_name() {
         ("base", json!({"A": "1", "KEY": {"$secret": "group/base/KEY@1"}, "MORE": {"x": 1, "list": [1, 2]}})),
         ("prod", json!({"KEY": {"$secret": "group/prod/KEY@3"}, "MORE": {"y": 2, "list": [3]}})),
     ] {
-        world.add(slug, ResourceKind::SecretGroup, json!({"name": slug}));
+        let data = json!({"$secret": format!("file/{slug}/CERT@1")});
+        let mut files = json!({"CERT": {"data": data}});
+        files[format!("OF-{slug}")] = json!({"data": data, "encoding": "base64"});
+        world.add(slug, ResourceKind::SecretGroup, json!({"name": slug, "secrets": {"files": files}}));
         world.resources.get_mut(slug).unwrap().environment = environment.as_object().unwrap().clone();
     }
     let inherit = |spec: Value| match world.step("SecretInheritance", spec) {
@@ -206,7 +209,19 @@ fn secret_groups_are_handed_on_by_name() {
     let expected = json!({
         "A": "1", "KEY": {"$secret": "group/prod/KEY@3"}, "MORE": {"x": 1, "y": 2, "list": [3]},
     });
-    assert_eq!(both, json!({"values": expected, "files": {}}));
+    assert_eq!(both["values"], expected);
+    let file = |slug: &str, encoding: &str| {
+        let data = json!({"$secret": format!("file/{slug}/CERT@1")});
+        json!({"data": data, "path": {"$file": data}, "encoding": encoding})
+    };
+    let expected = json!({
+        "CERT": file("prod", "utf-8"), "OF-base": file("base", "base64"), "OF-prod": file("prod", "base64"),
+    });
+    assert_eq!(both["files"], expected);
+    assert_eq!(
+        inherit(json!({"secrets": ["base"], "requiredFiles": ["CERT"]}))["files"]["CERT"],
+        file("base", "utf-8")
+    );
     // Settings come after secrets.
     let settings = inherit(json!({"secrets": ["prod"], "configs": ["base"]}));
     assert_eq!(settings["values"]["KEY"], json!({"$secret": "group/base/KEY@1"}));
@@ -214,12 +229,18 @@ fn secret_groups_are_handed_on_by_name() {
     let refused = |spec: Value| world.refused("SecretInheritance", spec);
     assert_eq!(
         refused(json!({"secrets": ["base"], "requiredKeys": ["KEY", "TOKEN"]})),
-        "missing_key: the secret groups have no `TOKEN`; set them there, or take them out of `requiredKeys`"
+        "missing_key: the secret groups have no `TOKEN`; set it there, or take it out of `requiredKeys`"
     );
     assert_eq!(
-        refused(json!({"secrets": ["base"], "requiredFiles": ["cert.pem"]})),
-        "unsupported: files of secret groups are not supported yet, and `cert.pem` is required"
+        refused(json!({"secrets": ["base"], "requiredFiles": ["CERT", "OF-prod"]})),
+        "missing_key: the secret groups have no file `OF-prod`; set it there, or take it out of `requiredFiles`"
     );
+    // A group for some resources only hands on nothing.
+    let base = world.resources.get_mut("base").unwrap();
+    base.spec["restrictions"] = json!({"restricted": true});
+    let refused = |spec: Value| world.refused("SecretInheritance", spec);
+    let found = refused(json!({"secrets": ["base"], "requiredFiles": ["CERT"]}));
+    assert!(found.contains("have no file `CERT`"), "{found}");
     let other = refused(json!({"secrets": ["web-dev"]}));
     assert!(other.contains("`web-dev`"), "{other}");
 }

@@ -1,8 +1,11 @@
 //! What is said about a flow before anything runs: kinds, shapes, conditions, references.
 
 use serde_json::{Value, json};
-use shipway_documents::flow::Flow;
-use shipway_nodes::validate::{Known, validate_flow_with};
+use shipway_documents::{DocumentType, flow::Flow};
+use shipway_nodes::{
+    document::examine,
+    validate::{Known, validate_flow_with},
+};
 
 use crate::world::{check, document, said, staging, without_unused};
 
@@ -339,4 +342,109 @@ fn overrides_and_the_project_can_be_known() {
             "error: /spec/spec/steps/1/spec/projectId: `other` is another project; a flow works in its own, `shop`; take it away",
         ]
     );
+}
+
+#[test]
+fn the_path_of_a_secret_file_is_for_a_jobs_run() {
+    let group = json!({"kind": "SecretInheritance", "ref": "cfg", "spec": {"secrets": ["env"]}});
+    let job = |value: &str| json!({"kind": "JobRun", "spec": {"jobId": "migrate", "runtimeEnvironment": {"CA": value}}});
+    let message = |value: &str| json!({"kind": "Message", "spec": {"kind": "RAW_WEBHOOK", "spec": {"webhookUrl": "https://x", "message": value}}});
+    let said = |node: Value| {
+        let found = lines(json!([group, node]));
+        found.into_iter().filter(|line| !line.contains("nothing uses")).collect::<Vec<_>>()
+    };
+    for path in ["${secrets.tls.files.CA.path}", "${refs.cfg.files.CA.path}"] {
+        assert_eq!(said(job(path)), Vec::<String>::new());
+        let found = said(message(path));
+        let [only] = found.as_slice() else { panic!("{found:?}") };
+        assert!(
+            only.starts_with("error: /1/spec/spec/message: the secret file `CA` has no path here"),
+            "{only}"
+        );
+    }
+    for data in ["${fn.fromBase64(secrets.tls.files.CA.data)}", "${refs.cfg.files.CA.data}"] {
+        assert_eq!(said(message(data)), Vec::<String>::new());
+        assert_eq!(said(job(data)), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn run_node_once_is_for_preview_blueprints() {
+    let once = |kind: &str, spec: Value| json!({"kind": kind, "runNodeOnce": true, "spec": spec});
+    let job = once("JobRun", json!({"jobId": "migrate"}));
+    assert_eq!(
+        lines(json!([job])),
+        [
+            "unsupported: /0/runNodeOnce: `runNodeOnce` is for preview blueprints: in a release flow nodes run every time; \
+          take it away; what may leave a node out here is `skipNodeExecution`"
+        ]
+    );
+    let not = json!({"kind": "JobRun", "runNodeOnce": false, "spec": {"jobId": "migrate"}});
+    assert_eq!(lines(json!([not])), Vec::<String>::new());
+
+    let said = |document: DocumentType, node: &Value| {
+        let examined = examine(document, &crate::examples::around(document, node));
+        let said =
+            examined.problems.iter().map(ToString::to_string).filter(|line| line.contains("runNodeOnce"));
+        let once = examined.flow.unwrap().root.children[0].once;
+        (once, said.collect::<Vec<_>>())
+    };
+    for (kind, spec) in [
+        ("JobRun", json!({"jobId": "migrate"})),
+        ("AddonBackup", json!({"addonId": "db"})),
+        ("AddonImport", json!({"addonId": "db", "importUrl": "https://x"})),
+        ("Message", json!({"kind": "RAW_WEBHOOK", "spec": {"webhookUrl": "https://x", "message": "x"}})),
+        ("Action", json!({"kind": "Service", "spec": {"type": "restart", "data": {"serviceId": "web"}}})),
+    ] {
+        assert_eq!(said(DocumentType::Blueprint, &once(kind, spec)), (true, Vec::new()), "{kind}");
+    }
+    let (_, found) = said(DocumentType::Blueprint, &once("Noop", json!({})));
+    assert_eq!(
+        found,
+        [
+            "warning: /spec/spec/steps/0/runNodeOnce: `runNodeOnce` has no effect: `Noop` nodes run every time; it is for \
+          `AddonBackup`, `AddonImport`, `JobRun`, `Action` and `Message` nodes"
+        ]
+    );
+    for document in
+        [DocumentType::Preview, DocumentType::Workflow, DocumentType::Template, DocumentType::Teardown]
+    {
+        let (_, found) = said(document, &job);
+        assert!(found[0].starts_with("unsupported: ") && found[0].contains(document.describe()), "{found:?}");
+    }
+}
+
+#[test]
+fn a_secret_is_a_group_of_the_project() {
+    let job = |value: &str| json!([{"kind": "JobRun", "spec": {"jobId": "migrate", "runtimeEnvironment": {"A": value}}}]);
+    assert_eq!(lines(job("${secrets.tls.values.KEY}")), Vec::<String>::new());
+    assert_eq!(
+        lines(job("${secrets.tsl.values.KEY}")),
+        ["error: /0/spec/runtimeEnvironment/A: no secret is called `tsl`; did you mean `tls`?"]
+    );
+    assert_eq!(
+        lines(job("${secrets.db.values.KEY}")),
+        ["error: /0/spec/runtimeEnvironment/A: no secret is called `db`; there is `tls`"],
+        "an addon is none"
+    );
+}
+
+#[test]
+fn nodes_of_iterations_are_those_of_the_loop() {
+    let looped = json!({"kind": "LoopWorkflow", "ref": "each", "spec": {"iterations": [{"n": 1}], "steps": [
+        {"kind": "Workflow", "spec": {"type": "parallel", "steps": [{"kind": "JobRun", "ref": "warm", "spec": {"jobId": "migrate"}}]}},
+    ]}});
+    let other = json!({"kind": "Noop", "ref": "other", "spec": {}});
+    let reader = |value: &str| json!({"kind": "Noop", "spec": {"outputs": {"a": value}}});
+    assert_eq!(
+        lines(json!([looped, reader("${refs.each.iterations.0.warm.id}")])),
+        Vec::<String>::new(),
+        "and `warm` is used"
+    );
+    for (name, help) in [("wram", "did you mean `warm`?"), ("other", "there is `workflow` and `warm`")] {
+        let found = lines(json!([looped, other, reader(&format!("${{refs.each.iterations.0.{name}.id}}"))]));
+        let expected =
+            format!("error: /2/spec/outputs/a: no node in the loop `each` is called `{name}`; {help}");
+        assert!(found.contains(&expected), "{found:?}");
+    }
 }

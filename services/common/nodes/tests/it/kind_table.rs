@@ -88,6 +88,64 @@ fn flow_control() -> Vec<Row> {
     ]
 }
 
+fn loops_people_and_others() -> Vec<Row> {
+    let types = [
+        "template",
+        "release-flow-template",
+        "preview-env-template",
+        "workflow",
+        "preview-blueprint",
+        "template-teardown",
+        "workflow-teardown",
+        "preview-blueprint-teardown",
+    ];
+    vec![
+        (
+            "LoopWorkflow",
+            "/spec/iterations",
+            json!([[], [{"region": "eu"}, "${args.REGION}"], "${fn.split(args.REGIONS, ',')}"]),
+            json!([null, 3, "eu", {}]),
+        ),
+        ("LoopWorkflow", "/spec/steps", json!([[]]), json!([{}, "x", [1], [{}]])),
+        ("LoopWorkflow", "/spec/type", json!(["sequential", "parallel", null]), json!(["graph", []])),
+        ("LoopWorkflow", "/spec/maxParallel", json!([1, 1000, null]), json!([0, -1, "many"])),
+        ("LoopWorkflow", "/spec/failFast", json!([true, "false", null]), json!(["maybe", 2])),
+        ("LoopData", "/spec", json!([{}]), json!(["x", []])),
+        ("Approval", "/spec/amount", json!([1, 50, "${args.N}"]), json!([null, 0, "two", []])),
+        ("Approval", "/spec/approvers", json!([["ann", "ben"], [], null]), json!(["ann", [{}]])),
+        ("Approval", "/spec/excludeAuthor", json!([true, "false", null]), json!(["perhaps"])),
+        ("Approval", "/spec/timeoutDuration", json!([30, "${args.T}", null]), json!([29, "soon"])),
+        ("RunTemplate", "/spec/templateType", json!(types), json!(["flow", null])),
+        ("RunTemplate", "/spec/templateId", json!(["shop/production", "${args.FLOW}"]), json!([null, []])),
+        (
+            "RunTemplate",
+            "/spec/arguments",
+            json!([{"variables": [{"key": "A", "value": "b"}, {"key": "B"}]}, {"variables": []}, null]),
+            json!([[], {"variables": "A"}, {"variables": [{"value": "b"}]}]),
+        ),
+        ("RunTemplate", "/condition", json!(["success", null]), json!(["running"])),
+        (
+            "SecretInheritance",
+            "/spec/secrets",
+            json!([["base", "${args.GROUP}"], null]),
+            json!(["base", [{}]]),
+        ),
+        ("SecretInheritance", "/spec/configs", json!([["base"], null]), json!(["base", [{}]])),
+        ("SecretInheritance", "/spec/requiredKeys", json!([["KEY"], null]), json!(["KEY", [{}]])),
+        ("SecretInheritance", "/spec/requiredFiles", json!([["CERT"], null]), json!(["CERT", [{}]])),
+        (
+            "SecretGroup",
+            "/spec/secrets/files",
+            json!([{}, {"A": {"data": "eA=="}}, {"A": {"data": "${fn.toBase64(args.A)}", "encoding": "base64"}}, null]),
+            json!([[], {"A": "text"}, {"A": {}}, {"A": {"data": "eA==", "encoding": "hex"}}]),
+        ),
+    ]
+}
+
+fn all_rows() -> Vec<Row> {
+    [flow_control(), loops_people_and_others(), builds_and_actions(), resources(), team()].concat()
+}
+
 fn builds_and_actions() -> Vec<Row> {
     vec![
         ("Build", "/spec/id", json!(["a", "a/b", "${refs.x.id}"]), json!([null, {}, []])),
@@ -432,7 +490,7 @@ fn put(node: &Value, place: &str, value: &Value) -> Value {
 #[test]
 fn fields_take_what_the_page_says() {
     let examples = nodes();
-    let rows: Vec<Row> = [flow_control(), builds_and_actions(), resources(), team()].concat();
+    let rows = all_rows();
     for (kind, place, good, bad) in &rows {
         let document = kinds::find(kind).unwrap().documents[0];
         // The first documents that may hold a kind are templates; teardowns hold what nothing else does.
@@ -458,10 +516,9 @@ fn fields_take_what_the_page_says() {
 
 #[test]
 fn every_described_kind_is_in_the_table() {
-    let rows: Vec<Row> = [flow_control(), builds_and_actions(), resources(), team()].concat();
-    // A loop's data has no fields.
-    let by_behaviour = ["LoopWorkflow", "LoopData", "Approval", "SecretInheritance", "RunTemplate", "Noop"];
-    for kind in kinds::KNOWN.iter().filter(|kind| !by_behaviour.contains(&kind.name)) {
+    let rows = all_rows();
+    // `Noop` is no kind of the page.
+    for kind in kinds::KNOWN.iter().filter(|kind| kind.name != "Noop") {
         assert!(rows.iter().any(|row| row.0 == kind.name), "{}", kind.name);
     }
 }

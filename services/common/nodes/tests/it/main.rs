@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails it like the test itself")]
 
 mod actions;
+mod calls;
 mod checks;
 mod codes;
 mod examples;

@@ -96,6 +96,64 @@ fn five_thousand_nodes_are_read_checked_and_resolved_at_once() {
     }
 }
 
+/// Documents that are wrong all over, or wide, or deep: none costs more than its size.
+#[test]
+fn no_shape_of_a_document_costs_more_than_its_size() {
+    let full = std::env::var_os("SHIPWAY_FULL").is_some();
+    let nodes = if full { 5_000 } else { 300 };
+    let noop = |n: usize| json!({"kind": "Noop", "ref": format!("n{n}"), "spec": {"outputs": {"a": 1}}});
+    let flow = |kind: &str, steps: Vec<Value>| {
+        let arguments: Map<String, Value> = (0..200).map(|n| (format!("ARGUMENT_{n}"), json!("x"))).collect();
+        json!({"arguments": arguments, "spec": {"kind": "Workflow", "spec": {"type": kind, "steps": steps}}})
+    };
+    let with = |n: usize, name: &str, value: Value| {
+        let mut node = noop(n);
+        node[name] = value;
+        node
+    };
+    let half = nodes / 2;
+    let waiting: Vec<String> = (0..half).map(|n| format!("n{n}")).collect();
+    let refs: String = (0..half).map(|n| format!("${{refs.n{n}.a}}")).collect();
+    let mut join: Vec<Value> = (0..half).map(noop).collect();
+    join.push(
+        json!({"kind": "Noop", "ref": "join", "dependsOn": waiting, "spec": {"outputs": {"all": refs}}}),
+    );
+    let mut deep = json!((0..nodes).map(noop).collect::<Vec<_>>());
+    for _ in 0..14 {
+        deep = json!([{"kind": "Workflow", "spec": {"type": "parallel", "steps": deep}}]);
+    }
+    let unknown = |n: usize| json!({"outputs": {"a": format!("${{refs.x{n}.a}} ${{args.ARGUMENT_x}}")}});
+    let optional = |n: usize| json!({"outputs": {"a": format!("${{fn.if(args.NOT_{n}, 1, 2)}}")}});
+    let shapes = [
+        (
+            "unknown-waits",
+            flow("graph", (0..nodes).map(|n| with(n, "dependsOn", json!([format!("m{n}")]))).collect()),
+        ),
+        ("unknown-names", flow("sequential", (0..nodes).map(|n| with(n, "spec", unknown(n))).collect())),
+        (
+            "optional-arguments",
+            flow("sequential", (0..nodes).map(|n| with(n, "spec", optional(n))).collect()),
+        ),
+        ("wide-join", flow("graph", join)),
+        ("deep", flow("sequential", deep.as_array().unwrap().clone())),
+    ];
+    for (name, document) in shapes {
+        let text = document.to_string();
+        let since = Instant::now();
+        let report = lint("flow.json", &text, Knowledge::default());
+        let took = since.elapsed();
+        println!(
+            "LINT shape={name} nodes={nodes} problems={} ms={}",
+            report.problems.len(),
+            took.as_millis()
+        );
+        if full && !cfg!(debug_assertions) {
+            assert!(took < Duration::from_millis(500), "{name}: {took:?}");
+        }
+        assert!(report.problems.len() <= 2 * nodes + 210, "{name}");
+    }
+}
+
 #[test]
 fn what_a_graph_waits_for_is_known_over_any_way() {
     let text = chain("graph", 300, "${refs.n0.a}");

@@ -174,6 +174,7 @@ pub(crate) fn staging() -> StageContext<'static> {
     add("migrate", ManualJob, Some("Staging"), None);
     add("db", Addon, Some("Staging"), None);
     add("loose", DeploymentService, None, Some("it is in no stage"));
+    add("tls", ResourceKind::SecretGroup, None, None);
     StageContext { stage: "Staging".into(), previous: Some("Development".into()), resources }
 }
 

@@ -12,6 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use shipway_events::{Fence, ResourceId};
 
 use super::{
@@ -285,9 +286,13 @@ impl Runtime for ProcessRuntime {
             deadline: task.deadline.map(shipway_events::Timestamp::micros),
             grace_ms: u64::try_from(task.grace.as_millis()).unwrap_or(u64::MAX),
         };
+        // Variables hold no bytes, so files are handed on as base64; what shows in the output is what is in them.
+        let files = task.files.iter().map(|(name, contents)| (name.clone(), STANDARD.encode(contents)));
+        let texts =
+            task.files.values().filter_map(|contents| str::from_utf8(contents).ok()).map(str::to_owned);
         let input = shim::Input {
-            environment: task.secrets.iter().chain(&task.files).map(owned).collect(),
-            mask: task.mask.clone(),
+            environment: task.secrets.iter().map(owned).chain(files).collect(),
+            mask: task.mask.iter().cloned().chain(texts).collect(),
             lease: self.lease.deadlines(),
         };
         let what = || task.words.first().cloned().unwrap_or_default();

@@ -233,11 +233,11 @@ impl Git<'_> {
             task.mask.clone_from(hidden);
             if let Some((key, hosts)) = login.key() {
                 task.environment.insert("GIT_SSH_COMMAND".to_owned(), ssh_command(true).to_owned());
-                task.files.insert(KEY_FILE.to_owned(), key.to_string());
-                task.files.insert(HOSTS_FILE.to_owned(), hosts.to_owned());
+                task.files.insert(KEY_FILE.to_owned(), key.as_bytes().to_vec());
+                task.files.insert(HOSTS_FILE.to_owned(), hosts.as_bytes().to_vec());
             } else {
                 let config = format!("{LOCAL}{}", *login.config(self.source.protocol()));
-                task.files.insert("GIT_CONFIG_GLOBAL".to_owned(), config);
+                task.files.insert("GIT_CONFIG_GLOBAL".to_owned(), config.into_bytes());
             }
         }
         task

@@ -41,6 +41,9 @@ pub(super) fn capture(
             _ => {}
         }
         kept.push(match value {
+            Arg::Value(path) if secret::file_data(&path).is_some() => {
+                return Err(Stop::Error(Trouble::path_in_part(&arg.span)));
+            }
             Arg::Value(value) => value,
             Arg::Pattern(_) | Arg::Undefined => Value::Null,
         });

@@ -89,6 +89,11 @@ fn call(expr: &Expr, name: &str, args: &[Expr], cx: &mut Context<'_>) -> Result<
     }
     let values = values(function, args, cx)?;
     if values.iter().any(|arg| matches!(arg, Arg::Value(value) if secret::is_secret(value))) {
+        if function.name == "get"
+            && let Some(found) = functions::get_beside_secrets(&values)
+        {
+            return found.map_err(|failure| failed(expr, name, args, failure));
+        }
         return captured::capture(expr, name, args, values, cx);
     }
     match function.run {
@@ -130,7 +135,9 @@ pub(super) fn wrong_pattern(span: &Range<usize>, error: pattern::PatternError) -
     let from = span.start + 1 + error.span.start;
     let to = (span.start + 1 + error.span.end).min(span.end);
     let code = Code::RegexUnsupported;
-    Trouble { span: from.min(to)..to, message: error.message, help: error.help, code }
+    let mut trouble = Trouble::new(&(from.min(to)..to), error.message).code(code);
+    trouble.help = error.help;
+    trouble
 }
 
 /// The steps that a call with these arguments costs: searching a long text is more than one.

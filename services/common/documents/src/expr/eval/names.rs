@@ -29,7 +29,7 @@ pub(super) fn look_up(
         Lookup::Missing { known } => {
             let code = if root == PathRoot::Args { Code::ArgUnknown } else { Code::RefUnknown };
             let trouble = Trouble::new(&expr.span, format!("no {what} is called `{name}`")).code(code);
-            return Err(Stop::Unresolved(trouble.suggest(name, &known)));
+            return Err(Stop::Unresolved(trouble.suggest(name, known)));
         }
         Lookup::Skipped(why) => {
             let why = if why.is_empty() || why == name { String::new() } else { format!(": {why}") };
@@ -41,7 +41,9 @@ pub(super) fn look_up(
     // What came from outside may look like a mark; it is data, and no way to somebody's secrets.
     if what == "trigger" && secret::is_secret(&base) {
         let trouble = Trouble::new(&expr.span, format!("what the trigger `{name}` brought names a secret"));
-        return Err(Stop::Error(trouble.help("`$secret`, `$text` and `$call` are Shipway's own names")));
+        return Err(Stop::Error(
+            trouble.help("`$secret`, `$text`, `$call` and `$file` are Shipway's own names"),
+        ));
     }
     member(expr, name, base, path)
 }
@@ -71,7 +73,9 @@ pub(super) fn member(expr: &Expr, name: &str, base: Cow<'_, Value>, path: &[Stri
     for step in path {
         if secret::is_mark(value) {
             let trouble = Trouble::new(&expr.span, format!("`{taken}` is a secret and has no `{step}`"));
-            return Err(Stop::Error(trouble.help("use the secret as a whole")));
+            let help =
+                "use it as a whole; of one that holds JSON, `fn.get(fn.parseJSON(…), 'path')` is a part";
+            return Err(Stop::Error(trouble.help(help)));
         }
         let Some(found) = lists_member(value, step) else {
             let trouble = Trouble::new(&expr.span, format!("`{taken}` has no `{step}`")).code(Code::RefPath);
@@ -83,7 +87,7 @@ pub(super) fn member(expr: &Expr, name: &str, base: Cow<'_, Value>, path: &[Stri
                     return Err(Stop::Unresolved(trouble.help(format!("it is {kind}"))));
                 }
             };
-            return Err(Stop::Unresolved(trouble.suggest(step, &known)));
+            return Err(Stop::Unresolved(trouble.suggest(step, known)));
         };
         value = found;
         taken = format!("{taken}.{step}");

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Arg, Failure, list, strings, text, value};
-use crate::js;
+use crate::{js, secret};
 
 pub(super) fn length(args: &[Arg]) -> Result<Value, Failure> {
     match value(args, 0)? {
@@ -41,6 +41,20 @@ pub(super) fn get(args: &[Arg]) -> Result<Value, Failure> {
         value = member(value, step).ok_or_else(|| Failure::Nothing(format!("found nothing at `{path}`")))?;
     }
     Ok(value.clone())
+}
+
+/// What `get` gives where secrets are among the members, if its path leads into none of them: then only the secrets
+/// in what it gives are needed.
+pub(in crate::expr) fn get_beside_secrets(args: &[Arg]) -> Option<Result<Value, Failure>> {
+    let (path, mut value) = (text(args, 1).ok()?, value(args, 0).ok()?);
+    for step in path.split('.') {
+        if secret::is_mark(value) {
+            return None;
+        }
+        let Some(found) = member(value, step) else { break };
+        value = found;
+    }
+    Some(get(args))
 }
 
 /// The member of an object or the element of a list.

@@ -20,7 +20,7 @@ use super::{
 use crate::{Code, js, suggest};
 
 pub(super) use dates::date;
-pub(super) use lists::member as lists_member;
+pub(super) use lists::{get_beside_secrets, member as lists_member};
 pub use table::functions;
 
 /// A function of the language.

@@ -177,7 +177,13 @@ impl<'a> Parser<'a> {
                 if self.rest().is_empty() {
                     continue;
                 }
-                return Err(self.unexpected(&format!("`,` or `{close}`")));
+                let error = self.unexpected(&format!("`,` or `{close}`"));
+                let is_end = self.peek() == Some('}');
+                return Err(if is_end {
+                    error.help(format!("close it with `{close}` first"))
+                } else {
+                    error
+                });
             }
         }
     }

@@ -93,16 +93,31 @@ fn random_secrets_are_named_by_their_place_and_never_seen() {
 #[test]
 fn fetch_secret_is_what_the_root_secrets_is() {
     let url = json!({"$secret": "group/db/URL@2"});
+    let ca = json!({"$secret": "file/db/CA@1"});
     gives(&[
         ("secrets.db.values.URL", url.clone()),
+        ("fn.get(fn.fetchSecret('db'), 'values.URL')", url.clone()),
         (
-            "fn.get(fn.fetchSecret('db'), 'values.URL')",
+            "fn.length(fn.get(fn.fetchSecret('db'), 'values.URL'))",
+            json!({"$call": {"fn": "length", "args": [url]}}),
+        ),
+        (
+            "fn.get(fn.fetchSecret('db'), 'values.URL.x')",
             json!({"$call": {"fn": "get", "args": [
-                {"values": {"URL": url, "PORT": {"$secret": "group/db/PORT@1"}}}, "values.URL",
+                {
+                    "values": {"URL": url, "PORT": {"$secret": "group/db/PORT@1"}},
+                    "files": {"CA": {"data": ca, "path": {"$file": ca}, "encoding": "utf-8"}},
+                },
+                "values.URL.x",
             ]}}),
         ),
     ]);
     refuses(&[
+        (
+            "fn.get(fn.fetchSecret('db'), 'values.URI')",
+            "fn.get found nothing at `values.URI`",
+            "fn.get(fn.fetchSecret('db'), 'values.URI')",
+        ),
         ("secrets.bd.values.URL", "no secret is called `bd`", "secrets.bd.values.URL"),
         ("fn.fetchSecret('bd')", "no secret is called `bd`", "fn.fetchSecret('bd')"),
         ("secrets.db.values.URI", "`db.values` has no `URI`", "secrets.db.values.URI"),
@@ -114,4 +129,34 @@ fn fetch_secret_is_what_the_root_secrets_is() {
         ),
         ("secrets", "`secrets` alone is no value", "secrets"),
     ]);
+}
+
+#[test]
+fn secret_files_are_data_and_a_path_that_is_a_whole_value() {
+    let ca = json!({"$secret": "file/db/CA@1"});
+    gives(&[
+        ("secrets.db.files.CA.data", ca.clone()),
+        ("fn.fromBase64(secrets.db.files.CA.data)", json!({"$call": {"fn": "fromBase64", "args": [ca]}})),
+        ("secrets.db.files.CA.encoding", json!("utf-8")),
+        ("secrets.db.files.CA.path", json!({"$file": ca})),
+        ("fn.if(fn.eq(args.n, 2), secrets.db.files.CA.path, 'none')", json!({"$file": ca})),
+        ("fn.get(fn.fetchSecret('db'), 'files.CA.path')", json!({"$file": ca})),
+    ]);
+    refuses(&[
+        ("secrets.db.files.CB.data", "`db.files` has no `CB`", "secrets.db.files.CB.data"),
+        (
+            "secrets.db.files.CA.path.x",
+            "`db.files.CA.path` is a secret and has no `x`",
+            "secrets.db.files.CA.path.x",
+        ),
+        (
+            "fn.toUpper(secrets.db.files.CA.path)",
+            "the path of a secret file must be the whole value",
+            "secrets.db.files.CA.path",
+        ),
+    ]);
+    let problems = resolve(&json!("--ca=${secrets.db.files.CA.path}"), &World::new(), "/f").unwrap_err();
+    assert_eq!(problems[0].message, "the path of a secret file must be the whole value");
+    let container = resolve(&json!("${{secrets.db.files.CA.path}}"), &World::new(), "/f");
+    assert_eq!(container.unwrap(), json!({"$file": ca}));
 }

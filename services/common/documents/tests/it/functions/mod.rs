@@ -29,7 +29,9 @@ impl World {
                 "pw": {"$secret": "override/f/PW@3"},
             },
             "secrets": {
-                "db": {"values": {"URL": {"$secret": "group/db/URL@2"}, "PORT": {"$secret": "group/db/PORT@1"}}},
+                "db": {"values": {"URL": {"$secret": "group/db/URL@2"}, "PORT": {"$secret": "group/db/PORT@1"}}, "files": {
+                    "CA": {"data": {"$secret": "file/db/CA@1"}, "path": {"$file": {"$secret": "file/db/CA@1"}}, "encoding": "utf-8"},
+                }},
             },
         }))
     }

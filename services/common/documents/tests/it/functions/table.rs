@@ -40,6 +40,22 @@ fn all_48_functions_are_there_in_their_groups() {
 }
 
 #[test]
+fn each_has_lines_in_a_table_of_what_it_gives() {
+    let javascript = include_str!("javascript.txt");
+    let general = include_str!("general.rs");
+    let strings = include_str!("strings.rs");
+    for name in functions().iter().map(|function| function.name) {
+        let in_engine = javascript.lines().filter(|line| line.starts_with(&format!("fn.{name}("))).count();
+        let own = [general, strings]
+            .iter()
+            .map(|text| text.matches(&format!("\"fn.{name}(")).count())
+            .sum::<usize>();
+        assert!(in_engine + own >= 3 || ["keys", "values", "entries", "find"].contains(&name), "{name}");
+        assert!(in_engine + own > 0, "{name}");
+    }
+}
+
+#[test]
 fn each_is_described() {
     for function in functions() {
         let name = function.name;
