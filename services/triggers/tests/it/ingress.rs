@@ -103,7 +103,7 @@ async fn what_starts_nothing_is_stored_and_answered_all_the_same() {
             "not json".to_owned(),
             "nothing can be made of it: the body is not the JSON of a `push` event",
         ),
-        ("push", "[".repeat(100_000), "nothing can be made of it"),
+        ("push", "[".repeat(60), "nothing can be made of it"),
     ];
     let count = cases.len();
     for (number, (event, body, says)) in cases.into_iter().enumerate() {
