@@ -45,8 +45,11 @@ fn logged_in(kind: Kind, asked: &Asked) -> bool {
     takes.iter().any(|header| header == asked.header("authorization"))
 }
 
+/// A parameter of the documentation, and whether it takes a value.
+type Parameter<'a> = (&'a str, &'a dyn Fn(&str) -> bool);
+
 /// A parameter that the documentation does not have, or a value that it does not allow.
-fn wrong(asked: &Asked, known: &[(&str, &dyn Fn(&str) -> bool)]) -> Option<Reply> {
+fn wrong(asked: &Asked, known: &[Parameter<'_>]) -> Option<Reply> {
     let bad = asked
         .query
         .iter()
@@ -96,7 +99,7 @@ fn scopes(_kind: Kind, _asked: &Asked) -> Reply {
 /// GitHub and Gitea: pages are counted from 1, and the header `Link` says whether there are more.
 fn by_link(kind: Kind, asked: &Asked) -> Reply {
     let (size, most) = if kind == Kind::GitHub { ("per_page", 100) } else { ("limit", 50) };
-    let known: &[(&str, &dyn Fn(&str) -> bool)] =
+    let known: &[Parameter<'_>] =
         &[(size, &up_to(most)), ("page", &up_to(usize::MAX)), ("sort", &is("full_name"))];
     if let Some(reply) = wrong(asked, if kind == Kind::GitHub { known } else { &known[..2] }) {
         return reply;
@@ -123,7 +126,7 @@ fn by_link(kind: Kind, asked: &Asked) -> Reply {
 }
 
 fn gitlab(_kind: Kind, asked: &Asked) -> Reply {
-    let known: &[(&str, &dyn Fn(&str) -> bool)] = &[
+    let known: &[Parameter<'_>] = &[
         ("per_page", &up_to(100)),
         ("page", &up_to(usize::MAX)),
         ("membership", &is("true")),
@@ -152,7 +155,7 @@ fn gitlab(_kind: Kind, asked: &Asked) -> Reply {
 }
 
 fn bitbucket(_kind: Kind, asked: &Asked) -> Reply {
-    let known: &[(&str, &dyn Fn(&str) -> bool)] =
+    let known: &[Parameter<'_>] =
         &[("pagelen", &up_to(100)), ("page", &up_to(usize::MAX)), ("role", &is("member"))];
     if let Some(reply) = wrong(asked, known) {
         return reply;
@@ -188,7 +191,7 @@ fn bitbucket(_kind: Kind, asked: &Asked) -> Reply {
 }
 
 fn bitbucket_dc(_kind: Kind, asked: &Asked) -> Reply {
-    let known: &[(&str, &dyn Fn(&str) -> bool)] =
+    let known: &[Parameter<'_>] =
         &[("limit", &up_to(1000)), ("start", &any), ("permission", &is("REPO_READ"))];
     if let Some(reply) = wrong(asked, known) {
         return reply;

@@ -20,6 +20,7 @@ mod lost_host;
 mod machines;
 mod nats_away;
 mod places;
+mod schedules;
 mod stops;
 mod timers;
 mod upgrade;

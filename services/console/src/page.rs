@@ -8,6 +8,7 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;ma
 color:#1c2733;background:#fbfcfd}h1{font-size:1.3rem}h2{font-size:1rem;margin-top:2rem}\
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.35rem .8rem .35rem 0;\
 border-bottom:1px solid #e3e8ee}th{color:#5b6b7b;font-weight:500}code{font:13px ui-monospace,monospace}\
+tr:target{background:#fff3c4}\
 .success,.running{color:#0a7d4b}.failure,.unhealthy,.aborted,.unknown{color:#b3261e}";
 
 /// The page as HTML.
@@ -67,7 +68,8 @@ fn list(page: &mut String, runs: &[Run]) {
     for run in runs {
         let _ = write!(
             page,
-            "<tr><td><code>{}</code><td>{}<td>{}<td class={status}>{status}<td>{}<td>{}<td>{}</tr>",
+            "<tr id=\"{}\"><td><code>{}</code><td>{}<td>{}<td class={status}>{status}<td>{}<td>{}<td>{}</tr>",
+            escape(&run.id),
             escape(run.id.get(..8).unwrap_or(&run.id)),
             escape(&run.path),
             escape(&run.name),
@@ -105,6 +107,12 @@ mod tests {
         let page = render("1", &[Deployed { resource: "<img>".into(), ..Deployed::default() }], &[run]);
         assert!(!page.contains("<script>") && !page.contains("<img>") && !page.contains("<b>"), "{page}");
         assert!(page.contains("&lt;script&gt;"));
+    }
+
+    #[test]
+    fn a_commit_status_leads_to_the_run() {
+        let run = Run { id: "01934f2e-8c1a-7000-8000-000000000001".into(), ..Run::default() };
+        assert!(render("1", &[], &[run]).contains("<tr id=\"01934f2e-8c1a-7000-8000-000000000001\">"));
     }
 
     #[test]

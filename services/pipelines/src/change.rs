@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use crate::{
     domain::{Command, Rejection, Why, decide, evolve},
     secrets::{Pending, SecretError, Secrets},
+    statuses::Rows,
     world::{Project, Projects, World, WorldError},
 };
 
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) views: Views,
     pub(crate) world: Arc<World>,
     pub(crate) secrets: Secrets,
+    /// What Git hosts hear of runs; none where they are told nothing.
+    pub(crate) told: Option<Rows>,
     /// Ports that services and addons are given.
     pub(crate) ports: RangeInclusive<u16>,
     /// Which repositories may be looked into.

@@ -22,7 +22,7 @@ use crate::{
     delivery::Deliveries,
     projections,
     secrets::{OpenError, Secrets},
-    statuses::{self, StatusConfig, StatusError, Voices},
+    statuses::{self, Rows, StatusConfig, StatusError, Voices},
     world::{World, WorldError},
 };
 
@@ -94,7 +94,9 @@ pub async fn start(deps: Deps, stopping: CancellationToken) -> Result<Service, S
     let following = world.clone();
     let (followed, stop) = (feed.clone(), stopping.clone());
     tokio::spawn(async move { following.follow(followed, stop).await });
-    let shared = Arc::new(Shared { log, views, world, secrets, ports, repositories, turn: Mutex::new(()) });
+    let told = statuses.on.then(|| Rows::new(durable.clone()));
+    let turn = Mutex::new(());
+    let shared = Arc::new(Shared { log, views, world, secrets, told, ports, repositories, turn });
     let deliveries = Arc::new(Deliveries { shared: Arc::clone(&shared) });
     consumers.push(feed.react(&durable, deliveries).await?);
     let voices: Arc<dyn Voices> = Arc::clone(&shared) as _;

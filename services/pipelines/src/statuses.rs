@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use rows::TABLES as STATUS_TABLES;
 
-use rows::Rows;
+pub(crate) use rows::Rows;
 pub(crate) use voice::{Spoken, Voice, Voices};
 
 /// How Git hosts are told of runs.
@@ -36,7 +36,8 @@ pub(crate) use voice::{Spoken, Voice, Voices};
 pub struct StatusConfig {
     /// Whether they are told at all.
     pub on: bool,
-    /// The address of this Shipway for people, `https://shipway.example.org`: statuses lead to the run. None: to nowhere.
+    /// The address of this Shipway for people, `https://shipway.example.org`: statuses lead to the run on its
+    /// page. None: to nowhere.
     pub address: Option<String>,
     /// How long a host that does not take a status is tried.
     pub give_up: Duration,

@@ -6,34 +6,31 @@ use shipway_contracts::{
     v1::{AccountForCommentReply, AccountForCommentRequest},
 };
 use shipway_documents::flow::{Flow as Document, GitTrigger, TriggerSource};
-use shipway_events::{Fence, FlowId, ProjectId};
+use shipway_events::{Fence, FlowId, ProjectId, ResourceId};
 use shipway_forge::HostKind;
 use shipway_nodes::Workload;
 
 use crate::{
-    accounts::mention,
+    accounts::{mention, mentioned},
     api::fence_error,
     change::{Shared, secret_error},
     domain::{Account, Accounts, Mention, resolve_account},
     fences,
     secrets::installation,
     statuses::{Spoken, Voice, Voices},
+    world::Projects,
 };
 
 #[async_trait]
 impl Voices for Shared {
     async fn voice(&self, spoken: &Spoken<'_>) -> Result<Voice, String> {
         let projects = self.world.now();
-        let flow = spoken.flow.parse().ok().and_then(|id: FlowId| projects.flow(id));
-        let document = flow.and_then(|(_, flow)| Document::parse(&flow.newest()?.document).ok());
-        let Some(git) = document.as_ref().and_then(|document| trigger(document, spoken.trigger)) else {
-            return Ok(Voice::Nobody(format!("the flow has no trigger `{}` any more", spoken.trigger)));
+        let meant = match meant(&projects, spoken) {
+            Ok(meant) => meant,
+            Err(why) => return Ok(Voice::Nobody(why)),
         };
-        if git.silent {
-            return Ok(Voice::Nobody(format!("`commitStatus` of the trigger `{}` is false", spoken.trigger)));
-        }
         // The delivery may have come from another spelling of the address: the account is the trigger's.
-        let mention = Mention { repository: spoken.repository.to_owned(), ..mention(git) };
+        let mention = Mention { repository: spoken.repository.to_owned(), ..meant };
         let account = match speaker(&projects.accounts, &mention) {
             Ok(account) => account,
             Err(why) => return Ok(Voice::Nobody(why)),
@@ -79,6 +76,23 @@ impl Shared {
             token: token.map_err(secret_error)?.to_string(),
         })
     }
+}
+
+/// How the trigger of a run names its account: the trigger of a flow, or of a build service that builds by itself. Else
+/// in words why nobody speaks for it.
+fn meant(projects: &Projects, spoken: &Spoken<'_>) -> Result<Mention, String> {
+    let gone = || format!("the flow has no trigger `{}` any more", spoken.trigger);
+    let flow: FlowId = spoken.flow.parse().map_err(|_| gone())?;
+    let service = ResourceId::new(flow.uuid());
+    if let Some(service) = projects.by_slug.values().find_map(|project| project.state.resource(service)) {
+        return mentioned(service.kind, &service.spec).ok_or_else(gone);
+    }
+    let document = projects.flow(flow).and_then(|(_, flow)| Document::parse(&flow.newest()?.document).ok());
+    let git = document.as_ref().and_then(|document| trigger(document, spoken.trigger)).ok_or_else(gone)?;
+    if git.silent {
+        return Err(format!("`commitStatus` of the trigger `{}` is false", spoken.trigger));
+    }
+    Ok(mention(git))
 }
 
 /// The account that may say something to a repository's host, or in words why there is none.

@@ -5,13 +5,14 @@ use std::{sync::Arc, time::Duration};
 use shipway_contracts::{
     Code, Error,
     v1::{
-        AccountCheck, AddAccountReply, AddAccountRequest, ChangeAccountReply, GetAccountReply,
-        GetAccountRequest, GitCommit, GitReference, ListAccountsReply, ListAccountsRequest, ListCommitsReply,
-        ListCommitsRequest, ListReferencesReply, ListReferencesRequest, ListRepositoriesReply,
-        ListRepositoriesRequest, RemoveAccountRequest, RenameAccountRequest, Repository, TestAccountReply,
-        TestAccountRequest, accounts_server::Accounts,
+        AccountCheck, AddAccountReply, AddAccountRequest, ChangeAccountReply, CommitStatus, GetAccountReply,
+        GetAccountRequest, GetCommitStatusReply, GetCommitStatusRequest, GitCommit, GitReference,
+        ListAccountsReply, ListAccountsRequest, ListCommitsReply, ListCommitsRequest, ListReferencesReply,
+        ListReferencesRequest, ListRepositoriesReply, ListRepositoriesRequest, RemoveAccountRequest,
+        RenameAccountRequest, Repository, TestAccountReply, TestAccountRequest, accounts_server::Accounts,
     },
 };
+use shipway_events::RunId;
 use shipway_repository::{self as repository, Address, Credential, Git, GitError, Reference, Trouble};
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
@@ -188,6 +189,24 @@ impl Accounts for AccountsApi {
             })
             .collect();
         Ok(Response::new(ListCommitsReply { commits }))
+    }
+
+    async fn get_commit_status(
+        &self,
+        request: Request<GetCommitStatusRequest>,
+    ) -> Result<Response<GetCommitStatusReply>, Status> {
+        let run: RunId = shipway_contracts::id("run", &request.get_ref().run)?;
+        let Some(told) = &self.shared.told else { return Ok(Response::new(GetCommitStatusReply::default())) };
+        let told = told.told(&run.to_string()).await.map_err(|error| Error::internal(&error))?;
+        let status = told.map(|told| CommitStatus {
+            repository: told.repository,
+            commit: told.commit_id,
+            state: told.state,
+            outcome: told.outcome,
+            note: told.note,
+            tries: u32::try_from(told.tries).unwrap_or(u32::MAX),
+        });
+        Ok(Response::new(GetCommitStatusReply { status }))
     }
 }
 

@@ -48,6 +48,9 @@ const END: &str = "
     SET state = $2, words = $3, position = $4, tries = 0, due_at = $5, until_at = $6, outcome = 'open', note = ''
     WHERE run = $1 AND position < $4";
 
+const TOLD: &str =
+    "SELECT repository, commit_id, state, outcome, note, tries FROM commit_statuses WHERE run = $1";
+
 const DUE: &str = "
     SELECT run, project, flow, trigger_ref, path, name, repository, commit_id, state, words, position, tries, until_at
     FROM commit_statuses
@@ -145,6 +148,17 @@ impl From<Read> for Row {
     }
 }
 
+/// What a host hears of a run, for people.
+#[derive(Clone, Debug, FromRow, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) repository: String,
+    pub(crate) commit_id: String,
+    pub(crate) state: String,
+    pub(crate) outcome: String,
+    pub(crate) note: String,
+    pub(crate) tries: i64,
+}
+
 /// What came of saying it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -162,12 +176,12 @@ pub(super) enum Outcome {
 
 /// The table.
 #[derive(Clone)]
-pub(super) struct Rows {
+pub(crate) struct Rows {
     durable: Durable,
 }
 
 impl Rows {
-    pub(super) const fn new(durable: Durable) -> Self {
+    pub(crate) const fn new(durable: Durable) -> Self {
         Self { durable }
     }
 
@@ -220,6 +234,12 @@ impl Rows {
             .bind(due.micros())
             .bind(until.micros());
         self.write("noting a commit status", end).await
+    }
+
+    /// What the host hears of a run, and what came of it so far.
+    pub(crate) async fn told(&self, run: &str) -> Result<Option<Told>, DurableError> {
+        let told = sqlx::query_as(TOLD).bind(run).fetch_optional(self.durable.pool()).await;
+        told.map_err(failed("reading what a Git host hears of a run"))
     }
 
     /// What is to be said now.

@@ -221,7 +221,7 @@ async fn a_run_is_pending_and_then_what_it_came_to() {
     world.until_outcome(good, "said").await;
     let told = world.host.told.lock().unwrap()[0].clone();
     assert_eq!(told["context"], "shipway/shop/development");
-    assert_eq!(told["target_url"], format!("https://shipway.example.org/runs/{good}"));
+    assert_eq!(told["target_url"], format!("https://shipway.example.org/#{good}"));
 }
 
 #[tokio::test]

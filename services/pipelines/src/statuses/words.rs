@@ -58,7 +58,8 @@ pub(super) fn status(row: &Row, address: Option<&str>) -> Status {
         state: row.said.state,
         context: format!("shipway/{}", row.path),
         description: format!("{} {}", row.name, row.said.words),
-        target: address.map(|address| format!("{}/runs/{}", address.trim_end_matches('/'), row.run)),
+        // The page for people lists the newest runs, each under its id.
+        target: address.map(|address| format!("{}/#{}", address.trim_end_matches('/'), row.run)),
     }
 }
 
@@ -137,7 +138,7 @@ mod tests {
         assert_eq!((said.state, said.description.as_str()), (State::Pending, "main-push-3f2a91 is running"));
         assert_eq!(
             said.target.as_deref(),
-            Some("https://shipway.example.org/runs/00000000-0000-0000-0000-000000000001")
+            Some("https://shipway.example.org/#00000000-0000-0000-0000-000000000001")
         );
         assert_eq!(status(&row, None).target, None);
         assert!(started(&run(Origin::Manual, &triggers), 7).is_none());

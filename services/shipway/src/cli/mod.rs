@@ -11,6 +11,7 @@ mod ask;
 mod backup;
 mod client;
 mod color;
+mod commit_status;
 mod config;
 mod database;
 mod deliveries;

@@ -6,7 +6,7 @@ use shipway_contracts::v1::{AbortRunRequest, ListRunsRequest, Page, Run, StartRu
 use uuid::Uuid;
 
 use super::{
-    Client, Exit, Failure, Outcome, Paint, Style, Table, age, ask,
+    Client, Exit, Failure, Outcome, Paint, Style, Table, age, ask, commit_status,
     flags::{Common, pair},
     hint, json as shown, out,
     output::{out_json, size},
@@ -150,10 +150,17 @@ pub(crate) async fn runs(args: RunsArgs) -> Outcome {
 pub(crate) async fn show(args: ShowArgs) -> Outcome {
     let client = Client::connect(&args.common.place).await?;
     let run = client.run(&args.run).await?;
+    let told = commit_status::told(&client, &run).await;
     if args.common.json() {
-        out_json(&shown::run(&run));
+        let mut shown = shown::run(&run);
+        shown["commitStatus"] = told.as_ref().map_or(Value::Null, commit_status::shown);
+        out_json(&shown);
     } else {
-        out(&tree(&run, Timestamp::now(), size().0, Paint::stdout()).join("\n"));
+        let paint = Paint::stdout();
+        out(&tree(&run, Timestamp::now(), size().0, paint).join("\n"));
+        if let Some((words, style)) = told.as_ref().map(commit_status::line) {
+            out(&paint.on(&format!("  {words}"), style));
+        }
     }
     Ok(Exit::Ok)
 }
