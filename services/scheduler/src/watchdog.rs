@@ -93,6 +93,7 @@ const fn cause(blocked: &Blocked) -> &'static str {
         Blocked::Approval { .. } => "approval",
         Blocked::Run { .. } => "run",
         Blocked::Lock { .. } => "lock",
+        Blocked::Lane { .. } => "lane",
         Blocked::Steps { .. } => "steps",
     }
 }

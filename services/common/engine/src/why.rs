@@ -2,7 +2,7 @@
 
 use shipway_events::{Actor, EffectClass, ExecutorId, NodeStatus, RunId, Timestamp};
 
-use crate::{Holder, RunState, locks::LockWait};
+use crate::{Holder, RunState, lane, locks::LockWait};
 
 /// What holds a node up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,11 @@ pub enum Blocked {
         /// Who.
         behind: Holder,
     },
+    /// Its turn in the run's lane.
+    Lane {
+        /// The run that comes before it.
+        behind: RunId,
+    },
     /// A time.
     Time {
         /// When it goes on.
@@ -74,6 +79,10 @@ pub enum Blocked {
 /// come are left out: their workflow is in the list.
 #[must_use]
 pub fn why(state: &RunState, now: Timestamp) -> Vec<Blocker> {
+    if let (true, Some(behind), Some(since)) = (state.waits_for_lane(), state.behind(), state.started_at()) {
+        let (reference, words) = (state.name_of(0), lane::waits_in_words(behind, 0));
+        return vec![Blocker { node: 0, reference, blocked: Blocked::Lane { behind }, since, words }];
+    }
     (0..).zip(state.nodes()).filter_map(|(node, _)| blocker(state, node, now)).collect()
 }
 
@@ -87,6 +96,14 @@ fn blocker(state: &RunState, n: u32, now: Timestamp) -> Option<Blocker> {
                 Blocked::Stop { executor },
                 format!("`{name}` was told to stop; executor {executor} has not confirmed"),
             )
+        }
+        (Some(attempt), _) if state.aborting.is_some() && state.is_spared(n) => {
+            let executor = attempt.executor;
+            let words = format!(
+                "`{name}` is let finish on executor {executor}: it is marked `interruptible: false`; `shipway abort` \
+                 stops it all the same"
+            );
+            (Blocked::Work { executor }, words)
         }
         (Some(attempt), NodeStatus::Waiting) => {
             let limit = attempt.deadline.map(|at| format!(", at most until {at}")).unwrap_or_default();

@@ -6,7 +6,9 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration}
 use serde::Deserialize;
 use serde_json::Value;
 use shipway_eventing::Feed;
-use shipway_events::{ExecutorId, Fence, RawEvent, RegistrationId, RunId, StreamEvent, Version, place};
+use shipway_events::{
+    ExecutorId, Fence, FlowId, RawEvent, RegistrationId, RunId, StreamEvent, Version, place,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{registry::Hold, service::Shared};
@@ -101,9 +103,20 @@ impl Shared {
         }
     }
 
+    /// Who waits here has its turn by what others write: the scheduler that had the lane before, a moment ago.
+    fn heard_lane(&self, event: &RawEvent) {
+        let flow = event.stream.id().and_then(|id| id.parse::<FlowId>().ok());
+        if let Some(flow) = flow.filter(|flow| self.book.waits_for_lane(*flow)) {
+            self.book.tell_lane(flow);
+        }
+    }
+
     fn heard(&self, event: &RawEvent, behind: &mut BTreeMap<RunId, Version>) {
         if event.stream.kind() == "place" {
             return self.heard_place(event);
+        }
+        if event.stream.kind() == "lane" {
+            return self.heard_lane(event);
         }
         if event.stream.kind() != "run" {
             return;

@@ -54,6 +54,7 @@ pub(crate) fn waits_for(blocker: &Blocker) -> Option<ExecutorId> {
         | Blocked::Approval { .. }
         | Blocked::Run { .. }
         | Blocked::Lock { .. }
+        | Blocked::Lane { .. }
         | Blocked::Steps { .. } => None,
     }
 }

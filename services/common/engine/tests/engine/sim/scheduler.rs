@@ -70,7 +70,7 @@ impl World {
         self.load(s);
         if self.schedulers[s].state.started().is_some() {
             self.note_abort(s);
-            self.command(s, Command::Abort { reason: "a person said so".to_owned() }, None);
+            self.command(s, Command::Abort { reason: "a person said so".to_owned(), by: None }, None);
             self.commit(s);
             let asked = self.observer.aborting().is_some() || self.observer.ended().is_some();
             if !asked {
