@@ -21,7 +21,7 @@ use shipway_events::{
 };
 use tokio::sync::OwnedMutexGuard;
 
-use super::book::{Book, system};
+use super::book::{Book, LoadError, system};
 
 /// So many lanes are kept in mind.
 const KEPT: usize = 10_000;
@@ -268,6 +268,17 @@ impl Book {
         self.shared.tasks.spawn(async move {
             tokio::time::sleep(pause).await;
             book.lane_moved(flow).await;
+        });
+    }
+
+    /// Opens a run that another scheduler has let wait, beside what is being done.
+    pub(crate) fn open_later(&self, run: RunId) {
+        let book = self.clone();
+        self.shared.tasks.spawn(async move {
+            while let Err(error @ LoadError::Read { .. }) = book.open_run(run).await {
+                tracing::warn!(%run, %error, "a run that waits could not be opened; trying again");
+                tokio::time::sleep(PAUSE).await;
+            }
         });
     }
 

@@ -1,13 +1,16 @@
 //! Rows of the test plan that the engine answers for. Every failure names its seed; `SHIPWAY_SEED=<n>` plays
 //! one seed of a row again, `SHIPWAY_FULL=1` plays ten times as many.
 
-use shipway_events::{EffectClass, RunStatus, run::Event};
+use shipway_events::{ConcurrencyPolicy, EffectClass, RunStatus, run::Event};
 
-use crate::sim::{
-    Point, Rates, Report, Settings,
-    plans::{one_effect, random},
-    play,
-    rng::Rng,
+use crate::{
+    lanes,
+    sim::{
+        Point, Rates, Report, Settings,
+        plans::{one_effect, random},
+        play,
+        rng::Rng,
+    },
 };
 
 /// E-16: whole runs with everything failing, then nothing: each ends as it must, in time.
@@ -126,6 +129,28 @@ fn row_e_10_cancellation() {
     );
     assert_eq!(failures, 0);
     assert!(at.iter().all(|nodes| *nodes > 0), "an abort never met one of the moments");
+}
+
+/// E-11, the engine's part: fifty runs ask at once, by each policy, while the schedulers die and fall asleep.
+#[test]
+fn row_e_11_lanes_in_simulation() {
+    let count = if full() { 10_000 } else { 150 };
+    let policies = ConcurrencyPolicy::ALL;
+    let mut sums = [0_u32; 5];
+    let failures = each_seed("E-11", count, |seed| {
+        let policy = policies[seed as usize % policies.len()];
+        let report = lanes::play(seed, policy, 50)?;
+        let of = [report.kills, report.conflicts, report.success, report.skipped, report.aborted];
+        sums.iter_mut().zip(of).for_each(|(sum, of)| *sum += of);
+        Ok(())
+    });
+    let [kills, conflicts, success, skipped, aborted] = sums;
+    println!(
+        "ROW E-11 simulated rounds={count} triggers={} violations={failures} kills={kills} decided_again={conflicts} \
+         success={success} skipped={skipped} aborted={aborted}",
+        count * 50
+    );
+    assert_eq!(failures, 0);
 }
 
 /// A run of anything with everything failing.
