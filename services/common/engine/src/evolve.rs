@@ -125,7 +125,7 @@ impl RunState {
                 self.release(e.node, End::Succeeded);
                 self.at_mut(e.node).reason = None;
                 self.keep_outputs(e.node, &e.outputs);
-                self.keep_effects(&e.effects);
+                self.keep_effects(e.node, &e.effects);
                 self.end(e.node, NodeStatus::Success, at, ops);
             }
             Event::AttemptFailed(e) => {
@@ -178,7 +178,7 @@ impl RunState {
             Event::NodeEndedLater(e) => {
                 let end = if e.error.is_none() { End::Succeeded } else { End::Failed };
                 self.release(e.node, end);
-                self.keep_effects(&e.effects);
+                self.keep_effects(e.node, &e.effects);
                 self.agenda.remove(e.node);
                 self.clear_timers(e.node);
                 let node = self.at_mut(e.node);
@@ -302,7 +302,10 @@ impl RunState {
         self.at_mut(n).outputs = Some(Arc::new(outputs.clone()));
     }
 
-    fn keep_effects(&mut self, effects: &[Effect]) {
+    fn keep_effects(&mut self, n: u32, effects: &[Effect]) {
+        if !effects.is_empty() {
+            self.effects.entry(n).or_default().extend_from_slice(effects);
+        }
         for effect in effects {
             match effect {
                 Effect::Released { slug, artifact, .. } => {

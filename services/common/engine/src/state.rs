@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use shipway_events::{
     ExecutorId, Fence, NodeStatus, RunId, RunStatus, Timestamp,
     plan::{Artifact, BackupPin, Plan, PlanNode},
-    run::{ApprovalRule, Ended, NodeError, Started},
+    run::{ApprovalRule, Effect, Ended, NodeError, Started},
 };
 
 use crate::{
@@ -56,6 +56,8 @@ pub struct RunState {
     pub(crate) rejected: BTreeSet<(u32, Fence)>,
     pub(crate) released: BTreeMap<String, Artifact>,
     pub(crate) builds: BTreeMap<String, Artifact>,
+    /// What each node has changed in the world.
+    pub(crate) effects: BTreeMap<u32, Vec<Effect>>,
     pub(crate) backups: BTreeMap<String, BackupPin>,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,

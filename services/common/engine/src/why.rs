@@ -34,6 +34,11 @@ pub enum Blocked {
         /// The executor.
         executor: ExecutorId,
     },
+    /// An executor at work on it, which is let finish although the run gives way to another.
+    Finish {
+        /// The executor.
+        executor: ExecutorId,
+    },
     /// An executor that is to stop it.
     Stop {
         /// The executor.
@@ -92,10 +97,15 @@ fn blocker(state: &RunState, n: u32, now: Timestamp) -> Option<Blocker> {
     let (blocked, words) = match (&node.attempt, node.status) {
         (Some(attempt), _) if attempt.stopping => {
             let executor = attempt.executor;
-            (
-                Blocked::Stop { executor },
-                format!("`{name}` was told to stop; executor {executor} has not confirmed"),
-            )
+            // Work that nothing waited for has another status than that of its end.
+            let ago = match node.status {
+                NodeStatus::Aborting => format!(" {} s ago", now.since(node.since).as_secs()),
+                _ => String::new(),
+            };
+            let words = format!(
+                "`{name}` was told to stop{ago}; executor {executor} has not confirmed that its process has ended"
+            );
+            (Blocked::Stop { executor }, words)
         }
         (Some(attempt), _) if state.aborting.is_some() && state.is_spared(n) => {
             let executor = attempt.executor;
@@ -103,7 +113,7 @@ fn blocker(state: &RunState, n: u32, now: Timestamp) -> Option<Blocker> {
                 "`{name}` is let finish on executor {executor}: it is marked `interruptible: false`; `shipway abort` \
                  stops it all the same"
             );
-            (Blocked::Work { executor }, words)
+            (Blocked::Finish { executor }, words)
         }
         (Some(attempt), NodeStatus::Waiting) => {
             let limit = attempt.deadline.map(|at| format!(", at most until {at}")).unwrap_or_default();

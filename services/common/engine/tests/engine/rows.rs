@@ -104,7 +104,8 @@ fn row_e_10_cancellation() {
         let abort_at = Some(rng.within(0, 6_000));
         let calm = seed % 2 == 0;
         let settings = if calm { calm_of(&mut rng) } else { chaos(seed) };
-        let report = play(seed, Settings { abort_at, ..settings })?;
+        let replaced = settings.replaced && !calm;
+        let report = play(seed, Settings { abort_at, replaced, ..settings })?;
         for (sum, nodes) in at.iter_mut().zip(report.aborted_at) {
             *sum += nodes;
         }
@@ -134,7 +135,7 @@ fn row_e_10_cancellation() {
 /// E-11, the engine's part: fifty runs ask at once, by each policy, while the schedulers die and fall asleep.
 #[test]
 fn row_e_11_lanes_in_simulation() {
-    let count = if full() { 10_000 } else { 150 };
+    let count = if full() { 10_000 } else { 100 };
     let policies = ConcurrencyPolicy::ALL;
     let mut sums = [0_u32; 5];
     let failures = each_seed("E-11", count, |seed| {
@@ -174,6 +175,7 @@ fn chaos(seed: u64) -> Settings {
         rates,
         faults_until: rng.within(0, 15_000),
         abort_at: rng.per_mille(250).then(|| rng.within(0, 12_000)),
+        replaced: rng.per_mille(400),
         crash: None,
         deep: false,
     }
@@ -191,6 +193,7 @@ fn calm((plan, behaviours): (shipway_events::plan::Plan, Vec<crate::sim::plans::
         rates: Rates::default(),
         faults_until: 6_000,
         abort_at: None,
+        replaced: false,
         crash: None,
         deep: false,
     }

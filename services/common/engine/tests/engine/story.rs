@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use serde_json::{Map, Value, json};
 use shipway_engine::{
-    ChildEnd, Command, Free, Locks, Resolution, RunState, Slots, decide_and_evolve, invariants,
+    ChildEnd, Command, Free, Locks, Resolution, RunState, Slots, applied, decide_and_evolve, invariants,
     lane::{self, LaneState},
     why,
 };
@@ -131,6 +131,7 @@ impl Story {
                 assert_eq!(before.nodes(), self.state.nodes(), "the log says something else than the state");
                 Command::Assign
             }
+            "applied" => return applied(&self.state),
             "why" => return why(&self.state, self.now).into_iter().map(|blocker| blocker.words).collect(),
             name => self.complete(self.node(name), &words[1..]),
         };
