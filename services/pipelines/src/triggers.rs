@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 use shipway_contracts::v1::TriggerRecord;
-use shipway_documents::flow::{CronTrigger, Flow as Document, GitTrigger, TriggerSource, TypedKind, TypedTrigger};
+use shipway_documents::flow::{
+    CronTrigger, Flow as Document, GitTrigger, TriggerSource, TypedKind, TypedTrigger,
+};
 use shipway_events::FlowId;
 
 use crate::{

@@ -5,13 +5,7 @@
 //! before anybody else may begin to. One that was stopped in between may still finish what it was at; what it writes
 //! is therefore guarded by itself (a checkpoint's old value, an epoch, an expected sequence).
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
 use tokio::{sync::watch, task::JoinHandle};
@@ -43,12 +37,30 @@ const MARGIN: Duration = Duration::from_millis(100);
 /// Whether this process leads. Clones share it; when the last is dropped, it is given up.
 #[derive(Clone, Debug)]
 pub struct Leadership {
-    state: watch::Receiver<Option<Epoch>>,
-    /// Until when the holding counts, in microseconds since boot.
-    until: Arc<AtomicI64>,
+    state: watch::Receiver<Option<Holding>>,
     /// Asks for the lease to be confirmed, or found lost, at once.
     doubt: Arc<tokio::sync::Notify>,
     candidate: Option<Arc<Candidate>>,
+}
+
+/// A lease as this process holds it. Told again with every renewal: one that came late ends a time in which those who
+/// looked were told that nobody leads here, and they must hear that it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Holding {
+    epoch: Epoch,
+    /// Until when it counts, in microseconds since boot.
+    until: i64,
+}
+
+impl Holding {
+    /// What a renewal gives that was asked for at that time.
+    fn asked_at(asked: i64, epoch: Epoch) -> Self {
+        Self { epoch, until: asked.saturating_add(micros(TTL - MARGIN)) }
+    }
+
+    fn counts(&self) -> bool {
+        since_boot() < self.until
+    }
 }
 
 #[derive(Debug)]
@@ -67,8 +79,8 @@ impl Leadership {
     /// Leads always: there is only one process.
     #[must_use]
     pub fn always() -> Self {
-        let (_, state) = watch::channel(Some(0));
-        Self { state, until: Arc::new(AtomicI64::new(i64::MAX)), doubt: Arc::default(), candidate: None }
+        let (_, state) = watch::channel(Some(Holding { epoch: 0, until: i64::MAX }));
+        Self { state, doubt: Arc::default(), candidate: None }
     }
 
     /// Leads whenever `owner` holds the lease of this name: [`RELAY`], [`consumers`]. The owner is a process, and no other
@@ -77,7 +89,6 @@ impl Leadership {
     #[must_use]
     pub fn elect(leases: Leases, name: &str, owner: &str, note: &str) -> Self {
         let (tell, state) = watch::channel(None);
-        let until = Arc::new(AtomicI64::new(0));
         let doubt = Arc::new(tokio::sync::Notify::new());
         let stop = CancellationToken::new();
         let election = Election {
@@ -86,18 +97,16 @@ impl Leadership {
             owner: owner.to_owned(),
             note: note.to_owned(),
             tell,
-            until: Arc::clone(&until),
             doubt: Arc::clone(&doubt),
         };
         let task = std::sync::Mutex::new(Some(tokio::spawn(election.run(stop.clone()))));
-        Self { state, until, doubt, candidate: Some(Arc::new(Candidate { stop, task })) }
+        Self { state, doubt, candidate: Some(Arc::new(Candidate { stop, task })) }
     }
 
     /// The epoch of the holding, if this process leads now.
     #[must_use]
     pub fn epoch(&self) -> Option<Epoch> {
-        let epoch = *self.state.borrow();
-        epoch.filter(|_| since_boot() < self.until.load(Ordering::Acquire))
+        self.state.borrow().filter(Holding::counts).map(|held| held.epoch)
     }
 
     /// Whether this process leads now.
@@ -109,21 +118,19 @@ impl Leadership {
     /// Waits until this process leads; the epoch.
     pub async fn gained(&self) -> Epoch {
         let mut state = self.state.clone();
-        loop {
-            if let Some(epoch) = self.epoch() {
-                return epoch;
-            }
-            // A holding that is over, and that its task has not seen to be over, changes soon.
-            if state.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+        let held = state.wait_for(|held| held.as_ref().is_some_and(Holding::counts)).await;
+        let epoch = held.ok().and_then(|held| held.as_ref().map(|held| held.epoch));
+        match epoch {
+            Some(epoch) => epoch,
+            // Nobody asks for it any more.
+            None => std::future::pending().await,
         }
     }
 
     /// Waits until this process does not lead with this epoch.
     pub async fn lost(&self, epoch: Epoch) {
         let mut state = self.state.clone();
-        if state.wait_for(|now| *now != Some(epoch)).await.is_err() {
+        if state.wait_for(|now| now.is_none_or(|held| held.epoch != epoch)).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -151,8 +158,7 @@ struct Election {
     name: String,
     owner: String,
     note: String,
-    tell: watch::Sender<Option<Epoch>>,
-    until: Arc<AtomicI64>,
+    tell: watch::Sender<Option<Holding>>,
     doubt: Arc<tokio::sync::Notify>,
 }
 
@@ -171,22 +177,21 @@ impl Election {
             }
         }
         let held = self.tell.send_replace(None);
-        if let Some(epoch) = held
-            && let Err(error) = self.leases.release(&self.name, &self.owner, epoch).await
+        if let Some(held) = held
+            && let Err(error) = self.leases.release(&self.name, &self.owner, held.epoch).await
         {
             tracing::debug!(lease = self.name, %error, "a lease could not be given up; it ends by itself");
         }
     }
 
     /// Renews the holding, or tries to get one.
-    async fn round(&self, held: Option<Epoch>) {
+    async fn round(&self, held: Option<Holding>) {
         failpoint!("lead.round", return);
         let asked = since_boot();
-        let left = self.until.load(Ordering::Acquire).saturating_sub(asked);
         let answer = match held {
             // Whoever cannot ask in time has lost it, whatever the answer would be.
-            Some(epoch) => tokio::time::timeout(
-                Duration::from_micros(u64::try_from(left).unwrap_or(0)),
+            Some(Holding { epoch, until }) => tokio::time::timeout(
+                Duration::from_micros(u64::try_from(until.saturating_sub(asked)).unwrap_or(0)),
                 self.leases.renew(&self.name, &self.owner, epoch, TTL),
             )
             .await
@@ -197,14 +202,11 @@ impl Election {
             }
         };
         let now = match answer {
-            Ok(Ok(Some(epoch))) => {
-                self.until.store(asked.saturating_add(micros(TTL - MARGIN)), Ordering::Release);
-                Some(epoch)
-            }
+            Ok(Ok(Some(epoch))) => Some(Holding::asked_at(asked, epoch)),
             Ok(Ok(None)) | Err(_) => None,
             Ok(Err(error)) => {
                 tracing::warn!(lease = self.name, %error, "a lease could not be asked for; trying again");
-                held.filter(|_| since_boot() < self.until.load(Ordering::Acquire))
+                held.filter(Holding::counts)
             }
         };
         match (held, now) {
@@ -223,4 +225,30 @@ fn since_boot() -> i64 {
 
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_renewal_that_comes_late_is_heard_by_who_has_given_up() {
+        let (tell, state) = watch::channel(None);
+        let leadership = Leadership { state, doubt: Arc::default(), candidate: None };
+        let late = Holding::asked_at(since_boot() - micros(TTL), 7);
+        tell.send_replace(Some(late));
+        assert_eq!(leadership.epoch(), None, "it is over");
+        let mut gained = std::pin::pin!(leadership.gained());
+        assert!(poll!(&mut gained).is_pending());
+        // The same holding, longer.
+        tell.send_replace(Some(Holding::asked_at(since_boot(), 7)));
+        assert_eq!(poll!(&mut gained), std::task::Poll::Ready(7));
+        assert_eq!(leadership.epoch(), Some(7));
+        let mut lost = std::pin::pin!(leadership.lost(7));
+        assert!(poll!(&mut lost).is_pending());
+        tell.send_replace(None);
+        assert!(poll!(&mut lost).is_ready());
+    }
 }

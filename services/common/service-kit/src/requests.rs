@@ -1,6 +1,7 @@
 //! Around every call: its span, a child of the caller's if the caller is traced, and what is counted of it.
 
 use std::{
+    mem::ManuallyDrop,
     pin::Pin,
     task::{Context, Poll},
     time::Instant,
@@ -33,9 +34,9 @@ pub(crate) async fn measured(request: Request, next: Next) -> Response {
     };
     let span = tracing::info_span!("request", otel.name = %method, otel.kind = "server");
     trace::follow(&span, request.headers());
-    let begin = Instant::now();
+    let unanswered = Unanswered { grpc, method, begin: Instant::now() };
     let mut response = next.run(request).instrument(span).await;
-    let took = begin.elapsed().as_secs_f64();
+    let (method, took) = unanswered.answered();
     if !grpc {
         if code(response.headers()).is_some() {
             // What nobody serves falls to gRPC, whose refusal is a 200 to everybody else.
@@ -66,6 +67,30 @@ fn count(protocol: &str, method: &str, code: &str, took: f64) {
     let labels = [protocol, method, code];
     metrics::REQUESTS.add(1, &labels);
     metrics::REQUEST_SECONDS.record(took, &labels);
+}
+
+/// A call that waits for its answer. Dropped, its caller has gone away before: what nobody waits for to the end is seen
+/// nowhere else.
+struct Unanswered {
+    grpc: bool,
+    method: String,
+    begin: Instant,
+}
+
+impl Unanswered {
+    /// Its method, and how long it took.
+    fn answered(self) -> (String, f64) {
+        let mut call = ManuallyDrop::new(self);
+        (std::mem::take(&mut call.method), call.begin.elapsed().as_secs_f64())
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        // HTTP has no code of its own for it; 499 is what other servers write.
+        let (protocol, code) = if self.grpc { ("grpc", "Cancelled") } else { ("http", "499") };
+        count(protocol, &self.method, code, self.begin.elapsed().as_secs_f64());
+    }
 }
 
 /// The body of an answer whose code is not known yet.

@@ -60,7 +60,14 @@ async fn a_process_says_whether_it_is_ready_and_that_it_stops_before_it_stops() 
         let fine = look.load(Ordering::SeqCst);
         async move { if fine { Ok(()) } else { Err("the database is away".to_owned()) } }
     });
-    health.check("consumers", || async { Ok(()) });
+    let hangs = Arc::new(AtomicBool::new(false));
+    let asked = tokio::sync::mpsc::unbounded_channel();
+    let (hanging, tell) = (hangs.clone(), asked.0);
+    health.check("consumers", move || {
+        tell.send(()).unwrap();
+        let hangs = hanging.load(Ordering::SeqCst);
+        async move { if hangs { std::future::pending().await } else { Ok(()) } }
+    });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let server = Server::new().health(health.clone());
@@ -105,6 +112,22 @@ async fn a_process_says_whether_it_is_ready_and_that_it_stops_before_it_stops() 
         "{metrics}"
     );
     assert!(!metrics.contains("made/up"), "{metrics}");
+
+    // Also those whose callers have gone before the answer.
+    let mut asked = asked.1;
+    while asked.try_recv().is_ok() {}
+    hangs.store(true, Ordering::SeqCst);
+    let mut impatient = TcpStream::connect(&address).await.unwrap();
+    impatient.write_all(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    asked.recv().await.unwrap();
+    drop(impatient);
+    let counted = async {
+        let line = r#"shipway_requests_total{code="499",method="GET /readyz",protocol="http"} 1"#;
+        while !get(&address, "/metrics").await.1.contains(line) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, counted).await.unwrap();
 
     drop(grpc);
     assert!(lifecycle.stop(PATIENCE).await, "everything ends");

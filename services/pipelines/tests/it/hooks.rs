@@ -210,7 +210,9 @@ async fn a_flows_requests_are_signed_once_its_hook_has_a_secret() {
 async fn a_hook_has_an_address_for_each_sender_that_there_can_be() {
     let lab = Lab::new().await;
     let self_hosted = SHOP.replace("file:///srv/shop.git", "https://git.example.com/acme/shop");
-    let github = self_hosted.replace("vcsService: self-hosted", "vcsService: github");
+    let github = self_hosted
+        .replace("vcsService: self-hosted", "vcsService: github")
+        .replace("projectType: self-hosted", "projectType: github");
     for (document, expected) in [
         (&self_hosted, &["github", "gitlab", "gitea", "forgejo", "bitbucket-dc", "azure"][..]),
         (&github, &["github"]),

@@ -93,13 +93,14 @@ impl Writer {
             return;
         }
         let mut written: Vec<Kept> = Vec::with_capacity(all.len());
+        let mut refused: Vec<(Kept, SpoolError)> = Vec::new();
         let mut bytes = Vec::new();
         let begun = self.current();
         for (plain, reply) in all {
             let (length, name) = match &begun {
                 Ok((length, name)) => (*length, name),
                 Err(error) => {
-                    drop(reply.send(Err(error.clone())));
+                    refused.push((reply, error.clone()));
                     continue;
                 }
             };
@@ -108,15 +109,19 @@ impl Writer {
             let wanted = (frame::HEAD + sealed.len()) as u64;
             if self.size + bytes.len() as u64 + wanted > self.most {
                 let (folder, most) = (self.folder.clone(), self.most);
-                drop(reply.send(Err(SpoolError::Full { folder, wanted, most })));
+                refused.push((reply, SpoolError::Full { folder, wanted, most }));
                 continue;
             }
             frame::put(&mut bytes, &sealed);
             written.push(reply);
         }
         let outcome = if bytes.is_empty() { self.close_if_empty() } else { self.write(&bytes) };
+        // Only now: whoever hears of it finds the spool as it is.
         for reply in written {
             drop(reply.send(outcome.clone()));
+        }
+        for (reply, error) in refused {
+            drop(reply.send(Err(error)));
         }
     }
 

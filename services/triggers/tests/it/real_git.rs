@@ -73,7 +73,7 @@ impl Rule {
             ["*", "!*.md"] => file.ends_with(".md") && !file.contains('/'),
             _ => src(file),
         };
-        let files = self.paths.is_empty() || push.files.iter().any(|file| counts(&file));
+        let files = self.paths.is_empty() || push.files.iter().any(counts);
         branch && !(self.flags && push.flagged) && files
     }
 }

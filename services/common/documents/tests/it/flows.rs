@@ -182,8 +182,6 @@ fn broken_triggers() {
             "error: /triggers/0/branchRestrictions/1: a branch pattern cannot hold an expression; nothing is resolved before a trigger fires",
             "error: /triggers/1/ref: two triggers are called `app`; give each its own `ref`",
             "error: /triggers/1/repoUrl: `repoUrl` is empty; name the repository whose pushes start the flow",
-            "unsupported: /triggers/2/kind: triggers of kind `cron` are not supported yet; supported are `vcs-push`, `webhook`, \
-             and Git triggers without a `kind`",
             "error: /triggers/2/spec: `cron` is missing; give the five fields of a schedule: `0 2 * * *`",
             "error: /triggers/3/kind: no trigger is of kind `vcs-pus`; did you mean `vcs-push`?",
             "error: /triggers/4: `ref` is missing; name it, to use its values: `${triggers.<ref>.branch}`",
