@@ -124,9 +124,17 @@ impl Workload {
     /// # Errors
     /// If it does not start or end in ten minutes.
     pub async fn one(&self, number: usize) -> Result<Ended> {
+        self.one_of(FLOW, number).await
+    }
+
+    /// The same, of a flow of [`project_of`].
+    ///
+    /// # Errors
+    /// If it does not start or end in ten minutes.
+    pub async fn one_of(&self, flow: &str, number: usize) -> Result<Ended> {
         let begin = Instant::now();
         let arguments = serde_json::json!({ "SINK": format!("{}/{number}", self.sink) });
-        let started = start(&self.runs, FLOW, &number.to_string(), &arguments)
+        let started = start(&self.runs, flow, &number.to_string(), &arguments)
             .await
             .with_context(|| format!("starting run {number}"))?;
         let run = end(&self.runs, &started.run).await.with_context(|| format!("run {number}"))?;

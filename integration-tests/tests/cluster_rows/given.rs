@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::future::try_join_all;
 use rand::seq::IndexedRandom;
 use shipway_contracts::v1::{GetRunRequest, runs_client::RunsClient};
 use shipway_integration_tests::{
@@ -42,6 +43,18 @@ impl Given {
         let work = Workload::through(self.cluster.channel().unwrap(), &self.sink, door);
         let numbers = self.numbers(runs);
         Load(tokio::spawn(async move { work.run(numbers, at_once).await }))
+    }
+
+    /// Starts so many runs of each of these flows, all at once.
+    pub(crate) fn load_each(&mut self, flows: &[String], runs: usize) -> Load {
+        let work = Workload::new(self.cluster.channel().unwrap(), &self.sink);
+        let all: Vec<_> =
+            flows.iter().flat_map(|flow| self.numbers(runs).map(move |n| (flow.clone(), n))).collect();
+        let one = move |(flow, number): (String, usize)| {
+            let work = work.clone();
+            async move { work.one_of(&flow, number).await }
+        };
+        Load(tokio::spawn(try_join_all(all.into_iter().map(one))))
     }
 
     /// Waits until so many runs that were started last have each come to the sink.

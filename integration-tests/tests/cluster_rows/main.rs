@@ -15,6 +15,7 @@ mod exhaustion;
 mod failpoints;
 mod given;
 mod kills;
+mod lanes;
 mod linear;
 mod lost_host;
 mod machines;

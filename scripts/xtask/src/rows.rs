@@ -85,7 +85,11 @@ const ROWS: &[Row] = &[
     row("E-8", "200 attempts", "attempts of a dead executor are begun again elsewhere"),
     row("E-9", "4,000 cases", "each effect class over each crash: exactly once, or unknown and said so"),
     row("E-10", "1,000 runs", "aborted at any time: dead in time, one end, `always` nodes ran"),
-    row("E-11", "10,000 triggers", "many triggers at once while schedulers die: each is one run"),
+    row(
+        "E-11",
+        "200 rounds",
+        "many triggers at once while schedulers die: each is one run, and each policy of lanes is kept",
+    ),
     row("E-12", "10,000 timers", "retries wait for their time while schedulers die, and come once"),
     row(
         "E-13",

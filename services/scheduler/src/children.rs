@@ -213,7 +213,7 @@ impl Shared {
             }
             None => {
                 let meta = Meta { actor: crate::run::book::system(), cause: Cause::Run(child), trace: None };
-                self.book.command(child, Command::Abort { reason }, meta).await.map(|_| ())
+                self.book.command(child, Command::Abort { reason, by: None }, meta).await.map(|_| ())
             }
         };
         match aborted {

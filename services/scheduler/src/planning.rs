@@ -21,7 +21,7 @@ use shipway_documents::{
     secret,
 };
 use shipway_events::{
-    FlowId, PipelineId, ProjectId, SecretRef, Timestamp,
+    ConcurrencyPolicy, FlowId, PipelineId, ProjectId, SecretRef, Timestamp,
     plan::{Artifact, BackupPin, PinnedResource, Plan},
     run::{Origin, Started},
 };
@@ -139,6 +139,9 @@ pub(crate) fn plan(
     let at = reply.document_json.contains("date(").then_some(now);
     let without_secrets = asked.without_secrets.clone();
     let plan = Plan { at, without_secrets, ..pin::pin(nodes, args, triggers, resources, world) };
+    // Runs that belong to no flow have no lane to share.
+    let policy =
+        if flow_id.uuid().is_nil() { ConcurrencyPolicy::Allow } else { flow.options.concurrency_policy };
     let name = if asked.name.is_empty() { asked.run.to_string() } else { asked.name.clone() };
     Ok(Started {
         run: asked.run,
@@ -152,6 +155,7 @@ pub(crate) fn plan(
         origin: if reply.path == "diagnostic" { Origin::Bench } else { asked.origin },
         author: Some(asked.meta.actor.clone()),
         parent: asked.parent.clone(),
+        policy,
         plan,
     })
 }

@@ -155,6 +155,9 @@ impl Shared {
         for run in runs.iter_mut().filter(|run| !run.concluded) {
             if let Some(state) = self.book.look_if_open(run.id.parse().ok()).await {
                 run.status = state.status().to_string();
+                if let Some(words) = self.book.turn_in_words(&state).await {
+                    run.reason = words;
+                }
             }
         }
         let more = rows.len() > limit as usize;

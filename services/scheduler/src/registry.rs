@@ -75,6 +75,8 @@ struct Seat {
     used: (u32, u32),
     /// Since when its lease is over, if it is.
     away: Option<Timestamp>,
+    /// It has been silent for so long that what it was told to stop has ended: its shims see to that.
+    silent: bool,
 }
 
 /// An executor that is nowhere: who waits for it waits for something else to end.
@@ -123,7 +125,7 @@ impl Registry {
             // A start that is over says nothing that counts.
             Some(seat) if seat.intro.registration > intro.registration => false,
             _ => {
-                seats.executors.insert(executor, Seat { intro, used: (0, 0), away: None });
+                seats.executors.insert(executor, Seat { intro, used: (0, 0), away: None, silent: false });
                 true
             }
         }
@@ -145,6 +147,19 @@ impl Registry {
         seat.away = Some(since);
         seats.elsewhere.forget(executor);
         true
+    }
+
+    /// Notes whether an executor has been silent for so long that what it was told to stop has ended. Tells whether it is
+    /// news that it has.
+    pub(crate) fn note_silence(&self, executor: ExecutorId, silent: bool) -> bool {
+        let mut seats = self.lock();
+        let Some(seat) = seats.executors.get_mut(&executor) else { return false };
+        std::mem::replace(&mut seat.silent, silent) != silent && silent
+    }
+
+    /// Whether an executor has been silent for so long that what it was told to stop has ended.
+    pub(crate) fn is_silent(&self, executor: ExecutorId) -> bool {
+        self.lock().executors.get(&executor).is_some_and(|seat| seat.silent)
     }
 
     /// What an executor's present start said of itself.
@@ -388,17 +403,7 @@ mod tests {
         let registry = Registry::default();
         let (executor, target) = (ExecutorId::new(Uuid::from_u128(1)), ResourceId::new(Uuid::from_u128(2)));
         let registration = RegistrationId::new(Uuid::from_u128(3));
-        let intro = Introduction {
-            registration,
-            light: 1,
-            heavy: 9,
-            labels: BTreeSet::new(),
-            address: String::new(),
-            host: String::new(),
-            draining: false,
-            kept: BTreeMap::new(),
-        };
-        registry.register(executor, intro);
+        registry.register(executor, Introduction { registration, ..intro() });
         registry.set_place(target, executor);
         let (own, other) = (RunId::new(Uuid::from_u128(4)), RunId::new(Uuid::from_u128(5)));
         let needs = Needs { heavy: true, only: None, labels: &[], target: Some(target) };
@@ -408,5 +413,33 @@ mod tests {
         assert!(!takes(other) && takes(own));
         registry.restored(target);
         assert!(takes(other));
+    }
+
+    #[test]
+    fn silence_is_news_once_and_over_with_the_next_beat() {
+        let registry = Registry::default();
+        let executor = ExecutorId::new(Uuid::from_u128(1));
+        assert!(!registry.note_silence(executor, true), "nobody has heard of it");
+        registry.register(
+            executor,
+            Introduction { registration: RegistrationId::new(Uuid::from_u128(3)), ..intro() },
+        );
+        assert!(registry.note_silence(executor, true) && registry.is_silent(executor));
+        assert!(!registry.note_silence(executor, true));
+        assert!(!registry.note_silence(executor, false) && !registry.is_silent(executor));
+        assert!(registry.note_silence(executor, true));
+    }
+
+    fn intro() -> Introduction {
+        Introduction {
+            registration: RegistrationId::new(Uuid::nil()),
+            light: 1,
+            heavy: 9,
+            labels: BTreeSet::new(),
+            address: String::new(),
+            host: String::new(),
+            draining: false,
+            kept: BTreeMap::new(),
+        }
     }
 }

@@ -10,7 +10,7 @@ use shipway_contracts::{
 };
 use shipway_eventing::failing;
 use shipway_events::{
-    Meta, Position, ProjectId, RunId,
+    ConcurrencyPolicy, Meta, Position, ProjectId, RunId, RunStatus,
     run::{Origin, Parent},
 };
 
@@ -101,6 +101,7 @@ impl Shared {
             Err(problems) => return Ok(refused(&flow, problems)),
         };
         let (path, name) = (started.path.clone(), started.name.clone());
+        let is_allowed = started.policy == ConcurrencyPolicy::Allow;
         let start = self.book.start(started, meta);
         let reply = match failing!("scheduler.start", Error::unavailable, start.await) {
             // The same command came twice at once.
@@ -109,9 +110,14 @@ impl Shared {
             }
             reply => reply?,
         };
+        let mut status = RunStatus::Running;
+        if !is_allowed {
+            // Its lane may have it wait, or not let it in.
+            status = self.book.look(asked.run).await?.status();
+        }
         Ok(StartRunReply {
             run: asked.run.to_string(),
-            status: "running".to_owned(),
+            status: status.to_string(),
             path,
             name,
             problems: Vec::new(),

@@ -86,6 +86,7 @@ const fn cause(blocked: &Blocked) -> &'static str {
     match blocked {
         Blocked::Slot { .. } => "slot",
         Blocked::Work { .. } => "work",
+        Blocked::Finish { .. } => "finish",
         Blocked::Stop { .. } => "stop",
         Blocked::Time { .. } => "time",
         Blocked::Condition => "condition",
@@ -93,6 +94,7 @@ const fn cause(blocked: &Blocked) -> &'static str {
         Blocked::Approval { .. } => "approval",
         Blocked::Run { .. } => "run",
         Blocked::Lock { .. } => "lock",
+        Blocked::Lane { .. } => "lane",
         Blocked::Steps { .. } => "steps",
     }
 }

@@ -160,7 +160,8 @@ impl Decision<'_> {
         if open.timed_out {
             return self.fail_timed_out(node, Some(fence));
         }
-        if open.stopping {
+        // What is let finish although its run gives way is not tried again.
+        if open.stopping || self.state.cancelled(node).is_some() {
             return self.record(run::NodeFailed { node, fence: Some(fence), error: error.clone() });
         }
         self.fail_or_retry(node, Some(fence), error);

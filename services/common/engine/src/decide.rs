@@ -37,6 +37,8 @@ pub enum Command {
     Abort {
         /// Why, in words.
         reason: String,
+        /// The run that takes its place, if one does: what may not be interrupted is then let finish.
+        by: Option<RunId>,
     },
     /// Attempts whose executor's start is over (its lease too), or that it confirmed not to have.
     AttemptsLost {
@@ -189,7 +191,7 @@ pub fn decide_and_evolve(
         Command::Start { started } => decision.start(started)?,
         Command::Complete { node, fence, outcome } => decision.complete(*node, *fence, outcome)?,
         Command::Assign | Command::Due => {}
-        Command::Abort { reason } => decision.abort(reason)?,
+        Command::Abort { reason, by } => decision.abort(reason, *by)?,
         Command::AttemptsLost { fences, reason, never_started } => {
             decision.attempts_lost(fences, reason, *never_started);
         }
@@ -202,6 +204,7 @@ pub fn decide_and_evolve(
         }
         Command::ChildEnded { node, child, end } => decision.child_ended(*node, *child, end)?,
     }
+    decision.ask_lane();
     decision.follow();
     Ok(decision.events)
 }
@@ -234,12 +237,14 @@ impl Decision<'_> {
         Ok(())
     }
 
-    fn abort(&mut self, reason: &str) -> Result<(), Rejection> {
+    /// What gives way gently can still be aborted for good.
+    fn abort(&mut self, reason: &str, by: Option<RunId>) -> Result<(), Rejection> {
+        let gives_way = self.state.gives_way.is_some();
         match self.state.ended() {
             Some(ended) => Err(Rejection::Ended(ended.status)),
-            None if self.state.aborting.is_some() => Ok(()),
+            None if self.state.aborting.is_some() && (by.is_some() || !gives_way) => Ok(()),
             None => {
-                self.record(run::Aborting { reason: reason.to_owned() });
+                self.record(run::Aborting { reason: reason.to_owned(), by });
                 Ok(())
             }
         }
@@ -402,6 +407,7 @@ impl Decision<'_> {
         if state.ended.is_some() || !state.at(0).closed || stops {
             return false;
         }
+        let by = state.gives_way;
         let (status, reason) = match (&state.aborting, state.at(0).status) {
             (Some(reason), _) => (RunStatus::Aborted, Some(reason.to_string())),
             (None, NodeStatus::Success) => (RunStatus::Success, None),
@@ -410,7 +416,7 @@ impl Decision<'_> {
             }
             (None, _) => (RunStatus::Failure, self.first_failure()),
         };
-        self.record(run::Ended { status, reason });
+        self.record(run::Ended { status, reason, by });
         true
     }
 

@@ -8,7 +8,8 @@ use std::{
 
 use serde_json::{Map, Value};
 use shipway_events::{
-    DecodeError, EffectClass, Fence, NodeStatus, Position, RawEvent, Recorded, StreamEvent, Timestamp,
+    ConcurrencyPolicy, DecodeError, EffectClass, Fence, NodeStatus, Position, RawEvent, Recorded,
+    StreamEvent, Timestamp,
     plan::{BackupPin, Plan, PlanNode},
     run::{self, Effect, Event, NodeError},
 };
@@ -17,6 +18,7 @@ use crate::{
     RunState,
     attempt::{Attempt, End},
     flow::Op,
+    lane::Turn,
     retry,
     shape::Shape,
     state::{Cancel, Later, NodeState, Planned, Timer},
@@ -69,7 +71,9 @@ impl RunState {
     fn knows(&self, event: &Event) -> bool {
         let node = match event {
             Event::Started(_) => return self.started.is_none(),
-            Event::Aborting(_) | Event::Ended(_) => return self.started.is_some(),
+            Event::Queued(_) | Event::Admitted(_) | Event::Aborting(_) | Event::Ended(_) => {
+                return self.started.is_some();
+            }
             #[cfg(feature = "next-schema")]
             Event::NotedWriter(_) => return false,
             Event::AttemptRequested(e) => e.node,
@@ -103,6 +107,8 @@ impl RunState {
             Event::Started(e) => self.start(e, at, ops),
             #[cfg(feature = "next-schema")]
             Event::NotedWriter(_) => {}
+            Event::Queued(e) => self.turn = Turn::Queued(e.behind),
+            Event::Admitted(_) => self.let_in(ops),
             Event::WorkflowEntered(e) => {
                 self.agenda.remove(e.node);
                 self.enter(e.node, at, ops);
@@ -119,7 +125,7 @@ impl RunState {
                 self.release(e.node, End::Succeeded);
                 self.at_mut(e.node).reason = None;
                 self.keep_outputs(e.node, &e.outputs);
-                self.keep_effects(&e.effects);
+                self.keep_effects(e.node, &e.effects);
                 self.end(e.node, NodeStatus::Success, at, ops);
             }
             Event::AttemptFailed(e) => {
@@ -172,7 +178,7 @@ impl RunState {
             Event::NodeEndedLater(e) => {
                 let end = if e.error.is_none() { End::Succeeded } else { End::Failed };
                 self.release(e.node, end);
-                self.keep_effects(&e.effects);
+                self.keep_effects(e.node, &e.effects);
                 self.agenda.remove(e.node);
                 self.clear_timers(e.node);
                 let node = self.at_mut(e.node);
@@ -184,10 +190,13 @@ impl RunState {
             }
             Event::Aborting(e) => {
                 self.aborting = Some(e.reason.as_str().into());
+                self.gives_way = e.by;
                 self.stop_trailing(at);
+                self.never_let_in("the run was aborted before its turn in its lane", at, ops);
                 self.cancel(0, Cancel::Abort, at, ops);
             }
             Event::Ended(e) => {
+                self.never_let_in("the run was not let into its lane", at, ops);
                 self.ended = Some(Arc::new(e.clone()));
                 self.ended_at = Some(at);
                 let agenda = &mut self.agenda;
@@ -206,8 +215,23 @@ impl RunState {
         self.locking = with_locks(&event.plan.nodes, 0).collect();
         self.started = Some(Arc::new(event.clone()));
         self.started_at = Some(at);
-        if !self.nodes.is_empty() {
+        if event.policy == ConcurrencyPolicy::Allow {
+            self.let_in(ops);
+        }
+    }
+
+    /// Its lane lets the run go on.
+    fn let_in(&mut self, ops: &mut VecDeque<Op>) {
+        if self.turn != Turn::Admitted && !self.nodes.is_empty() {
             ops.push_back(Op::Arrive(0));
+        }
+        self.turn = Turn::Admitted;
+    }
+
+    /// A run that ends before its turn has run nothing, clean-up included.
+    fn never_let_in(&mut self, reason: &'static str, at: Timestamp, ops: &mut VecDeque<Op>) {
+        if self.turn != Turn::Admitted && !self.nodes.is_empty() && !self.at(0).closed {
+            self.skip(0, Cow::Borrowed(reason), at, ops);
         }
     }
 
@@ -278,7 +302,10 @@ impl RunState {
         self.at_mut(n).outputs = Some(Arc::new(outputs.clone()));
     }
 
-    fn keep_effects(&mut self, effects: &[Effect]) {
+    fn keep_effects(&mut self, n: u32, effects: &[Effect]) {
+        if !effects.is_empty() {
+            self.effects.entry(n).or_default().extend_from_slice(effects);
+        }
         for effect in effects {
             match effect {
                 Effect::Released { slug, artifact, .. } => {

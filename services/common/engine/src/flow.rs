@@ -180,7 +180,7 @@ impl RunState {
                 (node.closed, node.status, node.attempts)
             };
             match status {
-                _ if closed => {}
+                _ if closed || self.is_spared(n) => {}
                 NodeStatus::Ready if attempts == 0 => self.skip(n, Cow::Borrowed(reason), at, ops),
                 NodeStatus::Ready | NodeStatus::Retrying => self.end(n, NodeStatus::Aborted, at, ops),
                 NodeStatus::Unknown if cancel == Cancel::Abort => self.let_go(n, at, ops),
@@ -208,7 +208,7 @@ impl RunState {
     /// asked for.
     pub(crate) fn stop_trailing(&mut self, at: Timestamp) {
         for n in (0..).take(self.nodes.len()) {
-            if !self.at(n).trailing || self.is_inside_always(n) {
+            if !self.at(n).trailing || self.is_inside_always(n) || self.is_inside_spared(n) {
                 continue;
             }
             match &mut self.at_mut(n).attempt {
@@ -256,6 +256,34 @@ impl RunState {
                 return true;
             }
             n = parent;
+        }
+        false
+    }
+
+    /// Whether a node is let finish although its run gives way: it has begun and may not be interrupted. What only waits to
+    /// be tried again has nothing to finish.
+    pub(crate) fn is_spared(&self, n: u32) -> bool {
+        let node = self.at(n);
+        let begun = match node.status {
+            NodeStatus::Running | NodeStatus::Waiting => true,
+            // Its executor was lost: what it did is seen to.
+            NodeStatus::Ready => node.attempts > 0,
+            _ => false,
+        };
+        begun && self.may_not_be_interrupted(n)
+    }
+
+    fn may_not_be_interrupted(&self, n: u32) -> bool {
+        self.gives_way.is_some() && self.plan_node(n).is_some_and(|node| !node.interruptible)
+    }
+
+    fn is_inside_spared(&self, n: u32) -> bool {
+        let mut around = Some(n);
+        while let Some(n) = around {
+            if self.may_not_be_interrupted(n) {
+                return true;
+            }
+            around = self.plan_node(n).and_then(|node| node.parent);
         }
         false
     }

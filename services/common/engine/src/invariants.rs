@@ -98,15 +98,16 @@ pub fn check_history(events: &[Recorded<Event>], generation: u32) -> Result<(), 
     Ok(())
 }
 
-/// A run that has not ended has an open attempt, a timer, a ready node, a run of another flow or a person that will
-/// move it; one that has ended and is not over, too.
+/// A run that has not ended has an open attempt, a timer, a ready node, a run of another flow, a person or its lane that
+/// will move it; one that has ended and is not over, too.
 fn something_will_move_it(state: &RunState) -> Result<(), String> {
     let moved = !state.open.is_empty()
         || !state.timers.is_empty()
         || state.ready().next().is_some()
         || !state.held.is_empty()
         || !state.asking.is_empty()
-        || !state.children.is_empty();
+        || !state.children.is_empty()
+        || state.waits_for_lane();
     match state.started().is_none() || state.ended().is_some() || moved {
         true => Ok(()),
         false => Err(format!("the run is {} and nothing will move it", state.status())),
@@ -194,7 +195,7 @@ fn nothing_new_starts_while_aborting(state: &RunState) -> Result<(), String> {
     }
     for (n, node) in (0_u32..).zip(state.nodes()) {
         let runs = node.attempt.as_ref().is_some_and(|attempt| !attempt.stopping) && !node.trailing;
-        if runs && state.cancelled(n).is_some() {
+        if runs && state.cancelled(n).is_some() && !state.is_spared(n) {
             return Err(format!("node {n} runs on although its run is aborting"));
         }
     }

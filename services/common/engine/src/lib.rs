@@ -8,6 +8,7 @@
 //! What a node's specification means is asked from a [`Language`]; which executor has room, from [`Slots`].
 
 mod answer;
+mod applied;
 mod attempt;
 mod complete;
 mod decide;
@@ -26,6 +27,7 @@ mod waits;
 mod why;
 
 pub use answer::Standing;
+pub use applied::applied;
 pub use attempt::{Attempt, OpenAttempt, takes_a_process};
 pub use decide::{Command, Rejection, Resolution, decide, decide_and_evolve};
 pub use evolve::lock_names;

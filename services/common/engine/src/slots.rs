@@ -7,7 +7,7 @@ use std::{
 
 use shipway_events::{ExecutorId, RegistrationId, ResourceId};
 
-use crate::Locks;
+use crate::{Locks, lane::LaneState};
 
 /// An executor's room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,8 @@ pub struct Slots {
     chosen: BTreeMap<ResourceId, ExecutorId>,
     /// The locks that nodes may want.
     locks: Locks,
+    /// The lane of the run, if it was read.
+    lane: Option<LaneState>,
     /// Whether targets have places at all: with one executor for ever they need none.
     placing: bool,
 }
@@ -87,6 +89,22 @@ impl Slots {
     pub fn with_locks(mut self, locks: Locks) -> Self {
         self.locks = locks;
         self
+    }
+
+    /// With the run's lane, as it is; none where the decision is about no run that waits for its turn.
+    #[must_use]
+    pub fn with_lane(mut self, lane: Option<LaneState>) -> Self {
+        self.lane = lane;
+        self
+    }
+
+    pub(crate) const fn lane(&self) -> Option<&LaneState> {
+        self.lane.as_ref()
+    }
+
+    /// The lane, as this decision leaves it.
+    pub(crate) fn set_lane(&mut self, lane: LaneState) {
+        self.lane = Some(lane);
     }
 
     /// The locks, as this decision leaves them.

@@ -8,13 +8,14 @@ use std::{
 
 use serde_json::{Map, Value};
 use shipway_events::{
-    ExecutorId, Fence, NodeStatus, RunStatus, Timestamp,
+    ExecutorId, Fence, NodeStatus, RunId, RunStatus, Timestamp,
     plan::{Artifact, BackupPin, Plan, PlanNode},
-    run::{ApprovalRule, Ended, NodeError, Started},
+    run::{ApprovalRule, Effect, Ended, NodeError, Started},
 };
 
 use crate::{
     attempt::{Attempt, End, OpenAttempt},
+    lane::Turn,
     locks::LockWait,
     shape::Shape,
     waits::{Approval, ChildRun},
@@ -45,13 +46,18 @@ pub struct RunState {
     pub(crate) lock_waits: BTreeMap<u32, LockWait>,
     pub(crate) timers: BTreeSet<(Timestamp, u32, Timer)>,
     pub(crate) agenda: Agenda,
+    pub(crate) turn: Turn,
     pub(crate) aborting: Option<Arc<str>>,
+    /// The run for which it gives way, gently: see [`run::Aborting`](shipway_events::run::Aborting).
+    pub(crate) gives_way: Option<RunId>,
     pub(crate) ended: Option<Arc<Ended>>,
     pub(crate) first_failure: Option<u32>,
     /// Outcomes that were recorded as rejected.
     pub(crate) rejected: BTreeSet<(u32, Fence)>,
     pub(crate) released: BTreeMap<String, Artifact>,
     pub(crate) builds: BTreeMap<String, Artifact>,
+    /// What each node has changed in the world.
+    pub(crate) effects: BTreeMap<u32, Vec<Effect>>,
     pub(crate) backups: BTreeMap<String, BackupPin>,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
@@ -236,6 +242,7 @@ impl RunState {
             None if self.started.is_none() => RunStatus::Pending,
             None if !self.held.is_empty() => RunStatus::Unknown,
             None if self.aborting.is_some() => RunStatus::Aborting,
+            None if self.turn != Turn::Admitted => RunStatus::Queued,
             None if [NodeStatus::Running, NodeStatus::Ready, NodeStatus::Aborting].map(count) != [0; 3] => {
                 RunStatus::Running
             }

@@ -2,7 +2,7 @@
 
 use shipway_events::{Actor, EffectClass, ExecutorId, NodeStatus, RunId, Timestamp};
 
-use crate::{Holder, RunState, locks::LockWait};
+use crate::{Holder, RunState, lane, locks::LockWait};
 
 /// What holds a node up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,11 @@ pub enum Blocked {
         /// The executor.
         executor: ExecutorId,
     },
+    /// An executor at work on it, which is let finish although the run gives way to another.
+    Finish {
+        /// The executor.
+        executor: ExecutorId,
+    },
     /// An executor that is to stop it.
     Stop {
         /// The executor.
@@ -43,6 +48,11 @@ pub enum Blocked {
     Lock {
         /// Who.
         behind: Holder,
+    },
+    /// Its turn in the run's lane.
+    Lane {
+        /// The run that comes before it.
+        behind: RunId,
     },
     /// A time.
     Time {
@@ -74,6 +84,10 @@ pub enum Blocked {
 /// come are left out: their workflow is in the list.
 #[must_use]
 pub fn why(state: &RunState, now: Timestamp) -> Vec<Blocker> {
+    if let (true, Some(behind), Some(since)) = (state.waits_for_lane(), state.behind(), state.started_at()) {
+        let (reference, words) = (state.name_of(0), lane::waits_in_words(behind, 0));
+        return vec![Blocker { node: 0, reference, blocked: Blocked::Lane { behind }, since, words }];
+    }
     (0..).zip(state.nodes()).filter_map(|(node, _)| blocker(state, node, now)).collect()
 }
 
@@ -83,10 +97,23 @@ fn blocker(state: &RunState, n: u32, now: Timestamp) -> Option<Blocker> {
     let (blocked, words) = match (&node.attempt, node.status) {
         (Some(attempt), _) if attempt.stopping => {
             let executor = attempt.executor;
-            (
-                Blocked::Stop { executor },
-                format!("`{name}` was told to stop; executor {executor} has not confirmed"),
-            )
+            // Work that nothing waited for has another status than that of its end.
+            let ago = match node.status {
+                NodeStatus::Aborting => format!(" {} s ago", now.since(node.since).as_secs()),
+                _ => String::new(),
+            };
+            let words = format!(
+                "`{name}` was told to stop{ago}; executor {executor} has not confirmed that its process has ended"
+            );
+            (Blocked::Stop { executor }, words)
+        }
+        (Some(attempt), _) if state.aborting.is_some() && state.is_spared(n) => {
+            let executor = attempt.executor;
+            let words = format!(
+                "`{name}` is let finish on executor {executor}: it is marked `interruptible: false`; `shipway abort` \
+                 stops it all the same"
+            );
+            (Blocked::Finish { executor }, words)
         }
         (Some(attempt), NodeStatus::Waiting) => {
             let limit = attempt.deadline.map(|at| format!(", at most until {at}")).unwrap_or_default();

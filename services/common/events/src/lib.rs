@@ -48,7 +48,7 @@ pub use ids::{
     ResourceId, RunId,
 };
 pub use secret::SecretRef;
-pub use status::{EffectClass, NodeStatus, RunStatus};
+pub use status::{ConcurrencyPolicy, EffectClass, NodeStatus, RunStatus};
 pub use stream::{StreamName, StreamNameError};
 pub use time::{Timestamp, TimestampError};
 

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Actor, EffectClass, ExecutorId, Fence, FlowId, PipelineId, ProjectId, RegistrationId, RunId, RunStatus,
-    Timestamp, plan::Plan,
+    Actor, ConcurrencyPolicy, EffectClass, ExecutorId, Fence, FlowId, PipelineId, ProjectId, RegistrationId,
+    RunId, RunStatus, Timestamp, plan::Plan,
 };
 
 stream_events! {
@@ -13,6 +13,10 @@ stream_events! {
     pub enum Event, upcast upcast {
         /// The run exists and is pinned.
         Started = "run.started", 1;
+        /// The run waits for its turn in its lane.
+        Queued = "run.queued", 1;
+        /// Its lane lets the run go on.
+        Admitted = "run.admitted", 1;
         /// A node's turn came and an executor was named. The event's position is the attempt's fence.
         #[cfg(not(feature = "next-schema"))]
         AttemptRequested = "run.attempt_requested", 1;
@@ -115,8 +119,17 @@ pub struct Started {
     /// The run that wanted it, if a node of another run did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
+    /// What its flow says of runs beside others. With any policy but `allow` nothing of it has its turn before
+    /// [`Event::Admitted`].
+    #[serde(default, skip_serializing_if = "is_allow")]
+    pub policy: ConcurrencyPolicy,
     /// What it will do.
     pub plan: Plan,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_allow(policy: &ConcurrencyPolicy) -> bool {
+    *policy == ConcurrencyPolicy::Allow
 }
 
 /// The node that a run was started for.
@@ -167,6 +180,23 @@ pub enum Origin {
     /// A measurement: a synthetic flow without a pipeline.
     Bench,
 }
+
+/// See [`Event::Queued`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queued {
+    /// The run that comes before it.
+    pub behind: RunId,
+    /// Runs that waited and whose place it takes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supersedes: Vec<RunId>,
+    /// Runs that are aborted for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaces: Vec<RunId>,
+}
+
+/// See [`Event::Admitted`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admitted {}
 
 /// See [`Event::AttemptRequested`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -470,6 +500,9 @@ pub struct OutcomeRejected {
 pub struct Aborting {
     /// Why, in words.
     pub reason: String,
+    /// The run that takes its place, if one does: then nodes with `interruptible: false` that have begun are let finish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<RunId>,
 }
 
 /// See [`Event::Ended`].
@@ -480,4 +513,7 @@ pub struct Ended {
     /// Why, where it is not success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The run that it gave way to, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<RunId>,
 }

@@ -114,6 +114,24 @@ impl NodeStatus {
 }
 
 statuses! {
+    /// What happens to a run that is asked for while others of its flow go on.
+    #[derive(Default)]
+    ConcurrencyPolicy {
+        /// It starts beside them.
+        #[default]
+        Allow = "allow",
+        /// It waits for its turn: first in, first out, one at a time.
+        Queue = "queue",
+        /// It ends as skipped.
+        Forbid = "forbid",
+        /// It waits, and of those that wait only the newest is kept.
+        Latest = "latest",
+        /// The others are aborted, and it starts when they have ended.
+        Replace = "replace",
+    }
+}
+
+statuses! {
     /// How an effect stays single over crashes.
     EffectClass {
         /// The target knows the effect key and does it once: retried freely.

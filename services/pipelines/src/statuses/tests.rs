@@ -165,6 +165,7 @@ impl World {
             origin: Origin::Git,
             author: None,
             parent: None,
+            policy: shipway_events::ConcurrencyPolicy::Allow,
             plan: Plan { triggers: values.as_object().unwrap().clone(), ..Plan::default() },
         };
         self.append(run, vec![Event::from(started).encode()]).await;
@@ -172,7 +173,7 @@ impl World {
     }
 
     async fn end(&self, run: RunId, status: RunStatus) {
-        self.append(run, vec![Event::from(Ended { status, reason: None }).encode()]).await;
+        self.append(run, vec![Event::from(Ended { status, reason: None, by: None }).encode()]).await;
     }
 
     /// Outcome and note of a run's row.

@@ -121,6 +121,7 @@ mod tests {
             origin,
             author: None,
             parent: None,
+            policy: shipway_events::ConcurrencyPolicy::Allow,
             plan: Plan { triggers: triggers.as_object().unwrap().clone(), ..Plan::default() },
         }
     }
@@ -149,7 +150,9 @@ mod tests {
 
     #[test]
     fn every_end_has_its_state_and_words() {
-        let end = |status, reason: Option<&str>| ended(&Ended { status, reason: reason.map(str::to_owned) });
+        let end = |status, reason: Option<&str>| {
+            ended(&Ended { status, reason: reason.map(str::to_owned), by: None })
+        };
         assert_eq!(end(RunStatus::Success, None), (State::Success, "went well".to_owned()));
         assert_eq!(end(RunStatus::Failure, Some("a\nb")), (State::Failure, "failed: a b".to_owned()));
         assert_eq!(

@@ -55,6 +55,7 @@ async fn ran(lab: &Lab, project: ProjectId, flow: FlowId, effect: Effect) {
         origin: Origin::Git,
         author: None,
         parent: None,
+        policy: shipway_events::ConcurrencyPolicy::Allow,
         plan: Plan::default(),
     };
     let done = NodeSucceeded { node: 1, fence: None, outputs: Map::new(), effects: vec![effect] };

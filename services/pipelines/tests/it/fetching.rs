@@ -58,6 +58,7 @@ impl<'a> Run<'a> {
                 origin: Origin::Manual,
                 author: None,
                 parent: None,
+                policy: shipway_events::ConcurrencyPolicy::Allow,
                 plan: Plan { nodes, without_secrets, ..Plan::default() },
             }
             .into(),

@@ -110,7 +110,7 @@ impl Runs for RunsApi {
         }
         let reason = if request.reason.is_empty() { "asked to stop".to_owned() } else { request.reason };
         let meta = Meta { actor, cause: Cause::Request, trace: shipway_service_kit::current_trace() };
-        self.shared.book.command(run, Command::Abort { reason }, meta).await?;
+        self.shared.book.command(run, Command::Abort { reason, by: None }, meta).await?;
         Ok(Response::new(self.shared.show(run).await?))
     }
 
@@ -257,6 +257,10 @@ impl Shared {
     pub(crate) async fn show(&self, run: RunId) -> Result<Run, Error> {
         let state = self.book.look(run).await?;
         let mut shown = present::run(&state, *self.log.tail().borrow(), self.log.now());
+        // What it waits for in its lane is as of now; since when, its age says.
+        if let Some(words) = self.book.turn_in_words(&state).await {
+            shown.reason = words;
+        }
         // Where a host is away, that is what it waits for.
         for blocker in why(&state, self.log.now()) {
             let Some(executor) = present::waits_for(&blocker) else { continue };

@@ -20,6 +20,9 @@ const SCHEDULERS: &str = "scheduler";
 pub(crate) const EXECUTORS: &str = "executor";
 /// How often this scheduler says that it is there.
 const BEAT: Duration = Duration::from_millis(500);
+/// An executor whose lease has so little left has been silent for 25 s: its shims have ended all work 20 s after the beat
+/// that was heard last, so what it was told to stop has stopped. What it was not told to stop waits for the lease's end.
+const SILENT: Duration = Duration::from_secs(5);
 /// Members that have been gone for so long are forgotten.
 const FORGET: Duration = Duration::from_secs(3600);
 
@@ -172,6 +175,7 @@ impl Shared {
                     changed = true;
                 }
                 changed |= was_away == crate::registry::Standing::LeaseOver;
+                changed |= self.registry.note_silence(executor, member.left <= SILENT);
             }
         }
         if changed {

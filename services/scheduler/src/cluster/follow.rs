@@ -6,9 +6,12 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration}
 use serde::Deserialize;
 use serde_json::Value;
 use shipway_eventing::Feed;
-use shipway_events::{ExecutorId, Fence, RawEvent, RegistrationId, RunId, StreamEvent, Version, place};
+use shipway_events::{
+    ExecutorId, Fence, FlowId, RawEvent, RegistrationId, RunId, StreamEvent, Version, lane, place,
+};
 use tokio_util::sync::CancellationToken;
 
+use super::shards::Shard;
 use crate::{registry::Hold, service::Shared};
 
 /// How many events are read at once.
@@ -101,9 +104,28 @@ impl Shared {
         }
     }
 
+    /// What others write to lanes that are here: the scheduler that had them before, a moment ago. Who waits here may have
+    /// its turn by it, and whom they have let wait nobody else would let in.
+    fn heard_lane(&self, event: &RawEvent) {
+        let Some(flow) = event.stream.id().and_then(|id| id.parse::<FlowId>().ok()) else { return };
+        match lane::Event::read(event).map(|recorded| recorded.map(|recorded| recorded.event)) {
+            Ok(Some(lane::Event::Queued(queued))) if self.book.version(queued.run).is_none() => {
+                if self.cluster.is_here(Shard::of(flow, queued.run)) {
+                    self.book.open_later(queued.run);
+                }
+            }
+            Ok(_) if self.book.waits_for_lane(flow) => self.book.tell_lane(flow),
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "what happened in a lane cannot be read"),
+        }
+    }
+
     fn heard(&self, event: &RawEvent, behind: &mut BTreeMap<RunId, Version>) {
         if event.stream.kind() == "place" {
             return self.heard_place(event);
+        }
+        if event.stream.kind() == "lane" {
+            return self.heard_lane(event);
         }
         if event.stream.kind() != "run" {
             return;

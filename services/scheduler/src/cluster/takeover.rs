@@ -99,11 +99,10 @@ impl Shared {
     fn gone(&self, state: &RunState) -> BTreeMap<&'static str, Vec<Fence>> {
         let mut gone: BTreeMap<_, Vec<Fence>> = BTreeMap::new();
         for open in state.open_attempts() {
-            let reason = match self.registry.standing(open.attempt.executor, open.attempt.registration) {
-                Standing::Here => continue,
-                Standing::StartedAgain => "its executor started again",
-                Standing::LeaseOver => "its executor was not heard of until its lease was over",
-                Standing::Unknown => "its executor is not known any more",
+            let (executor, stopping) = (open.attempt.executor, open.attempt.stopping);
+            let standing = self.registry.standing(executor, open.attempt.registration);
+            let Some(reason) = why_gone(standing, stopping && self.registry.is_silent(executor)) else {
+                continue;
             };
             gone.entry(reason).or_default().push(open.fence);
         }
@@ -122,5 +121,31 @@ impl Shared {
                 book.nudge(run, Command::Due).await;
             }
         });
+    }
+}
+
+/// Why an attempt's executor will say nothing of it any more; none as long as it may. `stopped` says that the attempt was
+/// told to stop and must have stopped by now.
+const fn why_gone(standing: Standing, stopped: bool) -> Option<&'static str> {
+    match standing {
+        Standing::Here if stopped => {
+            Some("its executor was silent for so long that what it was told to stop has ended")
+        }
+        Standing::Here => None,
+        Standing::StartedAgain => Some("its executor started again"),
+        Standing::LeaseOver => Some("its executor was not heard of until its lease was over"),
+        Standing::Unknown => Some("its executor is not known any more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_told_to_stop_does_not_wait_for_the_end_of_its_executors_lease() {
+        assert!(why_gone(Standing::Here, true).is_some());
+        assert_eq!(why_gone(Standing::Here, false), None, "what goes on may still end well");
+        assert!(why_gone(Standing::LeaseOver, false).is_some());
     }
 }

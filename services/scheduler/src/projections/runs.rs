@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use shipway_eventing::feed::{HandleError, Projection};
-use shipway_events::{RawEvent, StreamEvent, run};
+use shipway_events::{ConcurrencyPolicy, RawEvent, RunStatus, StreamEvent, run};
 use sqlx::AnyConnection;
 
 use crate::run::present;
@@ -24,7 +24,8 @@ const SCHEMA: &[&str] = &[
 const START: &str =
     "INSERT INTO runs_2 (run, project, flow, path, name, description, flow_version, origin, status,
         reason, created, ended, going_on, position, triggers)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', '', $9, 0, 0, $10, $11)";
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $12, '', $9, 0, 0, $10, $11)";
+const ADMIT: &str = "UPDATE runs_2 SET status = 'running' WHERE run = $1";
 const TRAIL: &str = "UPDATE runs_2 SET going_on = going_on + $2 WHERE run = $1";
 const END: &str = "UPDATE runs_2 SET status = $2, reason = $3, ended = $4 WHERE run = $1";
 
@@ -55,7 +56,7 @@ impl Projection for Runs {
             // Most events of a run leave its row as it is.
             if !matches!(
                 raw.kind.as_str(),
-                "run.started" | "run.ended" | "run.node_started" | "run.node_ended_later"
+                "run.started" | "run.admitted" | "run.ended" | "run.node_started" | "run.node_ended_later"
             ) {
                 continue;
             }
@@ -74,8 +75,12 @@ impl Projection for Runs {
                         .bind(raw.at.micros())
                         .bind(raw.position.cast_signed())
                         .bind(present::json(&started.plan.triggers))
+                        .bind(first_status(started.policy).as_str())
                         .execute(&mut *tables)
                         .await?;
+                }
+                run::Event::Admitted(_) => {
+                    sqlx::query(ADMIT).bind(run).execute(&mut *tables).await?;
                 }
                 run::Event::NodeStarted(_) => {
                     sqlx::query(TRAIL).bind(run).bind(1_i64).execute(&mut *tables).await?;
@@ -96,5 +101,13 @@ impl Projection for Runs {
             }
         }
         Ok(())
+    }
+}
+
+/// A run begins when its lane lets it in.
+const fn first_status(policy: ConcurrencyPolicy) -> RunStatus {
+    match policy {
+        ConcurrencyPolicy::Allow => RunStatus::Running,
+        _ => RunStatus::Queued,
     }
 }

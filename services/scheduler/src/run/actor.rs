@@ -1,6 +1,8 @@
 //! One run's task: takes the commands that have come, decides them one after another on the state that
 //! includes what is not yet committed, and appends everything at once.
 
+mod beside;
+
 use std::{
     sync::{
         Arc,
@@ -17,7 +19,7 @@ use shipway_eventing::{
 };
 use shipway_events::{
     CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, ResourceId, RunId, StreamEvent, StreamName,
-    Version, lane, place, run,
+    Version, run,
 };
 use shipway_service_kit::metrics;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,7 +28,8 @@ use uuid::Uuid;
 
 use super::{
     book::{Book, Change, Handle, LoadError, load},
-    told::{assignment, labels, offer, ring_all},
+    lanes::{self, Asking, LaneError},
+    told::{assignment, offer, ring_all},
 };
 use crate::{
     cluster::shards::Shard,
@@ -80,6 +83,9 @@ enum Undone {
     /// The locks that it may want could not be read.
     #[error("its locks could not be read: {0}")]
     Locks(ReadError),
+    /// Its lane could not be read.
+    #[error("its lane could not be read: {0}")]
+    Lane(LaneError),
 }
 
 /// At most so many commands are decided for one commit.
@@ -126,9 +132,15 @@ impl Actor {
 
     async fn work(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
-        // What is ready or due when a run is opened has nobody else to say so.
-        if self.state.started().is_some() && !self.decide_batch(vec![]).await {
-            return self.leave(vec![]);
+        // What is ready or due when a run is opened has nobody else to say so, nor what its lane says by now.
+        if self.state.started().is_some() {
+            self.note_turn();
+            if !self.decide_batch(vec![]).await {
+                return self.leave(vec![]);
+            }
+            if let Some(flow) = self.lane() {
+                self.book.tell_lane(flow);
+            }
         }
         loop {
             if self.state.is_over() && self.book.close(self.run, &self.messages) {
@@ -175,6 +187,7 @@ impl Actor {
     fn leave(&self, leaving: Vec<oneshot::Sender<()>>) {
         let shared = &self.book.shared;
         self.book.drop_run(self.run);
+        self.forget_turn();
         shared.registry.correct(&usage(&self.state), &Usage::new());
         for open in self.state.open_attempts() {
             let attempt = open.attempt;
@@ -199,6 +212,9 @@ impl Actor {
                 for asked in undone {
                     let _ = asked.reply.send(Err(Error::unavailable("the log did not take it; ask again")));
                 }
+                if let Some(flow) = self.lane().filter(|_| readable) {
+                    self.book.tell_lane_later(flow);
+                }
                 return readable;
             }
             commands = undone;
@@ -217,6 +233,11 @@ impl Actor {
             Ok(held) => held,
             Err(error) => return Some((Undone::Locks(error), commands)),
         };
+        let asking = shared.lanes.ask(&*shared.log, &self.state, commands.iter().map(|asked| &asked.command));
+        let asking = match asking.await {
+            Ok(asking) => asking,
+            Err(error) => return Some((Undone::Lane(error), commands)),
+        };
         let now = shared.log.now();
         let mut events: Vec<run::Event> = Vec::new();
         let mut decided = Vec::with_capacity(commands.len());
@@ -224,7 +245,8 @@ impl Actor {
         let mut meta: Option<Meta> = None;
         let Self { state, run, .. } = self;
         let (places, woken) = shared.registry.decide(*run, |slots| {
-            *slots = std::mem::take(slots).with_locks(held.locks.clone());
+            let lane = asking.as_ref().map(Asking::lane);
+            *slots = std::mem::take(slots).with_locks(held.locks.clone()).with_lane(lane);
             for asked in commands {
                 let asker = asker(state, &asked.command);
                 match decide_and_evolve(state, &asked.command, &shared.language, slots, now) {
@@ -274,8 +296,16 @@ impl Actor {
             trace: None,
         });
         let trace = meta.trace.clone();
-        match self.append(&events, meta, &places, locks).await {
+        // Before it is written: whoever leaves the lane right after it looks for who waits.
+        self.note_turn();
+        let lane = lanes::write(asking.as_ref(), &self.state, self.run, &events);
+        let moved = lane.as_ref().and_then(|_| self.state.started()).map(|started| started.flow);
+        match self.append(&events, meta, &places, locks.into_iter().chain(lane)).await {
             Ok((first, version)) => {
+                if let Some(flow) = moved.filter(|flow| asking.is_some() || self.book.waits_for_lane(*flow)) {
+                    self.book.tell_lane(flow);
+                }
+                drop(asking);
                 for next in freed.into_iter().filter(|next| *next != self.run) {
                     let book = self.book.clone();
                     shared.tasks.spawn(async move { book.nudge(next, Command::Assign).await });
@@ -311,7 +341,7 @@ impl Actor {
         events: &[run::Event],
         meta: Meta,
         places: &[(ResourceId, ExecutorId)],
-        locks: Vec<Write>,
+        others: impl Iterator<Item = Write>,
     ) -> Result<(Position, Version), AppendError> {
         let shared = &self.book.shared;
         let expected = if self.version == 0 { Expected::New } else { Expected::Version(self.version) };
@@ -320,28 +350,8 @@ impl Actor {
             let events = events.iter().map(StreamEvent::encode).collect();
             writes.push(Write { stream: StreamName::run(self.run), expected, events });
         }
-        writes.extend(locks);
-        let mut steps = Vec::new();
-        for event in events {
-            match event {
-                run::Event::Started(_) => {
-                    steps.push(lane::Event::from(lane::Admitted { run: self.run }).encode())
-                }
-                run::Event::Ended(_) => steps.push(lane::Event::from(lane::Left { run: self.run }).encode()),
-                _ => {}
-            }
-        }
-        if let (false, Some(started)) = (steps.is_empty(), self.state.started()) {
-            let stream = StreamName::lane(started.flow);
-            writes.push(Write { stream, expected: Expected::Any, events: steps });
-        }
-        for (target, executor) in places {
-            // Another run may choose a place for the same target at the same moment: the first one counts.
-            let labels = self.asked_labels(events, *target);
-            let chosen = place::Event::from(place::Chosen { executor: *executor, run: self.run, labels });
-            let (stream, expected) = (StreamName::place(*target), Expected::New);
-            writes.push(Write { stream, expected, events: vec![chosen.encode()] });
-        }
+        writes.extend(others);
+        writes.extend(places.iter().map(|place| self.place_write(events, *place)));
         let command = match events.first() {
             // Starting the same run twice is the same command.
             Some(run::Event::Started(_)) => CommandId::new(self.run.uuid()),
@@ -419,6 +429,7 @@ impl Actor {
     async fn read_again(&mut self) -> bool {
         let was = usage(&self.state);
         let shared = self.book.shared.clone();
+        self.forget_turn();
         loop {
             match load(&*shared.log, self.run).await {
                 Ok(loaded) => (self.state, self.version) = loaded,
@@ -436,6 +447,7 @@ impl Actor {
             break;
         }
         self.known.store(self.version, Ordering::Release);
+        self.note_turn();
         shared.registry.correct(&was, &usage(&self.state));
         shared.registry.came_here(&self.state);
         ring_all(&shared.registry, &self.state, |open| self.told(offer(&self.state, self.run, open)));
@@ -447,31 +459,6 @@ impl Actor {
         self.book.shared.cluster.address().clone_into(&mut assignment.scheduler);
         assignment.shard = self.shard.number();
         assignment
-    }
-
-    /// The labels that the node asks for which gives a target its place.
-    fn asked_labels(&self, events: &[run::Event], target: ResourceId) -> Vec<String> {
-        let of_target = |work: &serde_json::Value| {
-            let work: Option<shipway_nodes::Workload> = serde_json::from_value(work.clone()).ok();
-            work.is_some_and(|work| work.target_on_host().is_some_and(|on| on.id == target))
-        };
-        let node = events.iter().find_map(|event| match event {
-            run::Event::AttemptRequested(request) if of_target(&request.work) => Some(request.node),
-            _ => None,
-        });
-        node.map(|node| labels(&self.state, node)).unwrap_or_default()
-    }
-
-    /// Another run was first to choose a target's place.
-    async fn learn_place(&self, stream: &StreamName) {
-        let Some(target) = (stream.kind() == "place").then(|| stream.id()?.parse().ok()).flatten() else {
-            return;
-        };
-        match crate::places::read(&*self.book.shared.log, target).await {
-            Ok(Some(at)) => self.book.shared.registry.set_place(target, at.executor),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "a target's place could not be read; it is tried again"),
-        }
     }
 }
 

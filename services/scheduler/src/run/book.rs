@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     actor::{Actor, Asked, Message, Reply},
+    lanes::LaneBook,
     locks::LockBook,
 };
 use crate::{
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     pub(super) language: Documents,
     pub(super) tasks: TaskTracker,
     pub(super) locks: LockBook,
+    pub(super) lanes: LaneBook,
     open: Mutex<HashMap<RunId, Handle>>,
 }
 
@@ -124,6 +126,7 @@ impl Book {
                 language: Documents,
                 tasks,
                 locks: LockBook::default(),
+                lanes: LaneBook::default(),
                 open,
             }),
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod actor;
 pub(crate) mod book;
+pub(crate) mod lanes;
 pub(crate) mod locks;
 pub(crate) mod present;
 pub(crate) mod told;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 use shipway_contracts::v1;
-use shipway_engine::{Blocked, Blocker, RunState, why};
+use shipway_engine::{Blocked, Blocker, RunState, applied, why};
 use shipway_events::{ExecutorId, Position, Timestamp, plan::PlanNode};
 
 /// The whole run, with its nodes.
@@ -39,6 +39,7 @@ pub(crate) fn run(state: &RunState, position: Position, now: Timestamp) -> v1::R
         triggers_json: json(&started.plan.triggers),
         plan: state.plan_hash().to_owned(),
         parent: started.parent.as_ref().map(|parent| parent.run.to_string()).unwrap_or_default(),
+        applied: applied(state),
         author: started.author.as_ref().map(|author| author.name().to_owned()).unwrap_or_default(),
     }
 }
@@ -47,13 +48,16 @@ pub(crate) fn run(state: &RunState, position: Position, now: Timestamp) -> v1::R
 pub(crate) fn waits_for(blocker: &Blocker) -> Option<ExecutorId> {
     match blocker.blocked {
         Blocked::Slot { only, .. } => only,
-        Blocked::Work { executor } | Blocked::Stop { executor } => Some(executor),
+        Blocked::Work { executor } | Blocked::Finish { executor } | Blocked::Stop { executor } => {
+            Some(executor)
+        }
         Blocked::Time { .. }
         | Blocked::Condition
         | Blocked::Person
         | Blocked::Approval { .. }
         | Blocked::Run { .. }
         | Blocked::Lock { .. }
+        | Blocked::Lane { .. }
         | Blocked::Steps { .. } => None,
     }
 }

@@ -28,6 +28,7 @@ pub(crate) fn run(run: &Run) -> Value {
         "plan": run.plan,
         "parent": run.parent,
         "author": run.author,
+        "applied": run.applied,
     })
 }
 

@@ -166,8 +166,9 @@ impl Board {
             lines.push("no pipeline yet: `shipway apply -f <file>` makes one".to_owned());
         }
         for run in &self.active {
+            let why = if run.reason.is_empty() { String::new() } else { format!(": {}", run.reason) };
             lines.push(format!(
-                "{} {} {} {} {}",
+                "{} {} {} {} {}{why}",
                 paint.on(&run.status, Style::of_status(&run.status)),
                 run.path,
                 run.name,

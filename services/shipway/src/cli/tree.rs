@@ -17,6 +17,13 @@ pub(crate) fn tree(run: &Run, now: Timestamp, width: usize, paint: Paint) -> Vec
     if !run.reason.is_empty() {
         lines.push(paint.on(&format!("  {}", run.reason), Style::of_status(&run.status)));
     }
+    if matches!(run.status.as_str(), "aborting" | "aborted") {
+        lines.push(match run.applied.is_empty() {
+            true => "  nothing was applied before it".to_owned(),
+            false => "  applied before it, and not taken back:".to_owned(),
+        });
+        lines.extend(run.applied.iter().map(|applied| cut(&format!("    {applied}"), width)));
+    }
     lines
 }
 
@@ -214,6 +221,25 @@ shop/development  calm-otter  01934f2e-8c1a  failure  50s
 │       last line of the log
 └ ○ smoke                  JobRun       pending";
         assert_eq!(tree(&run(), now, 110, Paint::none()).join("\n"), expected);
+    }
+
+    #[test]
+    fn an_aborted_run_says_what_it_has_changed() {
+        let (now, paint) = ("2026-01-01T01:00:00Z".parse().unwrap(), Paint::none());
+        let mut aborted = Run { status: "aborted".to_owned(), reason: "wrong commit".to_owned(), ..run() };
+        let last = |run: &Run, n: usize| {
+            let mut lines = tree(run, now, 110, paint);
+            lines.split_off(lines.len() - n)
+        };
+        assert_eq!(last(&aborted, 2), ["  wrong commit", "  nothing was applied before it"]);
+        aborted.applied = vec!["deploy: released `web` with build b-1 of commit 1234567".to_owned()];
+        assert_eq!(
+            last(&aborted, 2),
+            [
+                "  applied before it, and not taken back:",
+                "    deploy: released `web` with build b-1 of commit 1234567"
+            ]
+        );
     }
 
     #[test]

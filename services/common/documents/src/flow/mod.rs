@@ -13,7 +13,7 @@ pub use argument::{Argument, ArgumentType};
 pub use form::{Field, Form, Selector};
 pub(crate) use node::base_name;
 pub use node::{Node, holds_steps, is_lock_name, is_skipped};
-pub use options::{ConcurrencyPolicy, Expiry, Options, PreviewOptions};
+pub use options::{Expiry, Options, PreviewOptions};
 pub use recognise::recognise;
 pub use rich_input::{RichInput, RichInputKind};
 pub use top::{CrossProjectAccess, GitOps, members_of_documents, places_of};

@@ -1,6 +1,7 @@
 //! `options` of a document.
 
 use serde_json::Value;
+use shipway_events::ConcurrencyPolicy;
 
 use crate::{DocumentType, Fields, Problem};
 
@@ -39,42 +40,6 @@ pub struct Expiry {
     pub reset_on_update: bool,
 }
 
-/// What happens to a run that is asked for while another run of the flow is active.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ConcurrencyPolicy {
-    /// They run side by side.
-    #[default]
-    Allow,
-    /// First in, first out.
-    Queue,
-    /// It is skipped.
-    Forbid,
-    /// Of those that wait only the newest is kept.
-    Latest,
-    /// The active and the waiting are aborted.
-    Replace,
-}
-
-impl ConcurrencyPolicy {
-    /// The word in documents.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Queue => "queue",
-            Self::Forbid => "forbid",
-            Self::Latest => "latest",
-            Self::Replace => "replace",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Allow, Self::Queue, Self::Forbid, Self::Latest, Self::Replace]
-            .into_iter()
-            .find(|policy| policy.as_str() == text)
-    }
-}
-
 /// The options that only previews have.
 pub(super) const PREVIEW: &[&str] = &["nameFormat", "prefixName", "useBranchContents", "schedule", "expiry"];
 
@@ -100,14 +65,8 @@ impl Options {
         let known: Vec<_> = EVERYWHERE.iter().chain(PREVIEW.iter().filter(|_| is_preview)).copied().collect();
         fields.known(&known);
         let word = fields.one_of("concurrencyPolicy", &["allow", "queue", "forbid", "latest", "replace"]);
-        let concurrency_policy = word.and_then(ConcurrencyPolicy::parse).unwrap_or_default();
-        if concurrency_policy != ConcurrencyPolicy::Allow {
-            let word = concurrency_policy.as_str();
-            let message = format!("the policy `{word}` is not kept yet: runs go side by side");
-            fields.note(Problem::warning("/options/concurrencyPolicy", message));
-        }
         let options = Self {
-            concurrency_policy,
+            concurrency_policy: word.and_then(ConcurrencyPolicy::parse).unwrap_or_default(),
             paused: fields.boolean("paused").unwrap_or_default(),
             autorun: fields.boolean("autorun").unwrap_or_default(),
             preview: if is_preview { PreviewOptions::read(&mut fields) } else { PreviewOptions::default() },

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod attempts;
+mod lanes;
 mod language;
 mod plan;
 mod rows;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shipway_events::{
-    Actor, EffectClass,
+    Actor, ConcurrencyPolicy, EffectClass,
     plan::{Backoff, Plan, PlanNode, Retry, When},
     run::{Origin, Started},
 };
@@ -51,6 +51,7 @@ pub(crate) fn started(plan: Plan) -> Started {
         origin: Origin::Manual,
         author: Some(Actor::Person("ana".to_owned())),
         parent: None,
+        policy: ConcurrencyPolicy::Allow,
         plan,
     }
 }
@@ -91,6 +92,7 @@ fn node(line: &str, earlier: &[PlanNode]) -> PlanNode {
             "approve" => node.spec["approve"] = json!(number(value)),
             "by" | "until" => node.spec[flag] = json!(value),
             "needs" => node.spec["needs"] = json!(value),
+            "uninterruptible" => node.interruptible = false,
             "failFast" | "done" | "broken" | "heavy" | "detached" | "item" | "notAuthor" | "child" => {
                 node.spec[flag] = json!(true)
             }

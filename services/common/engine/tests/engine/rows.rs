@@ -1,13 +1,16 @@
 //! Rows of the test plan that the engine answers for. Every failure names its seed; `SHIPWAY_SEED=<n>` plays
 //! one seed of a row again, `SHIPWAY_FULL=1` plays ten times as many.
 
-use shipway_events::{EffectClass, RunStatus, run::Event};
+use shipway_events::{ConcurrencyPolicy, EffectClass, RunStatus, run::Event};
 
-use crate::sim::{
-    Point, Rates, Report, Settings,
-    plans::{one_effect, random},
-    play,
-    rng::Rng,
+use crate::{
+    lanes,
+    sim::{
+        Point, Rates, Report, Settings,
+        plans::{one_effect, random},
+        play,
+        rng::Rng,
+    },
 };
 
 /// E-16: whole runs with everything failing, then nothing: each ends as it must, in time.
@@ -101,7 +104,8 @@ fn row_e_10_cancellation() {
         let abort_at = Some(rng.within(0, 6_000));
         let calm = seed % 2 == 0;
         let settings = if calm { calm_of(&mut rng) } else { chaos(seed) };
-        let report = play(seed, Settings { abort_at, ..settings })?;
+        let replaced = settings.replaced && !calm;
+        let report = play(seed, Settings { abort_at, replaced, ..settings })?;
         for (sum, nodes) in at.iter_mut().zip(report.aborted_at) {
             *sum += nodes;
         }
@@ -128,6 +132,28 @@ fn row_e_10_cancellation() {
     assert!(at.iter().all(|nodes| *nodes > 0), "an abort never met one of the moments");
 }
 
+/// E-11, the engine's part: fifty runs ask at once, by each policy, while the schedulers die and fall asleep.
+#[test]
+fn row_e_11_lanes_in_simulation() {
+    let count = if full() { 10_000 } else { 100 };
+    let policies = ConcurrencyPolicy::ALL;
+    let mut sums = [0_u32; 5];
+    let failures = each_seed("E-11", count, |seed| {
+        let policy = policies[seed as usize % policies.len()];
+        let report = lanes::play(seed, policy, 50)?;
+        let of = [report.kills, report.conflicts, report.success, report.skipped, report.aborted];
+        sums.iter_mut().zip(of).for_each(|(sum, of)| *sum += of);
+        Ok(())
+    });
+    let [kills, conflicts, success, skipped, aborted] = sums;
+    println!(
+        "ROW E-11 simulated rounds={count} triggers={} violations={failures} kills={kills} decided_again={conflicts} \
+         success={success} skipped={skipped} aborted={aborted}",
+        count * 50
+    );
+    assert_eq!(failures, 0);
+}
+
 /// A run of anything with everything failing.
 fn chaos(seed: u64) -> Settings {
     let mut rng = Rng::new(seed);
@@ -149,6 +175,7 @@ fn chaos(seed: u64) -> Settings {
         rates,
         faults_until: rng.within(0, 15_000),
         abort_at: rng.per_mille(250).then(|| rng.within(0, 12_000)),
+        replaced: rng.per_mille(400),
         crash: None,
         deep: false,
     }
@@ -166,6 +193,7 @@ fn calm((plan, behaviours): (shipway_events::plan::Plan, Vec<crate::sim::plans::
         rates: Rates::default(),
         faults_until: 6_000,
         abort_at: None,
+        replaced: false,
         crash: None,
         deep: false,
     }

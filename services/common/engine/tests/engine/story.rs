@@ -4,12 +4,16 @@ use std::{fmt::Write as _, time::Duration};
 
 use serde_json::{Map, Value, json};
 use shipway_engine::{
-    ChildEnd, Command, Free, Locks, Resolution, RunState, Slots, decide_and_evolve, invariants, why,
+    ChildEnd, Command, Free, Locks, Resolution, RunState, Slots, applied, decide_and_evolve, invariants,
+    lane::{self, LaneState},
+    why,
 };
 use shipway_events::{
-    Actor, Cause, Fence, Meta, NodeStatus, Position, Recorded, RunStatus, StreamEvent, Timestamp,
+    Actor, Cause, ConcurrencyPolicy, Fence, Meta, NodeStatus, Position, Recorded, RunStatus, StreamEvent,
+    Timestamp,
+    lane::{Admitted, Event as Lane, Left, Replaced, Superseded},
     lock::{Event as Lock, Queued, Released, Taken},
-    run::{self, Effect, Event},
+    run::{self, Effect, Event, Started},
 };
 use shipway_nodes::workload::Outcome;
 
@@ -25,6 +29,7 @@ pub(crate) struct Story {
     pub(crate) log: Vec<Recorded<Event>>,
     now: Timestamp,
     locks: Locks,
+    lane: LaneState,
     /// Name, light slots, heavy slots, start.
     executors: Vec<(char, u32, u32, u32)>,
 }
@@ -39,6 +44,7 @@ impl Story {
             log: Vec::new(),
             now: at(0),
             locks: Locks::new(),
+            lane: LaneState::default(),
             executors,
         }
     }
@@ -48,9 +54,23 @@ impl Story {
         let words: Vec<&str> = line.split_whitespace().collect();
         let rest = |from: usize| words[from..].join(" ");
         let command = match words[0] {
-            "start" => Command::Start { started: Box::new(plan::started(plan::plan(&self.plan))) },
+            "start" => {
+                let policy = words.get(1).map_or(ConcurrencyPolicy::Allow, |policy| {
+                    ConcurrencyPolicy::parse(policy).unwrap_or_else(|| panic!("`{policy}` is no policy"))
+                });
+                let started = Started { policy, ..plan::started(plan::plan(&self.plan)) };
+                Command::Start { started: Box::new(started) }
+            }
             "assign" => Command::Assign,
-            "abort" => Command::Abort { reason: rest(1) },
+            "abort" => Command::Abort { reason: rest(1), by: None },
+            "replaced" => Command::Abort { reason: "replaced".to_owned(), by: Some(id(9)) },
+            "lane" => {
+                self.lane_moves(&words[1..]);
+                if self.state.started().is_none() {
+                    return Vec::new();
+                }
+                Command::Assign
+            }
             "lost" => {
                 let fences = vec![self.fence(self.node(words[1]))];
                 let never_started = words.get(2) == Some(&"never-started");
@@ -111,6 +131,7 @@ impl Story {
                 assert_eq!(before.nodes(), self.state.nodes(), "the log says something else than the state");
                 Command::Assign
             }
+            "applied" => return applied(&self.state),
             "why" => return why(&self.state, self.now).into_iter().map(|blocker| blocker.words).collect(),
             name => self.complete(self.node(name), &words[1..]),
         };
@@ -123,12 +144,23 @@ impl Story {
             Ok(events) => events,
             Err(rejection) => return vec![format!("refused: {rejection}")],
         };
+        let before = self.log.len();
         let mut lines = Vec::new();
         for event in events {
             let position = self.log.len() as Position + 1;
             self.state.settle(&event, position, 0);
             lines.push(format!("{position} {}", self.words(&event)));
             self.log.push(recorded(event, position, self.now));
+        }
+        // Lanes that admit all are not worth telling.
+        let asks = self.state.started().filter(|started| started.policy != ConcurrencyPolicy::Allow);
+        if let Some(run) = asks.map(|started| started.run) {
+            let new: Vec<Event> =
+                self.log.iter().skip(before).map(|recorded| recorded.event.clone()).collect();
+            for step in lane::steps(run, &new) {
+                self.lane.evolve(&step);
+                lines.push(format!("- {}", step.kind().replace('.', " ")));
+            }
         }
         for (name, event) in self.state.lock_events(&self.locks) {
             let word = event.kind().trim_start_matches("lock.").to_owned();
@@ -164,6 +196,20 @@ impl Story {
             text.push('\n');
         }
         text
+    }
+
+    /// Another run does something in the lane: `lane admitted 9`, `lane superseded us by 9`.
+    fn lane_moves(&mut self, words: &[&str]) {
+        let run = |word: &&str| if *word == "us" { id(0) } else { id(word.parse().unwrap()) };
+        let of = run(&words[1]);
+        let event: Lane = match words[0] {
+            "admitted" => Admitted { run: of }.into(),
+            "left" => Left { run: of }.into(),
+            "superseded" => Superseded { run: of, by: run(&words[3]) }.into(),
+            "replaced" => Replaced { run: of, by: run(&words[3]) }.into(),
+            other => panic!("`{other}` is nothing that happens in a lane"),
+        };
+        self.lane.evolve(&event);
     }
 
     fn complete(&self, node: u32, words: &[&str]) -> Command {
@@ -251,7 +297,7 @@ impl Story {
             let (light, heavy) = (light.saturating_sub(here(false)), heavy.saturating_sub(here(true)));
             Free::new(id(*name as u32), id(*start), light, heavy)
         });
-        Slots::new(free).with_locks(self.locks.clone())
+        Slots::new(free).with_locks(self.locks.clone()).with_lane(Some(self.lane.clone()))
     }
 
     fn node(&self, reference: &str) -> u32 {

@@ -50,7 +50,7 @@ fn envelope(kinds: &[&str]) -> Value {
             one_of(&["keyed", "fenced", "checked", "once"]),
             "What keeps its effect from happening twice."
         ),
-        "interruptible": described(boolean(), "Whether an abort stops it; true unless said otherwise."),
+        "interruptible": described(boolean(), "Whether a newer run may end it in the middle; true unless said otherwise."),
         "locks": described(texts(), "Names that are held while it runs, across flows."),
         "dependsOn": described(texts(), "The nodes that go before it, in a workflow of type `graph`."),
         "runsOn": described(list(&label), "Labels that its executor must have."),

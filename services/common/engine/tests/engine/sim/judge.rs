@@ -2,7 +2,7 @@
 
 use shipway_engine::invariants;
 use shipway_events::{
-    EffectClass, NodeStatus, RunStatus,
+    EffectClass, NodeStatus, Recorded, RunStatus,
     plan::{PlanNode, When},
     run::Event,
 };
@@ -65,6 +65,7 @@ impl World {
             }
         }
         self.judge_sequences()?;
+        self.judge_giving_way()?;
         let fine = self.behaviours.iter().all(|it| matches!(it.ends, Ends::Well));
         let hurdles = |plan: &PlanNode| {
             plan.timeout_seconds.is_some() || plan.skip.is_some() || plan.spec.get("broken").is_some()
@@ -89,6 +90,27 @@ impl World {
                     return Err(format!("node {step} ran although a step before it had failed"));
                 }
                 failed |= states[step].status == NodeStatus::Failure;
+            }
+        }
+        Ok(())
+    }
+
+    /// What may not be interrupted and had begun when the run gave way to another was not stopped.
+    fn judge_giving_way(&self) -> Result<(), String> {
+        let is_aborting = |recorded: &Recorded<Event>| matches!(recorded.event, Event::Aborting(_));
+        let mut aborting = (0..self.log.len()).filter(|at| is_aborting(&self.log[*at]));
+        let (Some(at), None) = (aborting.next(), aborting.next()) else { return Ok(()) };
+        if !matches!(&self.log[at].event, Event::Aborting(event) if event.by.is_some()) {
+            return Ok(());
+        }
+        let before = fold(&self.log[..at]);
+        for open in before.open_attempts() {
+            let status = before.node(open.node).map(|node| node.status);
+            let begun = matches!(status, Some(NodeStatus::Running | NodeStatus::Waiting));
+            let spared = begun && !self.plan_nodes()[open.node as usize].interruptible;
+            let stopped = |recorded: &Recorded<Event>| matches!(&recorded.event, Event::NodeAborted(event) if event.node == open.node);
+            if spared && self.log[at..].iter().any(stopped) {
+                return Err(format!("node {} may not be interrupted and was", open.node));
             }
         }
         Ok(())

@@ -60,6 +60,8 @@ pub(crate) struct Settings {
     /// When everything that fails by chance stops, in milliseconds.
     pub(crate) faults_until: u64,
     pub(crate) abort_at: Option<u64>,
+    /// It gives way to another run when it is aborted; a person may abort it for good later.
+    pub(crate) replaced: bool,
     pub(crate) crash: Option<Point>,
     /// Whole events are part of the trace, and have to come back from their stored form.
     pub(crate) deep: bool,
@@ -118,6 +120,7 @@ struct World {
     faults_until: u64,
     crash: Option<Point>,
     deep: bool,
+    replaced: bool,
     log: Vec<Recorded<Event>>,
     observer: RunState,
     schedulers: Vec<Scheduler>,
@@ -201,6 +204,7 @@ impl World {
             faults_until: settings.faults_until,
             crash: settings.crash,
             deep: settings.deep,
+            replaced: settings.replaced,
             log: Vec::new(),
             observer: RunState::new(),
             schedulers: vec![Scheduler::default(), Scheduler::default()],

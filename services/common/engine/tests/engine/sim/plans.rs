@@ -120,6 +120,7 @@ fn workflow(rng: &mut Rng, at: u32, parent: Option<u32>) -> PlanNode {
     if parent.is_some() {
         node.when = when(rng);
         node.skip = rng.per_mille(120).then(|| json!(rng.per_mille(300)));
+        node.interruptible = !rng.per_mille(100);
     }
     node
 }
@@ -158,7 +159,7 @@ fn leaf(rng: &mut Rng, at: u32, parent: u32, siblings: &[u32]) -> PlanNode {
         when: when(rng),
         skip,
         effect: Some(rng.pick(EffectClass::ALL)),
-        interruptible: true,
+        interruptible: !rng.per_mille(150),
         locks: locks(rng),
         ..PlanNode::default()
     }

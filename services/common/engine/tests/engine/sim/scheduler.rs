@@ -70,11 +70,16 @@ impl World {
         self.load(s);
         if self.schedulers[s].state.started().is_some() {
             self.note_abort(s);
-            self.command(s, Command::Abort { reason: "a person said so".to_owned() }, None);
+            let by = self.replaced.then(|| id(78));
+            self.command(s, Command::Abort { reason: "somebody said so".to_owned(), by }, None);
             self.commit(s);
             let asked = self.observer.aborting().is_some() || self.observer.ended().is_some();
             if !asked {
                 self.later(100, Happening::Abort);
+            } else if self.replaced && self.rng.per_mille(300) {
+                self.replaced = false;
+                let patience = self.rng.within(1, 2_000);
+                self.later(patience, Happening::Abort);
             }
         } else {
             self.later(100, Happening::Abort);
