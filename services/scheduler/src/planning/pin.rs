@@ -58,11 +58,20 @@ impl<'p> Texts<'p> {
     fn value(&mut self, value: &'p Value) -> bool {
         match value {
             Value::String(text) => self.text(text),
-            Value::Array(items) => items.iter().fold(false, |asks, item| self.value(item) || asks),
-            Value::Object(members) => members.iter().fold(false, |asks, (name, member)| {
-                let asks = self.text(name) || asks;
-                self.value(member) || asks
-            }),
+            Value::Array(items) => {
+                let mut asks = false;
+                for item in items {
+                    asks |= self.value(item);
+                }
+                asks
+            }
+            Value::Object(members) => {
+                let mut asks = false;
+                for (name, member) in members {
+                    asks |= self.text(name) | self.value(member);
+                }
+                asks
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) => false,
         }
     }

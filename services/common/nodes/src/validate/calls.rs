@@ -33,7 +33,7 @@ pub fn check_calls(flow: &Flow, find: FindFlow<'_>) -> Vec<Stuck> {
     calls(&flow.root, &BTreeMap::new(), &mut |node, held| {
         let mut search = Search { find, held, through: Vec::new(), seen: Vec::new() };
         if let Some((lock, needs)) = search.run_of(node) {
-            found.push(stuck(node, lock, &held[lock], &needs, search.through));
+            found.push(stuck(node, lock, held[lock], &needs, search.through));
         }
     });
     found

@@ -195,6 +195,7 @@ impl<'a> Checker<'a, '_> {
             None => {
                 let near = match self.meant.get(name) {
                     Some(near) => *near,
+                    None if self.meant.len() == MOST_SUGGESTIONS => None,
                     None => {
                         let near = nearest(name, self.arguments.keys().copied());
                         self.meant.insert(name.to_owned(), near);

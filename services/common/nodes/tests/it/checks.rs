@@ -441,7 +441,7 @@ fn nodes_of_iterations_are_those_of_the_loop() {
         Vec::<String>::new(),
         "and `warm` is used"
     );
-    for (name, help) in [("wram", "did you mean `warm`?"), ("other", "there is `workflow` and `warm`")] {
+    for (name, help) in [("wram", "did you mean `warm`?"), ("other", "there is `workflow-2` and `warm`")] {
         let found = lines(json!([looped, other, reader(&format!("${{refs.each.iterations.0.{name}.id}}"))]));
         let expected =
             format!("error: /2/spec/outputs/a: no node in the loop `each` is called `{name}`; {help}");
