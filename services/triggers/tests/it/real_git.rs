@@ -214,6 +214,12 @@ async fn pushes_with_every_combination_of_rules_over_smart_http() {
     world.end().await;
 }
 
+/// A commit: its message and the files that it changes.
+type Change<'a> = (&'a str, &'a [&'static str]);
+
+/// A pull request: its branch, the ref that its commits are under, the fork that it comes from, its commits.
+type Case<'a> = (&'static str, &'a str, Option<&'a str>, &'a [Change<'a>]);
+
 /// Pull requests of the repository's own branches, and of forks by each of the refs under which hosts keep their commits.
 #[tokio::test]
 async fn pull_requests_for_real_refs_with_every_combination_of_rules_over_smart_http() {
@@ -231,7 +237,7 @@ async fn pull_requests_for_real_refs_with_every_combination_of_rules_over_smart_
     // The target has moved on: what came to it is none of the pull request's.
     git.files("main", &["src/later", "docs/later", "later.md"]);
     let fork = Some("https://github.com/mallory/shop");
-    let cases: [(&str, &str, Option<&str>, &[(&str, &[&'static str])]); 5] = [
+    let cases: [Case<'_>; 5] = [
         (
             "feature/a",
             "refs/heads/feature/a",
