@@ -252,14 +252,22 @@ pub(crate) async fn cut_connections_lose_and_double_nothing(given: &Fixture) {
         })
         .collect();
     let url = given.url().unwrap();
+    let (mut tail, mut cuts) = (given.log.tail(), 0);
     let mut cutter = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
     while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
         sqlx::query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = 'shipway'")
             .execute(&mut cutter)
             .await
             .unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+        // However slow the machine is, something gets through between two cuts.
+        tail.mark_unchanged();
+        while !writers.iter().all(tokio::task::JoinHandle::is_finished)
+            && tokio::time::timeout(std::time::Duration::from_millis(30), tail.changed()).await.is_err()
+        {
+        }
+        cuts += 1;
     }
+    assert!(cuts > 3, "{cuts} cuts");
     for writer in writers {
         writer.await.unwrap();
     }
