@@ -30,6 +30,7 @@ pub mod lock;
 #[cfg(feature = "next-schema")]
 mod next;
 pub mod org;
+mod origin;
 pub mod place;
 pub mod plan;
 pub mod project;

@@ -6,7 +6,11 @@ use shipway_engine::{
     Command, Free, Rejection, RunState, Slots, decide_and_evolve, invariants,
     lane::{Call, LaneState, steps},
 };
-use shipway_events::{ConcurrencyPolicy, Fence, RunId, lane::Event as Lane, run::Event};
+use shipway_events::{
+    ConcurrencyPolicy, Fence, RunId,
+    lane::{Event as Lane, Queued},
+    run::Event,
+};
 
 use super::{Happening, World};
 use crate::{
@@ -175,12 +179,11 @@ impl World {
     }
 
     pub(super) fn heard(&mut self, s: usize, event: &Lane) {
+        let is_new = |queued: &Queued| !self.schedulers[s].open.contains_key(&queued.run);
         match event {
-            Lane::Queued(queued) if !self.schedulers[s].open.contains_key(&queued.run) => {
-                if self.owner == s {
-                    self.open(s, queued.run);
-                }
-            }
+            Lane::Queued(queued) if is_new(queued) && self.owner == s => self.open(s, queued.run),
+            // Its owner opens it.
+            Lane::Queued(queued) if is_new(queued) => {}
             _ if !self.schedulers[s].waiting.is_empty() => self.look(s, 1),
             _ => {}
         }
