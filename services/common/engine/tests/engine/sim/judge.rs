@@ -15,10 +15,22 @@ impl World {
     pub(super) fn judge_abort(&mut self) {
         for node in 0..self.behaviours.len() as u32 {
             let unknown = self.observer.node(node).is_some_and(|it| it.status == NodeStatus::Unknown);
-            if self.is_at_work(node) && !self.is_clean_up(node) && !unknown {
+            if self.is_at_work(node) && !self.is_clean_up(node) && !unknown && !self.is_let_finish(node) {
                 self.broken(format!("the run is aborted and node {node} still runs"));
             }
         }
+    }
+
+    /// A run that gives way to another does not wait for what it has only started, nor does it stop what may not be
+    /// interrupted of that.
+    fn is_let_finish(&self, node: u32) -> bool {
+        let last = self.log.iter().rev().find_map(|recorded| match &recorded.event {
+            Event::Aborting(aborting) => Some(aborting),
+            _ => None,
+        });
+        let gives_way = last.is_some_and(|aborting| aborting.by.is_some());
+        let around = std::iter::successors(Some(node), |n| self.plan_nodes()[*n as usize].parent);
+        gives_way && around.into_iter().any(|n| !self.plan_nodes()[n as usize].interruptible)
     }
 
     pub(super) fn note_stopped(&mut self) {
