@@ -250,6 +250,14 @@ pub(crate) fn in_order(stream: &[(u32, Position)]) {
     }
 }
 
+/// Checks that positions rise one by one, whoever published them. Of two relays that both believe to lead, one's second
+/// message on the way may find the sequence that it expects behind the other's first: that one is refused then.
+pub(crate) fn one_by_one(stream: &[(u32, Position)]) {
+    for pair in stream.windows(2) {
+        assert_eq!(pair[1].1, pair[0].1 + 1, "{pair:?}");
+    }
+}
+
 /// Waits for a condition, without end but the test's own.
 pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
     let holds = async {

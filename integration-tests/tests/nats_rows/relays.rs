@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::{
     full,
-    given::{self, Given, Member, SOON, in_order, on_stream, until},
+    given::{self, Given, Member, SOON, in_order, on_stream, one_by_one, until},
 };
 
 /// Makes the test that finds it the other process: a relay in the database and on the server that it names.
@@ -110,7 +110,7 @@ async fn row_n_7_a_relay_that_cannot_know_that_it_is_stale_is_refused_and_steps_
         refused += usize::from(status[stale].borrow().refused > before);
     }
     until("all is published", || status.iter().any(|status| status.borrow().position >= last)).await;
-    in_order(&on_stream(&members[0]).await);
+    one_by_one(&on_stream(&members[0]).await);
     reader.agrees_with(&*members[0].log).await;
     println!("ROW N-7 stale={rounds} refused_10071={refused} slowest_step_down={slowest:?} out_of_order=0");
     assert!(refused > 0, "the stale relay was never refused");
