@@ -29,8 +29,8 @@ impl World {
             _ => None,
         });
         let gives_way = last.is_some_and(|aborting| aborting.by.is_some());
-        let around = std::iter::successors(Some(node), |n| self.plan_nodes()[*n as usize].parent);
-        gives_way && around.into_iter().any(|n| !self.plan_nodes()[n as usize].interruptible)
+        let mut around = std::iter::successors(Some(node), |n| self.plan_nodes()[*n as usize].parent);
+        gives_way && around.any(|n| !self.plan_nodes()[n as usize].interruptible)
     }
 
     pub(super) fn note_stopped(&mut self) {
