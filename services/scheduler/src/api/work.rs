@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use shipway_contracts::{
     Error, id,
     v1::{
@@ -20,8 +21,9 @@ use shipway_nodes::Outcome;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    cluster::{EXECUTORS, Together, passed_on, shards::Shard},
+    cluster::{AT_ONCE, EXECUTORS, Together, passed_on, shards::Shard},
     registry::{Bell, Hold, Introduction},
+    run::book::LoadError,
     service::Shared,
 };
 
@@ -275,15 +277,15 @@ impl Shared {
     /// told to stop what is its to do.
     async fn open_held(&self, held: &[Held]) -> Result<(), Error> {
         let runs: BTreeSet<RunId> = held.iter().filter_map(|held| held.run.parse().ok()).collect();
-        for run in runs {
-            if self.book.version(run).is_none() {
-                match self.book.open_run(run).await {
-                    Ok(()) | Err(crate::run::book::LoadError::Unknown(_)) => {}
-                    Err(error) => return Err(error.into()),
-                }
+        let runs = runs.into_iter().filter(|run| self.book.version(*run).is_none());
+        let open = |run| async move {
+            match self.book.open_run(run).await {
+                // Its lane has just moved on: the scheduler that has it says what is to be done.
+                Ok(()) | Err(LoadError::Unknown(_) | LoadError::Elsewhere(_)) => Ok(()),
+                Err(error) => Err(error.into()),
             }
-        }
-        Ok(())
+        };
+        stream::iter(runs).map(open).buffer_unordered(AT_ONCE).try_collect().await
     }
 
     /// What the executor should hold and does not, and what it holds and should not.
@@ -291,8 +293,10 @@ impl Shared {
         let (mut hold, mut keep): (Vec<Assignment>, Vec<String>) = (Vec::new(), Vec::new());
         let held: BTreeMap<u64, &Held> = held.iter().map(|held| (held.fence, held)).collect();
         let mut known = BTreeSet::new();
-        for run in self.book.open_runs() {
-            let Ok(state) = self.book.look(run).await else { continue };
+        let look = |run| async move { (run, self.book.look(run).await) };
+        let mut looks = stream::iter(self.book.open_runs()).map(look).buffer_unordered(AT_ONCE);
+        while let Some((run, state)) = looks.next().await {
+            let Ok(state) = state else { continue };
             // A node whose attempt was lost may wait a moment before it is asked for again.
             let given = (0..).zip(state.nodes()).filter(|(_, node)| {
                 node.attempt.is_some() || (node.attempts > 0 && !node.status.is_terminal())
@@ -331,7 +335,7 @@ impl Shared {
                 let same = attempt.executor == executor && attempt.registration == registration;
                 open.fence.raw() == held.fence && same && !attempt.stopping
             }),
-            Err(crate::run::book::LoadError::Unknown(_)) => false,
+            Err(LoadError::Unknown(_)) => false,
             // Nobody can say: it goes on until somebody can.
             Err(_) => true,
         }
