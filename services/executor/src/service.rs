@@ -278,7 +278,10 @@ impl Beating {
                     beats.reset_immediately();
                 }
                 Err(status) => {
-                    tracing::warn!(reason = status.message(), "a beat was not heard; the next is not waited for");
+                    tracing::warn!(
+                        reason = status.message(),
+                        "a beat was not heard; the next is not waited for"
+                    );
                     beats.reset_after(PAUSE);
                 }
             }

@@ -24,6 +24,7 @@ use tokio::{sync::Notify, time::Instant};
 pub(crate) use beats::{EXECUTORS, keep, measure};
 pub(crate) use follow::follow;
 pub(crate) use lost_places::watch as watch_places;
+pub(crate) use peers::COMPARE;
 pub use peers::PeersApi;
 pub(crate) use peers::passed_on;
 use shards::Shard;

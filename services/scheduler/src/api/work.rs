@@ -21,7 +21,7 @@ use shipway_nodes::Outcome;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    cluster::{AT_ONCE, EXECUTORS, Together, passed_on, shards::Shard},
+    cluster::{AT_ONCE, COMPARE, EXECUTORS, Together, passed_on, shards::Shard},
     registry::{Bell, Hold, Introduction},
     run::book::LoadError,
     service::Shared,
@@ -116,8 +116,13 @@ impl Work for WorkApi {
             let others = shared.registry.present().into_iter().filter(|(other, _)| *other != executor);
             others.for_each(|(other, _)| shared.registry.ring(other, Bell::Ask));
         }
-        let (own, others) = tokio::join!(shared.compare_own(&request), shared.compare_elsewhere(&request));
-        let mut reply = others.into_iter().fold(own?, merged);
+        let own = tokio::time::timeout(COMPARE, shared.compare_own(&request));
+        let (own, others) = tokio::join!(own, shared.compare_elsewhere(&request));
+        let own = own.unwrap_or_else(|_| Err(Error::unavailable("its runs took too long")));
+        let own = own.inspect_err(
+            |error| tracing::warn!(%executor, %error, "a beat is answered without this scheduler's own runs"),
+        );
+        let mut reply = said(others.into_iter().chain([own.ok()]));
         reply.ways = shared.ways(executor);
         reply.evict = shared.misplaced(executor, &request).await;
         Ok(Response::new(reply))
@@ -128,16 +133,19 @@ fn ports(ports: &[u32]) -> Vec<u16> {
     ports.iter().filter_map(|port| u16::try_from(*port).ok()).collect()
 }
 
-/// What one scheduler says, and what another says; nothing of one that did not answer.
-fn merged(mut all: BeatReply, other: Option<BeatReply>) -> BeatReply {
-    match other {
-        None => all.complete = false,
-        Some(other) => {
-            all.hold.extend(other.hold);
-            all.stop.extend(other.stop);
-            all.keep.extend(other.keep);
-            all.complete &= other.complete;
-        }
+/// What the schedulers say together; nothing of one that did not answer, or could not in time. The executor has its lease
+/// all the same: one who is slow must not cost it that.
+fn said(replies: impl IntoIterator<Item = Option<BeatReply>>) -> BeatReply {
+    let mut all = BeatReply { known: true, complete: true, ..BeatReply::default() };
+    for reply in replies {
+        let Some(reply) = reply else {
+            all.complete = false;
+            continue;
+        };
+        all.hold.extend(reply.hold);
+        all.stop.extend(reply.stop);
+        all.keep.extend(reply.keep);
+        all.complete &= reply.complete;
     }
     all
 }
@@ -339,5 +347,19 @@ impl Shared {
             // Nobody can say: it goes on until somebody can.
             Err(_) => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scheduler_that_is_too_slow_to_say_its_own_costs_no_lease() {
+        let other = BeatReply { stop: vec![7], complete: true, ..BeatReply::default() };
+        let all = said([Some(other.clone()), None]);
+        assert!(all.known && !all.complete, "{all:?}");
+        assert_eq!(all.stop, [7]);
+        assert!(said([Some(other)]).complete);
     }
 }
