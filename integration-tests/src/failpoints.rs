@@ -36,8 +36,8 @@ pub struct Installation {
     passed: BTreeMap<String, BTreeMap<String, u64>>,
     /// The points that have fired, in any process.
     fired: BTreeSet<String>,
-    /// The processes in which one has since they were armed.
-    done: BTreeSet<String>,
+    /// Those that have since their process was armed, by process.
+    done: BTreeMap<String, BTreeSet<String>>,
     /// How often a process has ended by itself.
     ends: usize,
 }
@@ -99,7 +99,7 @@ impl Installation {
     }
 
     fn of(kind: Kind) -> Result<Self> {
-        let (passed, fired, done) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let (passed, fired, done) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
         let mut installation = Self { kind, passed, fired, done, ends: 0 };
         for name in installation.names() {
             installation.read(&name)?;
@@ -222,7 +222,7 @@ impl Installation {
             match line.strip_suffix(" fired") {
                 Some(point) => {
                     self.fired.insert(point.to_owned());
-                    self.done.insert(name.to_owned());
+                    self.done.entry(name.to_owned()).or_default().insert(point.to_owned());
                 }
                 None => *passes.entry(line).or_default() += 1,
             }
@@ -240,7 +240,25 @@ impl Installation {
     /// If what it noted cannot be read.
     pub fn has_fired(&mut self, name: &str) -> Result<bool> {
         self.read(name)?;
-        Ok(self.done.contains(name))
+        Ok(self.done.contains_key(name))
+    }
+
+    /// Whether this very point has fired in one of the processes since it was armed, as far as was read.
+    #[must_use]
+    pub fn has_fired_at(&self, names: &[String], point: &str) -> bool {
+        names.iter().any(|name| self.done.get(name).is_some_and(|points| points.contains(point)))
+    }
+
+    /// Kills a process without a word, and starts it again armed as it was.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn strike(&mut self, name: &str) -> Result<()> {
+        if self.process(name).runs() {
+            self.process(name).kill()?;
+        }
+        self.read(name)?;
+        self.process(name).spawn()
     }
 
     /// The processes that pass a point, with how often in one life, as far as it was noted.
@@ -253,6 +271,12 @@ impl Installation {
     #[must_use]
     pub const fn fired(&self) -> &BTreeSet<String> {
         &self.fired
+    }
+
+    /// Whether it has several processes.
+    #[must_use]
+    pub const fn is_many(&self) -> bool {
+        matches!(self.kind, Kind::Many(_))
     }
 
     /// Where people ask.

@@ -42,7 +42,8 @@ pub struct Sink {
     folder: tempfile::TempDir,
     address: SocketAddr,
     books: Arc<Mutex<Books>>,
-    release: watch::Sender<bool>,
+    /// Requests of runs with lower numbers are not held.
+    release: watch::Sender<usize>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -108,7 +109,7 @@ struct Books {
 }
 
 /// What the handlers share.
-type Shared = (Arc<Mutex<Books>>, watch::Receiver<bool>);
+type Shared = (Arc<Mutex<Books>>, watch::Receiver<usize>);
 
 impl Sink {
     /// Starts a sink on 127.0.0.1.
@@ -134,7 +135,7 @@ impl Sink {
             failure: None,
         };
         let books = Arc::new(Mutex::new(books));
-        let (release, released) = watch::channel(false);
+        let (release, released) = watch::channel(0);
         let app = Router::new()
             .route("/effect/{target}", post(effect))
             .route("/later/{target}", post(later))
@@ -181,7 +182,12 @@ impl Sink {
 
     /// Lets all requests go on that are held, and holds none from now on.
     pub fn release(&self) {
-        self.release.send_replace(true);
+        self.release_before(usize::MAX);
+    }
+
+    /// The same for the requests of runs with a number below this one.
+    pub fn release_before(&self, number: usize) {
+        self.release.send_replace(number);
     }
 
     /// The ledger, read from its file.
@@ -374,10 +380,11 @@ async fn hold(
     Path(target): Path<String>,
     headers: HeaderMap,
 ) -> StatusCode {
-    let held = !*released.borrow() && lock(&books).first(What::Held, &target, &headers);
+    let number = target.split_once('-').and_then(|(number, _)| number.parse().ok()).unwrap_or(usize::MAX - 1);
+    let held = *released.borrow() <= number && lock(&books).first(What::Held, &target, &headers);
     if held {
         // The sink's end lets it go, too. A client that dies meanwhile ends this handler: nothing takes effect.
-        let _ = released.wait_for(|released| *released).await;
+        let _ = released.wait_for(|below| number < *below).await;
     }
     lock(&books).take(&target, &headers)
 }

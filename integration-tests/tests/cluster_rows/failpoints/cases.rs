@@ -10,10 +10,13 @@ use rand::{RngExt, rngs::SmallRng, seq::IndexedRandom};
 use shipway_integration_tests::{
     failpoints::Installation,
     sink::{Sink, Verdict},
-    workload::{self, Ended},
+    workload::{self, Ended, Workload},
 };
 
-use super::round::{RUNS, Round};
+use super::{
+    helped::{Help, TRIES},
+    round::{RUNS, Round},
+};
 use crate::given::{full, judged};
 
 /// What happens at a point.
@@ -27,7 +30,7 @@ pub(super) enum Action {
 impl Action {
     pub(super) const ALL: [Self; 3] = [Self::Abort, Self::Error, Self::Delay];
 
-    const fn word(self) -> &'static str {
+    pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Abort => "abort",
             Self::Error => "error",
@@ -88,8 +91,16 @@ impl Bench {
         !self.installation.passing(point).is_empty()
     }
 
+    /// Whether it has several processes.
+    pub(super) const fn is_many(&self) -> bool {
+        self.installation.is_many()
+    }
+
     /// Arms what passes the point, goes through a round, and judges it; how long the round took.
     pub(super) async fn try_case(&mut self, case: &Case, random: &mut SmallRng) -> Duration {
+        if let Some((help, service)) = Help::of(&case.point, self.is_many()) {
+            return self.try_helped(case, help, service).await;
+        }
         let passing = self.installation.passing(&case.point);
         let (armed, most) = self.choose(&passing, random);
         // A round passes fewer than a life with its start did.
@@ -110,6 +121,23 @@ impl Bench {
         took
     }
 
+    /// The same with a round that is helped to pass the point, until it does.
+    async fn try_helped(&mut self, case: &Case, help: Help, service: &str) -> Duration {
+        let names = self.installation.names();
+        let armed: Vec<_> = names.into_iter().filter(|name| Self::service(name) == service).collect();
+        let what = help.armed(&case.point, case.action);
+        let mut longest = Duration::ZERO;
+        for _ in 0..TRIES {
+            let (_, took) = self.try_round(&armed, &what, Some(help)).await;
+            longest = longest.max(took);
+            if self.installation.has_fired_at(&armed, &case.point) {
+                return longest;
+            }
+        }
+        self.missed.push(what);
+        longest
+    }
+
     /// The service that a process is one of.
     fn service(name: &str) -> String {
         name.split('-').next().unwrap_or_default().to_owned()
@@ -117,13 +145,24 @@ impl Bench {
 
     /// Arms processes, goes through a round, and judges it; whether a point fired, and how long the round took.
     pub(super) async fn try_armed(&mut self, armed: &[String], what: &str) -> (bool, Duration) {
+        self.try_round(armed, what, None).await
+    }
+
+    async fn try_round(&mut self, armed: &[String], what: &str, help: Option<Help>) -> (bool, Duration) {
         let (begin, ends) = (Instant::now(), self.installation.ends());
         for name in armed {
             self.installation.arm(name, what).unwrap();
         }
         // What is made once for each project is passed again.
-        let fresh = what.contains("secrets") || what.contains("keep");
-        self.go(armed, fresh).await;
+        let fresh = what.contains("secrets") || what.contains("keep") || help.is_some();
+        match help {
+            Some(Help::Takeover) => self.go_over(armed).await,
+            Some(Help::Verify) => {
+                self.go(armed, fresh).await;
+                self.verify_patiently(armed);
+            }
+            Some(Help::StandStill | Help::OtherLane) | None => self.go(armed, fresh).await,
+        }
         let took = begin.elapsed();
         if !self.has_fired(armed) {
             // What is passed on the way down.
@@ -192,6 +231,54 @@ impl Bench {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.ended.extend(running.await.unwrap().unwrap());
+    }
+
+    /// Goes through a round while a run's work is on its way, with one of the armed processes killed meanwhile.
+    async fn go_over(&mut self, armed: &[String]) {
+        let mut round = self.round();
+        round.project = format!("fresh{}", self.rounds);
+        let held = round.first + RUNS;
+        self.rounds += 1;
+        let (channel, sink) = (round.channel.clone(), self.sink.clone());
+        let running = tokio::spawn(async move {
+            let with_work = Workload::through(channel, &sink, "hold");
+            let flow = format!("{}/work", round.project);
+            round.apply(&workload::project_of(&round.project, "")).await?;
+            let (one, others) = tokio::join!(with_work.one_of(&flow, held), round.go());
+            let mut ended = others?;
+            ended.push(one?);
+            anyhow::Ok(ended)
+        });
+        let begin = format!("{held}-");
+        let mut struck = false;
+        while !running.is_finished() {
+            for name in armed {
+                self.installation.keep_up(name).unwrap();
+            }
+            let is_held = || self.sink.ledger().unwrap().iter().any(|entry| entry.target.starts_with(&begin));
+            if !struck && is_held() {
+                self.installation.strike(&armed[self.rounds % armed.len()]).unwrap();
+                for name in armed {
+                    self.installation.wait_ready(name).unwrap();
+                }
+                self.sink.release_before(held + 1);
+                struck = true;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.ended.extend(running.await.unwrap().unwrap());
+    }
+
+    /// Has the log proved whole, by whoever is there: a process that dies over it is started again.
+    fn verify_patiently(&mut self, armed: &[String]) {
+        for _ in 0..TRIES {
+            let Err(error) = self.installation.verify() else { return };
+            assert!(self.has_fired(armed), "{error:#}");
+            for name in armed {
+                self.installation.wait_ready(name).unwrap();
+            }
+        }
+        self.installation.verify().unwrap();
     }
 
     /// Whether one of the armed processes did what it was armed for.

@@ -132,8 +132,12 @@ impl Actor {
 
     async fn work(mut self) {
         let mut batch = Vec::with_capacity(BATCH);
-        // What is ready or due when a run is opened has nobody else to say so, nor what its lane says by now.
+        // What is ready or due when a run is opened has nobody else to say so, nor what its lane says by now, nor what
+        // another scheduler wrote after it was read and before anybody here listened for it.
         if self.state.started().is_some() {
+            if self.is_behind().await && !self.read_again().await {
+                return self.leave(vec![]);
+            }
             self.note_turn();
             if !self.decide_batch(vec![]).await {
                 return self.leave(vec![]);

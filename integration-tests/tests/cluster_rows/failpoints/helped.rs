@@ -1,0 +1,54 @@
+//! Points that a plain round passes by chance or not at all, and what makes a round pass them.
+
+use super::cases::{Action, Bench};
+
+/// What a round needs beside itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Help {
+    /// The log is proved whole by the armed service.
+    Verify,
+    /// A read model stands still for a while, and who asks does not wait so long.
+    StandStill,
+    /// A process of the service is killed while it has runs, one of which has work on the way.
+    Takeover,
+    /// Another project, whose lane may be with another process.
+    OtherLane,
+}
+
+/// How often a round is gone through until its point fires: which process has a lane is chance.
+pub(super) const TRIES: usize = 8;
+
+impl Help {
+    /// What a point needs, with the service that passes it then; none where plain rounds pass it.
+    pub(super) fn of(point: &str, many: bool) -> Option<(Self, &'static str)> {
+        let call = point.rsplit_once('.').map_or(point, |(call, _)| call);
+        Some(match (call, many) {
+            ("db.pg.streams", true) => (Self::Verify, "scheduler"),
+            ("db.lite.streams", false) => (Self::Verify, "up"),
+            ("db.views.position", true) => (Self::StandStill, "scheduler"),
+            ("scheduler.open" | "scheduler.complete_there", true) => (Self::Takeover, "scheduler"),
+            ("scheduler.start_there", true) => (Self::OtherLane, "scheduler"),
+            _ => return None,
+        })
+    }
+
+    /// What the service is armed with.
+    pub(super) fn armed(self, point: &str, action: Action) -> String {
+        let armed = format!("{point}={}@1", action.word());
+        match self {
+            Self::StandStill => {
+                // Every read model of the service for longer than anybody waits for one.
+                let late = (1..=9).map(|nth| format!(";feed.project.before=delay@{nth}"));
+                late.fold(armed, |armed, late| armed + &late)
+            }
+            Self::Verify | Self::Takeover | Self::OtherLane => armed,
+        }
+    }
+}
+
+impl Bench {
+    /// Whether a round can be helped to pass a point.
+    pub(super) fn can_help(&self, point: &str) -> bool {
+        Help::of(point, self.is_many()).is_some()
+    }
+}
