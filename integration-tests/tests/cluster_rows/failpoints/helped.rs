@@ -38,7 +38,7 @@ impl Help {
         match self {
             Self::StandStill => {
                 // Every read model of the service for longer than anybody waits for one.
-                let late = (1..=9).map(|nth| format!(";feed.project.before=delay@{nth}"));
+                let late = (1..=18).map(|nth| format!(";feed.project.before=delay@{nth}"));
                 late.fold(armed, |armed, late| armed + &late)
             }
             Self::Verify | Self::Takeover | Self::OtherLane => armed,

@@ -69,6 +69,10 @@ impl From<tonic::Status> for Failure {
     fn from(status: tonic::Status) -> Self {
         use tonic::Code;
         let message = status.message().to_owned();
+        if let Some(answer) = others_answer(&message) {
+            return Self::new(format!("something before Shipway answered {answer}"))
+                .help("a load balancer or proxy does that where no process of the service is up, or where the address is another program's");
+        }
         match status.code() {
             Code::InvalidArgument => Self::usage(message),
             Code::Unauthenticated | Code::PermissionDenied => {
@@ -91,6 +95,12 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+/// The HTTP status of an answer that no service gave: it was not gRPC, and whoever read it complains of its bytes.
+fn others_answer(message: &str) -> Option<&str> {
+    let (_, answer) = message.split_once("while receiving response with status: ")?;
+    message.starts_with("protocol error").then_some(answer)
+}
+
 fn or(text: String, other: &str) -> String {
     if text.is_empty() { other.to_owned() } else { text }
 }
@@ -106,6 +116,17 @@ impl std::error::Error for Failure {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_load_balancer_answers_is_told_from_what_shipway_does() {
+        let words = "protocol error: received message with invalid compression flag: 60 (valid flags are 0 and 1) while \
+                     receiving response with status: 503 Service Unavailable";
+        let failure = Failure::from(tonic::Status::internal(words));
+        assert_eq!(failure.message, "something before Shipway answered 503 Service Unavailable");
+        assert!(failure.help[0].contains("load balancer"), "{:?}", failure.help);
+        let own = Failure::from(tonic::Status::internal("reading a row failed"));
+        assert_eq!(own.message, "reading a row failed");
+    }
 
     #[test]
     fn codes_of_the_server_become_exit_codes() {
