@@ -9,8 +9,9 @@ use shipway_contracts::{Code, Error, v1::StartRunReply};
 use shipway_eventing::feed::{HandleError, Reaction};
 use shipway_events::{
     Actor, Cause, CommandId, DeliveryId, Meta, RawEvent, RunId, StreamEvent,
-    delivery::{self, Approved, Matched, Verdict},
+    delivery::{self, Approved, Held, Matched, Verdict},
     place,
+    plan::Fork,
     project::{self, ResourceKind},
     run::Origin,
 };
@@ -121,6 +122,18 @@ fn asked(event: &RawEvent, matches: &Matches, verdict: &Verdict, run: RunId) -> 
         at_least: event.position,
         parent: None,
         without_secrets: matches.without_secrets.clone(),
+        fork: verdict.held.as_ref().map(|held| fork(verdict, held)),
+    }
+}
+
+/// What a verdict was held for, as its run knows it.
+fn fork(verdict: &Verdict, held: &Held) -> Fork {
+    let text = |name: &str| verdict.values.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Fork {
+        pull_request: held.pull_request,
+        head: held.head.clone(),
+        branch: text("branch"),
+        repository: text("repoUrl"),
     }
 }
 
@@ -181,6 +194,7 @@ impl Reaction for Resources {
             at_least: event.position,
             parent: None,
             without_secrets: None,
+            fork: None,
         };
         settle(self.shared.start(asked).await, &slug)
     }
@@ -229,6 +243,7 @@ impl Reaction for Places {
             at_least: event.position,
             parent: None,
             without_secrets: None,
+            fork: None,
         };
         match outcome(self.shared.start(asked).await)? {
             None => Ok(()),

@@ -63,6 +63,7 @@ fn asked(event: &RawEvent, ticked: &Ticked) -> Asked {
         at_least: event.position,
         parent: None,
         without_secrets: None,
+        fork: None,
     }
 }
 
