@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     children::Children,
+    refused::Wanted,
     schedules::Schedules,
     service::Shared,
     start::{Asked, FlowChoice},
@@ -67,7 +68,10 @@ impl Reaction for Deliveries {
             shipway_service_kit::link_span(&span, event.meta.trace.as_deref());
             let mut asked = asked(event, &matches, verdict, run);
             asked.meta.trace = shipway_contracts::trace::of(&span).or(asked.meta.trace);
-            settle(self.shared.start(asked).instrument(span).await, &verdict.path)?;
+            if let Some(refusal) = outcome(self.shared.start(asked.clone()).instrument(span).await)? {
+                let wanted = Wanted { project: verdict.project, flow: verdict.flow, path: &verdict.path };
+                self.shared.failed_to_start(asked, wanted, refusal).await?;
+            }
         }
         Ok(())
     }
@@ -278,7 +282,7 @@ fn derived(event: &RawEvent) -> RunId {
 }
 
 /// What can be mended by waiting is tried again; a refusal is said and left, because asking again would not help.
-pub(crate) fn settle(started: Result<StartRunReply, Error>, path: &str) -> Result<(), HandleError> {
+fn settle(started: Result<StartRunReply, Error>, path: &str) -> Result<(), HandleError> {
     if let Some(refusal) = outcome(started)? {
         tracing::error!(path, refusal, "a run was not started");
     }
@@ -286,7 +290,7 @@ pub(crate) fn settle(started: Result<StartRunReply, Error>, path: &str) -> Resul
 }
 
 /// Why a run was refused, if it was; what can be mended by waiting is an error, and is tried again.
-fn outcome(started: Result<StartRunReply, Error>) -> Result<Option<String>, HandleError> {
+pub(crate) fn outcome(started: Result<StartRunReply, Error>) -> Result<Option<String>, HandleError> {
     match started {
         Ok(reply) => {
             let problems: Vec<String> = reply
