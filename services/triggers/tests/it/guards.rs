@@ -15,7 +15,7 @@ use shipway_service_kit::{Guard, Server};
 use shipway_triggers::{Config, Rate, signature::hub_signature};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::support::*;
@@ -40,7 +40,11 @@ struct Port {
 impl Port {
     async fn open(place: &Place, home: &Home, config: Config) -> Self {
         let world = World::start(place, home, config).await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // Room for all who come at once: whom the kernel turns away, because its queue is full, believes to be connected
+        // and hears of nothing.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = socket.listen(4_096).unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::new().guard(Guard::default()).http(world.router());
         tokio::spawn(server.serve(listener, world.stop.clone()));
@@ -254,26 +258,20 @@ async fn row_w_6_slow_clients_are_closed_and_others_do_not_notice() {
             };
             drop(stream.write_all(text.as_bytes()).await);
             let mut said = [0; 64];
-            let mut asked = false;
             loop {
                 tokio::select! {
                     read = stream.read(&mut said) => match read {
-                        Err(_) if asked => return None,
                         Ok(0) | Err(_) => break,
                         Ok(_) => {}
                     },
                     () = tokio::time::sleep(Duration::from_secs(1)) => {
-                        // A client that is turned away before it was taken in, by a queue of the kernel's that was full,
-                        // is not told, and learns it when it says something.
-                        asked = number.is_multiple_of(3) && begin.elapsed() > Duration::from_secs(20);
-                        let says = asked || !number.is_multiple_of(3);
-                        if says && stream.write_all(b"x").await.is_err() {
-                            return (!asked).then(|| begin.elapsed());
+                        if !number.is_multiple_of(3) && stream.write_all(b"x").await.is_err() {
+                            break;
                         }
                     }
                 }
             }
-            Some(begin.elapsed())
+            begin.elapsed()
         }
     };
     let attack = async {
@@ -281,9 +279,9 @@ async fn row_w_6_slow_clients_are_closed_and_others_do_not_notice() {
         let mut longest = Duration::ZERO;
         // In the long size they come again and again for a minute.
         loop {
-            let closed: Vec<Option<Duration>> =
+            let closed: Vec<Duration> =
                 stream::iter(0..count).map(slow).buffer_unordered(count).collect().await;
-            longest = longest.max(closed.into_iter().flatten().max().unwrap());
+            longest = longest.max(*closed.iter().max().unwrap());
             if !full() || start.elapsed() > Duration::from_secs(60) {
                 break;
             }
