@@ -47,9 +47,14 @@ impl Shipway {
     /// If it does not become ready.
     pub fn up_with(name: &str, arguments: &[&str]) -> Result<Self> {
         let mut shipway = Self::prepare(name)?;
-        shipway.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        shipway.arguments(arguments);
         shipway.start()?;
         Ok(shipway)
+    }
+
+    /// More arguments for `up`, from the next start on.
+    pub fn arguments(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
     }
 
     /// Chooses a fresh folder and ports, and starts nothing yet.

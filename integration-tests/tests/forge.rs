@@ -98,6 +98,7 @@ async fn says_everything(client: &Client, subject: &Subject) {
         (State::Failure, long.as_str()),
         (State::Pending, "again"),
         (State::Aborted, "stopped by somebody"),
+        (State::Skipped, "did not run: another did"),
         (State::Success, "all 3 nodes went well"),
     ] {
         let said = client.set_status(account, repository, commit, &status(state, description)).await;

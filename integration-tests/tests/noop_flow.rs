@@ -6,7 +6,10 @@
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use shipway_integration_tests::shipway::{Shipway, http, wait};
+use shipway_integration_tests::{
+    git::Repository,
+    shipway::{Shipway, http, wait},
+};
 
 const PIPELINE: &str = r#"
 kind: Project
@@ -79,6 +82,72 @@ async fn a_signed_push_runs_a_flow_through_all_services() {
     .unwrap();
     let verdict = shipway.shipway(&["verify"]).unwrap();
     assert!(verdict.contains("as they were written"), "{verdict}");
+}
+
+/// Nobody ever calls the hook: Shipway finds the pushes by asking, those of the time when it was away too.
+#[tokio::test]
+async fn row_w_15_a_push_that_nobody_told_of_starts_its_flow_once() {
+    let mut shipway = Shipway::prepare("untold").unwrap();
+    shipway.arguments(&["--reconcile", "1"]);
+    let repository = Repository::create(&shipway.data().join("lab"), "app").unwrap();
+    let push = |words: &str| {
+        let commit = repository.commit(words).unwrap();
+        repository.push().unwrap();
+        commit
+    };
+    push("before anybody listened");
+    let file = shipway.data().join("lab.yaml");
+    let address = format!("file://{}", repository.bare().display());
+    let pipeline = PIPELINE.replace("https://github.com/example/lab", &address);
+    std::fs::write(&file, pipeline.replace("vcsService: github", "vcsService: self-hosted")).unwrap();
+    shipway.start().unwrap();
+    shipway.json(&["apply", "-f", file.to_str().unwrap()]).unwrap();
+    let found = |shipway: &Shipway| {
+        let listed = shipway.json(&["runs"]).unwrap()["runs"].as_array().unwrap().clone();
+        let built = |run: &Value| {
+            let ended = shipway.ended(run["id"].as_str().unwrap()).unwrap();
+            assert_eq!(ended["status"], "success", "{ended:#}");
+            let first =
+                ended["nodes"].as_array().unwrap().iter().find(|node| node["ref"] == "first").unwrap();
+            first["outputs"]["sha"].as_str().unwrap().to_owned()
+        };
+        listed.iter().rev().map(built).collect::<Vec<String>>()
+    };
+    // What was there at the first look starts nothing, and nobody can see from outside when that was: a push is made until
+    // one is found, and of those before it none is.
+    let mut pushed = Vec::new();
+    let mut asked = std::time::Instant::now();
+    wait("the first push that is found", || {
+        if pushed.is_empty() || asked.elapsed() > std::time::Duration::from_secs(5) {
+            pushed.push(push(&format!("push {}", pushed.len())));
+            asked = std::time::Instant::now();
+        }
+        Ok((!found(&shipway).is_empty()).then_some(()))
+    })
+    .unwrap();
+    let mut expected = found(&shipway);
+    assert!(expected.len() == 1 && pushed.contains(&expected[0]), "{expected:?} of {pushed:?}");
+    // While it is away two come, one after the other: the newest is what there is to run.
+    shipway.kill().unwrap();
+    push("while it was away");
+    expected.push(push("and another"));
+    shipway.start().unwrap();
+    for words in ["", "while it is here"] {
+        if !words.is_empty() {
+            expected.push(push(words));
+        }
+        wait("the push that was missed", || Ok((found(&shipway).len() >= expected.len()).then_some(())))
+            .unwrap();
+        assert_eq!(found(&shipway), expected);
+    }
+    let listed = shipway.json(&["deliveries", "--state", "matched"]).unwrap();
+    let words: Vec<&str> =
+        listed["deliveries"].as_array().unwrap().iter().map(|one| one["summary"].as_str().unwrap()).collect();
+    println!("ROW W-15 untold={} runs={}", expected.len(), expected.len());
+    assert!(
+        words.len() == expected.len() && words.iter().all(|w| w.contains("found by asking")),
+        "{words:?}"
+    );
 }
 
 #[tokio::test]

@@ -111,6 +111,7 @@ const ROWS: &[Row] = &[
     row("E-22", "30 min", "few descriptors, little memory, a busy processor: nobody is given up for it"),
     row("W-1", "", "each sender's payloads, real ones among them, become exactly what they should"),
     row("W-2", "", "each scheme's signatures pass, and nothing near them"),
+    row("W-3", "2 x 200,000", "the time of a refusal does not tell how much of a signature was right"),
     row("W-4", "1,000,000 a target", "broken payloads and headers make no reader panic, wait or grow"),
     row("W-5", "25 MiB", "bodies too large, too deep, endless, compressed: the right code in bounded memory"),
     row("W-6", "2,000 sockets, 60 s", "slow clients are closed, and others do not notice"),

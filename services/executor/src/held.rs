@@ -296,6 +296,7 @@ mod tests {
             pull_request: None,
             sha: None,
             reuse: false,
+            apart: false,
             command: None,
             include: Vec::new(),
             work_dir: None,

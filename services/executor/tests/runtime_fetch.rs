@@ -83,6 +83,7 @@ async fn a_private_repository_is_fetched_with_the_accounts_login_which_is_seen_n
             pull_request: None,
             sha: None,
             reuse: false,
+            apart: false,
             command: Some("test ! -L passwd && cat passwd README.md".to_owned()),
             include: vec!["README.md".to_owned()],
             work_dir: None,
@@ -153,6 +154,7 @@ async fn a_pull_request_of_a_fork_is_fetched_by_whatever_ref_its_host_keeps() {
             pull_request: Some(number),
             sha: sha.map(str::to_owned),
             reuse: false,
+            apart: false,
             command: Some("cat README.md; echo; echo $SHIPWAY_BRANCH".to_owned()),
             include: vec!["README.md".to_owned()],
             work_dir: None,
@@ -187,4 +189,56 @@ async fn a_pull_request_of_a_fork_is_fetched_by_whatever_ref_its_host_keeps() {
             "{reference} {error:?}"
         );
     }
+}
+
+/// What a pull request leaves, no other build reads: neither what its programs wrote nor what was fetched for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_build_that_is_apart_finds_nothing_of_others_and_leaves_nothing() {
+    let data = Data::new();
+    let scheduler = Arc::new(Scheduler::default());
+    let executor = executor(&data, &scheduler).await;
+    let folder = tempfile::tempdir().unwrap();
+    let head = with_pull_request(folder.path(), "refs/pull/7/head");
+    let service = target();
+    let command = "mkdir -p $GOCACHE; echo found $(ls $GOCACHE $HOME | sort | tr '\\n' ' '); touch $GOCACHE/$MARK $HOME/$MARK";
+    let build = |mark: &str, apart: bool| Build {
+        service: service.clone(),
+        build: format!("b-{mark}"),
+        repository: folder.path().to_str().unwrap().to_owned(),
+        login: None,
+        branch: if apart { Build::of_pull_request(7) } else { "main".to_owned() },
+        pull_request: apart.then_some(7),
+        sha: None,
+        reuse: !apart,
+        apart,
+        command: Some(command.to_owned()),
+        include: vec!["README.md".to_owned()],
+        work_dir: None,
+        arguments: json!({"MARK": mark}).as_object().unwrap().clone(),
+    };
+    let mut found = Vec::new();
+    for (fence, (mark, apart)) in
+        (1..).zip([("main1", false), ("theirs1", true), ("theirs2", true), ("main2", false)])
+    {
+        let given = assignment(fence, &format!("run/{fence}"), Workload::Build(build(mark, apart)));
+        executor.offer(given.clone());
+        let (outputs, _) = scheduler.succeed(Fence::from_raw(fence)).await;
+        assert_eq!(outputs["sha"] == head.as_str(), apart);
+        let log = node_log(&executor, &given).await;
+        assert!(log.contains("found "), "{log}");
+        found.push(["main1", "theirs1", "theirs2"].map(|mark| log.matches(&format!(" {mark}")).count()));
+    }
+    // The first build of `main` is in its cache and its home when the second begins, and nothing else is anywhere.
+    assert_eq!(found, [[0, 0, 0], [0, 0, 0], [0, 0, 0], [2, 0, 0]]);
+    let builds = data.path().join("host/builds");
+    let mirror = builds.join(service.id.to_string()).join("mirror.git");
+    let has = Command::new("git").args(["cat-file", "-e", &head]).current_dir(&mirror).output().unwrap();
+    assert!(mirror.is_dir() && !has.status.success(), "the mirror has the fork's commit");
+    let apart = builds.join(format!("{}-apart", service.id));
+    let mut left: Vec<String> = fs::read_dir(&apart)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, [".cargo", "config", "records"]);
 }

@@ -96,6 +96,7 @@ fn build(service: &Target, repository: &Path, id: &str, sha: Option<&str>) -> Bu
         pull_request: None,
         sha: sha.map(str::to_owned),
         reuse: false,
+        apart: false,
         command: None,
         include: Vec::new(),
         work_dir: None,

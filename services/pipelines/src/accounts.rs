@@ -7,7 +7,7 @@ use shipway_contracts::{
 };
 use shipway_documents::flow::{Flow as Document, GitTrigger, TriggerSource};
 use shipway_events::{
-    AccountId, CommandId, Meta, Position,
+    AccountId, CommandId, Meta, Position, SecretRef,
     org::{Credential, HostKind},
     project::ResourceKind,
 };
@@ -125,6 +125,20 @@ impl Shared {
             Some(known_hosts) => Secret::Key { key: value, known_hosts: known_hosts.clone() },
         };
         Ok(shipway_repository::Credential::new(&account.host, &account.login, secret))
+    }
+
+    /// The credential that an account has now, for work that was given its login when its run started: a run may have
+    /// waited since. An account that is linked no more has none; what kind of credential it is never changes.
+    pub(crate) async fn credential_now(&self, pinned: &SecretRef) -> Result<SecretRef, Error> {
+        let projects = self.world.refresh_some(&[]).await.map_err(world_error)?;
+        let mut known = projects.accounts.values().map(|account| &account.credential.secret);
+        known.find(|secret| secret.name == pinned.name).cloned().ok_or_else(|| {
+            Error::new(
+                Code::PermissionDenied,
+                "the account that the run was to log in with is linked no more; link it (`shipway account add`) and start \
+                 the run again",
+            )
+        })
     }
 
     /// The login that a repository's hook is asked with: of the account that the first trigger of the project, or else

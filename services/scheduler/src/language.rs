@@ -11,7 +11,11 @@ use shipway_documents::{
     secret, truthy,
 };
 use shipway_engine::{Language, RunState, Step};
-use shipway_events::{FlowId, NodeStatus, SecretRef, Timestamp, plan::Plan, run::NodeError};
+use shipway_events::{
+    FlowId, NodeStatus, SecretRef, Timestamp,
+    plan::Plan,
+    run::{NodeError, Origin},
+};
 use shipway_nodes::{StepContext, find};
 
 use crate::secrets;
@@ -56,6 +60,8 @@ impl Language for Documents {
                 builds: &builds,
                 backups: &backups,
                 iteration: state.iteration_of(node),
+                fork: plan.fork.as_ref(),
+                own_pull_request: own_pull_request(started.origin, plan),
             },
         )?;
         Ok(match step {
@@ -152,6 +158,14 @@ impl Scope for Outputs<'_> {
     fn now(&self) -> Option<Timestamp> {
         self.plan.at
     }
+}
+
+/// The pull request that a run is for, if a Git host told of it and it is of a branch of the repository itself. Whoever
+/// starts a run in another way may name any.
+fn own_pull_request(origin: Origin, plan: &Plan) -> Option<u64> {
+    let own = origin == Origin::Git && plan.fork.is_none();
+    let mut triggers = plan.triggers.values().filter(|_| own);
+    triggers.find_map(|values| values.get("pullRequestId")?.as_u64())
 }
 
 fn unresolved(problems: Vec<Problem>) -> NodeError {

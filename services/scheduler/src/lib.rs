@@ -13,6 +13,7 @@ mod planning;
 mod projections;
 mod queries;
 mod reactions;
+mod refused;
 mod registry;
 mod run;
 mod schedules;

@@ -137,8 +137,8 @@ pub(crate) fn plan(
     }
     // What is resolved later has the same time as what is resolved now.
     let at = reply.document_json.contains("date(").then_some(now);
-    let without_secrets = asked.without_secrets.clone();
-    let plan = Plan { at, without_secrets, ..pin::pin(nodes, args, triggers, resources, world) };
+    let (without_secrets, fork) = (asked.without_secrets.clone(), asked.fork.clone());
+    let plan = Plan { at, without_secrets, fork, ..pin::pin(nodes, args, triggers, resources, world) };
     // Runs that belong to no flow have no lane to share.
     let policy =
         if flow_id.uuid().is_nil() { ConcurrencyPolicy::Allow } else { flow.options.concurrency_policy };

@@ -9,8 +9,9 @@ use shipway_contracts::{Code, Error, v1::StartRunReply};
 use shipway_eventing::feed::{HandleError, Reaction};
 use shipway_events::{
     Actor, Cause, CommandId, DeliveryId, Meta, RawEvent, RunId, StreamEvent,
-    delivery::{self, Approved, Matched, Verdict},
+    delivery::{self, Approved, Held, Matched, Verdict},
     place,
+    plan::Fork,
     project::{self, ResourceKind},
     run::Origin,
 };
@@ -19,6 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     children::Children,
+    refused::Wanted,
     schedules::Schedules,
     service::Shared,
     start::{Asked, FlowChoice},
@@ -66,7 +68,10 @@ impl Reaction for Deliveries {
             shipway_service_kit::link_span(&span, event.meta.trace.as_deref());
             let mut asked = asked(event, &matches, verdict, run);
             asked.meta.trace = shipway_contracts::trace::of(&span).or(asked.meta.trace);
-            settle(self.shared.start(asked).instrument(span).await, &verdict.path)?;
+            if let Some(refusal) = outcome(self.shared.start(asked.clone()).instrument(span).await)? {
+                let wanted = Wanted { project: verdict.project, flow: verdict.flow, path: &verdict.path };
+                self.shared.failed_to_start(asked, wanted, refusal).await?;
+            }
         }
         Ok(())
     }
@@ -121,6 +126,18 @@ fn asked(event: &RawEvent, matches: &Matches, verdict: &Verdict, run: RunId) -> 
         at_least: event.position,
         parent: None,
         without_secrets: matches.without_secrets.clone(),
+        fork: verdict.held.as_ref().map(|held| fork(verdict, held)),
+    }
+}
+
+/// What a verdict was held for, as its run knows it.
+fn fork(verdict: &Verdict, held: &Held) -> Fork {
+    let text = |name: &str| verdict.values.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Fork {
+        pull_request: held.pull_request,
+        head: held.head.clone(),
+        branch: text("branch"),
+        repository: text("repoUrl"),
     }
 }
 
@@ -181,6 +198,7 @@ impl Reaction for Resources {
             at_least: event.position,
             parent: None,
             without_secrets: None,
+            fork: None,
         };
         settle(self.shared.start(asked).await, &slug)
     }
@@ -229,6 +247,7 @@ impl Reaction for Places {
             at_least: event.position,
             parent: None,
             without_secrets: None,
+            fork: None,
         };
         match outcome(self.shared.start(asked).await)? {
             None => Ok(()),
@@ -263,7 +282,7 @@ fn derived(event: &RawEvent) -> RunId {
 }
 
 /// What can be mended by waiting is tried again; a refusal is said and left, because asking again would not help.
-pub(crate) fn settle(started: Result<StartRunReply, Error>, path: &str) -> Result<(), HandleError> {
+fn settle(started: Result<StartRunReply, Error>, path: &str) -> Result<(), HandleError> {
     if let Some(refusal) = outcome(started)? {
         tracing::error!(path, refusal, "a run was not started");
     }
@@ -271,7 +290,7 @@ pub(crate) fn settle(started: Result<StartRunReply, Error>, path: &str) -> Resul
 }
 
 /// Why a run was refused, if it was; what can be mended by waiting is an error, and is tried again.
-fn outcome(started: Result<StartRunReply, Error>) -> Result<Option<String>, HandleError> {
+pub(crate) fn outcome(started: Result<StartRunReply, Error>) -> Result<Option<String>, HandleError> {
     match started {
         Ok(reply) => {
             let problems: Vec<String> = reply

@@ -13,7 +13,8 @@ use shipway_events::{
 use tracing::Instrument as _;
 
 use crate::{
-    reactions::settle,
+    reactions::outcome,
+    refused::Wanted,
     service::Shared,
     start::{Asked, FlowChoice},
 };
@@ -41,7 +42,23 @@ impl Reaction for Schedules {
         let span = tracing::info_span!(parent: None, "start", %run, scheduled_at = %ticked.scheduled_at);
         let mut asked = asked(event, &ticked);
         asked.meta.trace = shipway_contracts::trace::of(&span);
-        settle(self.shared.start(asked).instrument(span).await, &ticked.path)
+        match outcome(self.shared.start(asked.clone()).instrument(span).await)? {
+            None => Ok(()),
+            Some(refusal) => self.refused(asked, &ticked, refusal).await,
+        }
+    }
+}
+
+impl Schedules {
+    /// A flow that is gone has no runs any more; any other shows that this one failed.
+    async fn refused(&self, asked: Asked, ticked: &Ticked, refusal: String) -> Result<(), HandleError> {
+        let flow = self.shared.flow_for_run("", &ticked.flow.to_string(), asked.at_least).await;
+        let Some(project) = flow.ok().and_then(|flow| flow.project.parse().ok()) else {
+            tracing::warn!(path = ticked.path, refusal, "a run was not started");
+            return Ok(());
+        };
+        let wanted = Wanted { project, flow: ticked.flow, path: &ticked.path };
+        self.shared.failed_to_start(asked, wanted, refusal).await
     }
 }
 
@@ -63,6 +80,7 @@ fn asked(event: &RawEvent, ticked: &Ticked) -> Asked {
         at_least: event.position,
         parent: None,
         without_secrets: None,
+        fork: None,
     }
 }
 

@@ -11,6 +11,7 @@ use shipway_contracts::{
 use shipway_eventing::failing;
 use shipway_events::{
     ConcurrencyPolicy, Meta, Position, ProjectId, RunId, RunStatus,
+    plan::Fork,
     run::{Origin, Parent},
 };
 
@@ -41,6 +42,9 @@ pub(crate) struct Asked {
     /// Why its nodes may use no secret, if they may not.
     #[serde(default)]
     pub(crate) without_secrets: Option<String>,
+    /// The pull request of a fork that it is for.
+    #[serde(default)]
+    pub(crate) fork: Option<Fork>,
 }
 
 /// Which flow.

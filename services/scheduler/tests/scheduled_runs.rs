@@ -1,4 +1,4 @@
-//! From a tick of a schedule to its run, over a real log.
+//! From a tick of a schedule, or a delivery, to its run, over a real log.
 
 #![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
 
@@ -14,7 +14,9 @@ use shipway_contracts::{
 };
 use shipway_eventing::{Expected, Feed, Item, Log, SqliteLog, SqliteOptions, Views};
 use shipway_events::{
-    Actor, Cause, CommandId, FlowId, Meta, ProjectId, StreamEvent as _, StreamName, Timestamp,
+    Actor, Cause, CommandId, DeliveryId, FlowId, Meta, ProjectId, RunId, RunStatus, StreamEvent as _,
+    StreamName, Timestamp,
+    delivery::{self, Matched, Verdict},
     run::{self, Origin, Started},
     schedule::{Event, Ticked},
 };
@@ -25,8 +27,10 @@ use uuid::Uuid;
 
 const FLOW: &str = "0190aaaa-0000-7000-8000-000000000002";
 
-/// Knows one flow, which has a schedule and does nothing.
-struct Home;
+/// Knows one flow, which has a schedule and does nothing; or which asks for what no run has.
+struct Home {
+    broken: bool,
+}
 
 #[tonic::async_trait]
 impl ProjectHome for Home {
@@ -34,11 +38,12 @@ impl ProjectHome for Home {
         &self,
         _: Request<v1::FlowForRunRequest>,
     ) -> Result<Response<v1::FlowForRunReply>, Status> {
+        let outputs = if self.broken { json!({"a": "${triggers.nightly.nothing}"}) } else { json!({}) };
         let document = json!({
             "apiVersion": "v1.2",
             "triggers": [{"kind": "cron", "ref": "nightly", "spec": {"cron": "0 2 * * *"}}],
             "spec": {"kind": "Workflow", "spec": {"type": "sequential", "steps": [
-                {"kind": "Noop", "ref": "only", "spec": {}}]}},
+                {"kind": "Noop", "ref": "only", "spec": {"outputs": outputs}}]}},
         });
         Ok(Response::new(v1::FlowForRunReply {
             project: ProjectId::new(Uuid::from_u128(1)).to_string(),
@@ -101,26 +106,32 @@ async fn started(log: &dyn Log) -> Vec<(Started, Meta)> {
         .collect()
 }
 
-#[tokio::test]
-async fn a_tick_starts_one_run_with_its_time() {
-    let folder = tempfile::tempdir().unwrap();
-    let log = SqliteLog::open(&folder.path().join("log.db"), SqliteOptions::default()).await.unwrap();
+/// A scheduler on a log of its own.
+async fn scheduler(folder: &std::path::Path, home: Home) -> (Arc<dyn Log>, Lifecycle, Service) {
+    let log = SqliteLog::open(&folder.join("log.db"), SqliteOptions::default()).await.unwrap();
     let durable = log.durable().await.unwrap();
     let log: Arc<dyn Log> = Arc::new(log);
-    let views = Views::open(&folder.path().join("views.db"), &*log).await.unwrap();
+    let views = Views::open(&folder.join("views.db"), &*log).await.unwrap();
     let (lifecycle, _failures) = Lifecycle::new();
     let deps = Deps {
         feed: Feed::new(log.clone()),
         views,
         durable,
-        projects: Channel::local(ProjectHomeServer::new(Home)),
+        projects: Channel::local(ProjectHomeServer::new(home)),
         executors: Some(Channel::local(tonic::service::Routes::default())),
         data: None,
         together: None,
         bells: None,
         lifecycle: lifecycle.clone(),
     };
-    let _service = Service::start(deps).await.unwrap();
+    let service = Service::start(deps).await.unwrap();
+    (log, lifecycle, service)
+}
+
+#[tokio::test]
+async fn a_tick_starts_one_run_with_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, lifecycle, _service) = scheduler(folder.path(), Home { broken: false }).await;
 
     // The same tick twice, as two who look at the clock would tell of it if the log let them, and the next.
     let first = tick(&*log, "2030-01-02T02:00:00Z").await;
@@ -141,5 +152,70 @@ async fn a_tick_starts_one_run_with_its_time() {
     assert_eq!(one.description, "due at 2030-01-02T02:00:00Z by `0 2 * * *` (UTC)");
     assert_eq!(one.name, first.run_name());
     assert_eq!(meta.actor, Actor::System("schedule".to_owned()));
+    assert!(lifecycle.stop(Duration::from_secs(5)).await);
+}
+
+/// A delivery that matched the flow.
+async fn matched(log: &dyn Log) -> RunId {
+    let delivery = DeliveryId::new(Uuid::now_v7());
+    let verdict = Verdict {
+        project: ProjectId::new(Uuid::from_u128(1)),
+        flow: FLOW.parse().unwrap(),
+        path: "shop/development".to_owned(),
+        trigger: "hook".to_owned(),
+        matched: true,
+        reason: String::new(),
+        rules: Vec::new(),
+        part: 0,
+        held: None,
+        origin: Origin::Webhook,
+        values: serde_json::Map::new(),
+        triggers: serde_json::Map::new(),
+        arguments: serde_json::Map::new(),
+        name: Some("my-run".to_owned()),
+        description: None,
+    };
+    let run = verdict.run(delivery).unwrap();
+    let event = Matched {
+        delivery,
+        hook: None,
+        body: String::new(),
+        summary: "request to shop/development".to_owned(),
+        verdicts: vec![verdict],
+    };
+    let meta = Meta { actor: Actor::System("hook".to_owned()), cause: Cause::Request, trace: None };
+    let (command, stream) = (CommandId::new(Uuid::now_v7()), StreamName::delivery(delivery));
+    let event = delivery::Event::from(event).encode();
+    log.append(Item::one(command, meta, stream, Expected::New, vec![event])).await.unwrap();
+    run
+}
+
+/// Whoever was told a run's id finds it, though its flow is not right: it has failed, and says why.
+#[tokio::test]
+async fn a_run_that_cannot_be_started_has_failed_before_it_began() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, lifecycle, _service) = scheduler(folder.path(), Home { broken: true }).await;
+    let runs = [tick(&*log, "2030-01-02T02:00:00Z").await.run(), matched(&*log).await];
+    for run in runs {
+        let mut events = Vec::new();
+        for _ in 0..1_000 {
+            events = log.read_stream(&StreamName::run(run), 0, 10).await.unwrap();
+            if !events.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let [run::Event::Started(started), run::Event::Ended(ended)] =
+            &events.iter().map(|raw| run::Event::from_raw(raw).unwrap().event).collect::<Vec<_>>()[..]
+        else {
+            panic!("{events:#?}")
+        };
+        assert_eq!((started.path.as_str(), started.run), ("shop/development", run));
+        assert_eq!(ended.status, RunStatus::Failure);
+        let reason = ended.reason.as_deref().unwrap_or_default();
+        assert!(reason.starts_with("it could not be started: ") && reason.contains("nothing"), "{reason}");
+        let state = shipway_engine::RunState::fold(&events, 0).unwrap();
+        assert_eq!(state.status(), RunStatus::Failure);
+    }
     assert!(lifecycle.stop(Duration::from_secs(5)).await);
 }

@@ -23,6 +23,9 @@ pub struct Plan {
     /// Why no node may use a secret, if none may: the run is of a fork's commit that was approved without them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without_secrets: Option<String>,
+    /// The pull request of a fork that the run is for, if it is for one: what is built of it, nobody else uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fork: Option<Fork>,
     /// Trigger values by the trigger's ref.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub triggers: Map<String, Value>,
@@ -72,6 +75,22 @@ fn feed(value: &Value, hash: &mut Sha256) {
         plain => hash.update(plain.to_string()),
     }
     hash.update(",");
+}
+
+/// A pull request of a fork, at the commit that somebody let run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fork {
+    /// The pull request's number.
+    pub pull_request: u64,
+    /// The commit: no other one was looked at.
+    pub head: String,
+    /// The branch, which is one of the fork's: the repository may have another of that name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub branch: String,
+    /// The repository that the pull request asks to take the commit, as the trigger names it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub repository: String,
 }
 
 /// One node of a plan. Expressions over arguments and triggers are already resolved, those over other

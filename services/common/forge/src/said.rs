@@ -11,6 +11,8 @@ pub enum State {
     Failure,
     /// It was stopped.
     Aborted,
+    /// It never began, because another took its place. Nothing is known of the commit by it, so it is green nowhere.
+    Skipped,
 }
 
 /// The status of a commit.

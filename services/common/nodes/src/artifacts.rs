@@ -1,10 +1,14 @@
 //! Which artifact a node means.
 
-use shipway_events::{plan::Artifact, run::NodeError};
+use shipway_events::{
+    plan::{Artifact, Fork},
+    run::NodeError,
+};
 
 use crate::{
     StepContext,
     step::{codes, fail},
+    workload::Build,
 };
 
 /// What a node says about the build that it wants.
@@ -40,8 +44,7 @@ impl StepContext<'_> {
     fn build_of_id(&self, build: &str, choice: &BuildChoice<'_>) -> Result<&Artifact, NodeError> {
         let service = choice.service;
         let Some(artifact) = self.builds.get(build) else {
-            let own = build.starts_with(&format!("b-{}-", self.run_part()));
-            let help = if own {
+            let help = if self.is_own(build) {
                 "it has not finished: give its `Build` node `condition: success`"
             } else {
                 "name a finished build, `latest`, or `${refs.<build node>.id}`"
@@ -55,7 +58,7 @@ impl StepContext<'_> {
             let message = format!("the build `{build}` is one of `{}`, not of `{service}`", artifact.service);
             return Err(fail(codes::NO_BUILD, message));
         }
-        if let Some(branch) = choice.branch.filter(|branch| *branch != artifact.branch) {
+        if let Some(branch) = choice.branch.filter(|branch| !self.is_of_branch(artifact, branch)) {
             let message =
                 format!("the build `{build}` is of the branch `{}`, not `{branch}`", artifact.branch);
             return Err(fail(codes::NO_BUILD, message));
@@ -63,16 +66,34 @@ impl StepContext<'_> {
         Ok(artifact)
     }
 
-    /// Ids of builds sort by the start of their run; what this run has built is newest.
+    /// Ids of builds sort by the start of their run; what this run has built is newest. Nobody gets another run's build of
+    /// a pull request without saying so.
     fn newest_build(&self, choice: &BuildChoice<'_>) -> Option<&Artifact> {
-        let own = format!("b-{}-", self.run_part());
-        let wanted = |artifact: &&Artifact| {
+        let wanted = |id: &str, artifact: &Artifact| {
             artifact.service == choice.service
-                && choice.branch.is_none_or(|branch| branch == artifact.branch)
                 && known(choice.commit).is_none_or(|commit| commit == artifact.commit)
+                && match choice.branch {
+                    Some(branch) => self.is_of_branch(artifact, branch),
+                    None => self.is_own(id) || !Build::is_pull_request(&artifact.branch),
+                }
         };
-        let all = self.builds.iter().filter(|(_, artifact)| wanted(artifact));
-        all.max_by_key(|(id, _)| (id.starts_with(&own), run_and_node(id))).map(|(_, artifact)| artifact)
+        let all = self.builds.iter().filter(|(id, artifact)| wanted(id, artifact));
+        all.max_by_key(|(id, _)| (self.is_own(id), run_and_node(id))).map(|(_, artifact)| artifact)
+    }
+
+    /// Whether this run made the build.
+    fn is_own(&self, build: &str) -> bool {
+        build.starts_with(&format!("b-{}-", self.run_part()))
+    }
+
+    /// Whether a build is of a branch. In the run of a fork's pull request what it built of that is of the fork's branch.
+    fn is_of_branch(&self, artifact: &Artifact, branch: &str) -> bool {
+        let of_fork = |fork: &Fork| {
+            fork.branch == branch
+                && self.is_own(&artifact.build)
+                && artifact.branch == Build::of_pull_request(fork.pull_request)
+        };
+        artifact.branch == branch || self.fork.is_some_and(of_fork)
     }
 
     /// What runs, or is kept, at a service or job: what this run gave it, else what it had at the start.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use shipway_documents::{Problems, list, nearest, plain_text, pointer, secret, type_name, with_article};
 use shipway_events::{
     ProjectId, RunId,
-    plan::{Artifact, BackupPin, PinnedResource},
+    plan::{Artifact, BackupPin, Fork, PinnedResource},
     project::ResourceKind,
     run::{ApprovalRule, NodeError},
 };
@@ -44,6 +44,10 @@ pub struct StepContext<'a> {
     pub backups: &'a BTreeMap<String, BackupPin>,
     /// What the iteration around it is about, if it is in a loop.
     pub iteration: Option<&'a Value>,
+    /// The pull request of a fork that the run is for, if it is for one.
+    pub fork: Option<&'a Fork>,
+    /// The pull request that the run is for, if its Git host says that it comes from a branch of the repository.
+    pub own_pull_request: Option<u64>,
 }
 
 /// What a node asks for.

@@ -136,6 +136,10 @@ pub struct Build {
     /// Gives back an earlier build of that commit by this service, if there is one.
     #[serde(default)]
     pub reuse: bool,
+    /// Whether the commit may be a stranger's: it is built with nothing that other builds left, and leaves nothing that
+    /// they read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub apart: bool,
     /// The shell command that builds; found by language when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
@@ -154,9 +158,17 @@ impl Build {
     /// What stands for the branch in the build of a pull request, so that nobody who follows a branch gets it.
     #[must_use]
     pub fn of_pull_request(number: u64) -> String {
-        format!("refs/pull/{number}/head")
+        format!("{PULL_REQUEST}{number}/head")
+    }
+
+    /// Whether that is what stands for a branch.
+    #[must_use]
+    pub fn is_pull_request(branch: &str) -> bool {
+        branch.starts_with(PULL_REQUEST)
     }
 }
+
+const PULL_REQUEST: &str = "refs/pull/";
 
 /// See [`Workload::Release`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ mod pack;
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -46,7 +46,7 @@ done
 "#;
 
 pub(super) async fn run(attempt: &Attempt<'_>, work: &Build) -> Result<Success, Failure> {
-    let base = attempt.host.folder.join("builds").join(work.service.id.to_string());
+    let base = attempt.host.folder.join("builds").join(folders::owner(work));
     let records =
         Records::new(&base).map_err(|source| io_failure("opening the build records", &source, &base))?;
     let read = |source: io::Error| io_failure("reading a build record", &source, &base);
@@ -71,8 +71,7 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Build) -> Result<Success, 
         tracing::warn!(build = work.build, %unrecorded, "a failed build could not be recorded");
     }
     if !matches!(built, Err(Failure::Unknown(_))) {
-        let _ = fs::remove_dir_all(&folders.source);
-        let _ = fs::remove_dir_all(&folders.temporary);
+        folders.clear();
     }
     built
 }

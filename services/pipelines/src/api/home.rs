@@ -134,7 +134,9 @@ impl Shared {
         let mut values = HashMap::with_capacity(names.len());
         for name in &names {
             let value = match allowed.randoms.get(name) {
-                _ if is_account_secret(name) => self.secrets.get(installation(), name).await,
+                _ if is_account_secret(name) => {
+                    self.secrets.get(installation(), &self.credential_now(name).await?).await
+                }
                 Some(shape) => self.secrets.get_or_make(project, name, *shape).await,
                 None => self.secrets.get(project, name).await,
             };

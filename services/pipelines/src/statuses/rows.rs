@@ -10,7 +10,7 @@ use super::words;
 /// The statements that make the table.
 ///
 /// `outcome` is `open` while something is to be said, then `said`, `silent` (nobody says it, `note` says why), `replaced`
-/// (a later run of the flow at that commit speaks) or `given up` (`note` has the host's words). Ids of runs grow with time.
+/// (another run of the flow at that commit speaks, `note` says which) or `given up` (`note` has the host's words). Ids of runs grow with time.
 pub const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS commit_statuses (
         run TEXT PRIMARY KEY,
@@ -62,8 +62,15 @@ const HOLD: &str = "
     UPDATE commit_statuses SET held_until = $3
     WHERE run = $1 AND position = $2 AND outcome = 'open' AND held_until <= $4";
 
-const REPLACED: &str = "
-    SELECT run FROM commit_statuses WHERE commit_id = $1 AND flow = $2 AND repository = $3 AND run > $4 LIMIT 1";
+/// Of a flow's runs at one commit the newest speaks: of those that ran, if there are any.
+const SPEAKER: &str = "
+    SELECT run FROM commit_statuses WHERE commit_id = $1 AND flow = $2 AND repository = $3
+    ORDER BY CASE state WHEN 'skipped' THEN 1 ELSE 0 END, run DESC
+    LIMIT 1";
+
+const SAY_AGAIN: &str = "
+    UPDATE commit_statuses SET outcome = 'open', note = '', tries = 0, due_at = $2
+    WHERE run = $1 AND outcome IN ('said', 'replaced')";
 
 /// One statement each, so that whoever dies after it holds nothing. What was noted meanwhile, at another position, stays.
 const CLOSE: &str = "
@@ -166,7 +173,7 @@ pub(super) enum Outcome {
     Said,
     /// Nobody says it, for this reason.
     Silent(String),
-    /// This later run speaks.
+    /// This other run speaks.
     Replaced(String),
     /// It is tried no more; the last that was heard.
     GivenUp(String),
@@ -268,17 +275,22 @@ impl Rows {
         self.write("taking a commit status", hold).await
     }
 
-    /// The later run of the same flow at the same commit, if there is one: what it says counts.
-    pub(super) async fn later_run(&self, row: &Row) -> Result<Option<String>, DurableError> {
-        let later: Option<(String,)> = sqlx::query_as(REPLACED)
+    /// The other run of the same flow at the same commit whose status counts, if it is not this one's.
+    pub(super) async fn other_speaker(&self, row: &Row) -> Result<Option<String>, DurableError> {
+        let speaker: Option<(String,)> = sqlx::query_as(SPEAKER)
             .bind(&row.commit)
             .bind(&row.flow)
             .bind(&row.repository)
-            .bind(&row.run)
             .fetch_optional(self.durable.pool())
             .await
-            .map_err(failed("looking for later runs of a commit"))?;
-        Ok(later.map(|(run,)| run))
+            .map_err(failed("looking for other runs of a commit"))?;
+        Ok(speaker.map(|(run,)| run).filter(|run| *run != row.run))
+    }
+
+    /// Has a run say once more what it has to say: another has spoken in its place.
+    pub(super) async fn say_again(&self, run: &str, now: Timestamp) -> Result<(), DurableError> {
+        let again = sqlx::query(SAY_AGAIN).bind(run).bind(now.micros());
+        self.write("setting a commit status once more", again).await.map(drop)
     }
 
     /// Records what came of it, and lets the row go. What was noted meanwhile stays to be said.

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use shipway_eventing::{durable::DurableError, log::Log};
 use shipway_events::Timestamp;
-use shipway_forge::{Client, ForgeError};
+use shipway_forge::{Client, ForgeError, State};
 use tokio::{sync::Notify, task::JoinSet};
 
 use super::{
@@ -81,8 +81,15 @@ impl Sender {
             if !self.rows.hold(&row, now, held).await? {
                 return Ok(());
             }
-            let outcome = match self.rows.later_run(&row).await? {
-                Some(later) => Outcome::Replaced(later),
+            let outcome = match self.rows.other_speaker(&row).await? {
+                Some(other) => {
+                    // That this one waited for its turn may have been said over what the other has to say.
+                    if row.said.state == State::Skipped {
+                        self.rows.say_again(&other, now).await?;
+                        self.wake.notify_one();
+                    }
+                    Outcome::Replaced(other)
+                }
                 None => self.say(&row).await,
             };
             self.rows.close(&row, &outcome).await

@@ -176,6 +176,12 @@ impl World {
         self.append(run, vec![Event::from(Ended { status, reason: None, by: None }).encode()]).await;
     }
 
+    /// The run ends before it began, for another.
+    async fn skip(&self, run: RunId, reason: &str, by: RunId) {
+        let ended = Ended { status: RunStatus::Skipped, reason: Some(reason.to_owned()), by: Some(by) };
+        self.append(run, vec![Event::from(ended).encode()]).await;
+    }
+
     /// Outcome and note of a run's row.
     async fn outcome(&self, run: RunId) -> (String, String) {
         let row =
@@ -255,6 +261,39 @@ async fn the_later_run_of_a_commit_speaks() {
             "success: run-12 went well",
         ])
         .await;
+}
+
+#[tokio::test]
+async fn a_run_that_another_kept_from_beginning_is_not_green_and_says_for_whom() {
+    let world = World::new(&[], true).await;
+    let old = world.run(11, &commit("a")).await;
+    world.until_outcome(old, "said").await;
+    let new = world.run(12, &commit("b")).await;
+    world.until_outcome(new, "said").await;
+    world.skip(old, "superseded by run 12", new).await;
+    world
+        .until_told(&[
+            "pending: run-11 is running",
+            "pending: run-12 is running",
+            "error: run-11 did not run: superseded by run 12",
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn a_run_that_never_began_does_not_speak_over_the_one_that_runs_at_its_commit() {
+    let world = World::new(&[], true).await;
+    let first = world.run(11, &commit("a")).await;
+    world.until_outcome(first, "said").await;
+    let second = world.run(12, &commit("a")).await;
+    world.until_outcome(second, "said").await;
+    world.skip(second, "run 11 is active", first).await;
+    assert_eq!(world.until_outcome(second, "replaced").await, first.to_string());
+    // The host was told that the second is pending; the first says again how far it is.
+    let (one, other) = ("pending: run-11 is running", "pending: run-12 is running");
+    world.until_told(&[one, other, one]).await;
+    world.end(first, RunStatus::Success).await;
+    world.until_told(&[one, other, one, "success: run-11 went well"]).await;
 }
 
 #[tokio::test]

@@ -39,11 +39,15 @@ pub(super) fn started(started: &Started, position: Position) -> Option<Row> {
 }
 
 /// What is to be said when a run has ended.
+///
+/// One that another run kept from beginning has shown nothing of the commit. One that its own flow skipped has done what
+/// the flow asks of that commit: nothing.
 pub(super) fn ended(ended: &Ended) -> (State, String) {
-    let (state, words) = match ended.status {
-        RunStatus::Success => (State::Success, "went well"),
-        RunStatus::Skipped => (State::Success, "was skipped"),
-        RunStatus::Aborted => (State::Aborted, "was stopped"),
+    let (state, words) = match (ended.status, ended.by) {
+        (RunStatus::Success, _) => (State::Success, "went well"),
+        (RunStatus::Skipped, Some(_)) => (State::Skipped, "did not run"),
+        (RunStatus::Skipped, None) => (State::Success, "had nothing to do"),
+        (RunStatus::Aborted, _) => (State::Aborted, "was stopped"),
         _ => (State::Failure, "failed"),
     };
     match &ended.reason {
@@ -91,12 +95,13 @@ pub(super) const fn word(state: State) -> &'static str {
         State::Success => "success",
         State::Failure => "failure",
         State::Aborted => "aborted",
+        State::Skipped => "skipped",
     }
 }
 
 /// The state of that word.
 pub(super) fn state(word: &str) -> State {
-    let all = [State::Pending, State::Success, State::Aborted];
+    let all = [State::Pending, State::Success, State::Aborted, State::Skipped];
     all.into_iter().find(|state| self::word(*state) == word).unwrap_or(State::Failure)
 }
 
@@ -150,17 +155,24 @@ mod tests {
 
     #[test]
     fn every_end_has_its_state_and_words() {
-        let end = |status, reason: Option<&str>| {
-            ended(&Ended { status, reason: reason.map(str::to_owned), by: None })
+        let end_by = |status, reason: Option<&str>, by| {
+            ended(&Ended { status, reason: reason.map(str::to_owned), by })
         };
+        let end = |status, reason| end_by(status, reason, None);
         assert_eq!(end(RunStatus::Success, None), (State::Success, "went well".to_owned()));
         assert_eq!(end(RunStatus::Failure, Some("a\nb")), (State::Failure, "failed: a b".to_owned()));
         assert_eq!(
             end(RunStatus::Aborted, Some("by ada")),
             (State::Aborted, "was stopped: by ada".to_owned())
         );
-        assert_eq!(end(RunStatus::Skipped, None).0, State::Success);
-        for one in [State::Pending, State::Success, State::Failure, State::Aborted] {
+        // Skipped by its own flow, and for another run.
+        assert_eq!(end(RunStatus::Skipped, None), (State::Success, "had nothing to do".to_owned()));
+        let other = RunId::new(Uuid::from_u128(7));
+        assert_eq!(
+            end_by(RunStatus::Skipped, Some("superseded by run 7"), Some(other)),
+            (State::Skipped, "did not run: superseded by run 7".to_owned())
+        );
+        for one in [State::Pending, State::Success, State::Failure, State::Aborted, State::Skipped] {
             assert_eq!(state(word(one)), one);
         }
     }

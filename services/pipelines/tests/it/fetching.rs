@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use shipway_contracts::v1::{AddAccountRequest, FetchSecretsRequest, FlowForRunReply, problem::Severity};
+use shipway_contracts::v1::{
+    AddAccountRequest, FetchSecretsRequest, FlowForRunReply, RemoveAccountRequest, problem::Severity,
+};
 use shipway_eventing::log::{Expected, Item};
 use shipway_events::{
     Actor, Cause, CommandId, EffectClass, ExecutorId, Fence, FlowId, Meta, ProjectId, RegistrationId,
@@ -352,7 +354,7 @@ async fn an_accounts_credential_is_given_for_the_login_of_the_work_and_for_nothi
         credential: "canary-of-the-account".into(),
         ..AddAccountRequest::default()
     };
-    let account = lab.accounts().add_account(request).await.unwrap().into_inner().account.unwrap();
+    let account = lab.accounts().add_account(request.clone()).await.unwrap().into_inner().account.unwrap();
     let secret = format!("account/{}/github.com@1", account.id);
     let flow = lab.flow("shop/development").await.unwrap();
     let run = Run::start(&lab, &flow).await;
@@ -365,6 +367,18 @@ async fn an_accounts_credential_is_given_for_the_login_of_the_work_and_for_nothi
     let fence = run.work(json!({"work": "build", "login": {"account": "team", "secret": mark}})).await;
     let given = run.fetch(fence, &[&secret]).await.unwrap();
     assert_eq!(given[&secret], "canary-of-the-account");
+
+    // A run that goes on is given what the account has by now, and nothing once nobody has linked it any more.
+    let command = || Uuid::now_v7().to_string();
+    let newer =
+        AddAccountRequest { command: command(), credential: "the-canary-that-came-after".into(), ..request };
+    lab.accounts().add_account(newer).await.unwrap();
+    assert_eq!(run.fetch(fence, &[&secret]).await.unwrap()[&secret], "the-canary-that-came-after");
+    let gone = RemoveAccountRequest { command: command(), account: "team".into() };
+    lab.accounts().remove_account(gone).await.unwrap();
+    let refused = run.fetch(fence, &[&secret]).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(refused.message().contains("linked no more"), "{}", refused.message());
 }
 
 #[tokio::test]

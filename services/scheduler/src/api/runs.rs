@@ -65,6 +65,7 @@ impl Runs for RunsApi {
             at_least: 0,
             parent: None,
             without_secrets: None,
+            fork: None,
         };
         Ok(Response::new(self.shared.start(asked).await?))
     }

@@ -30,7 +30,7 @@ pub(super) fn pin(
     let backups = world.backups.into_iter().filter(|(id, pin)| is_named(id, &pin.addon)).collect();
     // Nothing of the nodes is borrowed any more.
     drop(texts);
-    Plan { deployed, builds, backups, nodes, args, triggers, resources, at: None, without_secrets: None }
+    Plan { deployed, builds, backups, nodes, args, triggers, resources, ..Plan::default() }
 }
 
 /// The texts in the specs of nodes. Each is looked at once, however many resources and builds there are.

@@ -23,7 +23,7 @@ pub(super) fn line(told: &CommitStatus) -> (String, Style) {
         "said" => (format!("commit {commit} has the status {state}"), Style::Quiet),
         "silent" => (format!("commit {commit} gets no status: {note}"), Style::Quiet),
         "replaced" => {
-            (format!("commit {commit} has the status of the later run {}", short_id(note)), Style::Quiet)
+            (format!("commit {commit} has the status of the other run {}", short_id(note)), Style::Quiet)
         }
         "given up" => (format!("commit {commit} did not get the status {state}: {note}"), Style::Bad),
         _ if *tries == 0 => (format!("commit {commit} is to get the status {state}"), Style::Quiet),
@@ -71,7 +71,7 @@ mod tests {
                 "replaced",
                 0,
                 "01934f2e-8c1a-7000-8000-000000000001",
-                "commit 4b825dc6 has the status of the later run 01934f2e-8c1a",
+                "commit 4b825dc6 has the status of the other run 01934f2e-8c1a",
                 Style::Quiet,
             ),
             ("given up", 9, "401", "commit 4b825dc6 did not get the status failure: 401", Style::Bad),

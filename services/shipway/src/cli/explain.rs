@@ -13,6 +13,7 @@ use shipway_events::delivery::{RuleOutcome, Verdict};
 use shipway_triggers::domain::{
     explain::{explain as judge, triggers_of},
     push::Delivered,
+    rules::FlowTrigger,
     sources::{SOURCES, Source, named},
 };
 
@@ -30,7 +31,7 @@ pub(crate) struct ExplainArgs {
     /// The event as its header names it: push, "Merge Request Hook", repo:push. Azure DevOps has it in the payload.
     #[arg(long, value_name = "EVENT")]
     event: Option<String>,
-    /// A flow's document, to see what its triggers would make of it.
+    /// A flow's document, or a file as `shipway apply` takes it, to see what the triggers would make of it.
     #[arg(long, value_name = "FILE")]
     flow: Option<PathBuf>,
     /// For people, or for programs.
@@ -113,12 +114,20 @@ fn text(
     text.trim_end().to_owned()
 }
 
+/// A trigger's name, with its flow's where there are several.
+fn called(verdict: &Verdict, verdicts: &[Verdict]) -> String {
+    match verdicts.iter().any(|other| other.path != verdict.path) {
+        true => format!("{} {}", verdict.path, verdict.trigger),
+        false => verdict.trigger.clone(),
+    }
+}
+
 fn judged(verdicts: &[Verdict]) -> Table {
     let mut table = Table::new(&["TRIGGER", "STARTS IT", "WHY"]);
     for verdict in verdicts {
         let (word, style) = starts(verdict);
         table.styled([
-            (verdict.trigger.clone(), Style::Plain),
+            (called(verdict, verdicts), Style::Plain),
             (word.to_owned(), style),
             (verdict.reason.clone(), Style::Plain),
         ]);
@@ -149,7 +158,7 @@ fn asked(verdicts: &[Verdict]) -> Table {
             RuleOutcome::Unknown => Style::Plain,
         };
         table.styled([
-            (verdict.trigger.clone(), Style::Plain),
+            (called(verdict, verdicts), Style::Plain),
             (rule.rule.clone(), Style::Plain),
             (rule.outcome.as_str().to_owned(), style),
             (rule.words.clone(), Style::Plain),
@@ -195,15 +204,46 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn triggers(file: &Path) -> Result<Vec<shipway_triggers::domain::rules::FlowTrigger>, Failure> {
+/// The triggers of a flow's document, or of all flows in a file as `shipway apply` takes it.
+fn triggers(file: &Path) -> Result<Vec<FlowTrigger>, Failure> {
     let name = file.display().to_string();
     let text = String::from_utf8(read(file)?)
         .map_err(|_| Failure::usage(format!("reading {name}: it is not UTF-8 text")))?;
     let document = parse(&name, &text).map_err(|report| Failure::usage(report.to_string()))?;
-    let flow = Flow::parse(&document.value)
-        .map_err(|problems| Failure::usage(document.report(problems).to_string()))?;
-    let typed = shipway_pipelines::typed_triggers(&flow, None);
-    triggers_of(&name, &typed).map_err(|error| Failure::usage(error.to_string()))
+    let stages = stages(&document.value);
+    if stages.is_empty() {
+        let flow = Flow::parse(&document.value)
+            .map_err(|problems| Failure::usage(document.report(problems).to_string()))?;
+        return of_flow(&name, &flow);
+    }
+    let mut all = Vec::new();
+    for (path, flow) in stages {
+        let flow = Flow::parse(flow).map_err(|_| {
+            Failure::usage(format!("{name}: the flow of {path} is not right"))
+                .help(format!("`shipway apply --dry-run -f {name}` says what is wrong with it"))
+        })?;
+        all.extend(of_flow(&path, &flow)?);
+    }
+    Ok(all)
+}
+
+fn of_flow(path: &str, flow: &Flow) -> Result<Vec<FlowTrigger>, Failure> {
+    let typed = shipway_pipelines::typed_triggers(flow, None);
+    triggers_of(path, &typed).map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// The flows of the pipelines among declarations, each under `pipeline/stage`.
+fn stages(value: &Value) -> Vec<(String, &Value)> {
+    let declared = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    let mut all = Vec::new();
+    for pipeline in declared.iter().filter(|one| one["kind"] == "Pipeline") {
+        let name = pipeline["spec"]["name"].as_str().unwrap_or_default();
+        for stage in pipeline["spec"]["stages"].as_array().into_iter().flatten() {
+            let called = stage["name"].as_str().unwrap_or_default().to_lowercase();
+            all.extend(stage.pointer("/releaseFlow/spec").map(|flow| (format!("{name}/{called}"), flow)));
+        }
+    }
+    all
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
@@ -259,6 +299,30 @@ mod tests {
         assert_eq!((&shown["matched"], shown.get("flow")), (&json!(false), None));
         let rules: Vec<_> = shown["rules"].as_array().unwrap().iter().map(|rule| &rule["outcome"]).collect();
         assert_eq!(rules, ["passed", "failed"]);
+    }
+
+    #[test]
+    fn a_file_as_it_is_applied_tells_of_all_its_flows() {
+        let source = named("gitlab").unwrap();
+        let delivered = (source.read)("Push Hook", PUSH).unwrap();
+        let stage = |name: &str, branch: &str| {
+            format!(
+                "\n    - name: {name}\n      releaseFlow:\n        kind: ReleaseFlow\n        spec:\n          apiVersion: \
+                 v1.2\n          triggers: [{{ref: app, vcsService: gitlab, repoUrl: \"https://gitlab.example.com/acme/shop\", \
+                 branchRestrictions: ['{branch}']}}]\n          spec: {{kind: Workflow, spec: {{type: sequential, steps: []}}}}"
+            )
+        };
+        let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+        let stages = [stage("Development", "feature/*"), stage("Staging", "main")].concat();
+        let text = format!(
+            "kind: Project\nspec: {{name: shop, region: local}}\n---\nkind: Pipeline\nspec:\n  name: shop\n  projectId: \
+             shop\n  stages:{stages}\n    - name: Production\n"
+        );
+        fs::write(file.path(), text).unwrap();
+        let verdicts = judge(&delivered, &triggers(file.path()).unwrap());
+        let told = judged(&verdicts).text(Paint::none());
+        assert!(told.contains("shop/development app  yes"), "{told}");
+        assert!(told.contains("shop/staging app      no"), "{told}");
     }
 
     #[test]

@@ -70,11 +70,7 @@ fn line(node: &Node, branch: &str, now: Timestamp, width: usize, paint: Paint) -
     let symbol = symbol(&node.status);
     let title = format!("{:<22} {:<12}", node.r#ref, node.kind);
     let time = lasted(&node.started_at, &node.ended_at, now);
-    let tries = if node.attempt > 1 {
-        format!(" attempt {}/{}", node.attempt, node.max_attempts)
-    } else {
-        String::new()
-    };
+    let tries = tries(node.attempt, node.max_attempts);
     let tail = format!("{} {}{tries}", node.status, time).trim_end().to_owned();
     let used = branch.chars().count() + title.chars().count() + tail.chars().count() + 6;
     let summary = cut(&node.summary, width.saturating_sub(used).max(8));
@@ -87,6 +83,16 @@ fn line(node: &Node, branch: &str, now: Timestamp, width: usize, paint: Paint) -
         gap,
         paint.on(&tail, style)
     )
+}
+
+/// Which attempt it is, once it is not the first. What was lost with an executor counts, but not against a rule; and a node
+/// without a rule has no number that it could reach.
+fn tries(attempt: u32, most: u32) -> String {
+    match attempt {
+        0 | 1 => String::new(),
+        _ if attempt <= most => format!(" attempt {attempt}/{most}"),
+        _ => format!(" attempt {attempt}"),
+    }
 }
 
 /// What there is to say below a node's line: its error, what came after, or what it waits for.
@@ -166,6 +172,12 @@ fn cut(text: &str, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_attempt_is_counted_against_a_rule_only() {
+        let said = [(1, 3), (2, 3), (4, 3), (3, 0), (0, 0)].map(|(attempt, most)| tries(attempt, most));
+        assert_eq!(said, ["", " attempt 2/3", " attempt 4", " attempt 3", ""]);
+    }
 
     fn node(index: u32, parent: i32, reference: &str, kind: &str, status: &str) -> Node {
         Node {

@@ -63,7 +63,10 @@ impl Happened {
     #[must_use]
     pub fn all(delivered: Delivered) -> Vec<Self> {
         match delivered {
-            Delivered::Pushes(pushes) => pushes.into_iter().map(Self::Push).collect(),
+            Delivered::Pushes(pushes) => {
+                let told = |push: Push| push.as_release().map_or(Self::Push(push), Self::Release);
+                pushes.into_iter().map(told).collect()
+            }
             Delivered::PullRequest(pull) => vec![Self::PullRequest(pull)],
             Delivered::Release(release) => vec![Self::Release(release)],
             Delivered::CheckSuite(suite) => vec![Self::CheckSuite(suite)],

@@ -47,6 +47,9 @@ pub struct Push {
     pub sender: Option<String>,
     /// When the repository got it, in seconds since 1970 by the host's clock, if the host says so.
     pub pushed_at: Option<i64>,
+    /// Whether its host knows tags and no releases: a new tag is one there.
+    #[serde(skip)]
+    pub without_releases: bool,
 }
 
 /// Something that happened to a pull or merge request.
@@ -185,6 +188,20 @@ impl Push {
     #[must_use]
     pub fn tag(&self) -> Option<&str> {
         self.reference.strip_prefix("refs/tags/").filter(|tag| !tag.is_empty())
+    }
+
+    /// The release that a new tag is where a host has nothing else that is one. What the tag is on, the repository knows:
+    /// of an annotated one some hosts tell the tag's own id.
+    #[must_use]
+    pub fn as_release(&self) -> Option<Release> {
+        let is_new = self.created && self.target().is_some();
+        let tag = self.tag().filter(|_| self.without_releases && is_new)?;
+        Some(Release {
+            repositories: self.repositories.clone(),
+            tag: tag.to_owned(),
+            sender: self.sender.clone(),
+            ..Release::default()
+        })
     }
 
     /// What happened, in words: `push of 3f2a91c to main`.

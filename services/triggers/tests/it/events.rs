@@ -7,7 +7,7 @@ use shipway_events::{
 };
 use shipway_triggers::domain::{
     happened::{Facts, Happened, Needs},
-    push::{CheckSuite, Commit, PullRequest, PullRequestAction, Push, Release},
+    push::{CheckSuite, Commit, Delivered, PullRequest, PullRequestAction, Push, Release},
     repository::RepositoryKey,
     rules::{FlowTrigger, Judgement, judge},
     trigger::Trigger,
@@ -80,6 +80,44 @@ fn verdict(happened: &Happened, trigger: &FlowTrigger) -> Verdict {
 
 fn said(verdict: &Verdict) -> (bool, &str) {
     (verdict.matched, &verdict.reason)
+}
+
+/// A host that has tags alone, like plain Git, tells of a release by a new one.
+#[test]
+fn a_new_tag_is_a_release_where_there_is_nothing_else() {
+    let releases = typed("vcs-release", json!({}));
+    let told = |without_releases: bool, created: bool, deleted: bool| {
+        let tag = Push {
+            repositories: vec![URL.to_owned()],
+            reference: "refs/tags/v1.2.0".to_owned(),
+            before: (!created).then(|| "a".repeat(40)),
+            // Of an annotated tag it may be the tag's own id.
+            after: (!deleted).then(head),
+            created,
+            deleted,
+            without_releases,
+            ..Push::default()
+        };
+        Happened::all(Delivered::Pushes(vec![tag])).remove(0)
+    };
+    let tag = told(true, true, false);
+    let open = judged(&tag, &releases, &Facts::default());
+    assert!(open.needs.head && !open.verdicts[0].matched, "which commit it is on, the repository says");
+    let facts = Facts { head: Some("c".repeat(40)), ..Facts::default() };
+    let verdict = judged(&tag, &releases, &facts).verdicts.remove(0);
+    assert!(verdict.matched, "{}", verdict.reason);
+    assert_eq!((&verdict.values["tag"], &verdict.values["sha"]), (&json!("v1.2.0"), &json!("c".repeat(40))));
+    for (without_releases, created, deleted, why) in [
+        (false, true, false, "a host with releases tells of them"),
+        (true, false, false, "a tag that was moved"),
+        (true, false, true, "a tag that is gone"),
+    ] {
+        let verdict = judged(&told(without_releases, created, deleted), &releases, &facts).verdicts.remove(0);
+        assert!(!verdict.matched, "{why}");
+    }
+    // Nor is it a push of commits to anybody.
+    let pushes = legacy(json!({"branchRestrictions": ["*"], "prRestrictions": ["*"]}));
+    assert!(!judged(&tag, &pushes, &facts).verdicts[0].matched);
 }
 
 #[test]

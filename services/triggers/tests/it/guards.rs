@@ -15,7 +15,7 @@ use shipway_service_kit::{Guard, Server};
 use shipway_triggers::{Config, Rate, signature::hub_signature};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::support::*;
@@ -40,7 +40,11 @@ struct Port {
 impl Port {
     async fn open(place: &Place, home: &Home, config: Config) -> Self {
         let world = World::start(place, home, config).await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // Room for all who come at once: whom the kernel turns away, because its queue is full, believes to be connected
+        // and hears of nothing.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listener = socket.listen(4_096).unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::new().guard(Guard::default()).http(world.router());
         tokio::spawn(server.serve(listener, world.stop.clone()));

@@ -45,4 +45,5 @@ mod signatures;
 mod sources;
 mod spooling;
 mod support;
+mod timing;
 mod waiting;

@@ -248,6 +248,14 @@ fn typed_triggers_have_their_fields() {
             json!({"kind": "vcs-pr-label", "ref": "a", "spec": {"vcs": vcs, "labelNamePatterns": "x"}}),
             "error: /triggers/0/spec/labelNamePatterns: `labelNamePatterns` must be a list, not text; write `labelNamePatterns: [x]`",
         ),
+        (
+            json!({"kind": "vcs-check-suite", "ref": "a", "spec": {"vcs": {"vcsService": "gitlab", "repoUrl": "https://git.example.org/a/b"}}}),
+            "warning: /triggers/0/spec/vcs: the trigger never fires: GitLab does not tell when all checks have passed; use a trigger on pushes, or a `webhook` trigger that its pipeline calls",
+        ),
+        (
+            json!({"kind": "vcs-pr-label", "ref": "a", "spec": {"vcs": {"repoUrl": "git@bitbucket.org:acme/api.git"}, "labelNamePatterns": ["x"]}}),
+            "warning: /triggers/0/spec/vcs: the trigger never fires: Bitbucket does not tell of labels; use `vcs-pr` with `branchNamePatterns`",
+        ),
     ] {
         let found = said(DocumentType::Workflow, "triggers", json!([trigger]));
         assert!(found.iter().any(|line| line == expected), "{found:?}");

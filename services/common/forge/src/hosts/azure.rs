@@ -90,7 +90,8 @@ impl Host for Azure {
                 State::Pending => "pending",
                 State::Success => "succeeded",
                 State::Failure => "failed",
-                State::Aborted => "error",
+                // `notApplicable` lets a policy pass.
+                State::Aborted | State::Skipped => "error",
             },
             "description": description,
             "context": { "genre": genre, "name": name },

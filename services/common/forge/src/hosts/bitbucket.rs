@@ -64,7 +64,7 @@ impl Host for Bitbucket {
                 State::Pending => "INPROGRESS",
                 State::Success => "SUCCESSFUL",
                 State::Failure => "FAILED",
-                State::Aborted => "STOPPED",
+                State::Aborted | State::Skipped => "STOPPED",
             },
             "name": context,
             "description": description,

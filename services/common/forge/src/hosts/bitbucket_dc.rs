@@ -74,7 +74,7 @@ impl Host for BitbucketDataCenter {
                 State::Pending => "INPROGRESS",
                 State::Success => "SUCCESSFUL",
                 // `CANCELLED` came with 8; older ones would refuse it, and the description says that it was stopped.
-                State::Failure | State::Aborted => "FAILED",
+                State::Failure | State::Aborted | State::Skipped => "FAILED",
             },
             "name": context,
             "description": description,

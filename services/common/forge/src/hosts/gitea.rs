@@ -30,7 +30,7 @@ impl Host for Gitea {
                 State::Pending => "pending",
                 State::Success => "success",
                 State::Failure => "failure",
-                State::Aborted => "error",
+                State::Aborted | State::Skipped => "error",
             },
             "context": context,
             "description": description,

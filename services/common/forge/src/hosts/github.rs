@@ -42,7 +42,7 @@ impl Host for GitHub {
                 State::Pending => "pending",
                 State::Success => "success",
                 State::Failure => "failure",
-                State::Aborted => "error",
+                State::Aborted | State::Skipped => "error",
             },
             "context": context,
             "description": description,

@@ -174,8 +174,54 @@ impl Kind for Build {
         }
         let kinds = [ResourceKind::BuildService, ResourceKind::CombinedService];
         let (resource, service) = ctx.resource(&config.id, &kinds)?;
-        let pull_request = config.pull_request_id;
-        let branch = match (config.branch.filter(|branch| !branch.is_empty()), pull_request) {
+        let overrides = config.build_overrides.unwrap_or_default();
+        if !overrides.build_files.is_empty()
+            || !overrides.docker_secret_mounts.is_empty()
+            || !overrides.docker.is_empty()
+        {
+            let message = "`buildOverrides` of this runtime has `buildArguments` only";
+            return Err(fail(codes::UNSUPPORTED, message));
+        }
+        let settings = Settings::of(&config.id, resource)?;
+        let of =
+            Of::asked(config.branch, config.pull_request_id, config.sha)?.in_run(&settings.repository, ctx);
+        let apart = of.is_strange(ctx);
+        let empty = Map::new();
+        let declared = resource.spec.get("buildArguments").and_then(Value::as_object).unwrap_or(&empty);
+        Ok(Step::Work(workload::Workload::Build(workload::Build {
+            build: ctx.made("b"),
+            repository: settings.repository,
+            login: resource.login.clone(),
+            branch: of.branch,
+            pull_request: of.pull_request,
+            sha: of.sha,
+            reuse: config.reuse_existing_builds.unwrap_or(true) && !apart,
+            apart,
+            command: settings.command,
+            include: settings.include,
+            work_dir: settings.work_dir,
+            arguments: environment([declared, &resource.environment, &overrides.build_arguments])?,
+            service,
+        })))
+    }
+}
+
+/// What a build is of.
+struct Of {
+    /// The branch, or what stands for it in the build of a pull request.
+    branch: String,
+    pull_request: Option<u64>,
+    /// The commit, if not the newest.
+    sha: Option<String>,
+}
+
+impl Of {
+    fn asked(
+        branch: Option<String>,
+        pull_request: Option<u64>,
+        sha: Option<String>,
+    ) -> Result<Self, NodeError> {
+        let branch = match (branch.filter(|branch| !branch.is_empty()), pull_request) {
             (Some(branch), None) => branch,
             (None, Some(number)) => workload::Build::of_pull_request(number),
             (Some(_), Some(_)) => {
@@ -188,39 +234,40 @@ impl Kind for Build {
                 return Err(fail(codes::BAD_SPEC, message));
             }
         };
-        let sha = config.sha.filter(|sha| !matches!(sha.as_str(), "" | "latest"));
+        let sha = sha.filter(|sha| !matches!(sha.as_str(), "" | "latest"));
         if let Some(sha) = sha.as_ref().filter(|sha| !is_commit(sha)) {
             return Err(fail(
                 codes::BAD_SPEC,
                 format!("`spec.sha` is `{sha}`, which is no commit of 40 hex digits"),
             ));
         }
-        let overrides = config.build_overrides.unwrap_or_default();
-        if !overrides.build_files.is_empty()
-            || !overrides.docker_secret_mounts.is_empty()
-            || !overrides.docker.is_empty()
-        {
-            let message = "`buildOverrides` of this runtime has `buildArguments` only";
-            return Err(fail(codes::UNSUPPORTED, message));
-        }
-        let settings = Settings::of(&config.id, resource)?;
-        let empty = Map::new();
-        let declared = resource.spec.get("buildArguments").and_then(Value::as_object).unwrap_or(&empty);
-        Ok(Step::Work(workload::Workload::Build(workload::Build {
-            build: ctx.made("b"),
-            repository: settings.repository,
-            login: resource.login.clone(),
-            branch,
-            pull_request,
-            sha: sha.map(|sha| sha.to_ascii_lowercase()),
-            reuse: config.reuse_existing_builds.unwrap_or(true),
-            command: settings.command,
-            include: settings.include,
-            work_dir: settings.work_dir,
-            arguments: environment([declared, &resource.environment, &overrides.build_arguments])?,
-            service,
-        })))
+        Ok(Self { branch, pull_request, sha: sha.map(|sha| sha.to_ascii_lowercase()) })
     }
+
+    /// In the run of a fork's pull request a branch and a commit that the trigger gave are the fork's: what is built is
+    /// the pull request, at the commit that was looked at. Named as the branch, the build would be taken for one of the
+    /// repository's branch of that name, by whoever follows it.
+    fn in_run(self, repository: &str, ctx: &StepContext<'_>) -> Self {
+        let Some(fork) = ctx.fork else { return self };
+        let is_its_branch = self.branch == fork.branch && same_repository(repository, &fork.repository);
+        if self.sha.is_none() && self.pull_request.is_none() && !is_its_branch {
+            return self;
+        }
+        let number = self.pull_request.unwrap_or(fork.pull_request);
+        let sha = self.sha.or_else(|| (number == fork.pull_request).then(|| fork.head.clone()));
+        Self { branch: workload::Build::of_pull_request(number), pull_request: Some(number), sha }
+    }
+
+    /// Whether what is built may be a stranger's: any pull request but one that the Git host says is the repository's own.
+    fn is_strange(&self, ctx: &StepContext<'_>) -> bool {
+        self.pull_request.is_some_and(|number| ctx.own_pull_request != Some(number))
+    }
+}
+
+/// Whether two addresses are, but for how they are spelt, the same.
+fn same_repository(one: &str, other: &str) -> bool {
+    let bare = |address: &str| address.trim_end_matches('/').trim_end_matches(".git").to_lowercase();
+    bare(one) == bare(other)
 }
 
 /// What every build gives, but for its commit.

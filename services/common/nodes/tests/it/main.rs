@@ -7,6 +7,7 @@ mod calls;
 mod checks;
 mod codes;
 mod examples;
+mod forks;
 mod golden;
 mod guide;
 mod kind_table;

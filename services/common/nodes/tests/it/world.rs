@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shipway_documents::{Code, Problem, Problems, flow::Flow};
 use shipway_events::{
     ProjectId, ResourceId, RunId,
-    plan::{Artifact, BackupPin, PinnedResource},
+    plan::{Artifact, BackupPin, Fork, PinnedResource},
     project::ResourceKind::{self, Addon, BuildService, CombinedService, DeploymentService, ManualJob},
     run::NodeError,
 };
@@ -25,6 +25,8 @@ pub(crate) struct World {
     pub(crate) condition: Option<&'static str>,
     pub(crate) timeout_seconds: Option<u32>,
     pub(crate) iteration: Option<Value>,
+    pub(crate) fork: Option<Fork>,
+    pub(crate) own_pull_request: Option<u64>,
 }
 
 pub(crate) const RUN: &str = "0190aaaa-bbbb-7000-8000-0000000000fe";
@@ -60,6 +62,8 @@ impl World {
             condition: None,
             timeout_seconds: None,
             iteration: None,
+            fork: None,
+            own_pull_request: None,
         };
         world.add("builder", BuildService, json!({
             "name": "builder",
@@ -139,6 +143,8 @@ impl World {
                 builds: &self.builds,
                 backups: &self.backups,
                 iteration: self.iteration.as_ref(),
+                fork: self.fork.as_ref(),
+                own_pull_request: self.own_pull_request,
             },
         )
     }

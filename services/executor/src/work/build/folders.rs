@@ -14,6 +14,12 @@ use crate::{
     work::Attempt,
 };
 
+/// Who a build is done for: its service, or the service's strangers, whose programs run as another user.
+pub(super) fn owner(work: &Build) -> String {
+    let service = work.service.id;
+    if work.apart { format!("{service}-apart") } else { service.to_string() }
+}
+
 /// The folders of one build.
 pub(super) struct Folders {
     pub(super) base: PathBuf,
@@ -24,6 +30,8 @@ pub(super) struct Folders {
     pub(super) config: PathBuf,
     pub(super) cargo: PathBuf,
     pub(super) temporary: PathBuf,
+    /// They go with the build: what it left could reach a later one.
+    apart: bool,
 }
 
 impl Folders {
@@ -33,14 +41,18 @@ impl Folders {
         base: PathBuf,
     ) -> Result<Self, (PathBuf, io::Error)> {
         let name = &hex::encode(Sha256::digest(&work.build))[..16];
+        // What the builds of a service have in common, a build that is apart has for itself.
+        let kept =
+            |kind: &str| base.join(if work.apart { format!("{kind}-{name}") } else { kind.to_owned() });
         let folders = Self {
-            mirror: base.join("mirror.git"),
-            cache: base.join("cache"),
-            home: base.join("home"),
+            mirror: kept("mirror.git"),
+            cache: kept("cache"),
+            home: kept("home"),
             source: base.join(format!("src-{name}")),
             config: base.join("config"),
             cargo: base.join(".cargo"),
             temporary: base.join(format!("tmp-{name}")),
+            apart: work.apart,
             base,
         };
         let write = || -> io::Result<()> {
@@ -57,6 +69,14 @@ impl Folders {
         };
         write().map_err(|source| (folders.base.clone(), source))?;
         Ok(folders)
+    }
+
+    /// Takes away what no later build needs.
+    pub(super) fn clear(&self) {
+        let own: &[&PathBuf] = if self.apart { &[&self.mirror, &self.cache, &self.home] } else { &[] };
+        for folder in [&self.source, &self.temporary].into_iter().chain(own.iter().copied()) {
+            let _ = fs::remove_dir_all(folder);
+        }
     }
 
     pub(super) fn name(&self) -> String {
@@ -107,6 +127,10 @@ impl Folders {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
+        if self.apart {
+            // Else Go writes its modules so that only root can take them away.
+            all.insert("GOFLAGS".to_owned(), "-modcacherw".to_owned());
+        }
         all.extend(attempt.host.runtime.passed_on());
         all
     }

@@ -61,6 +61,8 @@ impl Push {
                 "clone_url": repository,
                 "html_url": repository,
                 "url": repository,
+                // Git has tags alone: a new one is a release.
+                "has_releases": false,
             },
             "pusher": {"name": "git"},
         });
@@ -78,7 +80,9 @@ impl Push {
         };
         let mut ids: Vec<String> = text(&words)?.lines().map(str::to_owned).collect();
         if ids.is_empty() {
-            ids.push(self.after.clone());
+            // An annotated tag is an object of its own; what is told is the commit that it names.
+            let commit = format!("{}^{{commit}}", self.after);
+            ids.push(text(&["rev-parse", "--verify", "--quiet", &commit])?.trim().to_owned());
         }
         ids.reverse();
         ids.iter().map(|id| commit(id)).collect()

@@ -131,6 +131,7 @@ fn push(payload: Payload<Pushed>) -> Result<Vec<Push>, Unreadable> {
             commits: body::oldest_first(own, after.as_deref()),
             sender: sender.clone(),
             pushed_at: pushed_at.map(jiff::Timestamp::as_second),
+            without_releases: true,
             before,
             after,
         })

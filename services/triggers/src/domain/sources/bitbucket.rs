@@ -158,6 +158,7 @@ impl Change {
             head: self.new.map(|new| new.target.into()),
             sender,
             pushed_at: None,
+            without_releases: true,
             before,
             after,
         })

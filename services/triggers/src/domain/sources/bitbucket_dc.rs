@@ -135,6 +135,7 @@ fn push(payload: Pushed) -> Result<Vec<Push>, Unreadable> {
             head,
             sender: sender.clone(),
             pushed_at: pushed_at.map(jiff::Timestamp::as_second),
+            without_releases: true,
             before,
             after,
         })

@@ -118,6 +118,7 @@ fn push(payload: Pushed) -> Result<Push, Unreadable> {
         commits,
         sender: payload.user_username,
         pushed_at: None,
+        without_releases: false,
         reference,
         before,
         after,

@@ -56,6 +56,9 @@ pub(super) struct Repository {
     git_url: Option<String>,
     #[serde(default)]
     pushed_at: Option<PushedAt>,
+    /// Gitea's, and of Shipway's own helper: the others have releases.
+    #[serde(default)]
+    has_releases: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -103,6 +106,7 @@ impl Pushed {
         });
         let commits = self.commits.unwrap_or_default().into_iter().map(Commit::from).collect();
         Ok(Push {
+            without_releases: self.repository.has_releases == Some(false),
             repositories: self.repository.addresses()?,
             created: self.created || before.is_none(),
             deleted: self.deleted || after.is_none(),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{CronTrigger, GitTrigger, patterns};
-use crate::{Fields, Problems, pointer};
+use crate::{Fields, Problem, Problems, pointer};
 
 /// A typed trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +105,9 @@ impl TypedTrigger {
             return trigger;
         }
         trigger.git = GitTrigger::read_vcs(&mut fields);
+        if let Some(problem) = never_told(kind, &trigger.git, fields.at("vcs")) {
+            fields.note(problem);
+        }
         if kind == TypedKind::Release {
             return trigger;
         }
@@ -118,6 +121,33 @@ impl TypedTrigger {
         trigger.git.ignore_drafts = fields.boolean("ignoreDrafts").unwrap_or_default();
         trigger
     }
+}
+
+/// What a host tells nobody of, a trigger waits for in vain.
+fn never_told(kind: TypedKind, git: &GitTrigger, at: String) -> Option<Problem> {
+    let url = git.repo_url.to_ascii_lowercase();
+    let is_at = |host: &str| url.split(['/', '@', ':']).any(|part| part == host);
+    let host = match git.vcs_service.as_str() {
+        "gitlab" => "GitLab",
+        "bitbucket" => "Bitbucket",
+        "azure" => "Azure DevOps",
+        _ if is_at("gitlab.com") => "GitLab",
+        _ if is_at("bitbucket.org") => "Bitbucket",
+        _ if is_at("dev.azure.com") => "Azure DevOps",
+        _ => return None,
+    };
+    let (what, instead) = match kind {
+        TypedKind::CheckSuite => (
+            "when all checks have passed",
+            "a trigger on pushes, or a `webhook` trigger that its pipeline calls",
+        ),
+        TypedKind::PullRequestLabel if host != "GitLab" => {
+            ("of labels", "`vcs-pr` with `branchNamePatterns`")
+        }
+        _ => return None,
+    };
+    let problem = Problem::warning(at, format!("the trigger never fires: {host} does not tell {what}"));
+    Some(problem.help(format!("use {instead}")))
 }
 
 /// `branchNamePatterns: {enabled, names}`; every branch when they are switched off.
