@@ -92,6 +92,7 @@ impl Children {
                 cause: Cause::Run(of),
                 trace: event.meta.trace.clone(),
             },
+            author: None,
             at_least: 0,
             parent: Some(Parent { run: of, node, flows, held }),
             // What may not see secrets may not have them seen by a run of its own either.

@@ -9,7 +9,7 @@ use shipway_contracts::{
         work_server::WorkServer,
     },
 };
-use shipway_eventing::{Consumer, Durable, DurableError, Feed, Log, Views, ViewsError};
+use shipway_eventing::{Consumer, Durable, DurableError, Feed, Log, People, Views, ViewsError};
 use shipway_events::ExecutorId;
 use shipway_service_kit::Lifecycle;
 use tokio::sync::mpsc;
@@ -70,6 +70,7 @@ pub struct Service {
 
 pub(crate) struct Shared {
     pub(crate) log: Arc<dyn Log>,
+    pub(crate) people: People,
     pub(crate) durable: Durable,
     pub(crate) views: Views,
     pub(crate) projects: Channel,
@@ -105,6 +106,7 @@ impl Service {
         let cluster = Arc::new(Cluster::new(deps.together.clone()));
         let book = Book::new(log.clone(), registry.clone(), cluster.clone(), TaskTracker::new());
         let shared = Arc::new(Shared {
+            people: People::new(log.clone()),
             log,
             durable: deps.durable.clone(),
             views: deps.views,

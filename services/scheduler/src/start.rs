@@ -10,7 +10,7 @@ use shipway_contracts::{
 };
 use shipway_eventing::failing;
 use shipway_events::{
-    ConcurrencyPolicy, Meta, Position, ProjectId, RunId, RunStatus,
+    Actor, ConcurrencyPolicy, Meta, Position, ProjectId, RunId, RunStatus,
     run::{Origin, Parent},
 };
 
@@ -33,6 +33,9 @@ pub(crate) struct Asked {
     /// Trigger values by the trigger's ref.
     pub(crate) triggers: Map<String, Value>,
     pub(crate) meta: Meta,
+    /// Who started it, where that is not who asks: who pushed what came by a hook.
+    #[serde(default)]
+    pub(crate) author: Option<Actor>,
     /// The projects' read model must have come so far.
     pub(crate) at_least: Position,
     /// The node that wants it, if a node of another run does.

@@ -68,6 +68,7 @@ fn planned_below(reply: &FlowForRunReply, parent: Option<Parent>) -> Result<Plan
         arguments: Map::new(),
         triggers: Map::new(),
         meta: Meta { actor: Actor::System("test".into()), cause: Cause::Request, trace: None },
+        author: None,
         at_least: 0,
         parent,
         without_secrets: None,

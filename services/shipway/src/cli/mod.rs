@@ -36,6 +36,7 @@ mod schema;
 mod status;
 mod table;
 mod time;
+mod token;
 mod tree;
 mod watch;
 
@@ -145,6 +146,9 @@ enum Verb {
     /// Link accounts at Git hosts, and look into their repositories.
     #[command(subcommand)]
     Account(account::Account),
+    /// Give people tokens, with which they prove who they are.
+    #[command(subcommand)]
+    Token(token::Token),
     /// Look after addons.
     #[command(subcommand)]
     Addon(addon::Addon),
@@ -221,6 +225,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Member(verb) => admin::member(verb).await,
         Verb::Pipeline(verb) => admin::pipeline(verb).await,
         Verb::Account(verb) => account::account(verb).await,
+        Verb::Token(verb) => token::token(verb).await,
         Verb::Addon(verb) => addon::addon(verb).await,
         Verb::Projects(args) => admin::projects(args).await,
         Verb::Hook(verb) => hook::hook(verb).await,
@@ -316,6 +321,10 @@ mod tests {
             "pipeline delete shop",
             "account add acme --kind gitea --host git.example.org:3000 --credential-file token",
             "account commits https://github.com/acme/api --ref main --account acme -o json",
+            "token create --name release-lead --role approver --role admin --to token -o json",
+            "token list --token-file token",
+            "token revoke release-lead",
+            "token whoami",
             "addon move shop-db --backup latest --yes --project shop",
             "hook post-receive --config hooks/shipway.json",
             "deliveries -n 5",

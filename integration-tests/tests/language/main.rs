@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
 
+mod approvals;
+
 use serde_json::Value;
 use shipway_integration_tests::shipway::{Shipway, wait};
 
