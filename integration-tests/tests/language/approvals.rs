@@ -63,7 +63,8 @@ impl Given {
     fn say(&self, by: Option<&str>, line: &[&str]) -> (String, i32) {
         let file = by.map(|name| self.file(name));
         let proof = file.as_ref().map(|file| ["--token-file", file.to_str().unwrap()]);
-        let output = self.shipway.attempt(&[line, proof.as_ref().map_or(&[][..], |proof| proof)].concat()).unwrap();
+        let output =
+            self.shipway.attempt(&[line, proof.as_ref().map_or(&[][..], |proof| proof)].concat()).unwrap();
         let all = [&output.stdout[..], if output.status.success() { b"" } else { &output.stderr }].concat();
         (String::from_utf8(all).unwrap(), output.status.code().unwrap())
     }
@@ -122,7 +123,10 @@ async fn two_people_who_are_meant_and_did_not_start_it_open_a_gate() {
     assert_eq!(ended["status"], "success", "{ended:#}");
     assert_eq!(node(&ended, "after")["outputs"]["by"], "bo");
     let asked = &node(&ended, "gate")["approval"];
-    assert_eq!((&asked["given"][0]["reason"], &asked["given"][0]["plan"]), (&json!("looks right"), &ended["plan"]));
+    assert_eq!(
+        (&asked["given"][0]["reason"], &asked["given"][0]["plan"]),
+        (&json!("looks right"), &ended["plan"])
+    );
 
     // No token is anywhere in what Shipway keeps.
     let tokens: Vec<_> = ["ana", "bo", "cy", "dan", "eve"]

@@ -97,7 +97,17 @@ pub async fn start(deps: Deps, stopping: CancellationToken) -> Result<Service, S
     tokio::spawn(async move { following.follow(followed, stop).await });
     let told = statuses.on.then(|| Rows::new(durable.clone()));
     let turn = Mutex::new(());
-    let shared = Arc::new(Shared { people: People::new(log.clone()), log, views, world, secrets, told, ports, repositories, turn });
+    let shared = Arc::new(Shared {
+        people: People::new(log.clone()),
+        log,
+        views,
+        world,
+        secrets,
+        told,
+        ports,
+        repositories,
+        turn,
+    });
     let deliveries = Arc::new(Deliveries { shared: Arc::clone(&shared) });
     consumers.push(feed.react(&durable, deliveries).await?);
     let voices: Arc<dyn Voices> = Arc::clone(&shared) as _;

@@ -14,7 +14,8 @@ use shipway_eventing::{
     log::{Log, ReadError},
 };
 use shipway_events::{
-    DecodeError, FlowId, Position, ProjectId, RawEvent, Roster, StreamEvent, StreamName, Version, org, project,
+    DecodeError, FlowId, Position, ProjectId, RawEvent, Roster, StreamEvent, StreamName, Version, org,
+    project,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;

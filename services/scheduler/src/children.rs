@@ -97,6 +97,7 @@ impl Children {
             parent: Some(Parent { run: of, node, flows, held }),
             // What may not see secrets may not have them seen by a run of its own either.
             without_secrets: above.plan.without_secrets,
+            plan: None,
         };
         let why = match shared.start(asked).await {
             Ok(reply) if reply.problems.is_empty() => return Ok(()),

@@ -6,8 +6,10 @@
 mod api;
 mod children;
 mod cluster;
+mod foresee;
 mod hosts;
 mod language;
+mod moved;
 mod places;
 mod planning;
 mod projections;

@@ -125,6 +125,7 @@ fn asked(event: &RawEvent, matches: &Matches, verdict: &Verdict, run: RunId) -> 
         at_least: event.position,
         parent: None,
         without_secrets: matches.without_secrets.clone(),
+        plan: None,
     }
 }
 
@@ -186,6 +187,7 @@ impl Reaction for Resources {
             at_least: event.position,
             parent: None,
             without_secrets: None,
+            plan: None,
         };
         settle(self.shared.start(asked).await, &slug)
     }
@@ -235,6 +237,7 @@ impl Reaction for Places {
             at_least: event.position,
             parent: None,
             without_secrets: None,
+            plan: None,
         };
         match outcome(self.shared.start(asked).await)? {
             None => Ok(()),

@@ -64,6 +64,7 @@ fn asked(event: &RawEvent, ticked: &Ticked) -> Asked {
         at_least: event.position,
         parent: None,
         without_secrets: None,
+        plan: None,
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     api::{EventsApi, RunsApi, WorkApi},
     cluster::{self, Cluster, PeersApi, Together},
     hosts::Hosts,
+    moved::Plans,
     registry::{Bell, Bells, Registry},
     run::book::Book,
 };
@@ -80,6 +81,7 @@ pub(crate) struct Shared {
     pub(crate) book: Book,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) hosts: Hosts,
+    pub(crate) plans: Plans,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -117,6 +119,7 @@ impl Service {
             book,
             cluster,
             hosts: Hosts::default(),
+            plans: Plans::default(),
             stopping: deps.lifecycle.stopping(),
         });
         for reaction in crate::reactions::all(&shared) {

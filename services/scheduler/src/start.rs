@@ -44,6 +44,9 @@ pub(crate) struct Asked {
     /// Why its nodes may use no secret, if they may not.
     #[serde(default)]
     pub(crate) without_secrets: Option<String>,
+    /// The hash of the plan that was looked at: no other is started.
+    #[serde(default)]
+    pub(crate) plan: Option<String>,
 }
 
 /// Which flow.
@@ -103,6 +106,19 @@ impl Shared {
             Ok(started) => started,
             Err(problems) => return Ok(refused(&flow, problems)),
         };
+        if let Some(seen) = &asked.plan {
+            let plan = &started.plan;
+            let hash = plan.hash(plan.nodes.len());
+            if hash != *seen {
+                let moved = self.plans.moved(seen, plan);
+                return Ok(StartRunReply {
+                    path: started.path,
+                    plan: hash,
+                    moved,
+                    ..StartRunReply::default()
+                });
+            }
+        }
         let (path, name) = (started.path.clone(), started.name.clone());
         let is_allowed = started.policy == ConcurrencyPolicy::Allow;
         let start = self.book.start(started, meta);
@@ -123,8 +139,8 @@ impl Shared {
             status: status.to_string(),
             path,
             name,
-            problems: Vec::new(),
             position: reply.position,
+            ..StartRunReply::default()
         })
     }
 
@@ -158,7 +174,7 @@ impl Shared {
     }
 
     /// What runs where in the project at this moment: read once, and pinned.
-    async fn world(&self, flow: &FlowForRunReply) -> Result<World, Error> {
+    pub(crate) async fn world(&self, flow: &FlowForRunReply) -> Result<World, Error> {
         self.caught_up().await?;
         let project: ProjectId = shipway_contracts::id("project", &flow.project)?;
         let placed = self.placed(&flow.project, self.log.now()).await?;

@@ -213,16 +213,16 @@ mod tests {
 
     #[test]
     fn the_hash_is_that_of_others() {
-        assert_eq!(
-            hash("test"),
-            "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-        );
+        assert_eq!(hash("test"), "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08");
     }
 
     #[test]
     fn people_are_told_apart_by_their_names() {
         let person = |name: &str| Actor::Person(name.to_owned());
-        assert!(person("Bo").is_same_person(&Actor::Hook("bo".to_owned())), "who pushed it is who approves it");
+        assert!(
+            person("Bo").is_same_person(&Actor::Hook("bo".to_owned())),
+            "who pushed it is who approves it"
+        );
         assert!(!person("bo").is_same_person(&person("cy")));
         assert!(!person("schedule").is_same_person(&Actor::System("schedule".to_owned())));
     }

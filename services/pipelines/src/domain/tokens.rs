@@ -37,13 +37,17 @@ pub(crate) enum TokenCommand {
 /// Why the tokens are not changed so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenRefusal {
-    #[error("`{0}` cannot be a name of a person or a role; use letters, digits, `-`, `_`, `.` and `@`, at most 63")]
+    #[error(
+        "`{0}` cannot be a name of a person or a role; use letters, digits, `-`, `_`, `.` and `@`, at most 63"
+    )]
     Name(String),
     #[error("`{0}` is whoever has no token; choose another name")]
     Nobody(String),
     #[error("a token has at most 50 roles")]
     Roles,
-    #[error("`{0}` has a token already; revoke it first (`shipway token revoke {0}`), or choose another name")]
+    #[error(
+        "`{0}` has a token already; revoke it first (`shipway token revoke {0}`), or choose another name"
+    )]
     Taken(String),
     #[error("`{0}` would be both a person and a role, and approvals could mean either; choose another name")]
     Both(String),
@@ -213,7 +217,10 @@ mod tests {
         assert!(refused(&known, &ana, &revoke("ana")).starts_with("`ana` is the last administrator"));
         let two = roster(&[("ana", &["admin"]), ("bo", &["admin"]), ("cy", &[])]);
         assert!(decide_token(&two, &ana, &revoke("ana")).is_ok());
-        assert!(decide_token(&roster(&[("ana", &["admin"])]), &ana, &revoke("ana")).is_ok(), "nobody is left");
+        assert!(
+            decide_token(&roster(&[("ana", &["admin"])]), &ana, &revoke("ana")).is_ok(),
+            "nobody is left"
+        );
     }
 
     #[test]

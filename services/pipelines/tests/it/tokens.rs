@@ -42,7 +42,8 @@ async fn who(lab: &Lab, token: &str) -> Result<WhoAmIReply, Status> {
 #[tokio::test]
 async fn a_token_is_shown_once_and_proves_a_name_until_it_is_revoked() {
     let lab = Lab::new().await;
-    let request = CreateTokenRequest { command: command(), name: "bo".to_owned(), roles: vec!["lead".to_owned()] };
+    let request =
+        CreateTokenRequest { command: command(), name: "bo".to_owned(), roles: vec!["lead".to_owned()] };
     let made = tokens(&lab).create_token(request.clone()).await.unwrap().into_inner();
     assert!(made.open && made.value.starts_with("shipway_") && made.value.len() == 72, "{made:?}");
     let again = tokens(&lab).create_token(request).await.unwrap_err();

@@ -3,6 +3,7 @@
 mod addons;
 mod events;
 mod people;
+mod plans;
 mod runs;
 mod work;
 

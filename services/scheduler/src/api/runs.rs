@@ -8,8 +8,8 @@ use shipway_contracts::{
     Code, Error, id,
     v1::{
         AbortRunRequest, GetRunRequest, GetStateReply, GetStateRequest, JudgeNodeRequest, ListRunsReply,
-        ListRunsRequest, MoveAddonReply, MoveAddonRequest, NodeApproval, Run, StartRunReply, StartRunRequest,
-        WatchRunRequest, runs_client::RunsClient, runs_server::Runs,
+        ListRunsRequest, MoveAddonReply, MoveAddonRequest, NodeApproval, PlanRunReply, PlanRunRequest, Run,
+        StartRunReply, StartRunRequest, WatchRunRequest, runs_client::RunsClient, runs_server::Runs,
     },
 };
 use shipway_engine::{Command, RunState, why};
@@ -67,8 +67,15 @@ impl Runs for RunsApi {
             at_least: 0,
             parent: None,
             without_secrets: None,
+            plan: Some(request.plan).filter(|plan| !plan.is_empty()),
         };
         Ok(Response::new(self.shared.start(asked).await?))
+    }
+
+    async fn plan_run(&self, request: Request<PlanRunRequest>) -> Result<Response<PlanRunReply>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let arguments = arguments(&request.arguments_json)?;
+        Ok(Response::new(self.shared.plan_run(request, arguments, &metadata).await?))
     }
 
     async fn get_run(&self, request: Request<GetRunRequest>) -> Result<Response<Run>, Status> {

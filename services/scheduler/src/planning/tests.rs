@@ -72,6 +72,7 @@ fn planned_below(reply: &FlowForRunReply, parent: Option<Parent>) -> Result<Plan
         at_least: 0,
         parent,
         without_secrets: None,
+        plan: None,
     };
     let now = Timestamp::from_micros(1_767_604_023_045_678);
     plan(&asked, reply, World::default(), now).map(|started| started.plan)

@@ -55,7 +55,8 @@ pub(crate) fn node(node: &Node) -> Value {
 }
 
 fn approval(asked: &NodeApproval) -> Value {
-    let given = |one: &GivenApproval| json!({"by": one.by, "at": one.at, "reason": one.reason, "plan": one.plan});
+    let given =
+        |one: &GivenApproval| json!({"by": one.by, "at": one.at, "reason": one.reason, "plan": one.plan});
     json!({
         "amount": asked.amount,
         "missing": asked.missing,

@@ -1,7 +1,7 @@
 //! The command line client: one file per group of verbs.
 //!
 //! Standard output is data, standard error is talk. Exit codes: 0 ok, 1 failed, 2 usage, 3 aborted,
-//! 4 not allowed, 5 waiting for a person.
+//! 4 not allowed, 5 waiting for a person, 6 the plan has moved.
 
 mod account;
 mod addon;
@@ -28,6 +28,7 @@ mod judge;
 mod lint;
 mod logs;
 mod output;
+mod plan;
 pub(crate) mod problems;
 mod replay;
 mod run;
@@ -60,7 +61,8 @@ const AFTER: &str = "\
 Flows are named <pipeline>/<stage>: shop/production. Runs are named by id, by the beginning of one
 (8 characters or more), or as @latest and @failed.
 
-Exit codes: 0 ok, 1 failed, 2 usage, 3 aborted, 4 not allowed, 5 waiting for a person.";
+Exit codes: 0 ok, 1 failed, 2 usage, 3 aborted, 4 not allowed, 5 waiting for a person,
+6 the plan has moved.";
 
 /// Release flows you run yourself.
 #[derive(Debug, Parser)]
@@ -94,6 +96,8 @@ enum Verb {
     Lsp,
     /// What is deployed where, pipeline by pipeline.
     Status(status::StatusArgs),
+    /// Say what a run of a flow would do, and start nothing.
+    Plan(plan::Args),
     /// Start a flow.
     Run(run::RunArgs),
     /// List runs, newest first.
@@ -204,6 +208,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Diff(args) => diff::diff(args).await,
         Verb::Status(args) => status::status(args).await,
         Verb::State(args) => status::state(args).await,
+        Verb::Plan(args) => plan::plan(args).await,
         Verb::Run(args) => run::run(args).await,
         Verb::Runs(args) => run::runs(args).await,
         Verb::Show(args) => run::show(args).await,
@@ -298,6 +303,8 @@ mod tests {
             "lsp",
             "status -w",
             "run shop/production -w -p NOTIFY_URL=http://x --name 1.9 -m hotfix",
+            "plan shop/production -p NOTIFY_URL=http://x -o json",
+            "run shop/production --plan sha256:0",
             "runs -o json",
             "show @latest",
             "logs @failed migrate -f",

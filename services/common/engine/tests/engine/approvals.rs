@@ -45,11 +45,12 @@ fn a_role_is_meant_like_a_name() {
 
 #[test]
 fn who_proves_no_name_counts_only_where_anybody_does() {
-    rule(ANY, &["start"], "approve gate ?", &[
-        "approval given gate by=local",
-        "node succeeded gate",
-        "attempt requested after attempt=1 on=a",
-    ]);
+    rule(
+        ANY,
+        &["start"],
+        "approve gate ?",
+        &["approval given gate by=local", "node succeeded gate", "attempt requested after attempt=1 on=a"],
+    );
     for plan in [TWO, OTHER] {
         let mut story = Story::new(plan);
         story.tell("start");
@@ -78,11 +79,16 @@ fn who_started_it_may_not_approve_it() {
 
 #[test]
 fn a_gate_that_nobody_could_ever_pass_fails_at_once() {
-    let story = rule(OTHER, &[], "start by=?", &[
-        "started",
-        "node failed gate code=unknown_author",
-        "ended status=failure because=the node `gate` failed (unknown_author)",
-    ]);
+    let story = rule(
+        OTHER,
+        &[],
+        "start by=?",
+        &[
+            "started",
+            "node failed gate code=unknown_author",
+            "ended status=failure because=the node `gate` failed (unknown_author)",
+        ],
+    );
     let error = story.state.nodes()[1].error.as_ref().unwrap();
     assert!(error.message.contains("started without a token"), "{}", error.message);
     // Where the author does not matter, nobody has to know them.

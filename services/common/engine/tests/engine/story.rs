@@ -9,8 +9,8 @@ use shipway_engine::{
     why,
 };
 use shipway_events::{
-    Actor, Asker, Cause, ConcurrencyPolicy, Fence, Meta, NodeStatus, Position, Recorded, RunStatus, StreamEvent,
-    Timestamp,
+    Actor, Asker, Cause, ConcurrencyPolicy, Fence, Meta, NodeStatus, Position, Recorded, RunStatus,
+    StreamEvent, Timestamp,
     lane::{Admitted, Event as Lane, Left, Replaced, Superseded},
     lock::{Event as Lock, Queued, Released, Taken},
     run::{self, Effect, Event},
