@@ -26,7 +26,8 @@ spec:
               type: sequential
               steps:
                 - {kind: Approval, ref: gate, spec: {amount: 2, approvers: [lead, dan], excludeAuthor: true, timeoutDuration: 3600}}
-                - {kind: Noop, ref: after, spec: {outputs: {by: "${refs.gate.approvedBy[0]}"}}}
+                - {kind: Noop, ref: after, spec: {outputs: {by: "${refs.gate.approvedBy.0}"}}}
+    - name: Production
 "#;
 
 /// A Shipway with a gated flow and people who have tokens.

@@ -94,6 +94,8 @@ async fn create(args: CreateArgs) -> Outcome {
     } else if let Some(value) = value {
         talk(&format!("the token of {}; it is not shown again:", token.name));
         out(value);
+    } else if let Some(path) = &args.to {
+        out(&format!("{} has a token, in {}", token.name, path.display()));
     }
     if reply.open {
         talk("anybody may make tokens, until one has the role `admin`");
