@@ -50,7 +50,15 @@ fn started(steps: &[Value]) -> Started {
         resources: [
             ("web-staging".to_owned(), service()),
             ("web".to_owned(), service()),
-            ("migrate".to_owned(), resource(ResourceKind::ManualJob, json!({}))),
+            (
+                "migrate".to_owned(),
+                resource(
+                    ResourceKind::ManualJob,
+                    json!({"deployment": {"docker": {
+                        "configType": "customCommand", "customCommand": "migrate",
+                    }}}),
+                ),
+            ),
         ]
         .into(),
         deployed: [
