@@ -38,7 +38,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 const KEPT_FOR: Duration = Duration::from_millis(900);
 /// How long a scheduler may take to answer a beat.
 const ANSWER: Duration = Duration::from_secs(4);
-/// How long until a scheduler that is away is asked again.
+/// How long until a scheduler that is away is asked again. A few beats that nobody heard would cost the lease, and where
+/// schedulers die the one that is asked next may be going too.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What the executor needs.
@@ -249,8 +250,7 @@ impl Beating {
                     Err(status) => {
                         let reason = status.message();
                         tracing::warn!(reason, "the scheduler does not answer; it is asked again");
-                        tokio::time::sleep(PAUSE).await;
-                        beats.reset_immediately();
+                        beats.reset_after(PAUSE);
                         continue;
                     }
                 }
@@ -277,7 +277,13 @@ impl Beating {
                     registered = false;
                     beats.reset_immediately();
                 }
-                Err(status) => tracing::warn!(reason = status.message(), "a beat was not heard"),
+                Err(status) => {
+                    tracing::warn!(
+                        reason = status.message(),
+                        "a beat was not heard; the next is not waited for"
+                    );
+                    beats.reset_after(PAUSE);
+                }
             }
         }
         self.stop().await;
@@ -303,6 +309,7 @@ impl Beating {
                         reason = status.message(),
                         "the schedulers were not told that this executor stops"
                     );
+                    beats.reset_after(PAUSE);
                 }
             }
         }

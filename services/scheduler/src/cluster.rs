@@ -24,6 +24,7 @@ use tokio::{sync::Notify, time::Instant};
 pub(crate) use beats::{EXECUTORS, keep, measure};
 pub(crate) use follow::follow;
 pub(crate) use lost_places::watch as watch_places;
+pub(crate) use peers::COMPARE;
 pub use peers::PeersApi;
 pub(crate) use peers::{is_passed_on, passed_on};
 use shards::Shard;
@@ -32,6 +33,9 @@ use shards::Shard;
 const COUNTS: Duration = Duration::from_millis(1500);
 /// How long a call for a run waits for its shard to come here.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How many runs are read or asked at once where all of them are: lanes that move, an executor's beat. Each may wait for
+/// the database, and there are few connections.
+pub(crate) const AT_ONCE: usize = 8;
 /// How many runs' shards are remembered.
 const REMEMBERED: usize = 100_000;
 

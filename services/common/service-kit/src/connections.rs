@@ -33,6 +33,10 @@ pub(crate) const HEAD_TIME: Duration = Duration::from_secs(5);
 /// How many bytes a request's head may have.
 const HEAD_BYTES: u32 = 32 * 1024;
 
+/// How many requests a connection may have open at once. It may also take back so many at once that have not been looked
+/// at yet: a load balancer whose client goes away does that, and other clients' calls on the connection go on.
+const STREAMS: u32 = 256;
+
 /// What a client of HTTP/2 says first.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -114,7 +118,12 @@ async fn connection(
             builder
         }
         Speaks::Http2 => {
-            builder.http2().enable_connect_protocol().max_header_list_size(HEAD_BYTES);
+            builder
+                .http2()
+                .enable_connect_protocol()
+                .max_header_list_size(HEAD_BYTES)
+                .max_concurrent_streams(STREAMS)
+                .max_pending_accept_reset_streams(Some(STREAMS as usize));
             if let Some(seat) = &seat {
                 seat.has_asked();
             }
@@ -231,6 +240,8 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
@@ -255,5 +266,56 @@ mod tests {
         drop((first, second, third, stranger, many));
         let now = counted.now.lock().unwrap();
         assert!(now.open == 0 && now.silent.is_empty(), "{now:?}");
+    }
+
+    /// A frame of HTTP/2: its length, kind, flags and stream, then what it carries.
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let head = [length[1], length[2], length[3], kind, flags];
+        [head.as_slice(), &stream.to_be_bytes(), payload].concat()
+    }
+
+    #[tokio::test]
+    async fn requests_that_a_client_takes_back_end_nobody_elses_on_the_connection() {
+        const HEADERS: u8 = 1;
+        const RST_STREAM: u8 = 3;
+        const SETTINGS: u8 = 4;
+        const GOAWAY: u8 = 7;
+        /// The end of a request's headers, and of the request.
+        const END: u8 = 5;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let stopping = CancellationToken::new();
+        let app = Router::new().route("/", axum::routing::get(async || "here"));
+        let served = tokio::spawn(serve(listener, app, None, stopping.clone()));
+        // GET / with the authority `x`, as HPACK writes it.
+        let request = [0x82, 0x86, 0x84, 0x41, 1, b'x'];
+        let mut all = [PREFACE.as_slice(), &frame(SETTINGS, 0, 0, &[])].concat();
+        let back = (0..100).map(|number| 2 * number + 1);
+        for stream in back {
+            all.extend(frame(HEADERS, END, stream, &request));
+            all.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
+        }
+        all.extend(frame(HEADERS, END, 201, &request));
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        // In one go: the server has them all before it looks at any.
+        stream.write_all(&all).await.unwrap();
+        let answered = loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.unwrap();
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let mut payload = vec![0; length as usize];
+            stream.read_exact(&mut payload).await.unwrap();
+            let of = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            match head[3] {
+                GOAWAY => break false,
+                HEADERS if of == 201 => break true,
+                _ => {}
+            }
+        };
+        assert!(answered, "the connection was ended");
+        drop(stream);
+        stopping.cancel();
+        served.await.unwrap();
     }
 }

@@ -23,9 +23,9 @@ use crate::{
     work::{self, Attempt},
 };
 
-/// The pauses between tries to report an outcome.
+/// The pauses between tries to report an outcome. A run's next node waits for the report, so even the longest is short.
 const REPORT_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_REPORT_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_REPORT_PAUSE: Duration = Duration::from_secs(1);
 
 impl Inner {
     pub(super) fn lock(&self) -> MutexGuard<'_, Holdings> {

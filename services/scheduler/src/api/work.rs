@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use shipway_contracts::{
     Error, id,
     v1::{
@@ -20,8 +21,9 @@ use shipway_nodes::Outcome;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    cluster::{EXECUTORS, Together, passed_on, shards::Shard},
+    cluster::{AT_ONCE, COMPARE, EXECUTORS, Together, passed_on, shards::Shard},
     registry::{Bell, Hold, Introduction},
+    run::book::LoadError,
     service::Shared,
 };
 
@@ -114,8 +116,13 @@ impl Work for WorkApi {
             let others = shared.registry.present().into_iter().filter(|(other, _)| *other != executor);
             others.for_each(|(other, _)| shared.registry.ring(other, Bell::Ask));
         }
-        let (own, others) = tokio::join!(shared.compare_own(&request), shared.compare_elsewhere(&request));
-        let mut reply = others.into_iter().fold(own?, merged);
+        let own = tokio::time::timeout(COMPARE, shared.compare_own(&request));
+        let (own, others) = tokio::join!(own, shared.compare_elsewhere(&request));
+        let own = own.unwrap_or_else(|_| Err(Error::unavailable("its runs took too long")));
+        let own = own.inspect_err(
+            |error| tracing::warn!(%executor, %error, "a beat is answered without this scheduler's own runs"),
+        );
+        let mut reply = said(others.into_iter().chain([own.ok()]));
         reply.ways = shared.ways(executor);
         reply.evict = shared.misplaced(executor, &request).await;
         Ok(Response::new(reply))
@@ -126,16 +133,19 @@ fn ports(ports: &[u32]) -> Vec<u16> {
     ports.iter().filter_map(|port| u16::try_from(*port).ok()).collect()
 }
 
-/// What one scheduler says, and what another says; nothing of one that did not answer.
-fn merged(mut all: BeatReply, other: Option<BeatReply>) -> BeatReply {
-    match other {
-        None => all.complete = false,
-        Some(other) => {
-            all.hold.extend(other.hold);
-            all.stop.extend(other.stop);
-            all.keep.extend(other.keep);
-            all.complete &= other.complete;
-        }
+/// What the schedulers say together; nothing of one that did not answer, or could not in time. The executor has its lease
+/// all the same: one who is slow must not cost it that.
+fn said(replies: impl IntoIterator<Item = Option<BeatReply>>) -> BeatReply {
+    let mut all = BeatReply { known: true, complete: true, ..BeatReply::default() };
+    for reply in replies {
+        let Some(reply) = reply else {
+            all.complete = false;
+            continue;
+        };
+        all.hold.extend(reply.hold);
+        all.stop.extend(reply.stop);
+        all.keep.extend(reply.keep);
+        all.complete &= reply.complete;
     }
     all
 }
@@ -275,15 +285,15 @@ impl Shared {
     /// told to stop what is its to do.
     async fn open_held(&self, held: &[Held]) -> Result<(), Error> {
         let runs: BTreeSet<RunId> = held.iter().filter_map(|held| held.run.parse().ok()).collect();
-        for run in runs {
-            if self.book.version(run).is_none() {
-                match self.book.open_run(run).await {
-                    Ok(()) | Err(crate::run::book::LoadError::Unknown(_)) => {}
-                    Err(error) => return Err(error.into()),
-                }
+        let runs = runs.into_iter().filter(|run| self.book.version(*run).is_none());
+        let open = |run| async move {
+            match self.book.open_run(run).await {
+                // Its lane has just moved on: the scheduler that has it says what is to be done.
+                Ok(()) | Err(LoadError::Unknown(_) | LoadError::Elsewhere(_)) => Ok(()),
+                Err(error) => Err(error.into()),
             }
-        }
-        Ok(())
+        };
+        stream::iter(runs).map(open).buffer_unordered(AT_ONCE).try_collect().await
     }
 
     /// What the executor should hold and does not, and what it holds and should not.
@@ -291,8 +301,10 @@ impl Shared {
         let (mut hold, mut keep): (Vec<Assignment>, Vec<String>) = (Vec::new(), Vec::new());
         let held: BTreeMap<u64, &Held> = held.iter().map(|held| (held.fence, held)).collect();
         let mut known = BTreeSet::new();
-        for run in self.book.open_runs() {
-            let Ok(state) = self.book.look(run).await else { continue };
+        let look = |run| async move { (run, self.book.look(run).await) };
+        let mut looks = stream::iter(self.book.open_runs()).map(look).buffer_unordered(AT_ONCE);
+        while let Some((run, state)) = looks.next().await {
+            let Ok(state) = state else { continue };
             // A node whose attempt was lost may wait a moment before it is asked for again.
             let given = (0..).zip(state.nodes()).filter(|(_, node)| {
                 node.attempt.is_some() || (node.attempts > 0 && !node.status.is_terminal())
@@ -331,9 +343,23 @@ impl Shared {
                 let same = attempt.executor == executor && attempt.registration == registration;
                 open.fence.raw() == held.fence && same && !attempt.stopping
             }),
-            Err(crate::run::book::LoadError::Unknown(_)) => false,
+            Err(LoadError::Unknown(_)) => false,
             // Nobody can say: it goes on until somebody can.
             Err(_) => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scheduler_that_is_too_slow_to_say_its_own_costs_no_lease() {
+        let other = BeatReply { stop: vec![7], complete: true, ..BeatReply::default() };
+        let all = said([Some(other.clone()), None]);
+        assert!(all.known && !all.complete, "{all:?}");
+        assert_eq!(all.stop, [7]);
+        assert!(said([Some(other)]).complete);
     }
 }

@@ -23,8 +23,8 @@ use crate::{
 
 /// The header of a call that another scheduler passed on.
 const PASSED_ON: &str = "shipway-passed-on";
-/// How long another scheduler may take to say what it knows of an executor's work.
-const COMPARE: Duration = Duration::from_secs(2);
+/// How long a scheduler may take to say what it knows of an executor's work: less than an executor waits for its beat.
+pub(crate) const COMPARE: Duration = Duration::from_secs(2);
 
 /// Serves `Peers`.
 #[derive(Clone)]

@@ -6,13 +6,18 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use shipway_contracts::Error;
 use shipway_engine::{Command, RunState};
 use shipway_eventing::{failing, failpoint};
 use shipway_events::{Cause, Fence, Meta, RunId};
 
-use super::shards::Shard;
-use crate::{registry::Standing, run::book, service::Shared};
+use super::{AT_ONCE, shards::Shard};
+use crate::{
+    registry::Standing,
+    run::book::{self, LoadError},
+    service::Shared,
+};
 
 /// How long it waits before it tries again what could not be read.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -56,24 +61,30 @@ impl Shared {
             }
         }
         self.registry.set_places(places.into_iter().map(|(target, row)| (target, row.executor)).collect());
-        let mut opened = 0;
-        for (run, shard) in self.open_runs().await? {
-            if !shards.contains(&shard) || !self.cluster.is_here(shard) {
-                continue;
+        let runs = self.open_runs().await?.into_iter().filter(|(_, shard)| shards.contains(shard));
+        let opened = stream::iter(runs).map(|(run, shard)| self.open_moved(run, shard));
+        opened.buffer_unordered(AT_ONCE).try_fold(0, async |sum, opened| Ok(sum + usize::from(opened))).await
+    }
+
+    /// Opens a run whose lane has come here; tells whether it is here now.
+    async fn open_moved(&self, run: RunId, shard: Shard) -> Result<bool, Error> {
+        if !self.cluster.is_here(shard) {
+            return Ok(false);
+        }
+        match self.book.open_run(run).await {
+            Ok(()) => {
+                self.settle(run).await;
+                self.book.ring(run).await;
+                Ok(true)
             }
-            match self.book.open_run(run).await {
-                Ok(()) => {
-                    opened += 1;
-                    self.settle(run).await;
-                    self.book.ring(run).await;
-                }
-                Err(error @ book::LoadError::Read { .. }) => return Err(error.into()),
-                Err(error) => {
-                    tracing::error!(%run, %error, "an open run could not be read; it is left as it is")
-                }
+            // It has moved on meanwhile.
+            Err(LoadError::Elsewhere(_)) => Ok(false),
+            Err(error @ LoadError::Read { .. }) => Err(error.into()),
+            Err(error) => {
+                tracing::error!(%run, %error, "an open run could not be read; it is left as it is");
+                Ok(false)
             }
         }
-        Ok(opened)
     }
 
     /// Looks at the attempts of every run that is open here.

@@ -229,13 +229,14 @@ impl Book {
             let open = self.open();
             open.values().filter(|handle| gone(handle.shard)).cloned().collect()
         };
-        for handle in handles {
+        let leave = |handle: Handle| async move {
             let (left, done) = oneshot::channel();
             if handle.messages.send(Message::Leave(left)).await.is_ok() {
                 // The task has ended in any case when the channel is gone.
                 let _ = done.await;
             }
-        }
+        };
+        futures::future::join_all(handles.into_iter().map(leave)).await;
     }
 
     /// The run as it is now, if it is open here.
