@@ -9,6 +9,7 @@ const FILES: &[&str] = &[
     "common",
     "projects",
     "accounts",
+    "tokens",
     "pipelines",
     "triggers",
     "runs",

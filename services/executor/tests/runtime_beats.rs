@@ -1,5 +1,7 @@
 //! The beats of an executor whose schedulers come and go.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may unwrap as tests do")]
+
 mod common;
 
 use std::{

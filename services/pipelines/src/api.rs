@@ -7,23 +7,37 @@ mod hosts;
 mod made;
 mod pipelines;
 mod projects;
+mod tokens;
 
 pub use accounts::AccountsApi;
 pub use home::HomeApi;
 pub(crate) use home::{fence_error, one_node, pinned};
 pub use pipelines::PipelinesApi;
 pub use projects::ProjectsApi;
+pub use tokens::TokensApi;
 
-use shipway_contracts::v1::Page;
+use shipway_contracts::{Code, Error, v1::Page};
+use shipway_eventing::PeopleError;
 use shipway_events::{Cause, Meta};
+use shipway_service_kit::Credentials;
 use tonic::metadata::MetadataMap;
 
-/// Who asks, and in which trace.
-fn meta(metadata: &MetadataMap) -> Meta {
-    Meta {
-        actor: shipway_service_kit::actor(metadata),
-        cause: Cause::Request,
-        trace: shipway_service_kit::current_trace(),
+use crate::change::{Shared, away};
+
+impl Shared {
+    /// Who asks, and in which trace.
+    pub(crate) async fn meta(&self, metadata: &MetadataMap) -> Result<Meta, Error> {
+        let brought = Credentials::of(metadata);
+        let actor = self.people.actor(brought.token(), brought.says()).await.map_err(|why| unproven(&why))?;
+        Ok(Meta { actor, cause: Cause::Request, trace: shipway_service_kit::current_trace() })
+    }
+}
+
+/// It is not known who is asking.
+pub(crate) fn unproven(why: &PeopleError) -> Error {
+    match why.is_unknown() {
+        true => Error::new(Code::Unauthenticated, why.to_string()),
+        false => away(why),
     }
 }
 

@@ -4,7 +4,7 @@ use std::{ops::RangeInclusive, sync::Arc};
 
 use shipway_contracts::{Code, Error};
 use shipway_eventing::{
-    failing,
+    People, failing,
     log::{AppendError, Expected, Item, Log, Write},
     views::Views,
 };
@@ -25,6 +25,7 @@ const TRIES: usize = 20;
 /// What the parts of this service share.
 pub(crate) struct Shared {
     pub(crate) log: Arc<dyn Log>,
+    pub(crate) people: People,
     pub(crate) views: Views,
     pub(crate) world: Arc<World>,
     pub(crate) secrets: Secrets,
@@ -45,7 +46,7 @@ pub(crate) struct Done {
     pub(crate) org_version: Version,
     /// Projects that it makes.
     pub(crate) created: Vec<org::ProjectCreated>,
-    /// What it does to the linked accounts.
+    /// What it does to the linked accounts or to people's tokens.
     pub(crate) accounts: Vec<org::Event>,
     /// What it does to each project.
     pub(crate) parts: Vec<Part>,

@@ -10,6 +10,7 @@ mod rejection;
 mod removal;
 mod resource;
 mod state;
+mod tokens;
 
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ pub(crate) use rejection::{Refusal, Rejection, Why};
 use removal::deleted_pipeline;
 pub(crate) use removal::{MemberRemoval, member_removal};
 pub(crate) use state::{Flow, FlowVersion, Hook, Override, Pipeline, ProjectState, Resource, evolve};
+pub(crate) use tokens::{TokenCommand, TokenRefusal, decide_token, named as named_token};
 
 /// What somebody wants of a project. What a decision needs and the stream does not hold (new ids, ports,
 /// where else a name exists) comes with the command.

@@ -4,9 +4,10 @@ use std::{ops::RangeInclusive, path::PathBuf, sync::Arc};
 
 use shipway_contracts::v1::{
     accounts_server::AccountsServer, pipelines_server::PipelinesServer,
-    project_home_server::ProjectHomeServer, projects_server::ProjectsServer,
+    project_home_server::ProjectHomeServer, projects_server::ProjectsServer, tokens_server::TokensServer,
 };
 use shipway_eventing::{
+    People,
     durable::{Durable, DurableError},
     feed::{Consumer, Feed},
     log::Log,
@@ -17,7 +18,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{AccountsApi, HomeApi, PipelinesApi, ProjectsApi},
+    api::{AccountsApi, HomeApi, PipelinesApi, ProjectsApi, TokensApi},
     change::Shared,
     delivery::Deliveries,
     projections,
@@ -96,7 +97,17 @@ pub async fn start(deps: Deps, stopping: CancellationToken) -> Result<Service, S
     tokio::spawn(async move { following.follow(followed, stop).await });
     let told = statuses.on.then(|| Rows::new(durable.clone()));
     let turn = Mutex::new(());
-    let shared = Arc::new(Shared { log, views, world, secrets, told, ports, repositories, turn });
+    let shared = Arc::new(Shared {
+        people: People::new(log.clone()),
+        log,
+        views,
+        world,
+        secrets,
+        told,
+        ports,
+        repositories,
+        turn,
+    });
     let deliveries = Arc::new(Deliveries { shared: Arc::clone(&shared) });
     consumers.push(feed.react(&durable, deliveries).await?);
     let voices: Arc<dyn Voices> = Arc::clone(&shared) as _;
@@ -123,6 +134,12 @@ impl Service {
     #[must_use]
     pub fn accounts_server(&self) -> AccountsServer<AccountsApi> {
         AccountsServer::new(AccountsApi { shared: self.shared.clone() }).max_encoding_message_size(LARGE)
+    }
+
+    /// `shipway.v1.Tokens`.
+    #[must_use]
+    pub fn tokens_server(&self) -> TokensServer<TokensApi> {
+        TokensServer::new(TokensApi { shared: self.shared.clone() })
     }
 
     /// `shipway.v1.ProjectHome`. For Shipway's own services only: it answers values of secrets.

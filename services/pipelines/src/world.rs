@@ -14,7 +14,8 @@ use shipway_eventing::{
     log::{Log, ReadError},
 };
 use shipway_events::{
-    DecodeError, FlowId, Position, ProjectId, RawEvent, StreamEvent, StreamName, Version, org, project,
+    DecodeError, FlowId, Position, ProjectId, RawEvent, Roster, StreamEvent, StreamName, Version, org,
+    project,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -78,6 +79,8 @@ pub(crate) struct Projects {
     pub(crate) by_slug: BTreeMap<String, Arc<Project>>,
     /// Linked accounts.
     pub(crate) accounts: Accounts,
+    /// People's tokens.
+    pub(crate) roster: Roster,
     /// The newest position among what is folded.
     pub(crate) position: Position,
 }
@@ -107,6 +110,7 @@ impl Projects {
                         self.by_slug.insert(created.slug.clone(), Arc::new(Project::new(created)));
                     }
                     evolve_accounts(&mut self.accounts, &recorded.event);
+                    self.roster.evolve(&recorded);
                 }
                 self.version = raw.version;
             }

@@ -92,11 +92,13 @@ impl Children {
                 cause: Cause::Run(of),
                 trace: event.meta.trace.clone(),
             },
+            author: None,
             at_least: 0,
             parent: Some(Parent { run: of, node, flows, held }),
             // What may not see secrets may not have them seen by a run of its own either.
             without_secrets: above.plan.without_secrets,
             fork: above.plan.fork,
+            plan: None,
         };
         let why = match shared.start(asked).await {
             Ok(reply) if reply.problems.is_empty() => return Ok(()),

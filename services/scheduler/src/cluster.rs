@@ -26,7 +26,7 @@ pub(crate) use follow::follow;
 pub(crate) use lost_places::watch as watch_places;
 pub(crate) use peers::COMPARE;
 pub use peers::PeersApi;
-pub(crate) use peers::passed_on;
+pub(crate) use peers::{is_passed_on, passed_on};
 use shards::Shard;
 
 /// How long a scheduler counts after a beat.

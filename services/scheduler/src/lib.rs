@@ -6,8 +6,10 @@
 mod api;
 mod children;
 mod cluster;
+mod foresee;
 mod hosts;
 mod language;
+mod moved;
 mod places;
 mod planning;
 mod projections;
@@ -40,7 +42,10 @@ fn refusal(rejection: &shipway_engine::Rejection) -> shipway_contracts::Error {
         Rejection::NotStarted | Rejection::NoSuchNode(_) => Code::NotFound,
         Rejection::AlreadyStarted => Code::AlreadyExists,
         Rejection::BadPlan(_) | Rejection::NoSuchAttempt { .. } => Code::BadRequest,
-        Rejection::NotAnApprover { .. } | Rejection::IsAuthor(_) => Code::PermissionDenied,
+        Rejection::NotAnApprover { .. } | Rejection::IsAuthor(_) | Rejection::AuthorUnknown => {
+            Code::PermissionDenied
+        }
+        Rejection::ProvesNoName => Code::Unauthenticated,
         Rejection::Ended(_)
         | Rejection::NothingToResolve(_)
         | Rejection::NoApprovalWanted(_)

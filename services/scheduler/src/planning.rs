@@ -153,7 +153,7 @@ pub(crate) fn plan(
         name,
         description: asked.description.clone(),
         origin: if reply.path == "diagnostic" { Origin::Bench } else { asked.origin },
-        author: Some(asked.meta.actor.clone()),
+        author: Some(asked.author.as_ref().unwrap_or(&asked.meta.actor).clone()),
         parent: asked.parent.clone(),
         policy,
         plan,

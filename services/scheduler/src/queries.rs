@@ -55,6 +55,8 @@ const LIST: &str = "SELECT run, project, flow, path, name, description, flow_ver
     WHERE position < $1 AND ($2 = '' OR path = $2) AND ($3 = '' OR status = $3) AND ($4 = '' OR project = $4)
     ORDER BY position DESC LIMIT $5";
 const PLACES: &str = "SELECT target, executor, since, lost, run, backup, reason, again FROM places_2";
+const MADE_BEFORE: &str = "SELECT COUNT(*) FROM builds_1 a JOIN builds_1 b ON b.project = a.project
+    WHERE a.project = $1 AND a.build = $2 AND b.build = $3 AND a.position < b.position";
 const DEPLOYED: &str =
     "SELECT d.project, d.slug, d.run, d.at, d.digest, d.build, d.service, d.commit_sha, d.branch
     FROM deployed_1 d
@@ -209,6 +211,18 @@ impl Shared {
             .await
             .map_err(away)?;
         Ok(rows.into_iter().map(|(backup, position)| (backup, position.cast_unsigned())).collect())
+    }
+
+    /// Whether a build of a project was made before another one; false if either is not known.
+    pub(crate) async fn was_made_before(
+        &self,
+        project: ProjectId,
+        first: &str,
+        second: &str,
+    ) -> Result<bool, Error> {
+        let read = sqlx::query_scalar(MADE_BEFORE).bind(project.to_string()).bind(first).bind(second);
+        let found: i64 = read.fetch_one(self.tables()).await.map_err(away)?;
+        Ok(found > 0)
     }
 
     fn models(&self) -> &'static [&'static str] {

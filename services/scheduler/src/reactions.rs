@@ -110,6 +110,9 @@ impl Matches {
 fn asked(event: &RawEvent, matches: &Matches, verdict: &Verdict, run: RunId) -> Asked {
     let mut triggers = verdict.triggers.clone();
     triggers.insert(verdict.trigger.clone(), Value::Object(verdict.values.clone()));
+    // Whoever lets a fork's commit run has started it, and not who wrote it.
+    let sender = verdict.sender.clone().filter(|_| matches!(matches.actor, Actor::Hook(_)));
+    let author = sender.map(Actor::Hook);
     Asked {
         run,
         choice: FlowChoice::Published { project: String::new(), flow: verdict.flow.to_string() },
@@ -123,10 +126,12 @@ fn asked(event: &RawEvent, matches: &Matches, verdict: &Verdict, run: RunId) -> 
             cause: Cause::Delivery(matches.delivery),
             trace: event.meta.trace.clone(),
         },
+        author,
         at_least: event.position,
         parent: None,
         without_secrets: matches.without_secrets.clone(),
         fork: verdict.held.as_ref().map(|held| fork(verdict, held)),
+        plan: None,
     }
 }
 
@@ -195,10 +200,12 @@ impl Reaction for Resources {
             arguments: Map::new(),
             triggers,
             meta: Meta::reaction("scheduler", event.position),
+            author: None,
             at_least: event.position,
             parent: None,
             without_secrets: None,
             fork: None,
+            plan: None,
         };
         settle(self.shared.start(asked).await, &slug)
     }
@@ -244,10 +251,12 @@ impl Reaction for Places {
             arguments: Map::new(),
             triggers: Map::new(),
             meta: Meta::reaction("scheduler", event.position),
+            author: None,
             at_least: event.position,
             parent: None,
             without_secrets: None,
             fork: None,
+            plan: None,
         };
         match outcome(self.shared.start(asked).await)? {
             None => Ok(()),
@@ -306,5 +315,59 @@ pub(crate) fn outcome(started: Result<StartRunReply, Error>) -> Result<Option<St
             }
             _ => Ok(Some(error.message)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shipway_events::{FlowId, ProjectId, StreamName, Timestamp};
+
+    use super::*;
+
+    fn event() -> RawEvent {
+        RawEvent {
+            position: 1,
+            stream: StreamName::delivery(DeliveryId::new(Uuid::nil())),
+            version: 1,
+            kind: "delivery.matched".to_owned(),
+            schema: 2,
+            data: String::new(),
+            command: CommandId::new(Uuid::nil()),
+            meta: Meta::reaction("triggers", 0),
+            at: Timestamp::from_micros(0),
+        }
+    }
+
+    fn author(sender: Option<&str>, actor: Actor) -> Option<Actor> {
+        let verdict = Verdict {
+            project: ProjectId::new(Uuid::nil()),
+            flow: FlowId::new(Uuid::nil()),
+            path: String::new(),
+            trigger: "app".to_owned(),
+            matched: true,
+            reason: String::new(),
+            rules: Vec::new(),
+            part: 0,
+            held: None,
+            origin: Origin::Git,
+            sender: sender.map(str::to_owned),
+            values: Map::new(),
+            triggers: Map::new(),
+            arguments: Map::new(),
+            name: None,
+            description: None,
+        };
+        let delivery = DeliveryId::new(Uuid::nil());
+        let (summary, verdicts) = (String::new(), Vec::new());
+        let matches = Matches { delivery, summary, verdicts, actor, without_secrets: None };
+        asked(&event(), &matches, &verdict, RunId::new(Uuid::nil())).author
+    }
+
+    #[test]
+    fn who_pushed_is_the_author_unless_somebody_had_to_let_it_run() {
+        let hook = || Actor::Hook("0190aaaa".to_owned());
+        assert_eq!(author(Some("ada"), hook()), Some(Actor::Hook("ada".to_owned())));
+        assert_eq!(author(None, hook()), None);
+        assert_eq!(author(Some("stranger"), Actor::Person("grace".to_owned())), None);
     }
 }

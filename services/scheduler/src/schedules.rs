@@ -77,10 +77,12 @@ fn asked(event: &RawEvent, ticked: &Ticked) -> Asked {
             cause: Cause::Event(event.position),
             trace: None,
         },
+        author: None,
         at_least: event.position,
         parent: None,
         without_secrets: None,
         fork: None,
+        plan: None,
     }
 }
 

@@ -9,7 +9,7 @@ use shipway_contracts::{
         work_server::WorkServer,
     },
 };
-use shipway_eventing::{Consumer, Durable, DurableError, Feed, Log, Views, ViewsError};
+use shipway_eventing::{Consumer, Durable, DurableError, Feed, Log, People, Views, ViewsError};
 use shipway_events::ExecutorId;
 use shipway_service_kit::Lifecycle;
 use tokio::sync::mpsc;
@@ -19,6 +19,7 @@ use crate::{
     api::{EventsApi, RunsApi, WorkApi},
     cluster::{self, Cluster, PeersApi, Together},
     hosts::Hosts,
+    moved::Plans,
     registry::{Bell, Bells, Registry},
     run::book::Book,
 };
@@ -70,6 +71,7 @@ pub struct Service {
 
 pub(crate) struct Shared {
     pub(crate) log: Arc<dyn Log>,
+    pub(crate) people: People,
     pub(crate) durable: Durable,
     pub(crate) views: Views,
     pub(crate) projects: Channel,
@@ -79,6 +81,7 @@ pub(crate) struct Shared {
     pub(crate) book: Book,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) hosts: Hosts,
+    pub(crate) plans: Plans,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -105,6 +108,7 @@ impl Service {
         let cluster = Arc::new(Cluster::new(deps.together.clone()));
         let book = Book::new(log.clone(), registry.clone(), cluster.clone(), TaskTracker::new());
         let shared = Arc::new(Shared {
+            people: People::new(log.clone()),
             log,
             durable: deps.durable.clone(),
             views: deps.views,
@@ -115,6 +119,7 @@ impl Service {
             book,
             cluster,
             hosts: Hosts::default(),
+            plans: Plans::default(),
             stopping: deps.lifecycle.stopping(),
         });
         for reaction in crate::reactions::all(&shared) {

@@ -10,7 +10,7 @@ use shipway_contracts::{
 };
 use shipway_eventing::failing;
 use shipway_events::{
-    ConcurrencyPolicy, Meta, Position, ProjectId, RunId, RunStatus,
+    Actor, ConcurrencyPolicy, Meta, Position, ProjectId, RunId, RunStatus,
     plan::Fork,
     run::{Origin, Parent},
 };
@@ -34,6 +34,9 @@ pub(crate) struct Asked {
     /// Trigger values by the trigger's ref.
     pub(crate) triggers: Map<String, Value>,
     pub(crate) meta: Meta,
+    /// Who started it, where that is not who asks: who pushed what came by a hook.
+    #[serde(default)]
+    pub(crate) author: Option<Actor>,
     /// The projects' read model must have come so far.
     pub(crate) at_least: Position,
     /// The node that wants it, if a node of another run does.
@@ -45,6 +48,9 @@ pub(crate) struct Asked {
     /// The pull request of a fork that it is for.
     #[serde(default)]
     pub(crate) fork: Option<Fork>,
+    /// The hash of the plan that was looked at: no other is started.
+    #[serde(default)]
+    pub(crate) plan: Option<String>,
 }
 
 /// Which flow.
@@ -104,6 +110,19 @@ impl Shared {
             Ok(started) => started,
             Err(problems) => return Ok(refused(&flow, problems)),
         };
+        if let Some(seen) = &asked.plan {
+            let plan = &started.plan;
+            let hash = plan.hash(plan.nodes.len());
+            if hash != *seen {
+                let moved = self.plans.moved(seen, plan);
+                return Ok(StartRunReply {
+                    path: started.path,
+                    plan: hash,
+                    moved,
+                    ..StartRunReply::default()
+                });
+            }
+        }
         let (path, name) = (started.path.clone(), started.name.clone());
         let is_allowed = started.policy == ConcurrencyPolicy::Allow;
         let start = self.book.start(started, meta);
@@ -124,8 +143,8 @@ impl Shared {
             status: status.to_string(),
             path,
             name,
-            problems: Vec::new(),
             position: reply.position,
+            ..StartRunReply::default()
         })
     }
 
@@ -159,7 +178,7 @@ impl Shared {
     }
 
     /// What runs where in the project at this moment: read once, and pinned.
-    async fn world(&self, flow: &FlowForRunReply) -> Result<World, Error> {
+    pub(crate) async fn world(&self, flow: &FlowForRunReply) -> Result<World, Error> {
         self.caught_up().await?;
         let project: ProjectId = shipway_contracts::id("project", &flow.project)?;
         let placed = self.placed(&flow.project, self.log.now()).await?;

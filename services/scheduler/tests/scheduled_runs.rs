@@ -174,6 +174,7 @@ async fn matched(log: &dyn Log) -> RunId {
         arguments: serde_json::Map::new(),
         name: Some("my-run".to_owned()),
         description: None,
+        sender: None,
     };
     let run = verdict.run(delivery).unwrap();
     let event = Matched {

@@ -6,8 +6,10 @@ use shipway_contracts::{
     Code, Error,
     v1::{self, triggers_server::Triggers},
 };
+use shipway_eventing::People;
 use shipway_events::{Actor, DeliveryId, HookId, Timestamp};
-use tonic::{Request, Response, Status};
+use shipway_service_kit::Credentials;
+use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::{
     git::without_password,
@@ -30,6 +32,7 @@ const STATES: [&str; 7] = ["stored", "waiting", "held", "approved", "matched", "
 #[derive(Clone)]
 pub struct Api {
     pub(crate) ingress: Arc<Ingress>,
+    pub(crate) people: Arc<People>,
 }
 
 #[tonic::async_trait]
@@ -67,10 +70,7 @@ impl Triggers for Api {
         &self,
         request: Request<v1::ReplayDeliveriesRequest>,
     ) -> Result<Response<v1::ReplayDeliveriesReply>, Status> {
-        let by = match shipway_service_kit::actor(request.metadata()) {
-            Actor::Person(name) => name,
-            other => format!("{other:?}"),
-        };
+        let by = self.actor(request.metadata()).await?.name().to_owned();
         let v1::ReplayDeliveriesRequest { command, deliveries, filter: wanted, page, dry_run } =
             request.into_inner();
         let command: uuid::Uuid = command.parse().map_err(|_| {
@@ -109,7 +109,7 @@ impl Triggers for Api {
         &self,
         request: Request<v1::ApproveDeliveryRequest>,
     ) -> Result<Response<v1::Delivery>, Status> {
-        let by = shipway_service_kit::actor(request.metadata());
+        let by = self.actor(request.metadata()).await?;
         let v1::ApproveDeliveryRequest { delivery, with_secrets, head } = request.into_inner();
         let row = self.row("delivery", &delivery).await?;
         let Some(delivery) = row.delivery() else { return Err(Error::not_found("it has no id").into()) };
@@ -139,6 +139,18 @@ impl Triggers for Api {
 }
 
 impl Api {
+    /// Who is asking.
+    async fn actor(&self, metadata: &MetadataMap) -> Result<Actor, Error> {
+        let brought = Credentials::of(metadata);
+        self.people.actor(brought.token(), brought.says()).await.map_err(|why| match why.is_unknown() {
+            true => Error::new(Code::Unauthenticated, why.to_string()),
+            false => {
+                tracing::error!(error = &why as &dyn std::error::Error, "the tokens could not be read");
+                Error::unavailable("the tokens could not be read; try again")
+            }
+        })
+    }
+
     /// A page of deliveries, and where the next one begins.
     async fn page(
         &self,

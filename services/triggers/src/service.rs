@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use axum::Router;
 use ipnet::IpNet;
 use shipway_contracts::{Channel, v1::triggers_server::TriggersServer};
-use shipway_eventing::{Durable, DurableError, Feed, Leadership, Log};
+use shipway_eventing::{Durable, DurableError, Feed, Leadership, Log, People};
 use shipway_events::HookId;
 use shipway_repository::Allow;
 use shipway_service_kit::Guard;
@@ -194,7 +194,8 @@ impl Service {
     /// The gRPC contract.
     #[must_use]
     pub fn triggers_server(&self) -> TriggersServer<Api> {
-        TriggersServer::new(Api { ingress: Arc::clone(&self.ingress) })
+        let people = Arc::new(People::new(Arc::clone(&self.ingress.log)));
+        TriggersServer::new(Api { ingress: Arc::clone(&self.ingress), people })
     }
 
     /// Waits, once the token given at the start is cancelled, until everything in the background has ended.

@@ -1,7 +1,7 @@
 //! Commands, and what each makes happen: one fact and everything that follows from it.
 
 use shipway_events::{
-    Actor, Fence, NodeStatus, RunId, RunStatus, Timestamp,
+    Asker, Fence, NodeStatus, RunId, RunStatus, Timestamp,
     run::{self, Event, NodeError},
 };
 use shipway_nodes::workload::Outcome;
@@ -54,7 +54,7 @@ pub enum Command {
         /// The node's index in the plan.
         node: u32,
         /// Who.
-        by: Actor,
+        by: Asker,
         /// What they say.
         reason: String,
         /// The hash of the plan that they saw, if they say it: another plan is not approved.
@@ -65,7 +65,7 @@ pub enum Command {
         /// The node's index in the plan.
         node: u32,
         /// Who.
-        by: Actor,
+        by: Asker,
         /// What they say.
         reason: String,
         /// The hash of the plan that they saw, if they say it.
@@ -143,6 +143,18 @@ pub enum Rejection {
     /// Who started the run may not approve it.
     #[error("{0} started this run and may not approve it: another person has to")]
     IsAuthor(String),
+    /// People have to be told apart, and this one has proved no name.
+    #[error(
+        "nobody in particular may not approve this: it says who may, or how many different people have to; prove who you \
+         are with a token (`SHIPWAY_TOKEN`)"
+    )]
+    ProvesNoName,
+    /// Who started the run may not approve it, and nobody knows who that was.
+    #[error(
+        "who started this run may not approve it, and it was started without a token: nobody can tell that you are \
+         somebody else; start it again with a token"
+    )]
+    AuthorUnknown,
     /// What was looked at is another plan than the run's.
     #[error("the run's plan is {plan}, not {seen}: look at it again, then approve what is there")]
     OtherPlan {

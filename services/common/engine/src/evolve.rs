@@ -16,13 +16,13 @@ use shipway_events::{
 
 use crate::{
     RunState,
+    approvals::Approval,
     attempt::{Attempt, End},
     flow::Op,
     lane::Turn,
     retry,
     shape::Shape,
     state::{Cancel, Later, NodeState, Planned, Timer},
-    waits::Approval,
 };
 
 impl RunState {
@@ -148,7 +148,8 @@ impl RunState {
             Event::WaitStarted(e) => self.begin_wait(e, at),
             Event::ApprovalRequested(e) => self.begin_approval(e, at),
             Event::ApprovalGiven(e) => {
-                let approval = Approval { by: e.by.clone(), at, reason: e.reason.clone() };
+                let (by, reason, plan) = (e.by.clone(), e.reason.clone(), e.plan.clone());
+                let approval = Approval { by, at, reason, plan };
                 self.at_mut(e.node).approvals.push(approval);
             }
             // The failure that follows says it.

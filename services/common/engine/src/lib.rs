@@ -9,6 +9,7 @@
 
 mod answer;
 mod applied;
+mod approvals;
 mod attempt;
 mod complete;
 mod decide;
@@ -28,6 +29,7 @@ mod why;
 
 pub use answer::Standing;
 pub use applied::applied;
+pub use approvals::Approval;
 pub use attempt::{Attempt, OpenAttempt, takes_a_process};
 pub use decide::{Command, Rejection, Resolution, decide, decide_and_evolve};
 pub use evolve::lock_names;
@@ -36,5 +38,5 @@ pub use shape::BadPlan;
 pub use slots::{Free, Needs, Slots};
 pub use state::{NodeState, RunState};
 pub use step::{Language, Step};
-pub use waits::{Approval, ChildEnd, ChildRun, Made};
+pub use waits::{ChildEnd, ChildRun, Made};
 pub use why::{Blocked, Blocker, why};

@@ -14,11 +14,12 @@ use shipway_events::{
 };
 
 use crate::{
+    approvals::Approval,
     attempt::{Attempt, End, OpenAttempt},
     lane::Turn,
     locks::LockWait,
     shape::Shape,
-    waits::{Approval, ChildRun},
+    waits::ChildRun,
 };
 
 /// A run. [`RunState::new`] has not happened yet; [`RunState::evolve`] adds what happens.
@@ -107,7 +108,7 @@ pub struct NodeState {
     pub pinned: Option<ExecutorId>,
     /// Who has to approve it, once that was asked.
     pub rule: Option<Arc<ApprovalRule>>,
-    /// Who has approved it.
+    /// Who has approved it; see [`RunState::approvals`] for those that count.
     pub approvals: Vec<Approval>,
     /// What it waits for in the run, in words.
     pub watch: Option<Arc<str>>,

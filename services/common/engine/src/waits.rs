@@ -1,26 +1,15 @@
-//! What a node waits for without an executor: people, other parts of the run, a run of another flow.
+//! What a node waits for without an executor and without people: other parts of the run, a run of another flow.
 
 use std::collections::VecDeque;
 
 use serde_json::{Map, Value, json};
 use shipway_events::{
-    Actor, NodeStatus, RunId, RunStatus, Timestamp,
-    run::{self, ApprovalRule, NodeError},
+    NodeStatus, RunId, RunStatus, Timestamp,
+    run::{self, NodeError},
 };
 use shipway_nodes::Child;
 
 use crate::{Rejection, RunState, decide::Decision, flow::Op, state::NodeState};
-
-/// An approval of a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Approval {
-    /// Who.
-    pub by: Actor,
-    /// When.
-    pub at: Timestamp,
-    /// What they said.
-    pub reason: String,
-}
 
 /// A run of another flow that a node waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,11 +43,6 @@ pub enum Made<'a> {
 }
 
 impl Decision<'_> {
-    pub(crate) fn ask_for_approval(&mut self, node: u32, rule: ApprovalRule, timeout: Option<u32>) {
-        let deadline = self.deadline(node, timeout);
-        self.record(run::ApprovalRequested { node, rule, deadline });
-    }
-
     /// The node goes on waiting, or begins to.
     pub(crate) fn wait(&mut self, node: u32, watch: Value, timeout: Option<u32>) {
         if !self.state.watching.contains(&node) {
@@ -122,105 +106,15 @@ impl Decision<'_> {
         }
     }
 
-    pub(crate) fn approve(
-        &mut self,
-        node: u32,
-        by: &Actor,
-        reason: &str,
-        plan: Option<&str>,
-    ) -> Result<(), Rejection> {
-        let (rule, plan) = self.may_judge(node, by, plan)?;
-        if rule.exclude_author && self.state.started().and_then(|started| started.author.as_ref()) == Some(by)
-        {
-            return Err(Rejection::IsAuthor(by.name().to_owned()));
-        }
-        if self.state.at(node).approvals.iter().any(|approval| approval.by == *by) {
-            return Ok(());
-        }
-        self.record(run::ApprovalGiven { node, by: by.clone(), plan, reason: reason.to_owned() });
-        let approvals = &self.state.at(node).approvals;
-        if approvals.len() >= rule.amount as usize {
-            let names: Vec<&str> = approvals.iter().map(|approval| approval.by.name()).collect();
-            let outputs = Map::from_iter([("approvedBy".to_owned(), json!(names))]);
-            self.record(run::NodeSucceeded { node, fence: None, outputs, effects: Vec::new() });
-        }
-        Ok(())
-    }
-
-    pub(crate) fn reject_approval(
-        &mut self,
-        node: u32,
-        by: &Actor,
-        reason: &str,
-        plan: Option<&str>,
-    ) -> Result<(), Rejection> {
-        let (_, plan) = self.may_judge(node, by, plan)?;
-        self.record(run::ApprovalRejected { node, by: by.clone(), plan, reason: reason.to_owned() });
-        let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-        let message = format!("{} rejected it{because}", by.name());
-        let error = NodeError { code: "rejected".to_owned(), message, transient: false };
-        self.record(run::NodeFailed { node, fence: None, error });
-        Ok(())
-    }
-
-    /// Whether somebody may say anything about an approval: its rule, and the plan that it is bound to.
-    fn may_judge(
-        &self,
-        node: u32,
-        by: &Actor,
-        seen: Option<&str>,
-    ) -> Result<(ApprovalRule, String), Rejection> {
-        if let Some(ended) = self.state.ended() {
-            return Err(Rejection::Ended(ended.status));
-        }
-        let state = self.state.node(node).ok_or(Rejection::NoSuchNode(node))?;
-        let rule = state.rule.as_deref().filter(|_| state.status == NodeStatus::ApprovalWait);
-        let Some(rule) = rule else {
-            return Err(Rejection::NoApprovalWanted(self.state.name_of(node)));
-        };
-        let may =
-            matches!(by, Actor::Person(name) if rule.approvers.is_empty() || rule.approvers.contains(name));
-        if !may {
-            let (by, may) = (by.name().to_owned(), approvers(rule));
-            return Err(Rejection::NotAnApprover { by, may });
-        }
-        let plan = self.state.plan_hash().to_owned();
-        match seen.filter(|seen| *seen != plan) {
-            Some(seen) => Err(Rejection::OtherPlan { seen: seen.to_owned(), plan }),
-            None => Ok((rule.clone(), plan)),
-        }
-    }
-
     /// When a node's time is up that begins now, unless that is settled already.
-    fn deadline(&self, node: u32, own: Option<u32>) -> Option<Timestamp> {
+    pub(crate) fn deadline(&self, node: u32, own: Option<u32>) -> Option<Timestamp> {
         let limit = own.or_else(|| self.state.plan_node(node)?.timeout_seconds);
         let from_now = limit.map(|limit| self.now.plus(std::time::Duration::from_secs(limit.into())));
         self.state.at(node).deadline.or(from_now)
     }
 }
 
-/// Who may approve, in words.
-pub(crate) fn approvers(rule: &ApprovalRule) -> String {
-    match rule.approvers.as_slice() {
-        [] => "every person".to_owned(),
-        [one] => one.clone(),
-        [most @ .., last] => format!("{} and {last}", most.join(", ")),
-    }
-}
-
 impl RunState {
-    /// The hash of the plan that the run was started with.
-    #[must_use]
-    pub fn plan_hash(&self) -> &str {
-        let hash = || self.plan().map(|plan| plan.hash(self.planned.nodes)).unwrap_or_default();
-        self.planned.hash.get_or_init(hash)
-    }
-
-    /// Nodes that wait for people to approve.
-    pub fn awaiting_approval(&self) -> impl Iterator<Item = u32> + '_ {
-        self.asking.iter().copied()
-    }
-
     /// Nodes that wait for a run of another flow, and that run.
     pub fn children(&self) -> impl Iterator<Item = (u32, ChildRun)> + '_ {
         self.children.iter().filter_map(|node| Some((*node, self.node(*node)?.child?)))
@@ -249,17 +143,6 @@ impl RunState {
             }
             (None, false) => Made::Well,
         })
-    }
-
-    pub(crate) fn begin_approval(&mut self, event: &run::ApprovalRequested, at: Timestamp) {
-        let n = event.node;
-        self.agenda.remove(n);
-        self.asking.insert(n);
-        self.set_deadline(n, event.deadline);
-        let node = self.at_mut(n);
-        node.rule = Some(std::sync::Arc::new(event.rule.clone()));
-        node.started_at.get_or_insert(at);
-        self.set_status(n, NodeStatus::ApprovalWait, at);
     }
 
     pub(crate) fn begin_wait(&mut self, event: &run::WaitStarted, at: Timestamp) {

@@ -2,7 +2,7 @@
 
 use shipway_events::{Actor, EffectClass, ExecutorId, NodeStatus, RunId, Timestamp};
 
-use crate::{Holder, RunState, lane, locks::LockWait};
+use crate::{Holder, RunState, approvals::approvers, lane, locks::LockWait};
 
 /// What holds a node up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,23 +174,18 @@ fn lock(state: &RunState, wait: &LockWait, name: &str) -> (Blocked, String) {
 fn approval(state: &RunState, n: u32, name: &str) -> (Blocked, String) {
     let node = state.node(n);
     let rule = node.and_then(|node| node.rule.as_deref().cloned()).unwrap_or_default();
-    let given: Vec<&str> =
-        node.iter().flat_map(|node| &node.approvals).map(|approval| approval.by.name()).collect();
-    let missing = rule.amount.saturating_sub(u32::try_from(given.len()).unwrap_or(u32::MAX));
-    let author = state.started().and_then(|started| started.author.as_ref()).map(Actor::name);
-    let excluded = author.filter(|_| rule.exclude_author);
+    let given: Vec<&str> = state.approvals(n).map(|approval| approval.by.name()).collect();
+    let missing = state.missing_approvals(n);
+    let excluded = state.excluded(n).map(Actor::name);
     let mut may = rule.clone();
     may.approvers.retain(|name| Some(name.as_str()) != excluded);
-    let but = match excluded {
-        Some(author) if rule.approvers.is_empty() => format!(" except {author}, who started the run"),
-        _ => String::new(),
-    };
+    let but = excluded.map(|author| format!(" except {author}, who started the run")).unwrap_or_default();
     let so_far = if given.is_empty() { String::new() } else { format!("; {} approved", given.join(", ")) };
     let limit = node.and_then(|node| node.deadline).map(|at| format!(", at most until {at}"));
     let words = format!(
         "`{name}` waits for {missing} approval{}: {} may approve{but}{so_far}{}; `shipway approve` or `shipway reject`",
         if missing == 1 { "" } else { "s" },
-        crate::waits::approvers(&may),
+        approvers(&may),
         limit.unwrap_or_default()
     );
     (Blocked::Approval { missing }, words)

@@ -28,6 +28,7 @@ pub mod lock;
 pub mod log;
 pub mod nats;
 pub mod node_logs;
+mod people;
 pub mod verify;
 pub mod views;
 
@@ -43,4 +44,5 @@ pub use log::{
 };
 pub use nats::{Nats, NatsOptions, Relay};
 pub use node_logs::NodeLogs;
+pub use people::{People, PeopleError};
 pub use views::{Views, ViewsError};

@@ -13,9 +13,9 @@ stream_events! {
     /// What happens to a delivery.
     pub enum Event, upcast upcast {
         /// Every rule of every trigger of the hook was asked; each match starts one run.
-        Matched = "delivery.matched", 1;
+        Matched = "delivery.matched", 2;
         /// Somebody let a pull request of a fork run, at exactly the commit that was held.
-        Approved = "delivery.approved", 1;
+        Approved = "delivery.approved", 2;
     }
 }
 
@@ -90,6 +90,10 @@ pub struct Verdict {
     pub held: Option<Held>,
     /// How the run will have come to be.
     pub origin: Origin,
+    /// Who did it, by their name at the Git host: the author of the run. None where the delivery does not say, as before
+    /// schema 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
     /// The trigger's values: `branch`, `sha`, `repoUrl`, `pullRequestId` and what else its event has.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub values: Map<String, Value>,

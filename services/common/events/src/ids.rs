@@ -71,6 +71,8 @@ ids! {
     ResourceId,
     /// A run of a flow.
     RunId,
+    /// What a person proves their name with.
+    TokenId,
 }
 
 /// Where ids of runs that were started for a node of another run have this.

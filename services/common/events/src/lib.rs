@@ -34,6 +34,7 @@ mod origin;
 pub mod place;
 pub mod plan;
 pub mod project;
+pub mod roster;
 pub mod run;
 pub mod schedule;
 mod secret;
@@ -46,8 +47,9 @@ pub use envelope::{DecodeError, Meta, NewEvent, RawEvent, Recorded, StreamEvent}
 pub use fence::Fence;
 pub use ids::{
     AccountId, CommandId, DeliveryId, ExecutorId, FlowId, HookId, PipelineId, ProjectId, RegistrationId,
-    ResourceId, RunId,
+    ResourceId, RunId, TokenId,
 };
+pub use roster::{Asker, Roster};
 pub use secret::SecretRef;
 pub use status::{ConcurrencyPolicy, EffectClass, NodeStatus, RunStatus};
 pub use stream::{StreamName, StreamNameError};

@@ -1,11 +1,12 @@
-//! The stream `org`: the installation's projects, and its accounts at Git hosts. Written by the pipelines service.
+//! The stream `org`: the installation's projects, its people's tokens, and its accounts at Git hosts. Written by the
+//! pipelines service.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{AccountId, ProjectId, SecretRef};
+use crate::{AccountId, ProjectId, SecretRef, TokenId};
 
 stream_events! {
     /// What happens to the installation.
@@ -20,6 +21,10 @@ stream_events! {
         AccountRenamed = "org.account_renamed", 1;
         /// An account is linked no more.
         AccountRemoved = "org.account_removed", 1;
+        /// A person was given a token.
+        TokenCreated = "org.token_created", 1;
+        /// A token proves nothing any more.
+        TokenRevoked = "org.token_revoked", 1;
     }
 }
 
@@ -165,5 +170,28 @@ pub struct AccountRemoved {
     /// The account.
     pub account: AccountId,
     /// Its name.
+    pub name: String,
+}
+
+/// See [`Event::TokenCreated`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenCreated {
+    /// The token.
+    pub token: TokenId,
+    /// Whose it is: the name that stands in events.
+    pub name: String,
+    /// What its holder is, sorted: `admin`, `approver` and whatever else approvals name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// `sha256:…` of the token. The token itself is kept nowhere.
+    pub hash: String,
+}
+
+/// See [`Event::TokenRevoked`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRevoked {
+    /// The token.
+    pub token: TokenId,
+    /// Whose it was.
     pub name: String,
 }

@@ -1,10 +1,11 @@
 //! What a run is going to do, pinned when it starts: it never parses its document again.
 
+mod hash;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use crate::{EffectClass, ProjectId, ResourceId, Timestamp, project::ResourceKind};
 
@@ -41,40 +42,6 @@ pub struct Plan {
     /// Backups that existed at the start, by backup id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub backups: BTreeMap<String, BackupPin>,
-}
-
-impl Plan {
-    /// The hash of what is planned, the first `nodes` of its nodes: those that it had before loops were entered. The
-    /// same for the same plan, however its objects are ordered.
-    #[must_use]
-    pub fn hash(&self, nodes: usize) -> String {
-        let nodes = self.nodes.iter().take(nodes).cloned().collect();
-        let value = serde_json::to_value(Self { nodes, ..self.clone() }).unwrap_or_default();
-        let mut hash = Sha256::new();
-        feed(&value, &mut hash);
-        let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("sha256:{hex}")
-    }
-}
-
-/// Feeds a value in the order of its names.
-fn feed(value: &Value, hash: &mut Sha256) {
-    match value {
-        Value::Object(members) => {
-            let sorted: BTreeMap<_, _> = members.iter().collect();
-            hash.update(format!("{{{}", sorted.len()));
-            for (name, member) in sorted {
-                feed(&Value::from(name.as_str()), hash);
-                feed(member, hash);
-            }
-        }
-        Value::Array(items) => {
-            hash.update(format!("[{}", items.len()));
-            items.iter().for_each(|item| feed(item, hash));
-        }
-        plain => hash.update(plain.to_string()),
-    }
-    hash.update(",");
 }
 
 /// A pull request of a fork, at the commit that somebody let run.

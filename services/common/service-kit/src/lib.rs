@@ -11,7 +11,7 @@ mod requests;
 mod server;
 mod telemetry;
 
-pub use actor::actor;
+pub use actor::Credentials;
 pub use connections::Guard;
 pub use health::{Health, Report};
 pub use lifecycle::{Lifecycle, TaskFailed};

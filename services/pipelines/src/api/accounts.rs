@@ -17,7 +17,7 @@ use shipway_repository::{self as repository, Address, Credential, Git, GitError,
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use super::{hosts, meta, page};
+use super::{hosts, page};
 use crate::{
     accounts::{named_by, refused, shown},
     change::Shared,
@@ -43,7 +43,7 @@ impl Accounts for AccountsApi {
         &self,
         request: Request<AddAccountRequest>,
     ) -> Result<Response<AddAccountReply>, Status> {
-        let meta = meta(request.metadata());
+        let meta = self.shared.meta(request.metadata()).await?;
         let mut request = request.into_inner();
         let credential = Zeroizing::new(std::mem::take(&mut request.credential));
         Ok(Response::new(self.shared.link_account(&request, credential, meta).await?))
@@ -75,7 +75,7 @@ impl Accounts for AccountsApi {
         &self,
         request: Request<RenameAccountRequest>,
     ) -> Result<Response<ChangeAccountReply>, Status> {
-        let meta = meta(request.metadata());
+        let meta = self.shared.meta(request.metadata()).await?;
         let RenameAccountRequest { command, account, name } = request.into_inner();
         let wish = AccountCommand::Rename { account: account.clone(), name: name.clone() };
         let unnamed = |projects: &Projects| {
@@ -91,7 +91,7 @@ impl Accounts for AccountsApi {
         &self,
         request: Request<RemoveAccountRequest>,
     ) -> Result<Response<ChangeAccountReply>, Status> {
-        let meta = meta(request.metadata());
+        let meta = self.shared.meta(request.metadata()).await?;
         let RemoveAccountRequest { command, account } = request.into_inner();
         let before = self.shared.account(&account).ok();
         let wish = AccountCommand::Remove { account: account.clone() };

@@ -15,7 +15,7 @@ use shipway_documents::{DocumentType, flow::Flow, list};
 use shipway_events::Meta;
 use tonic::{Request, Response, Status};
 
-use super::{meta, page};
+use super::page;
 use crate::{
     change::{Done, Shared, decide_one},
     check, compare,
@@ -114,7 +114,7 @@ impl Pipelines for PipelinesApi {
         &self,
         request: Request<RemoveMemberRequest>,
     ) -> Result<Response<RemoveMemberReply>, Status> {
-        let meta = meta(request.metadata());
+        let meta = self.shared.meta(request.metadata()).await?;
         let RemoveMemberRequest { command, project, resource, dry_run } = request.into_inner();
         let done = self
             .shared
@@ -127,7 +127,7 @@ impl Pipelines for PipelinesApi {
         &self,
         request: Request<DeletePipelineRequest>,
     ) -> Result<Response<DeletePipelineReply>, Status> {
-        let meta = meta(request.metadata());
+        let meta = self.shared.meta(request.metadata()).await?;
         let DeletePipelineRequest { command, project, pipeline, dry_run } = request.into_inner();
         let wish = Command::DeletePipeline { pipeline };
         let done = self.shared.carry_out(&command, &project, &wish, dry_run, meta).await?;
@@ -138,7 +138,7 @@ impl Pipelines for PipelinesApi {
         &self,
         request: Request<PauseFlowRequest>,
     ) -> Result<Response<PauseFlowReply>, Status> {
-        let meta = meta(request.metadata());
+        let meta = self.shared.meta(request.metadata()).await?;
         let PauseFlowRequest { command, project, flow, paused, reason } = request.into_inner();
         let command = shipway_contracts::id("command", &command)?;
         if reason.chars().count() > LONGEST_REASON {

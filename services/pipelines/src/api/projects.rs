@@ -16,7 +16,7 @@ use shipway_events::Meta;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use super::{made::made, meta, page};
+use super::{made::made, page};
 use crate::{
     apply::hook_shown,
     change::{Shared, refused, secret_error},
@@ -39,7 +39,7 @@ const SHORTEST_SECRET: usize = 6;
 #[tonic::async_trait]
 impl Projects for ProjectsApi {
     async fn apply(&self, request: Request<ApplyRequest>) -> Result<Response<ApplyReply>, Status> {
-        let meta = meta(request.metadata());
+        let meta = self.shared.meta(request.metadata()).await?;
         Ok(Response::new(self.shared.apply(request.get_ref(), meta).await?))
     }
 
@@ -86,7 +86,7 @@ impl Projects for ProjectsApi {
         &self,
         request: Request<SetOverrideRequest>,
     ) -> Result<Response<SetOverrideReply>, Status> {
-        let meta = meta(request.metadata());
+        let meta = self.shared.meta(request.metadata()).await?;
         let request = request.into_inner();
         let value = Zeroizing::new(request.value.clone());
         let position = self.shared.set_override(&request, value, meta).await?;
@@ -108,7 +108,7 @@ impl Projects for ProjectsApi {
         &self,
         request: Request<RotateHookRequest>,
     ) -> Result<Response<RotateHookReply>, Status> {
-        let meta = meta(request.metadata());
+        let meta = self.shared.meta(request.metadata()).await?;
         Ok(Response::new(self.shared.rotate_hook(request.into_inner(), meta).await?))
     }
 
@@ -116,7 +116,7 @@ impl Projects for ProjectsApi {
         &self,
         request: Request<RetireHookRequest>,
     ) -> Result<Response<RetireHookReply>, Status> {
-        let meta = meta(request.metadata());
+        let meta = self.shared.meta(request.metadata()).await?;
         Ok(Response::new(self.shared.retire_hook(request.get_ref(), meta).await?))
     }
 }

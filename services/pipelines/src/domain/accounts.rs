@@ -198,7 +198,7 @@ fn taken(account: &Account) -> AccountRefusal {
 /// The accounts after an event.
 pub(crate) fn evolve_accounts(accounts: &mut Accounts, event: &org::Event) {
     match event {
-        org::Event::ProjectCreated(_) => {}
+        org::Event::ProjectCreated(_) | org::Event::TokenCreated(_) | org::Event::TokenRevoked(_) => {}
         org::Event::AccountLinked(e) => {
             let account = Account {
                 id: e.account,

@@ -15,3 +15,4 @@ mod instances;
 mod members;
 mod overrides;
 mod support;
+mod tokens;

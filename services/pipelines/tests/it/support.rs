@@ -67,6 +67,10 @@ impl Lab {
         self.dir.path()
     }
 
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
+    }
+
     pub(crate) fn projects(&self) -> ProjectsClient<Channel> {
         ProjectsClient::new(Channel::local(self.service.projects_server()))
     }

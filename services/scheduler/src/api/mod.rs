@@ -2,9 +2,12 @@
 
 mod addons;
 mod events;
+mod people;
+mod plans;
 mod runs;
 mod work;
 
 pub use events::EventsApi;
+pub(crate) use people::asked_by;
 pub use runs::RunsApi;
 pub use work::WorkApi;

@@ -8,12 +8,12 @@ use shipway_contracts::{
     Code, Error, id,
     v1::{
         AbortRunRequest, GetRunRequest, GetStateReply, GetStateRequest, JudgeNodeRequest, ListRunsReply,
-        ListRunsRequest, MoveAddonReply, MoveAddonRequest, Run, StartRunReply, StartRunRequest,
-        WatchRunRequest, runs_client::RunsClient, runs_server::Runs,
+        ListRunsRequest, MoveAddonReply, MoveAddonRequest, NodeApproval, PlanRunReply, PlanRunRequest, Run,
+        StartRunReply, StartRunRequest, WatchRunRequest, runs_client::RunsClient, runs_server::Runs,
     },
 };
 use shipway_engine::{Command, RunState, why};
-use shipway_events::{Cause, Meta, RunId, Timestamp, run::Origin};
+use shipway_events::{RunId, Timestamp, run::Origin};
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
@@ -22,6 +22,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
+    api::asked_by,
     cluster::passed_on,
     registry::NOBODY,
     run::{
@@ -44,7 +45,7 @@ impl Runs for RunsApi {
 
     #[tracing::instrument(skip_all)]
     async fn start_run(&self, request: Request<StartRunRequest>) -> Result<Response<StartRunReply>, Status> {
-        let actor = shipway_service_kit::actor(request.metadata());
+        let meta = self.shared.meta(request.metadata()).await?;
         let request = request.into_inner();
         let arguments = arguments(&request.arguments_json)?;
         let choice = if request.document_json.is_empty() {
@@ -61,13 +62,21 @@ impl Runs for RunsApi {
             origin: Origin::Manual,
             arguments,
             triggers: Map::new(),
-            meta: Meta { actor, cause: Cause::Request, trace: shipway_service_kit::current_trace() },
+            meta,
+            author: None,
             at_least: 0,
             parent: None,
             without_secrets: None,
             fork: None,
+            plan: Some(request.plan).filter(|plan| !plan.is_empty()),
         };
         Ok(Response::new(self.shared.start(asked).await?))
+    }
+
+    async fn plan_run(&self, request: Request<PlanRunRequest>) -> Result<Response<PlanRunReply>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        let arguments = arguments(&request.arguments_json)?;
+        Ok(Response::new(self.shared.plan_run(request, arguments, &metadata).await?))
     }
 
     async fn get_run(&self, request: Request<GetRunRequest>) -> Result<Response<Run>, Status> {
@@ -102,7 +111,7 @@ impl Runs for RunsApi {
     }
 
     async fn abort_run(&self, request: Request<AbortRunRequest>) -> Result<Response<Run>, Status> {
-        let actor = shipway_service_kit::actor(request.metadata());
+        let meta = self.shared.meta(request.metadata()).await?;
         let (metadata, _, request) = request.into_parts();
         let run = self.shared.find_run(&request.run).await?;
         if let Some(peer) = self.shared.elsewhere(run, &metadata).await? {
@@ -110,7 +119,6 @@ impl Runs for RunsApi {
             return RunsClient::new(peer.channel).abort_run(passed_on(&metadata, message)).await;
         }
         let reason = if request.reason.is_empty() { "asked to stop".to_owned() } else { request.reason };
-        let meta = Meta { actor, cause: Cause::Request, trace: shipway_service_kit::current_trace() };
         self.shared.book.command(run, Command::Abort { reason, by: None }, meta).await?;
         Ok(Response::new(self.shared.show(run).await?))
     }
@@ -136,8 +144,7 @@ impl Runs for RunsApi {
         &self,
         request: Request<MoveAddonRequest>,
     ) -> Result<Response<MoveAddonReply>, Status> {
-        let actor = shipway_service_kit::actor(request.metadata());
-        let meta = Meta { actor, cause: Cause::Request, trace: shipway_service_kit::current_trace() };
+        let meta = self.shared.meta(request.metadata()).await?;
         Ok(Response::new(self.shared.move_addon(request.into_inner(), meta).await?))
     }
 }
@@ -149,7 +156,7 @@ impl RunsApi {
         request: Request<JudgeNodeRequest>,
         approves: bool,
     ) -> Result<Response<Run>, Status> {
-        let by = shipway_service_kit::actor(request.metadata());
+        let by = self.shared.asker(request.metadata()).await?;
         let (metadata, _, request) = request.into_parts();
         let run = self.shared.find_run(&request.run).await?;
         if let Some(peer) = self.shared.elsewhere(run, &metadata).await? {
@@ -162,8 +169,7 @@ impl RunsApi {
         }
         let state = self.shared.book.look(run).await.map_err(Error::from)?;
         let node = approval(&state, &request.node)?;
-        let meta =
-            Meta { actor: by.clone(), cause: Cause::Request, trace: shipway_service_kit::current_trace() };
+        let meta = asked_by(by.actor.clone());
         let plan = Some(request.plan).filter(|plan| !plan.is_empty());
         let command = match approves {
             true => Command::Approve { node, by, reason: request.reason, plan },
@@ -261,6 +267,13 @@ impl Shared {
         // What it waits for in its lane is as of now; since when, its age says.
         if let Some(words) = self.book.turn_in_words(&state).await {
             shown.reason = words;
+        }
+        for node in (0..).zip(state.nodes()).filter(|(_, node)| node.rule.is_some()).map(|(n, _)| n) {
+            let Some(shown) = shown.nodes.get_mut(node as usize) else { continue };
+            shown.approval = self.approval(&state, node).await?;
+            if let Some(NodeApproval { may, .. }) = shown.approval.as_ref().filter(|it| !it.may.is_empty()) {
+                shown.waiting_for = format!("{}; with a token: {}", shown.waiting_for, may.join(", "));
+            }
         }
         // Where a host is away, that is what it waits for.
         for blocker in why(&state, self.log.now()) {

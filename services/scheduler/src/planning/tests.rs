@@ -68,10 +68,12 @@ fn planned_below(reply: &FlowForRunReply, parent: Option<Parent>) -> Result<Plan
         arguments: Map::new(),
         triggers: Map::new(),
         meta: Meta { actor: Actor::System("test".into()), cause: Cause::Request, trace: None },
+        author: None,
         at_least: 0,
         parent,
         without_secrets: None,
         fork: None,
+        plan: None,
     };
     let now = Timestamp::from_micros(1_767_604_023_045_678);
     plan(&asked, reply, World::default(), now).map(|started| started.plan)

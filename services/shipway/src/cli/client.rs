@@ -1,7 +1,7 @@
 //! Finding Shipway and speaking to it.
 
 use std::{
-    env, fs,
+    env, fmt, fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -11,9 +11,14 @@ use shipway_contracts::v1::{GetRunRequest, ListProjectsRequest, Page};
 use shipway_contracts::v1::{
     Project, Run, accounts_client::AccountsClient, events_client::EventsClient, logs_client::LogsClient,
     pipelines_client::PipelinesClient, projects_client::ProjectsClient, runs_client::RunsClient,
-    triggers_client::TriggersClient,
+    tokens_client::TokensClient, triggers_client::TriggersClient,
 };
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    Request, Status,
+    metadata::AsciiMetadataValue,
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint},
+};
 
 use super::{Failure, flags::Place};
 
@@ -30,7 +35,58 @@ struct ServerFile {
 pub(crate) struct Client {
     /// Shipway's address, without a slash at the end.
     pub(crate) url: String,
-    channel: Channel,
+    channel: Way,
+}
+
+/// The way to Shipway's services, with the caller's token.
+pub(crate) type Way = InterceptedService<Channel, Bearer>;
+
+/// What proves who is calling; nothing without a token.
+#[derive(Clone)]
+pub(crate) struct Bearer(Option<AsciiMetadataValue>);
+
+impl Bearer {
+    /// The token of a file, or else of the environment: never of the command line, which others can see.
+    fn find(place: &Place) -> Result<Self, Failure> {
+        let (token, from) = match &place.token_file {
+            Some(file) => {
+                let text = fs::read_to_string(file)
+                    .map_err(|error| Failure::usage(format!("reading {}: {error}", file.display())))?;
+                (text, file.display().to_string())
+            }
+            None => (env::var("SHIPWAY_TOKEN").unwrap_or_default(), "SHIPWAY_TOKEN".to_owned()),
+        };
+        match token.trim() {
+            // Who names a file means a token.
+            "" if place.token_file.is_none() => Ok(Self(None)),
+            token => Self::of(token).ok_or_else(|| {
+                Failure::usage(format!("{from} holds no token"))
+                    .help("a token is one word, as `shipway token create` has shown it")
+            }),
+        }
+    }
+
+    fn of(token: &str) -> Option<Self> {
+        let is_word = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        let mut value: AsciiMetadataValue = format!("Bearer {token}").parse().ok().filter(|_| is_word)?;
+        value.set_sensitive(true);
+        Some(Self(Some(value)))
+    }
+}
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Bearer(…)" } else { "Bearer" })
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
 }
 
 /// The most that one answer may hold.
@@ -39,6 +95,7 @@ const LIMIT: usize = 64 << 20;
 impl Client {
     /// Finds Shipway and connects to it.
     pub(crate) async fn connect(place: &Place) -> Result<Self, Failure> {
+        let bearer = Bearer::find(place)?;
         let found = find(place)?;
         let endpoint = Endpoint::from_shared(found.url.clone())
             .map_err(|error| {
@@ -49,34 +106,39 @@ impl Client {
             .http2_keep_alive_interval(Duration::from_secs(10))
             .keep_alive_timeout(Duration::from_secs(10));
         let channel = endpoint.connect().await.map_err(|error| found.silent(&chain(&error)))?;
+        let channel = InterceptedService::new(channel, bearer);
         Ok(Self { url: found.url.trim_end_matches('/').to_owned(), channel })
     }
 
-    pub(crate) fn projects(&self) -> ProjectsClient<Channel> {
+    pub(crate) fn projects(&self) -> ProjectsClient<Way> {
         ProjectsClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
     }
 
-    pub(crate) fn accounts(&self) -> AccountsClient<Channel> {
+    pub(crate) fn accounts(&self) -> AccountsClient<Way> {
         AccountsClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
     }
 
-    pub(crate) fn pipelines(&self) -> PipelinesClient<Channel> {
+    pub(crate) fn tokens(&self) -> TokensClient<Way> {
+        TokensClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
+    }
+
+    pub(crate) fn pipelines(&self) -> PipelinesClient<Way> {
         PipelinesClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
     }
 
-    pub(crate) fn runs(&self) -> RunsClient<Channel> {
+    pub(crate) fn runs(&self) -> RunsClient<Way> {
         RunsClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
     }
 
-    pub(crate) fn events(&self) -> EventsClient<Channel> {
+    pub(crate) fn events(&self) -> EventsClient<Way> {
         EventsClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
     }
 
-    pub(crate) fn logs(&self) -> LogsClient<Channel> {
+    pub(crate) fn logs(&self) -> LogsClient<Way> {
         LogsClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
     }
 
-    pub(crate) fn triggers(&self) -> TriggersClient<Channel> {
+    pub(crate) fn triggers(&self) -> TriggersClient<Way> {
         TriggersClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
     }
 
@@ -208,14 +270,31 @@ mod tests {
 
     #[test]
     fn a_server_needs_no_scheme() {
-        let place = Place { server: Some("127.0.0.1:7400".to_owned()), data: None };
+        let place = Place { server: Some("127.0.0.1:7400".to_owned()), ..Place::default() };
         assert_eq!(find(&place).ok().unwrap().url, "http://127.0.0.1:7400");
     }
 
     #[test]
     fn a_missing_server_file_says_what_to_do() {
         let root = tempfile::tempdir().unwrap();
-        let place = Place { server: None, data: Some(root.path().to_owned()) };
+        let place = Place { data: Some(root.path().to_owned()), ..Place::default() };
         assert!(find(&place).err().unwrap().to_string().contains("no Shipway has been started"));
+    }
+
+    #[test]
+    fn a_token_comes_from_a_file_and_is_never_shown() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("token");
+        let place = Place { token_file: Some(file.clone()), ..Place::default() };
+        assert!(Bearer::find(&place).is_err(), "who names a file means a token");
+        for (text, fits) in [("shipway_ab\n", true), ("", false), ("two words", false)] {
+            fs::write(&file, text).unwrap();
+            assert_eq!(Bearer::find(&place).is_ok(), fits, "{text:?}");
+        }
+        let mut bearer = Bearer::of("shipway_ab").unwrap();
+        assert!(!format!("{bearer:?}").contains("shipway_ab"));
+        let request = bearer.call(Request::new(())).unwrap();
+        assert_eq!(request.metadata().get("authorization").unwrap(), "Bearer shipway_ab");
+        assert!(!format!("{request:?}").contains("shipway_ab"));
     }
 }

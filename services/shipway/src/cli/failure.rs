@@ -22,6 +22,8 @@ pub(crate) enum Exit {
     NotAllowed = 4,
     /// A person has to act before anything moves.
     Waiting = 5,
+    /// What was planned is not what would be done now.
+    Moved = 6,
 }
 
 impl From<Exit> for ExitCode {

@@ -13,6 +13,9 @@ pub(crate) struct Place {
     /// The data folder; `.shipway` here or in a folder above when absent.
     #[arg(long, env = "SHIPWAY_DATA", value_name = "FOLDER")]
     pub(crate) data: Option<PathBuf>,
+    /// The file that your token is in; `SHIPWAY_TOKEN` may hold the token itself. Without one you are nobody in particular.
+    #[arg(long, env = "SHIPWAY_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 /// Where Shipway is and how the answer is written.

@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 use shipway_contracts::v1::{
-    Artifact, Change, Delivery, Deployed, Event, HeldCommit, Hook, MoveAddonReply, Node, Pipeline, Problem,
-    Project, RuleVerdict, Run, change, problem,
+    Artifact, Change, Delivery, Deployed, Event, GivenApproval, HeldCommit, Hook, MoveAddonReply, Node,
+    NodeApproval, Pipeline, Problem, Project, RuleVerdict, Run, change, problem,
 };
 
 pub(crate) fn run(run: &Run) -> Value {
@@ -50,6 +50,21 @@ pub(crate) fn node(node: &Node) -> Value {
         "later": node.later,
         "waitingFor": node.waiting_for,
         "summary": node.summary,
+        "approval": node.approval.as_ref().map(approval),
+    })
+}
+
+fn approval(asked: &NodeApproval) -> Value {
+    let given =
+        |one: &GivenApproval| json!({"by": one.by, "at": one.at, "reason": one.reason, "plan": one.plan});
+    json!({
+        "amount": asked.amount,
+        "missing": asked.missing,
+        "approvers": asked.approvers,
+        "excludeAuthor": asked.exclude_author,
+        "given": asked.given.iter().map(given).collect::<Vec<_>>(),
+        "until": asked.until,
+        "may": asked.may,
     })
 }
 

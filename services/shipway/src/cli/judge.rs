@@ -15,7 +15,8 @@ pub(crate) struct JudgeArgs {
     /// Why.
     #[arg(short, long, visible_alias = "message", value_name = "TEXT")]
     reason: Option<String>,
-    /// The hash of the plan that was looked at (`shipway show -o json`): another plan is refused.
+    /// The hash of the plan that was looked at (`shipway show -o json`): another plan is refused. The run's plan as it is
+    /// now when absent.
     #[arg(long, value_name = "HASH")]
     plan: Option<String>,
     #[command(flatten)]
@@ -43,7 +44,8 @@ async fn request(client: &Client, args: &JudgeArgs) -> Result<JudgeNodeRequest, 
         run: run.id,
         node: args.node.clone().unwrap_or_default(),
         reason: args.reason.clone().unwrap_or_default(),
-        plan: args.plan.clone().unwrap_or_default(),
+        // What is approved is what was there when this was asked.
+        plan: args.plan.clone().unwrap_or(run.plan),
     })
 }
 

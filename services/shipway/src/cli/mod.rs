@@ -1,7 +1,7 @@
 //! The command line client: one file per group of verbs.
 //!
 //! Standard output is data, standard error is talk. Exit codes: 0 ok, 1 failed, 2 usage, 3 aborted,
-//! 4 not allowed, 5 waiting for a person.
+//! 4 not allowed, 5 waiting for a person, 6 the plan has moved.
 
 mod account;
 mod addon;
@@ -28,6 +28,7 @@ mod judge;
 mod lint;
 mod logs;
 mod output;
+mod plan;
 pub(crate) mod problems;
 mod replay;
 mod run;
@@ -36,6 +37,7 @@ mod schema;
 mod status;
 mod table;
 mod time;
+mod token;
 mod tree;
 mod watch;
 
@@ -59,7 +61,8 @@ const AFTER: &str = "\
 Flows are named <pipeline>/<stage>: shop/production. Runs are named by id, by the beginning of one
 (8 characters or more), or as @latest and @failed.
 
-Exit codes: 0 ok, 1 failed, 2 usage, 3 aborted, 4 not allowed, 5 waiting for a person.";
+Exit codes: 0 ok, 1 failed, 2 usage, 3 aborted, 4 not allowed, 5 waiting for a person,
+6 the plan has moved.";
 
 /// Release flows you run yourself.
 #[derive(Debug, Parser)]
@@ -93,6 +96,8 @@ enum Verb {
     Lsp,
     /// What is deployed where, pipeline by pipeline.
     Status(status::StatusArgs),
+    /// Say what a run of a flow would do, and start nothing.
+    Plan(plan::Args),
     /// Start a flow.
     Run(run::RunArgs),
     /// List runs, newest first.
@@ -145,6 +150,9 @@ enum Verb {
     /// Link accounts at Git hosts, and look into their repositories.
     #[command(subcommand)]
     Account(account::Account),
+    /// Give people tokens, with which they prove who they are.
+    #[command(subcommand)]
+    Token(token::Token),
     /// Look after addons.
     #[command(subcommand)]
     Addon(addon::Addon),
@@ -200,6 +208,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Diff(args) => diff::diff(args).await,
         Verb::Status(args) => status::status(args).await,
         Verb::State(args) => status::state(args).await,
+        Verb::Plan(args) => plan::plan(args).await,
         Verb::Run(args) => run::run(args).await,
         Verb::Runs(args) => run::runs(args).await,
         Verb::Show(args) => run::show(args).await,
@@ -221,6 +230,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Member(verb) => admin::member(verb).await,
         Verb::Pipeline(verb) => admin::pipeline(verb).await,
         Verb::Account(verb) => account::account(verb).await,
+        Verb::Token(verb) => token::token(verb).await,
         Verb::Addon(verb) => addon::addon(verb).await,
         Verb::Projects(args) => admin::projects(args).await,
         Verb::Hook(verb) => hook::hook(verb).await,
@@ -293,6 +303,8 @@ mod tests {
             "lsp",
             "status -w",
             "run shop/production -w -p NOTIFY_URL=http://x --name 1.9 -m hotfix",
+            "plan shop/production -p NOTIFY_URL=http://x -o json",
+            "run shop/production --plan sha256:0",
             "runs -o json",
             "show @latest",
             "logs @failed migrate -f",
@@ -316,6 +328,10 @@ mod tests {
             "pipeline delete shop",
             "account add acme --kind gitea --host git.example.org:3000 --credential-file token",
             "account commits https://github.com/acme/api --ref main --account acme -o json",
+            "token create --name release-lead --role approver --role admin --to token -o json",
+            "token list --token-file token",
+            "token revoke release-lead",
+            "token whoami",
             "addon move shop-db --backup latest --yes --project shop",
             "hook post-receive --config hooks/shipway.json",
             "deliveries -n 5",

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use shipway_contracts::v1::{AbortRunRequest, ListRunsRequest, Page, Run, StartRunRequest};
+use shipway_contracts::v1::{AbortRunRequest, ListRunsRequest, Page, Run, StartRunReply, StartRunRequest};
 use uuid::Uuid;
 
 use super::{
@@ -33,6 +33,9 @@ pub(crate) struct RunArgs {
     /// Why it is run.
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
+    /// The hash of the plan that was looked at (`shipway plan`): if it is another one by now, nothing is started.
+    #[arg(long, value_name = "HASH")]
+    plan: Option<String>,
     /// The flow's project, where two have a pipeline of that name.
     #[arg(long, value_name = "PROJECT")]
     project: Option<String>,
@@ -97,8 +100,12 @@ pub(crate) async fn run(args: RunArgs) -> Outcome {
         description: args.message.unwrap_or_default(),
         arguments_json: Value::Object(arguments).to_string(),
         document_json: String::new(),
+        plan: args.plan.clone().unwrap_or_default(),
     };
     let reply = client.runs().start_run(request).await?.into_inner();
+    if !reply.plan.is_empty() {
+        return Ok(moved(&args.flow, args.common.json(), &reply));
+    }
     for problem in &reply.problems {
         talk(&problems::render(problem, &Sources::new(), Paint::stderr()));
     }
@@ -123,6 +130,21 @@ pub(crate) async fn run(args: RunArgs) -> Outcome {
     }
     hint(&format!("shipway watch {}", short_id(&reply.run)));
     Ok(Exit::Ok)
+}
+
+/// The plan is another one by now: what has moved, and the plan as it is.
+fn moved(flow: &str, as_json: bool, reply: &StartRunReply) -> Exit {
+    if as_json {
+        out_json(&json!({"run": null, "plan": reply.plan, "moved": reply.moved}));
+    } else {
+        talk(&format!("{flow} was not started: what was planned is not what would be done now"));
+        match reply.moved.as_slice() {
+            [] => talk("what has moved is not remembered"),
+            moved => moved.iter().for_each(|line| out(line)),
+        }
+    }
+    hint(&format!("shipway plan {flow} shows it as it is now: {}", reply.plan));
+    Exit::Moved
 }
 
 pub(crate) async fn runs(args: RunsArgs) -> Outcome {

@@ -67,7 +67,7 @@ pub(crate) async fn run(server: &str, data: &Path, shipway: &Path) -> anyhow::Re
     let folder = data.join("demo");
     fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
     let folder = folder.canonicalize()?;
-    let place = Place { server: Some(server.to_owned()), data: None };
+    let place = Place { server: Some(server.to_owned()), ..Place::default() };
     let demo = Demo {
         client: Client::connect(&place).await?,
         repository: Repository::open(&folder)?,

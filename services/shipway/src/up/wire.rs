@@ -121,6 +121,7 @@ impl Shipway {
             .grpc(pipelines.projects_server())
             .grpc(pipelines.pipelines_server())
             .grpc(pipelines.accounts_server())
+            .grpc(pipelines.tokens_server())
             .grpc(triggers.triggers_server())
             .grpc(scheduler.runs_server())
             .grpc(scheduler.events_server())

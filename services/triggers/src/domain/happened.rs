@@ -85,6 +85,19 @@ impl Happened {
         }
     }
 
+    /// Who did it, by their name at the Git host, where it says so.
+    #[must_use]
+    pub fn sender(&self) -> Option<&str> {
+        let name = match self {
+            Self::Push(push) => push.sender.as_deref(),
+            Self::PullRequest(pull) => pull.sender.as_deref(),
+            Self::Release(release) => release.sender.as_deref(),
+            Self::CheckSuite(_) => None,
+        };
+        // It goes into events: what is no name does not.
+        name.filter(|name| (1..=100).contains(&name.len()) && !name.chars().any(char::is_control))
+    }
+
     /// Whether it happened to this repository.
     #[must_use]
     pub fn is_about(&self, repository: &RepositoryKey) -> bool {

@@ -43,7 +43,8 @@ pub struct Push {
     pub commits: Vec<Commit>,
     /// The newest commit, if the delivery gives it.
     pub head: Option<Commit>,
-    /// Who pushed, as the host names them. Nothing is decided by it.
+    /// Who pushed, as the host names them: the author of the run, who may be kept from approving it. Nothing else is
+    /// decided by it.
     pub sender: Option<String>,
     /// When the repository got it, in seconds since 1970 by the host's clock, if the host says so.
     pub pushed_at: Option<i64>,
@@ -91,7 +92,8 @@ pub struct PullRequest {
     pub also_labelled: Vec<String>,
     /// The newest commit with its message, if the delivery gives it.
     pub head_commit: Option<Commit>,
-    /// Who did it, as the host names them. Nothing is decided by it.
+    /// Who did it, as the host names them: the author of the run, who may be kept from approving it. Nothing else is
+    /// decided by it.
     pub sender: Option<String>,
 }
 

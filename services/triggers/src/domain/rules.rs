@@ -93,6 +93,7 @@ impl Case<'_> {
         verdict.rules = asked.rules;
         if let (true, Some(values)) = (verdict.matched, values) {
             verdict.values = values;
+            verdict.sender = self.happened.sender().map(str::to_owned);
             if let Happened::PullRequest(pull) = self.happened {
                 commits::hold_if_fork(pull, self.repository, &mut verdict);
             }
@@ -161,6 +162,7 @@ pub(crate) fn blank(candidate: &FlowTrigger, origin: Origin) -> Verdict {
         part: 0,
         held: None,
         origin,
+        sender: None,
         values: Map::new(),
         triggers: Map::new(),
         arguments: Map::new(),

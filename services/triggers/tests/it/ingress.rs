@@ -56,6 +56,7 @@ async fn a_push_is_on_disk_encrypted_before_its_202_and_starts_a_run_once() {
     assert_eq!((matched.delivery, matched.hook.unwrap().to_string().as_str()), (id, HOOK));
     assert_eq!(matched.summary, "push of 0000000 to main");
     assert_eq!(matched.verdicts.len(), 1);
+    assert_eq!(matched.verdicts[0].sender.as_deref(), Some("ada"), "she is the run's author");
     assert_eq!(
         Value::Object(matched.verdicts[0].values.clone()),
         json!({"branch": "main", "sha": commit(1), "repoUrl": REPOSITORY})

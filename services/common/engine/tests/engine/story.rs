@@ -9,11 +9,11 @@ use shipway_engine::{
     why,
 };
 use shipway_events::{
-    Actor, Cause, ConcurrencyPolicy, Fence, Meta, NodeStatus, Position, Recorded, RunStatus, StreamEvent,
-    Timestamp,
+    Actor, Asker, Cause, ConcurrencyPolicy, Fence, Meta, NodeStatus, Position, Recorded, RunStatus,
+    StreamEvent, Timestamp,
     lane::{Admitted, Event as Lane, Left, Replaced, Superseded},
     lock::{Event as Lock, Queued, Released, Taken},
-    run::{self, Effect, Event, Started},
+    run::{self, Effect, Event},
 };
 use shipway_nodes::workload::Outcome;
 
@@ -55,10 +55,13 @@ impl Story {
         let rest = |from: usize| words[from..].join(" ");
         let command = match words[0] {
             "start" => {
-                let policy = words.get(1).map_or(ConcurrencyPolicy::Allow, |policy| {
-                    ConcurrencyPolicy::parse(policy).unwrap_or_else(|| panic!("`{policy}` is no policy"))
-                });
-                let started = Started { policy, ..plan::started(plan::plan(&self.plan)) };
+                let mut started = plan::started(plan::plan(&self.plan));
+                for word in &words[1..] {
+                    match word.strip_prefix("by=") {
+                        Some(who) => started.author = Some(author(who)),
+                        None => started.policy = ConcurrencyPolicy::parse(word).unwrap(),
+                    }
+                }
                 Command::Start { started: Box::new(started) }
             }
             "assign" => Command::Assign,
@@ -85,7 +88,7 @@ impl Story {
                 Command::Resolve { node: self.node(words[1]), resolution }
             }
             "approve" | "reject" => {
-                let (node, by) = (self.node(words[1]), Actor::Person(words[2].to_owned()));
+                let (node, by) = (self.node(words[1]), asker(words[2]));
                 let plan = words.get(3).and_then(|word| word.strip_prefix("plan=")).map(str::to_owned);
                 let reason = rest(if plan.is_some() { 4 } else { 3 });
                 match words[0] {
@@ -353,5 +356,25 @@ fn backed_up() -> Effect {
         backup: "b1".to_owned(),
         digest: "sha256:1".to_owned(),
         bytes: 1,
+    }
+}
+
+/// `bo` with a token, `bo/lead` with a role too; `?` brings none where others have one.
+fn asker(word: &str) -> Asker {
+    if word == "?" {
+        return Asker { actor: Actor::nobody(), roles: Vec::new(), counts: false };
+    }
+    let (name, roles) = word.split_once('/').unwrap_or((word, ""));
+    let roles = roles.split(',').filter(|role| !role.is_empty()).map(str::to_owned).collect();
+    Asker { actor: Actor::Person(name.to_owned()), roles, counts: true }
+}
+
+/// `ana`, `hook:ana` who sent a delivery, `?` who brought no token, or `schedule`.
+fn author(word: &str) -> Actor {
+    match (word, word.strip_prefix("hook:")) {
+        (_, Some(sender)) => Actor::Hook(sender.to_owned()),
+        ("?", _) => Actor::nobody(),
+        ("schedule", _) => Actor::System("schedule".to_owned()),
+        (name, _) => Actor::Person(name.to_owned()),
     }
 }

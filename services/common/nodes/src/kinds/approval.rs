@@ -16,7 +16,7 @@ struct Spec {
     /// How many different people have to approve
     #[schemars(range(min = 1, max = 50))]
     amount: u32,
-    /// Who may approve: names of people; everybody when absent
+    /// Who may approve: names of people, and roles; everybody when absent
     #[serde(default)]
     approvers: Vec<String>,
     /// Whether who started the run may not approve
@@ -45,8 +45,11 @@ impl Kind for Approval {
         if let (Some(amount), Some(names)) = (amount, names)
             && amount > distinct(names) as u64
         {
-            let message = format!("{amount} people have to approve and only {} may", distinct(names));
-            ctx.error("/amount", &message, "add approvers, or ask for fewer");
+            let message =
+                format!("{amount} different people have to approve and only {} named", are(distinct(names)));
+            let help = "that is enough only if they are roles that several people have; else add approvers, or ask for \
+                        fewer";
+            ctx.warning("/amount", &message, help);
         }
     }
 
@@ -59,4 +62,8 @@ impl Kind for Approval {
         let rule = ApprovalRule { amount, approvers, exclude_author };
         Ok(Step::Approve { rule, timeout_seconds: timeout_duration.or(ctx.timeout_seconds) })
     }
+}
+
+fn are(count: usize) -> String {
+    if count == 1 { "1 is".to_owned() } else { format!("{count} are") }
 }

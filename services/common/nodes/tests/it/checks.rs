@@ -132,7 +132,7 @@ fn each_kind_says_what_it_needs() {
         ),
         (
             json!({"kind": "Approval", "spec": {"amount": 2, "approvers": ["ana", "ana"]}}),
-            "error: /spec/amount: 2 people have to approve and only 1 may; add approvers, or ask for fewer",
+            "warning: /spec/amount: 2 different people have to approve and only 1 is named; that is enough only if they are roles that several people have; else add approvers, or ask for fewer",
         ),
         (
             json!({"kind": "RunTemplate", "spec": {"templateType": "workflow", "templateId": "x"}}),

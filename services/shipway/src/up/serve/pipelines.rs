@@ -34,6 +34,7 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
             .grpc(service.projects_server())
             .grpc(service.pipelines_server())
             .grpc(service.accounts_server())
+            .grpc(service.tokens_server())
             .grpc(service.project_home_server());
         let close = Box::pin(async move {
             drop(service);

@@ -2,7 +2,7 @@
 
 use shipway_engine::{ChildEnd, Command};
 use shipway_events::{
-    Actor, RunId, RunStatus,
+    Actor, Asker, RunId, RunStatus,
     lock::{Event as Lock, Released, Taken},
     run::Event,
 };
@@ -51,7 +51,8 @@ impl World {
         self.later(500, Happening::Person);
         let waiting: Vec<u32> = self.observer.awaiting_approval().collect();
         for node in waiting.into_iter().filter(|_| self.rng.per_mille(600)).collect::<Vec<_>>() {
-            let by = Actor::Person(self.rng.pick(&["bo", "cy", "dan"]).to_owned());
+            let actor = Actor::Person(self.rng.pick(&["bo", "cy", "dan"]).to_owned());
+            let by = Asker { actor, roles: Vec::new(), counts: true };
             let (reason, plan) = (String::new(), None);
             let s = self.any_scheduler();
             if self.rng.per_mille(100) {

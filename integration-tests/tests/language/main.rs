@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
 
+mod approvals;
+mod plans;
+
 use serde_json::Value;
 use shipway_integration_tests::shipway::{Shipway, wait};
 
