@@ -99,7 +99,7 @@ impl Bench {
 
     /// Arms what passes the point, goes through a round, and judges it; how long the round took.
     pub(super) async fn try_case(&mut self, case: &Case, random: &mut SmallRng) -> Duration {
-        if let Some((help, service)) = Help::of(&case.point, self.is_many()) {
+        if let Some((help, service)) = self.help(&case.point) {
             return self.try_helped(case, help, service).await;
         }
         let passing = self.installation.passing(&case.point);

@@ -1,6 +1,7 @@
 //! Points that a plain round passes by chance or not at all, and what makes a round pass them.
 
 use super::cases::{Action, Bench};
+use crate::given::full;
 
 /// What a round needs beside itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub(super) const TRIES: usize = 8;
 
 impl Help {
     /// What a point needs, with the service that passes it then; none where plain rounds pass it.
-    pub(super) fn of(point: &str, many: bool) -> Option<(Self, &'static str)> {
+    fn of(point: &str, many: bool) -> Option<(Self, &'static str)> {
         let call = point.rsplit_once('.').map_or(point, |(call, _)| call);
         Some(match (call, many) {
             ("db.pg.streams", true) => (Self::Verify, "scheduler"),
@@ -47,8 +48,9 @@ impl Help {
 }
 
 impl Bench {
-    /// Whether a round can be helped to pass a point.
-    pub(super) fn can_help(&self, point: &str) -> bool {
-        Help::of(point, self.is_many()).is_some()
+    /// How a round is helped to pass a point, with the service that passes it then. Only in the long test: some take
+    /// minutes until they come to it.
+    pub(super) fn help(&self, point: &str) -> Option<(Help, &'static str)> {
+        full().then(|| Help::of(point, self.is_many())).flatten()
     }
 }

@@ -44,7 +44,7 @@ async fn row_e_3_processes_die_fail_and_wait_at_every_point() {
         // What a cluster has passed is not tried in one process again.
         let mut all: Vec<Case> = failpoints::all()
             .filter(is_wanted)
-            .filter(|point| !fired.contains(point) && (bench.passes(point) || bench.can_help(point)))
+            .filter(|point| !fired.contains(point) && (bench.passes(point) || bench.help(point).is_some()))
             .flat_map(|point| Action::ALL.map(|action| Case { point: point.clone(), action }))
             .collect();
         all.shuffle(&mut random);
