@@ -13,6 +13,7 @@ mod moved;
 mod places;
 mod planning;
 mod projections;
+mod promised;
 mod queries;
 mod reactions;
 mod refused;
