@@ -34,6 +34,12 @@ pub(super) enum Row {
     Approve(Approving),
 }
 
+impl Row {
+    fn has_body_key(&self) -> bool {
+        matches!(self, Self::Delivery(incoming) if incoming.body_key().is_some())
+    }
+}
+
 /// What became of it.
 pub(super) enum Done {
     New(Kept),
@@ -174,12 +180,17 @@ impl Group {
         }
         // After the refs are locked: of a body that comes to two processes at once, one sees the other's.
         if !deliveries.is_empty() {
-            group.read_deliveries(tx, &json!(deliveries).to_string()).await?;
+            let wanted = json!(deliveries).to_string();
+            group.read_same_key(tx, &wanted).await?;
+            // Only pushes are recognised by their bodies.
+            if rows.iter().any(Row::has_body_key) {
+                group.read_same_body(tx, &wanted).await?;
+            }
         }
         Ok(group)
     }
 
-    async fn read_deliveries(&mut self, tx: &mut AnyConnection, wanted: &str) -> Result<(), sqlx::Error> {
+    async fn read_same_key(&mut self, tx: &mut AnyConnection, wanted: &str) -> Result<(), sqlx::Error> {
         let rows: Vec<(String, String, String, String, String)> = failing!(
             "db.inbox.same_key",
             sqlx::query_as(sql::SAME_KEY).bind(wanted).fetch_all(&mut *tx).await
@@ -189,6 +200,10 @@ impl Group {
                 self.by_key.insert(key, kept(delivery, summary, &verdicts, &state));
             }
         }
+        Ok(())
+    }
+
+    async fn read_same_body(&mut self, tx: &mut AnyConnection, wanted: &str) -> Result<(), sqlx::Error> {
         let since = self.now.micros().saturating_sub(i64::try_from(MEMORY.as_micros()).unwrap_or(i64::MAX));
         let rows: Vec<(String, String)> =
             sqlx::query_as(sql::SAME_BODY).bind(wanted).bind(since).fetch_all(tx).await?;
