@@ -9,7 +9,7 @@ mod up;
 use std::{env, path::Path, process::ExitCode};
 
 /// A delivery or a node is many short-lived pieces of memory: a tenth more of them pass in the same time than by the C
-/// library's allocator, and many times more than by musl's, which the image has.
+/// library's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

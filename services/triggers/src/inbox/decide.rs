@@ -65,7 +65,14 @@ impl GroupWrite for Writer {
     type Row = Row;
     type Outcome = Done;
 
+    fn is_one_statement(&self, rows: &[Row]) -> bool {
+        rows.iter().all(Row::is_plain)
+    }
+
     async fn write(&self, tx: &mut AnyConnection, rows: &[Row]) -> Result<Vec<Done>, sqlx::Error> {
+        if self.is_one_statement(rows) {
+            return Group::new(self.log.now()).write_plain(tx, rows).await;
+        }
         let mut group = Group::read(tx, rows, self.log.now()).await?;
         let mut outcomes = Vec::with_capacity(rows.len());
         for row in rows {
@@ -96,19 +103,19 @@ impl GroupWrite for Writer {
 }
 
 /// How large a sealed body may be that is written with its row.
-const LARGE: usize = 64 * 1024;
+pub(super) const LARGE: usize = 64 * 1024;
 
 pub(super) type RefKey = (String, String);
 
 /// What is known for this commit, what it adds and what it changes.
 pub(super) struct Group {
     pub(super) now: Timestamp,
-    by_key: HashMap<String, Kept>,
+    pub(super) by_key: HashMap<String, Kept>,
     by_body: HashMap<String, DeliveryId>,
     pub(super) states: BTreeMap<RefKey, RefState>,
     /// Deliveries of this commit.
     fresh: HashMap<DeliveryId, Kept>,
-    inserts: Vec<Insert>,
+    pub(super) inserts: Vec<Insert>,
     /// Sealed bodies that are not in `inserts`.
     large: Vec<(DeliveryId, Arc<Vec<u8>>)>,
     /// Refs whose oldest deliveries wait for the repository.
@@ -119,10 +126,10 @@ pub(super) struct Group {
 }
 
 #[derive(Serialize)]
-struct Insert {
+pub(super) struct Insert {
     delivery: DeliveryId,
     hook: Option<String>,
-    key: String,
+    pub(super) key: String,
     body: String,
     body_key: Option<String>,
     received_at: i64,
@@ -136,6 +143,22 @@ struct Insert {
 }
 
 impl Group {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            by_key: HashMap::new(),
+            by_body: HashMap::new(),
+            states: BTreeMap::new(),
+            fresh: HashMap::new(),
+            inserts: Vec::new(),
+            large: Vec::new(),
+            waiting: BTreeSet::new(),
+            waits: Vec::new(),
+            changed: BTreeSet::new(),
+            matched: Vec::new(),
+        }
+    }
+
     async fn read(tx: &mut AnyConnection, rows: &[Row], now: Timestamp) -> Result<Self, sqlx::Error> {
         let mut deliveries = Vec::new();
         let mut refs = BTreeSet::new();
@@ -153,19 +176,7 @@ impl Group {
                 Row::LookedAt(_) | Row::Matched(_) | Row::Postponed(_) | Row::Approve(_) => {}
             }
         }
-        let mut group = Self {
-            now,
-            by_key: HashMap::new(),
-            by_body: HashMap::new(),
-            states: BTreeMap::new(),
-            fresh: HashMap::new(),
-            inserts: Vec::new(),
-            large: Vec::new(),
-            waiting: BTreeSet::new(),
-            waits: Vec::new(),
-            changed: BTreeSet::new(),
-            matched: Vec::new(),
-        };
+        let mut group = Self::new(now);
         if !refs.is_empty() {
             let wanted = |(repository, reference): &RefKey| json!({ "repository": repository, "reference": reference });
             // Sorted, so that two processes cannot wait for each other.
@@ -190,7 +201,11 @@ impl Group {
         Ok(group)
     }
 
-    async fn read_same_key(&mut self, tx: &mut AnyConnection, wanted: &str) -> Result<(), sqlx::Error> {
+    pub(super) async fn read_same_key(
+        &mut self,
+        tx: &mut AnyConnection,
+        wanted: &str,
+    ) -> Result<(), sqlx::Error> {
         let rows: Vec<(String, String, String, String, String)> = failing!(
             "db.inbox.same_key",
             sqlx::query_as(sql::SAME_KEY).bind(wanted).fetch_all(&mut *tx).await

@@ -158,6 +158,11 @@ impl Place {
         self.folder.path()
     }
 
+    /// Whether several processes may work on it.
+    pub(crate) const fn is_shared(&self) -> bool {
+        self.server.is_some()
+    }
+
     /// The database server, if there is one.
     pub(crate) fn server(&mut self) -> &mut Postgres {
         self.server.as_mut().unwrap()
