@@ -15,6 +15,7 @@ mod complete;
 mod decide;
 mod evolve;
 mod flow;
+mod freezes;
 pub mod invariants;
 pub mod lane;
 mod locks;
