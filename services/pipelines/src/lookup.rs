@@ -120,6 +120,46 @@ impl Found<'_> {
     }
 }
 
+/// The part of a project that a text stands for: `project`, `pipeline/*`, `pipeline/stage`, or the latter two after
+/// `project/`; with the slugs of the pipeline and the stage that it names.
+pub(crate) fn scope<'a>(
+    projects: &'a Projects,
+    text: &str,
+) -> Result<(&'a Arc<Project>, Option<String>, Option<String>), Error> {
+    let parts: Vec<&str> = text.split('/').collect();
+    let (within, pipeline) = match *parts.as_slice() {
+        [name] => return Ok((project(projects, name)?, None, None)),
+        [pipeline, "*"] => ("", pipeline),
+        [of, pipeline, "*"] => (of, pipeline),
+        _ => {
+            return match flow(projects, "", text)? {
+                Found::Stage(of, pipeline, flow) => {
+                    Ok((of, Some(pipeline.slug.clone()), Some(slug(&flow.stage))))
+                }
+                other => Err(Error::bad_request(format!(
+                    "`{}` is no stage: name `<project>`, `<pipeline>/*` or `<pipeline>/<stage>`",
+                    other.long_name()
+                ))),
+            };
+        }
+    };
+    let narrowed = if within.is_empty() { None } else { Some(project(projects, within)?.id) };
+    let all = || projects.by_slug.values().filter(|of| narrowed.is_none_or(|id| id == of.id));
+    let mut found = all().filter(|of| of.state.pipelines.contains_key(pipeline));
+    match (found.next(), found.next()) {
+        (Some(of), None) => Ok((of, Some(pipeline.to_owned()), None)),
+        (None, _) => {
+            let known = all().flat_map(|of| of.state.pipelines.keys());
+            let meant = did_you_mean(pipeline, known.map(String::as_str));
+            Err(Error::not_found(format!("there is no pipeline `{pipeline}`.{meant}")))
+        }
+        (Some(first), Some(second)) => Err(Error::bad_request(format!(
+            "`{text}` is in several projects; say `{}/{text}` or `{}/{text}`",
+            first.slug, second.slug
+        ))),
+    }
+}
+
 fn by_id(projects: &Projects, id: FlowId) -> Result<Found<'_>, Error> {
     if let Some((project, flow)) = projects.flow(id)
         && let Some(pipeline) = project.state.pipelines.get(&flow.pipeline)

@@ -7,6 +7,7 @@ mod api;
 mod children;
 mod cluster;
 mod foresee;
+mod freezes;
 mod hosts;
 mod language;
 mod moved;
@@ -29,7 +30,7 @@ mod upkeep;
 mod watchdog;
 mod whereabouts;
 
-pub use api::{EventsApi, RunsApi, WorkApi};
+pub use api::{EventsApi, FreezesApi, RunsApi, WorkApi};
 pub use cluster::{PeersApi, Together};
 pub use registry::{Bell, Bells};
 pub use service::{Deps, Service, StartError};
@@ -50,6 +51,8 @@ fn refusal(rejection: &shipway_engine::Rejection) -> shipway_contracts::Error {
         Rejection::Ended(_)
         | Rejection::NothingToResolve(_)
         | Rejection::NoApprovalWanted(_)
+        | Rejection::NotFrozen
+        | Rejection::StopsAll(_)
         | Rejection::OtherPlan { .. } => Code::FailedPrecondition,
     };
     let cause = std::error::Error::source(rejection).map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -71,6 +71,13 @@ impl ProjectHome for Home {
         Err(Status::unimplemented("not of this test"))
     }
 
+    async fn find_scopes(
+        &self,
+        _: Request<v1::FindScopesRequest>,
+    ) -> Result<Response<v1::FindScopesReply>, Status> {
+        Err(Status::unimplemented("not of this test"))
+    }
+
     async fn hooks_for_triggers(
         &self,
         _: Request<v1::HooksForTriggersRequest>,

@@ -78,8 +78,9 @@ impl RunState {
     }
 }
 
-/// Why a run waits, with what would let it go on.
-pub(crate) fn in_words(freeze: &run::Frozen) -> String {
+/// Why a run waits, with what would let it go on: `is held by the freeze …`.
+#[must_use]
+pub fn held_in_words(freeze: &run::Frozen) -> String {
     let run::Frozen { name, by, reason, until, stops_all, .. } = freeze;
     let ends = match until {
         Some(until) => format!("until {until}"),

@@ -34,6 +34,7 @@ pub use approvals::Approval;
 pub use attempt::{Attempt, OpenAttempt, takes_a_process};
 pub use decide::{Command, Rejection, Resolution, decide, decide_and_evolve};
 pub use evolve::lock_names;
+pub use freezes::held_in_words;
 pub use locks::{Holder, LockState, Locks};
 pub use shape::BadPlan;
 pub use slots::{Free, Needs, Slots};

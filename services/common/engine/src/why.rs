@@ -156,9 +156,10 @@ fn blocker(state: &RunState, n: u32, now: Timestamp) -> Option<Blocker> {
                     node.error.as_ref().map(|e| format!("; it failed: {}", e.message)).unwrap_or_default();
                 (Blocked::Time { until }, format!("`{name}` is tried again at {until}{error}"))
             }
-            None if let (Some(freeze), true) = (state.frozen(), state.agenda.contains(n)) => {
-                (Blocked::Freeze { until: freeze.until }, format!("`{name}` {}", freezes::in_words(freeze)))
-            }
+            None if let (Some(freeze), true) = (state.frozen(), state.agenda.contains(n)) => (
+                Blocked::Freeze { until: freeze.until },
+                format!("`{name}` {}", freezes::held_in_words(freeze)),
+            ),
             None if let Some(wait) = state.lock_waits.get(&n) => lock(state, wait, name),
             None if state.agenda.contains(n) || node.due.is_some() => slot(state, n, name),
             None => return None,

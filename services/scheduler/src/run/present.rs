@@ -10,6 +10,7 @@ pub(crate) fn run(state: &RunState, position: Position, now: Timestamp) -> v1::R
     let Some(started) = state.started() else { return v1::Run::default() };
     let reason =
         state.ended().and_then(|ended| ended.reason.clone()).or_else(|| state.aborting().map(str::to_owned));
+    let reason = reason.or_else(|| state.frozen().map(shipway_engine::held_in_words));
     let mut nodes: Vec<v1::Node> =
         started.plan.nodes.iter().zip(0..).map(|(plan, index)| node(state, plan, index)).collect();
     for blocker in why(state, now) {
@@ -51,7 +52,8 @@ pub(crate) fn waits_for(blocker: &Blocker) -> Option<ExecutorId> {
         Blocked::Work { executor } | Blocked::Finish { executor } | Blocked::Stop { executor } => {
             Some(executor)
         }
-        Blocked::Time { .. }
+        Blocked::Freeze { .. }
+        | Blocked::Time { .. }
         | Blocked::Condition
         | Blocked::Person
         | Blocked::Approval { .. }
