@@ -101,17 +101,17 @@ impl ProjectHome for HomeApi {
         request: Request<FindScopesRequest>,
     ) -> Result<Response<FindScopesReply>, Status> {
         let projects = self.shared.world.now();
-        let scope = |of: &Project, pipeline: Option<String>, stage: Option<String>| Scope {
+        let scope = |of: &Project, pipeline: String, stage: String| Scope {
             project: of.id.to_string(),
             project_slug: of.slug.clone(),
-            pipeline: pipeline.unwrap_or_default(),
-            stage: stage.unwrap_or_default(),
+            pipeline,
+            stage,
         };
         let scopes = match request.get_ref().text.as_str() {
-            "" => projects.by_slug.values().map(|of| scope(of, None, None)).collect(),
+            "" => projects.by_slug.values().map(|of| scope(of, String::new(), String::new())).collect(),
             text => {
-                let (of, pipeline, stage) = lookup::scope(&projects, text)?;
-                vec![scope(of, pipeline, stage)]
+                let lookup::Part { project, pipeline, stage } = lookup::scope(&projects, text)?;
+                vec![scope(project, pipeline, stage)]
             }
         };
         Ok(Response::new(FindScopesReply { scopes }))
