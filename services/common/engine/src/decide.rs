@@ -96,17 +96,6 @@ pub enum Command {
     },
 }
 
-impl Command {
-    /// What a run is to begin with, if that is the command.
-    #[must_use]
-    pub fn started(&self) -> Option<&run::Started> {
-        match self {
-            Self::Start { started } => Some(started),
-            _ => None,
-        }
-    }
-}
-
 /// What a person found out about a node that was `unknown`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {

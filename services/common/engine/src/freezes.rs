@@ -6,7 +6,7 @@
 
 use shipway_events::{Actor, run};
 
-use crate::{Rejection, RunState, decide::Decision};
+use crate::{Command, Rejection, RunState, decide::Decision};
 
 impl Decision<'_> {
     /// Notes that the run is held no more, or by another freeze.
@@ -59,6 +59,17 @@ impl Decision<'_> {
                 self.record(run::FreezeOverridden { by: by.clone(), reason: reason.to_owned() });
                 Ok(())
             }
+        }
+    }
+}
+
+impl Command {
+    /// What a run is to begin with, if that is the command.
+    #[must_use]
+    pub fn started(&self) -> Option<&run::Started> {
+        match self {
+            Self::Start { started } => Some(started),
+            _ => None,
         }
     }
 }

@@ -273,7 +273,7 @@ async fn commit<W: GroupWrite>(
     let written = failed("writing a group of rows");
     if durable.database().is_postgres() && write.is_one_statement(rows) {
         let mut connection = durable.writers().acquire().await.map_err(&written)?;
-        return failing!("db.group.write", write.write(&mut connection, rows).await).map_err(written);
+        return failing!("db.group.once", write.write(&mut connection, rows).await).map_err(written);
     }
     let mut tx = durable.begin().await?;
     let outcomes = failing!("db.group.write", write.write(&mut tx, rows).await).map_err(written)?;

@@ -40,7 +40,7 @@ impl Group {
             .collect();
         let wanted = serde_json::to_string(&self.inserts).map_err(|e| sqlx::Error::Encode(e.into()))?;
         let written: Vec<String> = failing!(
-            "db.inbox.insert",
+            "db.inbox.insert_new",
             sqlx::query_scalar(sql::INSERT_NEW).bind(wanted).fetch_all(&mut *connection).await
         )?;
         if written.len() == self.inserts.len() {

@@ -4,8 +4,10 @@
 pub const CALLS: &[&str] = &[
     "db.begin",
     "db.commit",
+    "db.group.once",
     "db.group.write",
     "db.inbox.insert",
+    "db.inbox.insert_new",
     "db.inbox.matched",
     "db.inbox.same_key",
     "db.inbox.to_match",
