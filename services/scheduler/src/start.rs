@@ -124,7 +124,8 @@ impl Shared {
             }
         }
         let (path, name) = (started.path.clone(), started.name.clone());
-        let is_allowed = started.policy == ConcurrencyPolicy::Allow;
+        let frozen = self.book.freezes().holding(&*self.log, Some(&started), self.log.now()).await;
+        let is_allowed = started.policy == ConcurrencyPolicy::Allow && frozen.is_ok_and(|all| all.is_empty());
         let start = self.book.start(started, meta);
         let reply = match failing!("scheduler.start", Error::unavailable, start.await) {
             // The same command came twice at once.
@@ -135,7 +136,7 @@ impl Shared {
         };
         let mut status = RunStatus::Running;
         if !is_allowed {
-            // Its lane may have it wait, or not let it in.
+            // Its lane may have it wait, or not let it in, or a freeze may hold it.
             status = self.book.look(asked.run).await?.status();
         }
         Ok(StartRunReply {
