@@ -56,7 +56,7 @@ async fn runs_wait_for_the_end_of_a_freeze_over_a_restart_and_go_on_in_order() {
     let (one, two) = (world.start("queue").await, world.start("queue").await);
     assert_eq!([&one.status, &two.status], ["waiting", "queued"], "the first has its turn, and is held");
     let held = world.show(&one.run).await;
-    let words = "is held by the freeze `weekend` of local (nobody is there) until somebody lifts it; `shipway \
+    let words = "is held by the freeze `weekend` (nobody is there) until somebody lifts it; `shipway \
          unfreeze weekend`, or for this run alone `shipway unfreeze --run`";
     assert_eq!(held.reason, words);
     assert_eq!(held.nodes[1].waiting_for, format!("`migrate` {words}"));

@@ -102,5 +102,6 @@ pub fn held_in_words(freeze: &run::Frozen) -> String {
         true => format!("`shipway unfreeze {name}`"),
         false => format!("`shipway unfreeze {name}`, or for this run alone `shipway unfreeze --run`"),
     };
-    format!("is held by the freeze `{name}` of {}{reason} {ends}; {way_out}", by.name())
+    let of = if by.is_nobody() { String::new() } else { format!(" of {}", by.name()) };
+    format!("is held by the freeze `{name}`{of}{reason} {ends}; {way_out}")
 }
