@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::Arc};
 use shipway_contracts::{
     Channel,
     v1::{
-        events_server::EventsServer, peers_server::PeersServer, runs_server::RunsServer,
-        work_server::WorkServer,
+        events_server::EventsServer, history_server::HistoryServer, peers_server::PeersServer,
+        runs_server::RunsServer, work_server::WorkServer,
     },
 };
 use shipway_eventing::{Consumer, Durable, DurableError, Feed, Log, People, Views, ViewsError};
@@ -16,8 +16,9 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    api::{EventsApi, RunsApi, WorkApi},
+    api::{EventsApi, HistoryApi, RunsApi, WorkApi},
     cluster::{self, Cluster, PeersApi, Together},
+    history::Folds,
     hosts::Hosts,
     moved::Plans,
     registry::{Bell, Bells, Registry},
@@ -82,6 +83,7 @@ pub(crate) struct Shared {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) hosts: Hosts,
     pub(crate) plans: Plans,
+    pub(crate) folds: Folds,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -120,6 +122,7 @@ impl Service {
             cluster,
             hosts: Hosts::default(),
             plans: Plans::default(),
+            folds: Folds::default(),
             stopping: deps.lifecycle.stopping(),
         });
         for reaction in crate::reactions::all(&shared) {
@@ -182,6 +185,12 @@ impl Service {
         PeersServer::new(PeersApi { shared: self.shared.clone() })
             .max_decoding_message_size(LARGE)
             .max_encoding_message_size(LARGE)
+    }
+
+    /// `shipway.v1.History`.
+    #[must_use]
+    pub fn history_server(&self) -> HistoryServer<HistoryApi> {
+        HistoryServer::new(HistoryApi { shared: self.shared.clone() }).max_encoding_message_size(LARGE)
     }
 
     /// `shipway.v1.Events`.

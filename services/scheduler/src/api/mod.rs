@@ -2,12 +2,14 @@
 
 mod addons;
 mod events;
+mod history;
 mod people;
 mod plans;
 mod runs;
 mod work;
 
 pub use events::EventsApi;
+pub use history::HistoryApi;
 pub(crate) use people::asked_by;
 pub use runs::RunsApi;
 pub use work::WorkApi;
