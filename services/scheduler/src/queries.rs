@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use shipway_contracts::{
-    Error,
-    v1::{ListRunsReply, ListRunsRequest, Run},
-};
+use shipway_contracts::Error;
 use shipway_eventing::failing;
 use shipway_events::{
     ExecutorId, Position, ProjectId, ResourceId, RunId, Timestamp,
@@ -13,7 +10,7 @@ use shipway_events::{
 };
 use sqlx::{AnyPool, Row, any::AnyRow};
 
-use crate::{cluster::shards::Shard, projections, run::present, service::Shared};
+use crate::{cluster::shards::Shard, projections, service::Shared};
 
 /// What a resource was given, and when.
 #[derive(Clone, Debug)]
@@ -47,28 +44,32 @@ pub(crate) struct MovingRow {
 /// How long a question waits for the read tables to hold what is in the log.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const OPEN: &str = "SELECT run, flow FROM runs_2 WHERE ended = 0 OR going_on > 0 ORDER BY position";
-const BY_START: &str = "SELECT run FROM runs_2 WHERE run >= $1 AND run < $2 ORDER BY run LIMIT 2";
-const LATEST: &str = "SELECT run FROM runs_2 WHERE ($1 = '' OR status = $1) ORDER BY position DESC LIMIT 1";
-const LIST: &str = "SELECT run, project, flow, path, name, description, flow_version, origin, status, reason, created, ended,
-    position, triggers FROM runs_2
-    WHERE position < $1 AND ($2 = '' OR path = $2) AND ($3 = '' OR status = $3) AND ($4 = '' OR project = $4)
-    ORDER BY position DESC LIMIT $5";
+const OPEN: &str = "SELECT run, flow FROM runs_3 WHERE ended = 0 OR going_on > 0 ORDER BY position";
+const BY_START: &str = "SELECT run FROM runs_3 WHERE run >= $1 AND run < $2 ORDER BY run LIMIT 2";
+const LATEST: &str = "SELECT run FROM runs_3 ORDER BY position DESC LIMIT 1";
+const FAILED: &str = "SELECT run FROM runs_3 WHERE status = 'failure' ORDER BY position DESC LIMIT 1";
 const PLACES: &str = "SELECT target, executor, since, lost, run, backup, reason, again FROM places_2";
-const MADE_BEFORE: &str = "SELECT COUNT(*) FROM builds_1 a JOIN builds_1 b ON b.project = a.project
+const MADE_BEFORE: &str = "SELECT COUNT(*) FROM builds_2 a JOIN builds_2 b ON b.project = a.project
     WHERE a.project = $1 AND a.build = $2 AND b.build = $3 AND a.position < b.position";
+/// The last release of each target by then: looked up one by one, however many there were.
 const DEPLOYED: &str =
     "SELECT d.project, d.slug, d.run, d.at, d.digest, d.build, d.service, d.commit_sha, d.branch
-    FROM deployed_1 d
-    WHERE ($1 = '' OR d.project = $1) AND d.at <= $2
-      AND d.position = (SELECT max(e.position) FROM deployed_1 e WHERE e.resource = d.resource AND e.at <= $2)
+    FROM targets_2 t JOIN deployed_2 d ON d.resource = t.resource
+      AND d.position = (SELECT e.position FROM deployed_2 e WHERE e.resource = t.resource AND e.at <= $2
+        ORDER BY e.at DESC, e.position DESC LIMIT 1)
+    WHERE ($1 = '' OR t.project = $1)
     ORDER BY d.project, d.slug";
-const RELEASED: &str = "SELECT max(at) FROM deployed_1 WHERE resource = $1";
-const BUILDS: &str = "SELECT build, service, digest, commit_sha, branch FROM builds_1
+const RELEASED: &str = "SELECT max(at) FROM deployed_2 WHERE resource = $1";
+const BUILDS: &str = "SELECT build, service, digest, commit_sha, branch FROM builds_2
     WHERE project = $1 ORDER BY position DESC LIMIT 200";
 const BACKUPS: &str =
-    "SELECT backup, addon, digest FROM backups_1 WHERE project = $1 ORDER BY position DESC LIMIT 200";
-const BACKUPS_OF: &str = "SELECT backup, position FROM backups_1 WHERE project = $1 AND addon = $2 ORDER BY position DESC LIMIT 200";
+    "SELECT backup, addon, digest FROM backups_2 WHERE project = $1 ORDER BY position DESC LIMIT 200";
+const BACKUPS_OF: &str = "SELECT backup, position FROM backups_2 WHERE project = $1 AND addon = $2 ORDER BY position DESC LIMIT 200";
+
+/// All of these, to look at how databases answer them.
+#[cfg(test)]
+pub(crate) const ALL: [&str; 11] =
+    [OPEN, BY_START, LATEST, FAILED, PLACES, MADE_BEFORE, DEPLOYED, RELEASED, BUILDS, BACKUPS, BACKUPS_OF];
 
 impl Shared {
     /// Runs that are not over, with the shards of their lanes, oldest first.
@@ -107,8 +108,8 @@ impl Shared {
         }
         self.caught_up().await?;
         let found: Vec<String> = match text {
-            "@latest" => sqlx::query_scalar(LATEST).bind("").fetch_all(self.tables()).await,
-            "@failed" => sqlx::query_scalar(LATEST).bind("failure").fetch_all(self.tables()).await,
+            "@latest" => sqlx::query_scalar(LATEST).fetch_all(self.tables()).await,
+            "@failed" => sqlx::query_scalar(FAILED).fetch_all(self.tables()).await,
             _ if text.len() >= 4 && text.chars().all(|c| c.is_ascii_hexdigit() || c == '-') => {
                 let after = format!("{text}g");
                 sqlx::query_scalar(BY_START).bind(text).bind(after).fetch_all(self.tables()).await
@@ -127,45 +128,6 @@ impl Shared {
                 "more than one run begins with `{text}`; give more of its id"
             ))),
         }
-    }
-
-    /// A page of runs, newest first.
-    pub(crate) async fn list_runs(&self, request: ListRunsRequest) -> Result<ListRunsReply, Error> {
-        self.caught_up().await?;
-        let page = request.page.unwrap_or_default();
-        let limit = match page.limit {
-            0 => 50,
-            limit => limit.min(500),
-        };
-        let before: i64 = match page.after.as_str() {
-            "" => i64::MAX,
-            after => after
-                .parse()
-                .map_err(|_| Error::bad_request("field `page.after`: not the `next` of an answer"))?,
-        };
-        let list = sqlx::query(LIST)
-            .bind(before)
-            .bind(request.flow)
-            .bind(request.status)
-            .bind(request.project)
-            .bind(i64::from(limit) + 1)
-            .fetch_all(self.tables());
-        let rows = failing!("db.reads.list", list.await).map_err(away)?;
-        let mut runs = Vec::with_capacity(rows.len());
-        for row in rows.iter().take(limit as usize) {
-            runs.push(run(row).map_err(away)?);
-        }
-        for run in runs.iter_mut().filter(|run| !run.concluded) {
-            if let Some(state) = self.book.look_if_open(run.id.parse().ok()).await {
-                run.status = state.status().to_string();
-                if let Some(words) = self.book.turn_in_words(&state).await {
-                    run.reason = words;
-                }
-            }
-        }
-        let more = rows.len() > limit as usize;
-        let next = runs.last().filter(|_| more).map(|run| run.position.to_string()).unwrap_or_default();
-        Ok(ListRunsReply { runs, next })
     }
 
     /// What every resource had at a time.
@@ -230,7 +192,7 @@ impl Shared {
         projections::names(self.cluster.together().is_some())
     }
 
-    fn tables(&self) -> &AnyPool {
+    pub(crate) fn tables(&self) -> &AnyPool {
         self.views.pool()
     }
 
@@ -240,31 +202,6 @@ impl Shared {
         let waited = self.views.wait_for(self.models(), head, PATIENCE).await;
         waited.map_err(|error| Error::unavailable(format!("{error}; try again")))
     }
-}
-
-fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
-    let at = |field: &str| row.try_get(field).map(|at: i64| (at != 0).then(|| Timestamp::from_micros(at)));
-    let ended = at("ended")?;
-    Ok(Run {
-        id: row.try_get("run")?,
-        path: row.try_get("path")?,
-        project: row.try_get("project")?,
-        flow: row.try_get("flow")?,
-        flow_version: row
-            .try_get::<i64, _>("flow_version")
-            .map(|version| u32::try_from(version).unwrap_or(0))?,
-        name: row.try_get("name")?,
-        description: row.try_get("description")?,
-        status: row.try_get("status")?,
-        concluded: ended.is_some(),
-        origin: row.try_get("origin")?,
-        created_at: present::text(at("created")?),
-        ended_at: present::text(ended),
-        reason: row.try_get("reason")?,
-        position: row.try_get::<i64, _>("position")?.cast_unsigned(),
-        triggers_json: row.try_get("triggers")?,
-        ..Run::default()
-    })
 }
 
 /// A target's row; none for one that cannot be read.
@@ -293,7 +230,7 @@ fn placed(row: &AnyRow) -> Result<Placed, sqlx::Error> {
     })
 }
 
-fn artifact(row: &AnyRow) -> Result<Artifact, sqlx::Error> {
+pub(crate) fn artifact(row: &AnyRow) -> Result<Artifact, sqlx::Error> {
     Ok(Artifact {
         digest: row.try_get("digest")?,
         build: row.try_get("build")?,
@@ -303,7 +240,7 @@ fn artifact(row: &AnyRow) -> Result<Artifact, sqlx::Error> {
     })
 }
 
-fn away(error: sqlx::Error) -> Error {
+pub(crate) fn away(error: sqlx::Error) -> Error {
     tracing::error!(%error, "a read table did not answer");
     Error::unavailable("the read tables did not answer; try again")
 }

@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::Arc};
 use shipway_contracts::{
     Channel,
     v1::{
-        events_server::EventsServer, freezes_server::FreezesServer, peers_server::PeersServer,
-        runs_server::RunsServer, work_server::WorkServer,
+        events_server::EventsServer, freezes_server::FreezesServer, history_server::HistoryServer,
+        peers_server::PeersServer, runs_server::RunsServer, work_server::WorkServer,
     },
 };
 use shipway_eventing::{Consumer, Durable, DurableError, Feed, Log, People, Views, ViewsError};
@@ -16,8 +16,9 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    api::{EventsApi, FreezesApi, RunsApi, WorkApi},
+    api::{EventsApi, FreezesApi, HistoryApi, RunsApi, WorkApi},
     cluster::{self, Cluster, PeersApi, Together},
+    history::Folds,
     hosts::Hosts,
     moved::Plans,
     registry::{Bell, Bells, Registry},
@@ -82,6 +83,7 @@ pub(crate) struct Shared {
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) hosts: Hosts,
     pub(crate) plans: Plans,
+    pub(crate) folds: Folds,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -120,6 +122,7 @@ impl Service {
             cluster,
             hosts: Hosts::default(),
             plans: Plans::default(),
+            folds: Folds::default(),
             stopping: deps.lifecycle.stopping(),
         });
         for reaction in crate::reactions::all(&shared) {
@@ -188,6 +191,12 @@ impl Service {
     #[must_use]
     pub fn freezes_server(&self) -> FreezesServer<FreezesApi> {
         FreezesServer::new(FreezesApi { shared: self.shared.clone() })
+    }
+
+    /// `shipway.v1.History`.
+    #[must_use]
+    pub fn history_server(&self) -> HistoryServer<HistoryApi> {
+        HistoryServer::new(HistoryApi { shared: self.shared.clone() }).max_encoding_message_size(LARGE)
     }
 
     /// `shipway.v1.Events`.

@@ -62,7 +62,7 @@ impl Shared {
             .collect())
     }
 
-    async fn project_names(&self, wanted: &str) -> Result<Vec<(String, String)>, Error> {
+    pub(crate) async fn project_names(&self, wanted: &str) -> Result<Vec<(String, String)>, Error> {
         let mut client = ProjectsClient::new(self.projects.clone());
         let mut found = Vec::new();
         let mut after = String::new();
@@ -79,7 +79,7 @@ impl Shared {
         }
     }
 
-    async fn resources(&self, project: &str) -> Result<Vec<Resource>, Error> {
+    pub(crate) async fn resources(&self, project: &str) -> Result<Vec<Resource>, Error> {
         let mut client = ProjectsClient::new(self.projects.clone());
         let mut found = Vec::new();
         let mut after = String::new();
@@ -158,7 +158,8 @@ fn words(status: &TargetStatus) -> String {
     }
 }
 
-fn artifact(artifact: shipway_events::plan::Artifact) -> Artifact {
+/// An artifact as the API shows it.
+pub(crate) fn artifact(artifact: shipway_events::plan::Artifact) -> Artifact {
     Artifact {
         digest: artifact.digest,
         build: artifact.build,

@@ -25,6 +25,14 @@ pub fn applied(state: &RunState) -> Vec<String> {
     all.into_iter().flat_map(|(_, n)| words(state, n)).collect()
 }
 
+impl RunState {
+    /// What a node has changed in the world by now.
+    #[must_use]
+    pub fn effects_of(&self, node: u32) -> &[Effect] {
+        self.effects.get(&node).map_or(&[], Vec::as_slice)
+    }
+}
+
 /// Whether a node of this kind changes anything where it says nothing of what it changes.
 fn changes(state: &RunState, n: u32) -> bool {
     let kind = state.plan_node(n).map_or("", |node| node.kind.as_str());

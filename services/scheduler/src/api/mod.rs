@@ -3,6 +3,7 @@
 mod addons;
 mod events;
 mod freezes;
+mod history;
 mod people;
 mod plans;
 mod runs;
@@ -10,6 +11,7 @@ mod work;
 
 pub use events::EventsApi;
 pub use freezes::FreezesApi;
+pub use history::HistoryApi;
 pub(crate) use people::asked_by;
 pub use runs::RunsApi;
 pub use work::WorkApi;

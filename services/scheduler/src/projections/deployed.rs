@@ -1,5 +1,5 @@
-//! `deployed`, `builds` and `backups`: what runs made, and what ran where since when. History is kept, so that
-//! what was deployed at any time can be asked.
+//! `deployed`, `builds` and `backups`: what runs made, what ran where since when, and who let it. History is kept, so that
+//! what was deployed at any time can be asked, and where it comes from.
 
 use async_trait::async_trait;
 use shipway_eventing::feed::{HandleError, Projection};
@@ -13,32 +13,47 @@ use sqlx::AnyConnection;
 pub(super) struct Deployed;
 
 const SCHEMA: &[&str] = &[
-    "CREATE TABLE run_projects_1 (run TEXT PRIMARY KEY, project TEXT NOT NULL)",
-    "CREATE TABLE deployed_1 (
+    "CREATE TABLE run_projects_2 (run TEXT PRIMARY KEY, project TEXT NOT NULL)",
+    // Every target that was ever released: so that the last release of each is looked up, and not searched for.
+    "CREATE TABLE targets_2 (resource TEXT PRIMARY KEY, project TEXT NOT NULL)",
+    "CREATE TABLE deployed_2 (
         resource TEXT NOT NULL, position BIGINT NOT NULL, project TEXT NOT NULL, slug TEXT NOT NULL,
         at BIGINT NOT NULL, run TEXT NOT NULL, digest TEXT NOT NULL, build TEXT NOT NULL, service TEXT NOT NULL,
         commit_sha TEXT NOT NULL, branch TEXT NOT NULL, PRIMARY KEY (resource, position))",
-    "CREATE INDEX deployed_1_project ON deployed_1 (project, at)",
-    "CREATE TABLE builds_1 (
-        project TEXT NOT NULL, build TEXT NOT NULL, position BIGINT NOT NULL, service TEXT NOT NULL,
-        digest TEXT NOT NULL, commit_sha TEXT NOT NULL, branch TEXT NOT NULL, PRIMARY KEY (project, build))",
-    "CREATE INDEX builds_1_service ON builds_1 (project, service, position)",
-    "CREATE TABLE backups_1 (
+    "CREATE INDEX deployed_2_at ON deployed_2 (resource, at, position)",
+    "CREATE INDEX deployed_2_digest ON deployed_2 (digest, position)",
+    "CREATE TABLE builds_2 (
+        project TEXT NOT NULL, build TEXT NOT NULL, position BIGINT NOT NULL, at BIGINT NOT NULL, run TEXT NOT NULL,
+        service TEXT NOT NULL, digest TEXT NOT NULL, commit_sha TEXT NOT NULL, branch TEXT NOT NULL,
+        PRIMARY KEY (project, build))",
+    "CREATE INDEX builds_2_project ON builds_2 (project, position)",
+    "CREATE INDEX builds_2_digest ON builds_2 (digest, position)",
+    "CREATE TABLE backups_2 (
         project TEXT NOT NULL, backup TEXT NOT NULL, position BIGINT NOT NULL, addon TEXT NOT NULL,
         digest TEXT NOT NULL, bytes BIGINT NOT NULL, PRIMARY KEY (project, backup))",
+    "CREATE INDEX backups_2_project ON backups_2 (project, position)",
+    "CREATE INDEX backups_2_addon ON backups_2 (project, addon, position)",
+    "CREATE TABLE judgements_2 (
+        run TEXT NOT NULL, position BIGINT NOT NULL, node BIGINT NOT NULL, rejects BIGINT NOT NULL, who TEXT NOT NULL,
+        at BIGINT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (run, position))",
 ];
 
-const PROJECT: &str = "INSERT INTO run_projects_1 (run, project) VALUES ($1, $2)";
-const PROJECT_OF: &str = "SELECT project FROM run_projects_1 WHERE run = $1";
+const PROJECT: &str = "INSERT INTO run_projects_2 (run, project) VALUES ($1, $2)";
+const PROJECT_OF: &str = "SELECT project FROM run_projects_2 WHERE run = $1";
+const TARGET: &str =
+    "INSERT INTO targets_2 (resource, project) VALUES ($1, $2) ON CONFLICT (resource) DO NOTHING";
 const RELEASED: &str =
-    "INSERT INTO deployed_1 (resource, position, project, slug, at, run, digest, build, service,
+    "INSERT INTO deployed_2 (resource, position, project, slug, at, run, digest, build, service,
         commit_sha, branch)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
     ON CONFLICT (resource, position) DO NOTHING";
-const BUILT: &str = "INSERT INTO builds_1 (project, build, position, service, digest, commit_sha, branch)
-    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (project, build) DO NOTHING";
-const BACKED_UP: &str = "INSERT INTO backups_1 (project, backup, position, addon, digest, bytes)
+const BUILT: &str =
+    "INSERT INTO builds_2 (project, build, position, at, run, service, digest, commit_sha, branch)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (project, build) DO NOTHING";
+const BACKED_UP: &str = "INSERT INTO backups_2 (project, backup, position, addon, digest, bytes)
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (project, backup) DO NOTHING";
+const JUDGED: &str = "INSERT INTO judgements_2 (run, position, node, rejects, who, at, reason)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
 #[async_trait]
 impl Projection for Deployed {
@@ -47,7 +62,7 @@ impl Projection for Deployed {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn kinds(&self) -> &'static [&'static str] {
@@ -55,7 +70,7 @@ impl Projection for Deployed {
     }
 
     fn tables(&self) -> &'static [&'static str] {
-        &["run_projects_1", "deployed_1", "builds_1", "backups_1"]
+        &["run_projects_2", "targets_2", "deployed_2", "builds_2", "backups_2", "judgements_2"]
     }
 
     fn schema(&self) -> &'static [&'static str] {
@@ -69,7 +84,8 @@ impl Projection for Deployed {
                 && matches!(raw.kind.as_str(), "run.node_succeeded" | "run.node_ended_later");
             // Diagnostic runs make nothing.
             let makes_something = raw.kind == "run.started" && !raw.data.contains("\"origin\":\"bench\"");
-            if !may_have_effects && !makes_something {
+            let judges = matches!(raw.kind.as_str(), "run.approval_given" | "run.approval_rejected");
+            if !may_have_effects && !makes_something && !judges {
                 continue;
             }
             let run = raw.stream.id().unwrap_or_default();
@@ -80,6 +96,14 @@ impl Projection for Deployed {
                         .bind(started.project.to_string())
                         .execute(&mut *tables)
                         .await?;
+                    continue;
+                }
+                run::Event::ApprovalGiven(e) => {
+                    judge(tables, raw, run, e.node, false, e.by.name(), &e.reason).await?;
+                    continue;
+                }
+                run::Event::ApprovalRejected(e) => {
+                    judge(tables, raw, run, e.node, true, e.by.name(), &e.reason).await?;
                     continue;
                 }
                 run::Event::NodeSucceeded(done) => done.effects,
@@ -107,6 +131,7 @@ async fn record(
     let position = raw.position.cast_signed();
     match effect {
         Effect::Released { target, slug, artifact } => {
+            sqlx::query(TARGET).bind(target.to_string()).bind(project).execute(&mut *tables).await?;
             sqlx::query(RELEASED)
                 .bind(target.to_string())
                 .bind(position)
@@ -127,6 +152,8 @@ async fn record(
                 .bind(project)
                 .bind(artifact.build)
                 .bind(position)
+                .bind(raw.at.micros())
+                .bind(run)
                 .bind(artifact.service)
                 .bind(artifact.digest)
                 .bind(artifact.commit)
@@ -147,5 +174,27 @@ async fn record(
         }
         Effect::AddonStarted { .. } | Effect::Restored { .. } | Effect::JobRan { .. } => {}
     }
+    Ok(())
+}
+
+async fn judge(
+    tables: &mut AnyConnection,
+    raw: &RawEvent,
+    run: &str,
+    node: u32,
+    rejects: bool,
+    who: &str,
+    reason: &str,
+) -> Result<(), HandleError> {
+    sqlx::query(JUDGED)
+        .bind(run)
+        .bind(raw.position.cast_signed())
+        .bind(i64::from(node))
+        .bind(i64::from(rejects))
+        .bind(who)
+        .bind(raw.at.micros())
+        .bind(reason)
+        .execute(&mut *tables)
+        .await?;
     Ok(())
 }

@@ -122,7 +122,7 @@ impl Actor {
         shard: Shard,
     ) -> Handle {
         let (sender, messages) = mpsc::channel(QUEUE);
-        let (changed, receiver) = watch::channel(Change::default());
+        let (changed, receiver) = watch::channel(Change::of(&state, 0));
         let registry = &book.shared.registry;
         registry.came_here(&state);
         registry.correct(&Usage::new(), &usage(&state));
@@ -437,7 +437,7 @@ impl Actor {
                 shared.registry.ring(open.attempt.executor, Bell::Stop(open.fence));
             }
         }
-        self.changed.send_replace(Change { position: last, ended: self.state.ended().is_some() });
+        self.changed.send_replace(Change::of(&self.state, last));
     }
 
     /// Nothing was written, or nobody knows, or others wrote: the log says what is. Its executors are told again what
@@ -469,7 +469,7 @@ impl Actor {
         shared.registry.correct(&was, &usage(&self.state));
         shared.registry.came_here(&self.state);
         ring_all(&shared.registry, &self.state, |open| self.told(offer(&self.state, self.run, open)));
-        self.changed.send_replace(Change { position: 0, ended: self.state.ended().is_some() });
+        self.changed.send_replace(Change::of(&self.state, 0));
         true
     }
 

@@ -16,7 +16,7 @@ use shipway_eventing::{
     log::{Log, ReadError},
 };
 use shipway_events::{
-    DecodeError, FlowId, Meta, Position, ProjectId, RunId, StreamEvent, StreamName, Version, run,
+    DecodeError, FlowId, Meta, Position, ProjectId, RunId, RunStatus, StreamEvent, StreamName, Version, run,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
@@ -68,6 +68,16 @@ pub(crate) struct Change {
     pub(crate) position: Position,
     /// It has ended.
     pub(crate) ended: bool,
+    /// Where it stands; none before it has started.
+    pub(crate) status: Option<RunStatus>,
+}
+
+impl Change {
+    /// What there is to tell of a run whose last event is at a position.
+    pub(super) fn of(state: &RunState, position: Position) -> Self {
+        let status = state.started().map(|_| state.status());
+        Self { position, ended: state.ended().is_some(), status }
+    }
 }
 
 /// Why a run's state could not be had.
@@ -262,10 +272,9 @@ impl Book {
         futures::future::join_all(handles.into_iter().map(leave)).await;
     }
 
-    /// The run as it is now, if it is open here.
-    pub(crate) async fn look_if_open(&self, run: Option<RunId>) -> Option<RunState> {
-        let run = run.filter(|run| self.open().contains_key(run))?;
-        self.look(run).await.ok()
+    /// Where a run stands, if it is open here: without its state, which may be large.
+    pub(crate) fn status_if_open(&self, run: RunId) -> Option<RunStatus> {
+        self.open().get(&run)?.changed.borrow().status
     }
 
     /// Tells the executors of a run's attempts what they are to do, in case they were not told.

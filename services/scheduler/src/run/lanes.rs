@@ -290,7 +290,12 @@ impl Book {
     /// What a run waits for in its lane, in words; none if it does not wait.
     pub(crate) async fn turn_in_words(&self, state: &RunState) -> Option<String> {
         let started = state.started().filter(|_| state.waits_for_lane())?;
-        let ahead = self.shared.lanes.ahead(&*self.shared.log, started.flow, started.run).await;
+        self.place_in_words(started.flow, started.run).await
+    }
+
+    /// What comes before a run in its lane, in words; none if nothing does.
+    pub(crate) async fn place_in_words(&self, flow: FlowId, run: RunId) -> Option<String> {
+        let ahead = self.shared.lanes.ahead(&*self.shared.log, flow, run).await;
         let (first, more) = ahead.ok().flatten()?;
         Some(shipway_engine::lane::waits_in_words(first, more))
     }

@@ -1,5 +1,7 @@
 //! A run as the API shows it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 use shipway_contracts::v1;
 use shipway_engine::{Blocked, Blocker, RunState, applied, why};
@@ -7,20 +9,16 @@ use shipway_events::{ExecutorId, Position, Timestamp, plan::PlanNode};
 
 /// The whole run, with its nodes.
 pub(crate) fn run(state: &RunState, position: Position, now: Timestamp) -> v1::Run {
+    let all = (0..).take(state.nodes().len());
+    v1::Run { nodes: nodes(state, all, now), ..head(state, position) }
+}
+
+/// The run without its nodes.
+pub(crate) fn head(state: &RunState, position: Position) -> v1::Run {
     let Some(started) = state.started() else { return v1::Run::default() };
     let reason =
         state.ended().and_then(|ended| ended.reason.clone()).or_else(|| state.aborting().map(str::to_owned));
     let reason = reason.or_else(|| state.frozen().map(shipway_engine::held_in_words));
-    let mut nodes: Vec<v1::Node> =
-        started.plan.nodes.iter().zip(0..).map(|(plan, index)| node(state, plan, index)).collect();
-    for blocker in why(state, now) {
-        // What runs needs no explanation.
-        if let (false, Some(node)) =
-            (matches!(blocker.blocked, Blocked::Work { .. }), nodes.get_mut(blocker.node as usize))
-        {
-            node.waiting_for = blocker.words;
-        }
-    }
     v1::Run {
         id: started.run.to_string(),
         path: started.path.clone(),
@@ -35,14 +33,33 @@ pub(crate) fn run(state: &RunState, position: Position, now: Timestamp) -> v1::R
         created_at: text(state.started_at()),
         ended_at: text(state.ended_at()),
         reason: reason.unwrap_or_default(),
-        nodes,
         position,
         triggers_json: json(&started.plan.triggers),
         plan: state.plan_hash().to_owned(),
         parent: started.parent.as_ref().map(|parent| parent.run.to_string()).unwrap_or_default(),
         applied: applied(state),
         author: started.author.as_ref().map(|author| author.name().to_owned()).unwrap_or_default(),
+        ..v1::Run::default()
     }
+}
+
+/// Some of its nodes, with what they wait for.
+pub(crate) fn nodes(state: &RunState, wanted: impl Iterator<Item = u32>, now: Timestamp) -> Vec<v1::Node> {
+    let mut waits = BTreeMap::new();
+    for blocker in why(state, now) {
+        // What runs needs no explanation.
+        if !matches!(blocker.blocked, Blocked::Work { .. }) {
+            waits.insert(blocker.node, blocker.words);
+        }
+    }
+    let shown = wanted.filter_map(|index| {
+        let mut shown = node(state, state.plan_node(index)?, index);
+        if let Some(words) = waits.remove(&index) {
+            shown.waiting_for = words;
+        }
+        Some(shown)
+    });
+    shown.collect()
 }
 
 /// The executor that a node waits for, or that is at work on it.

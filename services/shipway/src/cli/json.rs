@@ -29,6 +29,8 @@ pub(crate) fn run(run: &Run) -> Value {
         "parent": run.parent,
         "author": run.author,
         "applied": run.applied,
+        "branch": run.branch,
+        "commit": run.commit,
     })
 }
 

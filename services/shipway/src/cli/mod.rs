@@ -12,6 +12,7 @@ mod backup;
 mod client;
 mod color;
 mod commit_status;
+mod compare;
 mod config;
 mod database;
 mod deliveries;
@@ -33,12 +34,16 @@ mod plan;
 pub(crate) mod problems;
 mod replay;
 mod run;
+mod runs;
 mod schedules;
 mod schema;
+mod show;
+mod state;
 mod status;
 mod table;
 mod time;
 mod token;
+mod trace;
 mod tree;
 mod watch;
 
@@ -102,9 +107,9 @@ enum Verb {
     /// Start a flow.
     Run(run::RunArgs),
     /// List runs, newest first.
-    Runs(run::RunsArgs),
-    /// Show a run with its nodes.
-    Show(run::ShowArgs),
+    Runs(runs::Args),
+    /// Show a run with its nodes, as it is or as it was.
+    Show(show::Args),
     /// Follow a run until it ends.
     Watch(watch::Args),
     /// Print the logs of a run's nodes.
@@ -125,8 +130,12 @@ enum Verb {
     Freezes(freeze::FreezesArgs),
     /// Read the event log.
     Events(events::EventsArgs),
-    /// What ran where, now or at a time.
-    State(status::StateArgs),
+    /// What ran where, now or at a time; or what is different at two times.
+    State(state::Args),
+    /// Where a digest comes from, and where it went.
+    Trace(trace::Args),
+    /// What is different in two runs.
+    Compare(compare::Args),
     /// Prove that the log is whole.
     Verify(events::VerifyArgs),
     /// Copy everything into one file, while all goes on.
@@ -216,11 +225,13 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Lint(args) => lint::lint(args).await,
         Verb::Diff(args) => diff::diff(args).await,
         Verb::Status(args) => status::status(args).await,
-        Verb::State(args) => status::state(args).await,
+        Verb::State(args) => state::state(args).await,
+        Verb::Trace(args) => trace::trace(args).await,
+        Verb::Compare(args) => compare::compare(args).await,
         Verb::Plan(args) => plan::plan(args).await,
         Verb::Run(args) => run::run(args).await,
-        Verb::Runs(args) => run::runs(args).await,
-        Verb::Show(args) => run::show(args).await,
+        Verb::Runs(args) => runs::runs(args).await,
+        Verb::Show(args) => show::show(args).await,
         Verb::Abort(args) => run::abort(args).await,
         Verb::Approve(args) => judge::approve(args).await,
         Verb::Reject(args) => judge::reject(args).await,
@@ -319,12 +330,19 @@ mod tests {
             "plan shop/production -p NOTIFY_URL=http://x -o json",
             "run shop/production --plan sha256:0",
             "runs -o json",
+            "runs shop/production --status failure --branch main --by ada --since 2026-01-01T00:00:00Z -n 5 --after 77",
+            "runs --open --pipeline shop --stage production --commit 3f2a91c --origin git --name fix",
             "show @latest",
+            "show @latest --at 12 -o json",
+            "show 01934f2e-8c1a --at 2026-01-01T00:00:00Z --status failure -n 100 --after 7-100",
             "logs @failed migrate -f",
             "approve @latest gate --reason fine --plan sha256:0",
             "reject @latest -r no",
             "events -f --after 10 --stream org",
             "state --at 2026-01-01T00:00:00Z",
+            "state --diff 2026-01-01T00:00:00Z now --project shop",
+            "trace sha256:0123456789ab -o json",
+            "compare @latest @failed",
             "backup -f x.tar.zst --with-keys",
             "restore x.tar.zst --data y",
             "database migrate --url postgres://owner@h/d",

@@ -1,4 +1,4 @@
-//! `shipway status` and `shipway state`: what runs where.
+//! `shipway status`: what runs where.
 
 use std::time::Duration;
 
@@ -14,8 +14,7 @@ use super::{
     flags::Common,
     json as shown, out,
     output::{Screen, live, out_json, out_json_line},
-    short_commit, short_digest, short_id, talk,
-    time::parse,
+    short_commit, short_digest, short_id,
 };
 
 /// Arguments of `shipway status`.
@@ -26,19 +25,6 @@ pub(crate) struct StatusArgs {
     /// Goes on showing it.
     #[arg(short, long)]
     watch: bool,
-    /// Only this project.
-    #[arg(long, value_name = "PROJECT")]
-    project: Option<String>,
-    #[command(flatten)]
-    common: Common,
-}
-
-/// Arguments of `shipway state`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct StateArgs {
-    /// At that time: 2026-01-31T17:00:00Z, or `2h ago`.
-    #[arg(long, value_name = "TIME")]
-    at: Option<String>,
     /// Only this project.
     #[arg(long, value_name = "PROJECT")]
     project: Option<String>,
@@ -81,34 +67,6 @@ pub(crate) async fn status(args: StatusArgs) -> Outcome {
     }
 }
 
-pub(crate) async fn state(args: StateArgs) -> Outcome {
-    let at = args.at.as_deref().map(|text| parse(text, Timestamp::now())).transpose()?;
-    let client = Client::connect(&args.common.place).await?;
-    let request = GetStateRequest {
-        at: at.map(|at| at.to_string()).unwrap_or_default(),
-        project: args.project.unwrap_or_default(),
-    };
-    let reply = client.runs().get_state(request).await?.into_inner();
-    if args.common.json() {
-        out_json(&json!({
-            "deployed": reply.deployed.iter().map(shown::deployed).collect::<Vec<_>>(),
-            "position": reply.position,
-            "at": reply.at,
-        }));
-    } else if reply.deployed.is_empty() {
-        talk("nothing was released by then");
-    } else {
-        let mut table =
-            Table::new(&["STAGE", "RESOURCE", "STATUS", "DIGEST", "COMMIT", "RUN", "AGE", "ADDRESS"]);
-        let now = reply.at.parse().unwrap_or_else(|_| Timestamp::now());
-        for deployed in &reply.deployed {
-            row(&mut table, &deployed.stage, &deployed.resource, Some(deployed), now);
-        }
-        out(&table.text(Paint::stdout()));
-    }
-    Ok(Exit::Ok)
-}
-
 /// What `status` shows.
 #[derive(Debug)]
 pub(crate) struct Board {
@@ -135,10 +93,10 @@ async fn look(client: &Client, args: &StatusArgs) -> Result<Board, Failure> {
     }
     let request = GetStateRequest { at: String::new(), project: args.project.clone().unwrap_or_default() };
     let state = client.runs().get_state(request).await?.into_inner();
-    let request = ListRunsRequest { page: Some(full_page()), ..ListRunsRequest::default() };
+    let request =
+        ListRunsRequest { page: Some(full_page()), concluded: Some(false), ..ListRunsRequest::default() };
     let runs = client.runs().list_runs(request).await?.into_inner().runs;
-    let active = runs.into_iter().filter(|run| !run.concluded).collect();
-    Ok(Board { pipelines, state, active })
+    Ok(Board { pipelines, state, active: runs })
 }
 
 fn full_page() -> Page {
@@ -244,7 +202,14 @@ fn following(pipeline: &Pipeline, paint: Paint) -> Vec<String> {
         .collect()
 }
 
-fn row(table: &mut Table, stage: &str, resource: &str, deployed: Option<&Deployed>, now: Timestamp) {
+/// A row of what a resource has.
+pub(crate) fn row(
+    table: &mut Table,
+    stage: &str,
+    resource: &str,
+    deployed: Option<&Deployed>,
+    now: Timestamp,
+) {
     let nothing = Deployed { status: "–".to_owned(), ..Deployed::default() };
     let deployed = deployed.unwrap_or(&nothing);
     let artifact = deployed.artifact.clone().unwrap_or_default();
