@@ -17,6 +17,7 @@ const FILES: &[&str] = &[
     "logs",
     "events",
     "peers",
+    "why",
 ];
 
 fn main() -> anyhow::Result<()> {

@@ -27,6 +27,7 @@ mod state;
 mod upkeep;
 mod watchdog;
 mod whereabouts;
+mod why;
 
 pub use api::{EventsApi, RunsApi, WorkApi};
 pub use cluster::{PeersApi, Together};
@@ -48,6 +49,7 @@ fn refusal(rejection: &shipway_engine::Rejection) -> shipway_contracts::Error {
         Rejection::ProvesNoName => Code::Unauthenticated,
         Rejection::Ended(_)
         | Rejection::NothingToResolve(_)
+        | Rejection::NothingToRetry(_)
         | Rejection::NoApprovalWanted(_)
         | Rejection::OtherPlan { .. } => Code::FailedPrecondition,
     };

@@ -8,7 +8,7 @@ use shipway_contracts::{
 };
 use shipway_eventing::failing;
 use shipway_events::{
-    ExecutorId, Position, ProjectId, ResourceId, RunId, Timestamp,
+    ExecutorId, Position, ProjectId, ResourceId, RunId, RunStatus, Timestamp,
     plan::{Artifact, BackupPin},
 };
 use sqlx::{AnyPool, Row, any::AnyRow};
@@ -50,6 +50,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const OPEN: &str = "SELECT run, flow FROM runs_2 WHERE ended = 0 OR going_on > 0 ORDER BY position";
 const BY_START: &str = "SELECT run FROM runs_2 WHERE run >= $1 AND run < $2 ORDER BY run LIMIT 2";
 const LATEST: &str = "SELECT run FROM runs_2 WHERE ($1 = '' OR status = $1) ORDER BY position DESC LIMIT 1";
+const LAST_OF: &str = "SELECT run FROM runs_2 WHERE project = $1 AND path = $2 AND status = $3
+    ORDER BY position DESC LIMIT $4";
+const OPEN_OF: &str = "SELECT run FROM runs_2 WHERE ($1 = '' OR project = $1) AND path = $2 AND ended = 0
+    ORDER BY position LIMIT 100";
+const NEWEST_OF: &str =
+    "SELECT run FROM runs_2 WHERE project = $1 AND path = $2 ORDER BY position DESC LIMIT 1";
+const IS_BUILT: &str = "SELECT COUNT(*) FROM builds_1 WHERE digest >= $1 AND digest < $2";
 const LIST: &str = "SELECT run, project, flow, path, name, description, flow_version, origin, status, reason, created, ended,
     position, triggers FROM runs_2
     WHERE position < $1 AND ($2 = '' OR path = $2) AND ($3 = '' OR status = $3) AND ($4 = '' OR project = $4)
@@ -126,6 +133,41 @@ impl Shared {
                 "more than one run begins with `{text}`; give more of its id"
             ))),
         }
+    }
+
+    /// The last runs of a flow that ended in this status, newest first.
+    pub(crate) async fn last_of(
+        &self,
+        project: &str,
+        path: &str,
+        status: RunStatus,
+        limit: usize,
+    ) -> Result<Vec<RunId>, Error> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let query = sqlx::query_scalar(LAST_OF).bind(project).bind(path).bind(status.as_str()).bind(limit);
+        let found: Vec<String> = query.fetch_all(self.tables()).await.map_err(away)?;
+        Ok(found.iter().filter_map(|run| run.parse().ok()).collect())
+    }
+
+    /// The runs of a flow that have not ended, oldest first.
+    pub(crate) async fn open_of(&self, project: &str, path: &str) -> Result<Vec<RunId>, Error> {
+        let query = sqlx::query_scalar(OPEN_OF).bind(project).bind(path);
+        let found: Vec<String> = query.fetch_all(self.tables()).await.map_err(away)?;
+        Ok(found.iter().filter_map(|run| run.parse().ok()).collect())
+    }
+
+    /// The newest run of a flow.
+    pub(crate) async fn newest_of(&self, project: &str, path: &str) -> Result<Option<RunId>, Error> {
+        let query = sqlx::query_scalar(NEWEST_OF).bind(project).bind(path);
+        let found: Option<String> = query.fetch_optional(self.tables()).await.map_err(away)?;
+        Ok(found.and_then(|run| run.parse().ok()))
+    }
+
+    /// Whether anything was built whose digest begins so.
+    pub(crate) async fn is_built(&self, digest: &str) -> Result<bool, Error> {
+        let query = sqlx::query_scalar(IS_BUILT).bind(digest).bind(format!("{digest}g"));
+        let found: i64 = query.fetch_one(self.tables()).await.map_err(away)?;
+        Ok(found > 0)
     }
 
     /// A page of runs, newest first.

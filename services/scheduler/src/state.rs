@@ -62,7 +62,7 @@ impl Shared {
             .collect())
     }
 
-    async fn project_names(&self, wanted: &str) -> Result<Vec<(String, String)>, Error> {
+    pub(crate) async fn project_names(&self, wanted: &str) -> Result<Vec<(String, String)>, Error> {
         let mut client = ProjectsClient::new(self.projects.clone());
         let mut found = Vec::new();
         let mut after = String::new();
@@ -158,7 +158,8 @@ fn words(status: &TargetStatus) -> String {
     }
 }
 
-fn artifact(artifact: shipway_events::plan::Artifact) -> Artifact {
+/// An artifact as the contract has it.
+pub(crate) fn artifact(artifact: shipway_events::plan::Artifact) -> Artifact {
     Artifact {
         digest: artifact.digest,
         build: artifact.build,

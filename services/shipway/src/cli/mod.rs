@@ -34,12 +34,14 @@ mod replay;
 mod run;
 mod schedules;
 mod schema;
+mod settle;
 mod status;
 mod table;
 mod time;
 mod token;
 mod tree;
 mod watch;
+mod why;
 
 pub(crate) use client::{Client, data_folder};
 pub(crate) use color::{Paint, Style};
@@ -114,6 +116,12 @@ enum Verb {
     Approve(judge::JudgeArgs),
     /// Reject a node that waits for approval: it fails.
     Reject(judge::JudgeArgs),
+    /// Say why a run, node, stage, digest or push does not go on, and what to do.
+    Why(why::Args),
+    /// Say what became of a node of which nobody could know it.
+    Resolve(settle::ResolveArgs),
+    /// Try a node now that waits for its next attempt.
+    Retry(settle::RetryArgs),
     /// Read the event log.
     Events(events::EventsArgs),
     /// What ran where, now or at a time.
@@ -215,6 +223,9 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Abort(args) => run::abort(args).await,
         Verb::Approve(args) => judge::approve(args).await,
         Verb::Reject(args) => judge::reject(args).await,
+        Verb::Why(args) => why::why(args).await,
+        Verb::Resolve(args) => settle::resolve(args).await,
+        Verb::Retry(args) => settle::retry(args).await,
         Verb::Watch(args) => watch::watch(args).await,
         Verb::Logs(args) => logs::logs(args).await,
         Verb::Events(args) => events::events(args).await,
@@ -310,6 +321,13 @@ mod tests {
             "logs @failed migrate -f",
             "approve @latest gate --reason fine --plan sha256:0",
             "reject @latest -r no",
+            "why @latest gate -o json",
+            "why shop/production",
+            "why sha256:0123456789ab",
+            "why push abc1234",
+            "resolve @latest migrate --happened",
+            "resolve @latest --failed -r nothing-came-of-it",
+            "retry 01934f2e build",
             "events -f --after 10 --stream org",
             "state --at 2026-01-01T00:00:00Z",
             "backup -f x.tar.zst --with-keys",
