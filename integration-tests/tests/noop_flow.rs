@@ -84,6 +84,55 @@ async fn a_signed_push_runs_a_flow_through_all_services() {
     assert!(verdict.contains("as they were written"), "{verdict}");
 }
 
+/// A push in a freeze is a run that waits and says why; it goes on when the freeze is lifted, or by itself if somebody
+/// lets it pass.
+#[tokio::test]
+async fn a_push_in_a_freeze_waits_and_goes_on() {
+    let shipway = Shipway::up("freeze").unwrap();
+    let file = shipway.data().join("lab.yaml");
+    std::fs::write(&file, PIPELINE).unwrap();
+    let applied = shipway.json(&["apply", "-f", file.to_str().unwrap()]).unwrap();
+    let refused = shipway.attempt(&["freeze", "lab/developmet"]).unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("lab/development"), "{said}");
+    let freeze = ["freeze", "lab/development", "--until", "in 3d", "-r", "holidays", "--name", "xmas"];
+    let frozen = shipway.json(&freeze).unwrap();
+    assert_eq!(
+        (&frozen["freeze"]["scope"], &frozen["freeze"]["inForce"]),
+        (&json!("lab/lab/development"), &json!(true))
+    );
+
+    let mut runs = Vec::new();
+    for digit in ["1", "2"] {
+        let delivered = deliver(&applied["hooks"][0], &digit.repeat(40), digit).await;
+        runs.push(delivered["runs"][0]["id"].as_str().unwrap().to_owned());
+    }
+    for run in &runs {
+        let shown = shipway.json(&["show", run]).unwrap();
+        assert_eq!(shown["status"], "waiting", "{shown}");
+        let reason = shown["reason"].as_str().unwrap();
+        assert!(reason.contains("the freeze `xmas` (holidays) until 2"), "{reason}");
+    }
+    let why = shipway.shipway(&["why", &runs[0]]).unwrap();
+    assert!(why.contains("shipway unfreeze xmas"), "{why}");
+    shipway.shipway(&["unfreeze", "--run", &runs[1], "-r", "the fix"]).unwrap();
+    assert_eq!(shipway.ended(&runs[1]).unwrap()["status"], "success");
+    assert_eq!(shipway.json(&["show", &runs[0]]).unwrap()["status"], "waiting");
+
+    let stopped = shipway.json(&["stop-the-line", "lab", "-r", "outage", "--name", "outage"]).unwrap();
+    assert_eq!(stopped["inFlight"], json!([]), "nothing had begun");
+    let listed = shipway.shipway(&["freezes"]).unwrap();
+    assert!(listed.contains("xmas") && listed.contains("outage"), "{listed}");
+    let refused = shipway.attempt(&["unfreeze", "--run", &runs[0], "-r", "the fix"]).unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("stops all that begins"), "{refused:?}");
+    for name in ["xmas", "outage"] {
+        assert_eq!(shipway.json(&["show", &runs[0]]).unwrap()["status"], "waiting");
+        shipway.shipway(&["unfreeze", name]).unwrap();
+    }
+    assert_eq!(shipway.ended(&runs[0]).unwrap()["status"], "success");
+    assert_eq!(shipway.json(&["freezes"]).unwrap()["freezes"], json!([]));
+}
+
 /// Nobody ever calls the hook: Shipway finds the pushes by asking, those of the time when it was away too.
 #[tokio::test]
 async fn row_w_15_a_push_that_nobody_told_of_starts_its_flow_once() {

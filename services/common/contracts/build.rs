@@ -19,6 +19,7 @@ const FILES: &[&str] = &[
     "logs",
     "events",
     "peers",
+    "why",
 ];
 
 fn main() -> anyhow::Result<()> {

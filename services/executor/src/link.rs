@@ -129,7 +129,7 @@ impl Link {
             let held = held.iter().filter_map(|fence| {
                 let origin = origins.get(fence)?;
                 let (run, shard, heavy) = (origin.run.to_string(), origin.shard, origin.heavy);
-                Some(Held { fence: fence.raw(), run, shard, heavy })
+                Some(Held { fence: fence.raw(), run, shard, heavy, ..Held::default() })
             });
             held.collect()
         };

@@ -31,6 +31,7 @@ mod state;
 mod upkeep;
 mod watchdog;
 mod whereabouts;
+mod why;
 
 pub use api::{EventsApi, FreezesApi, HistoryApi, RunsApi, WorkApi};
 pub use cluster::{PeersApi, Together};
@@ -52,6 +53,7 @@ fn refusal(rejection: &shipway_engine::Rejection) -> shipway_contracts::Error {
         Rejection::ProvesNoName => Code::Unauthenticated,
         Rejection::Ended(_)
         | Rejection::NothingToResolve(_)
+        | Rejection::NothingToRetry(_)
         | Rejection::NoApprovalWanted(_)
         | Rejection::NotFrozen
         | Rejection::StopsAll(_)

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use shipway_contracts::Error;
 use shipway_eventing::failing;
 use shipway_events::{
-    ExecutorId, Position, ProjectId, ResourceId, RunId, Timestamp,
+    ExecutorId, Position, ProjectId, ResourceId, RunId, RunStatus, Timestamp,
     plan::{Artifact, BackupPin},
 };
 use sqlx::{AnyPool, Row, any::AnyRow};
@@ -48,6 +48,13 @@ const OPEN: &str = "SELECT run, flow FROM runs_3 WHERE ended = 0 OR going_on > 0
 const BY_START: &str = "SELECT run FROM runs_3 WHERE run >= $1 AND run < $2 ORDER BY run LIMIT 2";
 const LATEST: &str = "SELECT run FROM runs_3 ORDER BY position DESC LIMIT 1";
 const FAILED: &str = "SELECT run FROM runs_3 WHERE status = 'failure' ORDER BY position DESC LIMIT 1";
+const LAST_OF: &str = "SELECT run FROM runs_3 WHERE project = $1 AND path = $2 AND status = $3
+    ORDER BY position DESC LIMIT $4";
+const OPEN_OF: &str = "SELECT run FROM runs_3 WHERE ($1 = '' OR project = $1) AND path = $2 AND ended = 0
+    ORDER BY position LIMIT 100";
+const NEWEST_OF: &str =
+    "SELECT run FROM runs_3 WHERE project = $1 AND path = $2 ORDER BY position DESC LIMIT 1";
+const IS_BUILT: &str = "SELECT COUNT(*) FROM builds_2 WHERE digest >= $1 AND digest < $2";
 const PLACES: &str = "SELECT target, executor, since, lost, run, backup, reason, again FROM places_2";
 const MADE_BEFORE: &str = "SELECT COUNT(*) FROM builds_2 a JOIN builds_2 b ON b.project = a.project
     WHERE a.project = $1 AND a.build = $2 AND b.build = $3 AND a.position < b.position";
@@ -68,8 +75,23 @@ const BACKUPS_OF: &str = "SELECT backup, position FROM backups_2 WHERE project =
 
 /// All of these, to look at how databases answer them.
 #[cfg(test)]
-pub(crate) const ALL: [&str; 11] =
-    [OPEN, BY_START, LATEST, FAILED, PLACES, MADE_BEFORE, DEPLOYED, RELEASED, BUILDS, BACKUPS, BACKUPS_OF];
+pub(crate) const ALL: [&str; 15] = [
+    OPEN,
+    BY_START,
+    LATEST,
+    FAILED,
+    LAST_OF,
+    OPEN_OF,
+    NEWEST_OF,
+    IS_BUILT,
+    PLACES,
+    MADE_BEFORE,
+    DEPLOYED,
+    RELEASED,
+    BUILDS,
+    BACKUPS,
+    BACKUPS_OF,
+];
 
 impl Shared {
     /// Runs that are not over, with the shards of their lanes, oldest first.
@@ -128,6 +150,41 @@ impl Shared {
                 "more than one run begins with `{text}`; give more of its id"
             ))),
         }
+    }
+
+    /// The last runs of a flow that ended in this status, newest first.
+    pub(crate) async fn last_of(
+        &self,
+        project: &str,
+        path: &str,
+        status: RunStatus,
+        limit: usize,
+    ) -> Result<Vec<RunId>, Error> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let query = sqlx::query_scalar(LAST_OF).bind(project).bind(path).bind(status.as_str()).bind(limit);
+        let found: Vec<String> = query.fetch_all(self.tables()).await.map_err(away)?;
+        Ok(found.iter().filter_map(|run| run.parse().ok()).collect())
+    }
+
+    /// The runs of a flow that have not ended, oldest first.
+    pub(crate) async fn open_of(&self, project: &str, path: &str) -> Result<Vec<RunId>, Error> {
+        let query = sqlx::query_scalar(OPEN_OF).bind(project).bind(path);
+        let found: Vec<String> = query.fetch_all(self.tables()).await.map_err(away)?;
+        Ok(found.iter().filter_map(|run| run.parse().ok()).collect())
+    }
+
+    /// The newest run of a flow.
+    pub(crate) async fn newest_of(&self, project: &str, path: &str) -> Result<Option<RunId>, Error> {
+        let query = sqlx::query_scalar(NEWEST_OF).bind(project).bind(path);
+        let found: Option<String> = query.fetch_optional(self.tables()).await.map_err(away)?;
+        Ok(found.and_then(|run| run.parse().ok()))
+    }
+
+    /// Whether anything was built whose digest begins so.
+    pub(crate) async fn is_built(&self, digest: &str) -> Result<bool, Error> {
+        let query = sqlx::query_scalar(IS_BUILT).bind(digest).bind(format!("{digest}g"));
+        let found: i64 = query.fetch_one(self.tables()).await.map_err(away)?;
+        Ok(found > 0)
     }
 
     /// What every resource had at a time.

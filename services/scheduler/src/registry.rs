@@ -5,6 +5,7 @@
 
 mod bells;
 mod elsewhere;
+mod seats;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -18,6 +19,7 @@ use shipway_events::{ExecutorId, Fence, RegistrationId, ResourceId, RunId, Times
 pub use bells::{Bell, Bells};
 use elsewhere::Elsewhere;
 pub(crate) use elsewhere::Hold;
+pub(crate) use seats::SeatView;
 
 /// The executors that are there.
 #[derive(Default)]
@@ -39,6 +41,8 @@ struct Seats {
     targets: BTreeMap<ExecutorId, u32>,
     waiting: VecDeque<RunId>,
     is_waiting: BTreeSet<RunId>,
+    /// Processes that do not end although they were told to, by executor.
+    processes: BTreeMap<ExecutorId, BTreeMap<Fence, u32>>,
 }
 
 /// What an executor says of itself.

@@ -97,6 +97,7 @@ const fn cause(blocked: &Blocked) -> &'static str {
         Blocked::Lane { .. } => "lane",
         Blocked::Freeze { .. } => "freeze",
         Blocked::Steps { .. } => "steps",
+        Blocked::Nothing => "nothing",
     }
 }
 

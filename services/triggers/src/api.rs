@@ -16,7 +16,7 @@ use crate::{
     http::Ingress,
     inbox::{Approving, Filter, InboxError, Kind, NotApproved, StoredRow},
     parcel::{self, about},
-    replay, schedules,
+    replay, schedules, why,
 };
 
 /// How many deliveries a page has if nobody says, and at most.
@@ -126,19 +126,47 @@ impl Triggers for Api {
         &self,
         request: Request<v1::ListSchedulesRequest>,
     ) -> Result<Response<v1::ListSchedulesReply>, Status> {
-        let unknown = || Error::unavailable("the flows' schedules are not known yet; try again");
-        let head = *self.ingress.log.tail().borrow();
-        let hooks = self.ingress.hooks.at(head).await.ok_or_else(unknown)?;
-        let listed = schedules::list(&*self.ingress.log, &hooks, request.into_inner().coming).await;
-        let schedules = listed.map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "schedules could not be listed");
-            Error::unavailable("a schedule could not be read; try again")
-        })?;
+        let schedules = self.schedules(request.into_inner().coming).await?;
         Ok(Response::new(v1::ListSchedulesReply { schedules }))
+    }
+
+    async fn why(&self, request: Request<v1::WhyRequest>) -> Result<Response<v1::WhyReply>, Status> {
+        let what = request.into_inner().what.trim().to_owned();
+        let page = || Some(v1::Page { after: String::new(), limit: why::MOST });
+        let schedules = self.schedules(1).await?;
+        let known = self.ingress.hooks.watch().borrow().clone();
+        if known.is_some_and(|hooks| hooks.triggers().any(|trigger| trigger.path == what)) {
+            let mut open = Vec::new();
+            for state in ["waiting", "held"] {
+                let wanted = Filter { flow: what.clone(), state: state.to_owned(), ..Filter::default() };
+                open.extend(self.page(Kind::NewestFirst, &wanted, page()).await?.0);
+            }
+            return Ok(Response::new(why::flow(&what, &schedules, &open)));
+        }
+        let wanted = Filter { text: what.clone(), ..Filter::default() };
+        let (mut deliveries, _) = self.page(Kind::NewestFirst, &wanted, page()).await?;
+        // It may be a delivery's own id.
+        if let Ok(row) = self.row("what", &what).await {
+            let mut one = row.listed();
+            one.of = self.of(&one.hook);
+            deliveries.insert(0, one);
+        }
+        Ok(Response::new(why::pushed(&what, &deliveries)?))
     }
 }
 
 impl Api {
+    /// Every flow's schedule, each with so many coming ticks.
+    async fn schedules(&self, coming: u32) -> Result<Vec<v1::Schedule>, Error> {
+        let unknown = || Error::unavailable("the flows' schedules are not known yet; try again");
+        let head = *self.ingress.log.tail().borrow();
+        let hooks = self.ingress.hooks.at(head).await.ok_or_else(unknown)?;
+        schedules::list(&*self.ingress.log, &hooks, coming).await.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "schedules could not be listed");
+            Error::unavailable("a schedule could not be read; try again")
+        })
+    }
+
     /// Who is asking.
     async fn actor(&self, metadata: &MetadataMap) -> Result<Actor, Error> {
         let brought = Credentials::of(metadata);

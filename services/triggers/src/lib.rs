@@ -26,6 +26,7 @@ mod settings;
 pub mod signature;
 mod spool;
 mod waiting;
+mod why;
 
 pub use api::Api;
 pub use inbox::TABLES;

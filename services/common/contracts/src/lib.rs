@@ -1,5 +1,6 @@
 //! The gRPC contracts: generated code, conversions and the closed list of error codes.
 
+pub mod blockers;
 mod channel;
 mod convert;
 mod error;

@@ -78,6 +78,17 @@ impl Decision<'_> {
         Ok(())
     }
 
+    /// What waits for its time is due now: the same attempt, no sooner than this.
+    pub(crate) fn try_now(&mut self, node: u32) -> Result<(), Rejection> {
+        let state = self.state.node(node).ok_or(Rejection::NoSuchNode(node))?;
+        // Once its time has come it only waits for room.
+        if state.due.is_none_or(|due| due <= self.now) {
+            return Err(Rejection::NothingToRetry(self.state.name_of(node)));
+        }
+        self.record(run::RetryScheduled { node, attempt: state.next_attempt, at: self.now });
+        Ok(())
+    }
+
     /// The outcome of an attempt that runs.
     fn take(&mut self, open: Open, outcome: &Outcome) {
         let Open { node, fence, .. } = open;

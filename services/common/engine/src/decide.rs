@@ -87,6 +87,11 @@ pub enum Command {
         /// How.
         end: Box<ChildEnd>,
     },
+    /// A node that waits for the time of its next attempt is tried now.
+    TryNow {
+        /// The node's index in the plan.
+        node: u32,
+    },
     /// A person says what became of a node of which nobody could know it.
     Resolve {
         /// The node's index in the plan.
@@ -136,6 +141,9 @@ pub enum Rejection {
     /// What became of the node is known, or it still runs.
     #[error("node {0} is not `unknown`: there is nothing to resolve")]
     NothingToResolve(u32),
+    /// The node does not wait for the time of its next attempt.
+    #[error("`{0}` does not wait to be tried again")]
+    NothingToRetry(String),
     /// The node does not wait for an approval.
     #[error("`{0}` does not wait for an approval")]
     NoApprovalWanted(String),
@@ -223,6 +231,7 @@ pub fn decide_and_evolve(
             decision.attempts_lost(fences, reason, *never_started);
         }
         Command::Resolve { node, resolution } => decision.resolve(*node, resolution)?,
+        Command::TryNow { node } => decision.try_now(*node)?,
         Command::Approve { node, by, reason, plan } => {
             decision.approve(*node, by, reason, plan.as_deref())?;
         }

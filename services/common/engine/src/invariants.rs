@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shipway_events::{Fence, NodeStatus, Recorded, plan::When, run::Event};
 
-use crate::{RunState, state::Timer};
+use crate::{RunState, state::Timer, why::is_explained};
 
 /// A broken invariant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +22,7 @@ pub type Invariant = (&'static str, fn(&RunState) -> Result<(), String>);
 /// The invariants of a run's state.
 pub const STATE: &[Invariant] = &[
     ("something_will_move_it", something_will_move_it),
+    ("it_says_what_it_waits_for", it_says_what_it_waits_for),
     ("ended_means_all_closed", ended_means_all_closed),
     ("nothing_starts_before_what_it_depends_on", nothing_starts_before_what_it_depends_on),
     ("the_open_attempt_has_the_highest_fence", the_open_attempt_has_the_highest_fence),
@@ -101,7 +102,7 @@ pub fn check_history(events: &[Recorded<Event>], generation: u32) -> Result<(), 
 
 /// A run that has not ended has an open attempt, a timer, a ready node, a run of another flow, a person or its lane that
 /// will move it; one that has ended and is not over, too.
-fn something_will_move_it(state: &RunState) -> Result<(), String> {
+pub(crate) fn something_will_move_it(state: &RunState) -> Result<(), String> {
     let moved = !state.open.is_empty()
         || !state.timers.is_empty()
         || state.ready().next().is_some()
@@ -121,6 +122,15 @@ fn a_freeze_ends_with_the_run(state: &RunState) -> Result<(), String> {
         (Some(freeze), true, _) => Err(format!("the freeze `{}` holds a run that has ended", freeze.name)),
         (None, _, Some(node)) => Err(format!("node {node} waits for the end of a freeze, and there is none")),
         _ => Ok(()),
+    }
+}
+
+/// Whoever asks why a run that goes on is not done is told something.
+fn it_says_what_it_waits_for(state: &RunState) -> Result<(), String> {
+    let goes_on = state.started().is_some() && state.ended().is_none();
+    match !goes_on || is_explained(state) {
+        true => Ok(()),
+        false => Err(format!("the run is {} and says nothing of what it waits for", state.status())),
     }
 }
 

@@ -243,8 +243,9 @@ impl RunState {
             && self.aborting.is_none()
     }
 
-    /// The run that came before it when it was queued.
-    pub(crate) const fn behind(&self) -> Option<RunId> {
+    /// The run that came before it when it was queued; none if it was not, or has had its turn since.
+    #[must_use]
+    pub const fn behind(&self) -> Option<RunId> {
         match self.turn {
             Turn::Queued(behind) => Some(behind),
             Turn::Asks | Turn::Admitted => None,

@@ -359,6 +359,11 @@ impl RunState {
         self.held.iter().copied()
     }
 
+    /// Nodes that wait for the time of their next attempt.
+    pub fn due(&self) -> impl Iterator<Item = u32> + '_ {
+        self.timers.iter().filter(|(.., timer)| *timer == Timer::Due).map(|(_, node, _)| *node)
+    }
+
     /// What a service or job has by its id in documents: released in this run, or there when it started.
     #[must_use]
     pub fn artifact_of(&self, slug: &str) -> Option<&Artifact> {

@@ -2,7 +2,7 @@
 
 use shipway_events::{Actor, EffectClass, ExecutorId, NodeStatus, RunId, Timestamp};
 
-use crate::{Holder, RunState, approvals::approvers, freezes, lane, locks::LockWait};
+use crate::{Holder, RunState, approvals::approvers, freezes, invariants, lane, locks::LockWait};
 
 /// What holds a node up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,17 +83,48 @@ pub enum Blocked {
         /// How many of them have not ended.
         open: u32,
     },
+    /// Nothing at all: the run goes on and nothing will move it, which must not be.
+    Nothing,
 }
 
 /// What holds up each node that is not done, in the order of the plan. Nodes in workflows whose turn has not
-/// come are left out: their workflow is in the list.
+/// come are left out: their workflow is in the list. It is empty only of a run that has not started or is over.
 #[must_use]
 pub fn why(state: &RunState, now: Timestamp) -> Vec<Blocker> {
     if let (true, Some(behind), Some(since)) = (state.waits_for_lane(), state.behind(), state.started_at()) {
         let (reference, words) = (state.name_of(0), lane::waits_in_words(behind, 0));
         return vec![Blocker { node: 0, reference, blocked: Blocked::Lane { behind }, since, words }];
     }
-    (0..).zip(state.nodes()).filter_map(|(node, _)| blocker(state, node, now)).collect()
+    let mut all: Vec<Blocker> =
+        (0..).zip(state.nodes()).filter_map(|(node, _)| blocker(state, node, now)).collect();
+    if let Some(broken) = stuck(state, !all.is_empty()) {
+        let since = state.nodes().iter().map(|node| node.since).max().unwrap_or(now);
+        let words = format!("nothing will move this run: {broken}; that is a defect of Shipway");
+        all.insert(
+            0,
+            Blocker { node: 0, reference: state.name_of(0), blocked: Blocked::Nothing, since, words },
+        );
+    }
+    all
+}
+
+/// Whether [`why`] has anything to say of a run that goes on, without saying all of it.
+pub(crate) fn is_explained(state: &RunState) -> bool {
+    let at = state.started_at().unwrap_or_default();
+    let waits_for_lane = state.waits_for_lane() && state.behind().is_some();
+    waits_for_lane || (0..).zip(state.nodes()).any(|(node, _)| blocker(state, node, at).is_some())
+}
+
+/// Why nothing will move a run that goes on; none if something will.
+fn stuck(state: &RunState, explained: bool) -> Option<String> {
+    if state.started().is_none() || state.is_over() {
+        return None;
+    }
+    match invariants::something_will_move_it(state) {
+        Err(broken) => Some(broken),
+        Ok(()) if !explained => Some(format!("the run is {} and none of its nodes is", state.status())),
+        Ok(()) => None,
+    }
 }
 
 fn blocker(state: &RunState, n: u32, now: Timestamp) -> Option<Blocker> {

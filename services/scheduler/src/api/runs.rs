@@ -8,11 +8,12 @@ use shipway_contracts::{
     Code, Error, id,
     v1::{
         AbortRunRequest, GetRunRequest, GetStateReply, GetStateRequest, JudgeNodeRequest, ListRunsReply,
-        ListRunsRequest, MoveAddonReply, MoveAddonRequest, NodeApproval, PlanRunReply, PlanRunRequest, Run,
-        StartRunReply, StartRunRequest, WatchRunRequest, runs_client::RunsClient, runs_server::Runs,
+        ListRunsRequest, MoveAddonReply, MoveAddonRequest, NodeApproval, PlanRunReply, PlanRunRequest,
+        ResolveNodeRequest, RetryNodeRequest, Run, StartRunReply, StartRunRequest, WatchRunRequest, WhyReply,
+        WhyRequest, runs_client::RunsClient, runs_server::Runs,
     },
 };
-use shipway_engine::{Command, RunState, why};
+use shipway_engine::{Command, Resolution, RunState, why};
 use shipway_events::{RunId, Timestamp, run::Origin};
 use tokio::{
     sync::{mpsc, watch},
@@ -131,6 +132,40 @@ impl Runs for RunsApi {
         self.judge(request, false).await
     }
 
+    async fn resolve_node(&self, request: Request<ResolveNodeRequest>) -> Result<Response<Run>, Status> {
+        let meta = self.shared.meta(request.metadata()).await?;
+        let (metadata, _, request) = request.into_parts();
+        let run = self.shared.find_run(&request.run).await?;
+        if let Some(peer) = self.shared.elsewhere(run, &metadata).await? {
+            let message = ResolveNodeRequest { run: run.to_string(), ..request };
+            return RunsClient::new(peer.channel).resolve_node(passed_on(&metadata, message)).await;
+        }
+        let state = self.shared.book.look(run).await.map_err(Error::from)?;
+        let node = the_node(&state, &request.node, state.held().collect(), "is `unknown`")?;
+        let resolution = resolution(&request)?;
+        self.shared.book.command(run, Command::Resolve { node, resolution }, meta).await?;
+        Ok(Response::new(self.shared.show(run).await?))
+    }
+
+    async fn retry_node(&self, request: Request<RetryNodeRequest>) -> Result<Response<Run>, Status> {
+        let meta = self.shared.meta(request.metadata()).await?;
+        let (metadata, _, request) = request.into_parts();
+        let run = self.shared.find_run(&request.run).await?;
+        if let Some(peer) = self.shared.elsewhere(run, &metadata).await? {
+            let message = RetryNodeRequest { run: run.to_string(), ..request };
+            return RunsClient::new(peer.channel).retry_node(passed_on(&metadata, message)).await;
+        }
+        let state = self.shared.book.look(run).await.map_err(Error::from)?;
+        let node = the_node(&state, &request.node, state.due().collect(), "waits to be tried again")?;
+        self.shared.book.command(run, Command::TryNow { node }, meta).await?;
+        Ok(Response::new(self.shared.show(run).await?))
+    }
+
+    async fn why(&self, request: Request<WhyRequest>) -> Result<Response<WhyReply>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        Ok(Response::new(self.shared.why(request, &metadata).await?))
+    }
+
     async fn get_state(&self, request: Request<GetStateRequest>) -> Result<Response<GetStateReply>, Status> {
         let request = request.into_inner();
         let at: Option<Timestamp> = match request.at.as_str() {
@@ -168,7 +203,8 @@ impl RunsApi {
             };
         }
         let state = self.shared.book.look(run).await.map_err(Error::from)?;
-        let node = approval(&state, &request.node)?;
+        let waiting = state.awaiting_approval().collect();
+        let node = the_node(&state, &request.node, waiting, "waits for an approval")?;
         let meta = asked_by(by.actor.clone());
         let plan = Some(request.plan).filter(|plan| !plan.is_empty());
         let command = match approves {
@@ -180,21 +216,35 @@ impl RunsApi {
     }
 }
 
-/// The node of that name, or the only one that waits for an approval.
-fn approval(state: &RunState, name: &str) -> Result<u32, Error> {
+/// The node of that name, or the only one of those that are meant.
+fn the_node(state: &RunState, name: &str, meant: Vec<u32>, which: &str) -> Result<u32, Error> {
     if !name.is_empty() {
         let found = state.node_by_name(name);
         return found.ok_or_else(|| Error::not_found(format!("the run has no node `{name}`")));
     }
-    let waiting: Vec<u32> = state.awaiting_approval().collect();
-    match waiting.as_slice() {
+    match meant.as_slice() {
         [one] => Ok(*one),
-        [] => Err(Error::new(Code::FailedPrecondition, "no node of the run waits for an approval")),
+        [] => Err(Error::new(Code::FailedPrecondition, format!("no node of the run {which}"))),
         several => {
             let names: Vec<String> = several.iter().map(|node| state.name_of(*node)).collect();
             let names = names.join(", ");
-            Err(Error::bad_request(format!("several nodes wait for an approval, name one of them: {names}")))
+            Err(Error::bad_request(format!("more than one node {which}, name one of them: {names}")))
         }
+    }
+}
+
+/// What became of a node, as a person found out.
+fn resolution(request: &ResolveNodeRequest) -> Result<Resolution, Error> {
+    match request.outcome.as_str() {
+        "happened" => Ok(Resolution::Happened),
+        "again" => Ok(Resolution::Again),
+        "failed" if request.reason.is_empty() => {
+            Ok(Resolution::Failed("a person found that it had not happened".to_owned()))
+        }
+        "failed" => Ok(Resolution::Failed(request.reason.clone())),
+        other => Err(Error::bad_request(format!(
+            "field `outcome`: `{other}` is none of happened, failed and again"
+        ))),
     }
 }
 

@@ -98,6 +98,7 @@ impl Work for WorkApi {
         let Some(mut intro) = known.filter(|intro| intro.registration == registration) else {
             return Ok(Response::new(BeatReply { known: false, ..BeatReply::default() }));
         };
+        shared.registry.note_processes(executor, processes(&request.held));
         let Some(together) = shared.cluster.together() else {
             failpoint!("scheduler.beat_alone", return Err(Status::unavailable("a failpoint")));
             let reply = shared.compare(executor, registration, &request.held).await;
@@ -131,6 +132,14 @@ impl Work for WorkApi {
 
 fn ports(ports: &[u32]) -> Vec<u16> {
     ports.iter().filter_map(|port| u16::try_from(*port).ok()).collect()
+}
+
+/// The processes that do not end although they were told to, by their attempts.
+fn processes(held: &[Held]) -> BTreeMap<Fence, u32> {
+    held.iter()
+        .filter(|held| held.process != 0)
+        .map(|held| (Fence::from_raw(held.fence), held.process))
+        .collect()
 }
 
 /// What the schedulers say together; nothing of one that did not answer, or could not in time. The executor has its lease
@@ -219,6 +228,7 @@ impl Shared {
     /// What this scheduler, one of several, says to an executor's beat: about its own lanes.
     pub(crate) async fn compare_own(&self, request: &BeatRequest) -> Result<BeatReply, Error> {
         let (executor, registration) = named(request)?;
+        self.registry.note_processes(executor, processes(&request.held));
         let (mut own, mut elsewhere) = (Vec::new(), Vec::new());
         for held in &request.held {
             let shard = Shard::from_number(held.shard);

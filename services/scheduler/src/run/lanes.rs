@@ -287,7 +287,13 @@ impl Book {
         self.shared.lanes.is_waited_for(flow)
     }
 
-    /// What a run waits for in its lane, in words; none if it does not wait.
+    /// The run that one waits for in its lane, and how many more come before it; none if it does not wait.
+    pub(crate) async fn turn(&self, state: &RunState) -> Option<(RunId, usize)> {
+        let started = state.started().filter(|_| state.waits_for_lane())?;
+        self.shared.lanes.ahead(&*self.shared.log, started.flow, started.run).await.ok().flatten()
+    }
+
+    /// The same in words.
     pub(crate) async fn turn_in_words(&self, state: &RunState) -> Option<String> {
         let started = state.started().filter(|_| state.waits_for_lane())?;
         self.place_in_words(started.flow, started.run).await

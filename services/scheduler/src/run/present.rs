@@ -77,7 +77,8 @@ pub(crate) fn waits_for(blocker: &Blocker) -> Option<ExecutorId> {
         | Blocked::Run { .. }
         | Blocked::Lock { .. }
         | Blocked::Lane { .. }
-        | Blocked::Steps { .. } => None,
+        | Blocked::Steps { .. }
+        | Blocked::Nothing => None,
     }
 }
 

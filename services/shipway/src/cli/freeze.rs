@@ -238,7 +238,7 @@ pub(crate) async fn freezes(args: FreezesArgs) -> Outcome {
 
 /// Minutes out of `90m`, `64h` or `3d`.
 fn minutes(text: &str) -> Result<u32, String> {
-    let span = time::span(text).filter(|span| span.as_secs() >= 60 && span.as_secs() % 60 == 0);
+    let span = time::parse_span(text).filter(|span| span.as_secs() >= 60 && span.as_secs() % 60 == 0);
     let minutes = span.and_then(|span| u32::try_from(span.as_secs() / 60).ok());
     minutes.ok_or_else(|| "give it in whole minutes: `90m`, `64h`, `3d`".to_owned())
 }

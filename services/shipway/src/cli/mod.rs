@@ -37,6 +37,7 @@ mod run;
 mod runs;
 mod schedules;
 mod schema;
+mod settle;
 mod show;
 mod state;
 mod status;
@@ -46,6 +47,7 @@ mod token;
 mod trace;
 mod tree;
 mod watch;
+mod why;
 
 pub(crate) use client::{Client, data_folder};
 pub(crate) use color::{Paint, Style};
@@ -128,6 +130,12 @@ enum Verb {
     Unfreeze(freeze::UnfreezeArgs),
     /// List freezes.
     Freezes(freeze::FreezesArgs),
+    /// Say why a run, node, stage, digest or push does not go on, and what to do.
+    Why(why::Args),
+    /// Say what became of a node of which nobody could know it.
+    Resolve(settle::ResolveArgs),
+    /// Try a node now that waits for its next attempt.
+    Retry(settle::RetryArgs),
     /// Read the event log.
     Events(events::EventsArgs),
     /// What ran where, now or at a time; or what is different at two times.
@@ -239,6 +247,9 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::StopTheLine(args) => freeze::stop_the_line(args).await,
         Verb::Unfreeze(args) => freeze::unfreeze(args).await,
         Verb::Freezes(args) => freeze::freezes(args).await,
+        Verb::Why(args) => why::why(args).await,
+        Verb::Resolve(args) => settle::resolve(args).await,
+        Verb::Retry(args) => settle::retry(args).await,
         Verb::Watch(args) => watch::watch(args).await,
         Verb::Logs(args) => logs::logs(args).await,
         Verb::Events(args) => events::events(args).await,
@@ -338,6 +349,13 @@ mod tests {
             "logs @failed migrate -f",
             "approve @latest gate --reason fine --plan sha256:0",
             "reject @latest -r no",
+            "why @latest gate -o json",
+            "why shop/production",
+            "why sha256:0123456789ab",
+            "why push abc1234",
+            "resolve @latest migrate --happened",
+            "resolve @latest --failed -r nothing-came-of-it",
+            "retry 01934f2e build",
             "events -f --after 10 --stream org",
             "state --at 2026-01-01T00:00:00Z",
             "state --diff 2026-01-01T00:00:00Z now --project shop",

@@ -6,7 +6,7 @@ use super::Failure;
 
 /// How long ago: `12s`, `5m`, `3h`, `9d`. Empty for an empty time.
 pub(crate) fn age(at: &str, now: Timestamp) -> String {
-    at.parse::<Timestamp>().map(|at| duration(now.duration_since(at))).unwrap_or_default()
+    at.parse::<Timestamp>().map(|at| span(now.duration_since(at))).unwrap_or_default()
 }
 
 /// How long from one time to another, or until now while it lasts.
@@ -15,10 +15,11 @@ pub(crate) fn lasted(from: &str, until: &str, now: Timestamp) -> String {
     let until = until.parse::<Timestamp>().unwrap_or(now);
     let span = until.duration_since(from);
     let seconds = span.as_secs_f64();
-    if (0.0..10.0).contains(&seconds) { format!("{seconds:.1}s") } else { duration(span) }
+    if (0.0..10.0).contains(&seconds) { format!("{seconds:.1}s") } else { self::span(span) }
 }
 
-fn duration(span: SignedDuration) -> String {
+/// How long: `12s`, `5m`, `3h`, `9d`.
+pub(crate) fn span(span: SignedDuration) -> String {
     let seconds = span.as_secs().max(0);
     match seconds {
         0..=99 => format!("{seconds}s"),
@@ -37,7 +38,7 @@ pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     if let Ok(at) = text.parse() {
         return Ok(at);
     }
-    let back = text.strip_suffix("ago").and_then(span).ok_or_else(wrong)?;
+    let back = text.strip_suffix("ago").and_then(parse_span).ok_or_else(wrong)?;
     now.checked_sub(back).map_err(|_| wrong())
 }
 
@@ -50,12 +51,12 @@ pub(crate) fn parse_ahead(text: &str, now: Timestamp) -> Result<Timestamp, Failu
     if let Ok(at) = text.parse() {
         return Ok(at);
     }
-    let ahead = text.strip_prefix("in ").and_then(span).ok_or_else(wrong)?;
+    let ahead = text.strip_prefix("in ").and_then(parse_span).ok_or_else(wrong)?;
     now.checked_add(ahead).map_err(|_| wrong())
 }
 
 /// Reads how long something takes: `90s`, `5m`, `2h`, `3d`.
-pub(crate) fn span(text: &str) -> Option<SignedDuration> {
+pub(crate) fn parse_span(text: &str) -> Option<SignedDuration> {
     let text = text.trim();
     let unit = text.chars().last()?;
     let number: i64 = text[..text.len() - unit.len_utf8()].trim().parse().ok()?;

@@ -72,6 +72,7 @@ impl Shipway {
             projects: Channel::local(
                 tonic::service::Routes::new(pipelines.projects_server())
                     .add_service(pipelines.project_home_server())
+                    .add_service(pipelines.pipelines_server())
                     .prepare(),
             ),
             executors: Some(executors),

@@ -347,7 +347,7 @@ impl Group {
             received_at: incoming.at.unwrap_or(self.now).micros(),
             headers: incoming.headers.clone(),
             // The body is in the first one's row. A large one comes by itself: as text it is three times as large.
-            sealed: if new_body && !large { hex::encode(incoming.sealed.as_slice()) } else { String::new() },
+            sealed: if new_body && !large { hexed(&incoming.sealed) } else { String::new() },
             original: first.map(|(kept, _)| kept.delivery),
             state: match (first, state) {
                 (Some(_), _) => "unmatched",
@@ -357,7 +357,7 @@ impl Group {
             summary: incoming.summary.clone(),
             verdicts: match first {
                 Some(_) => "[]".to_owned(),
-                None => json!(incoming.verdicts).to_string(),
+                None => serde_json::to_string(&incoming.verdicts).expect("verdicts have only string keys"),
             },
             trace: incoming.trace.clone(),
         });
@@ -418,6 +418,13 @@ impl Subject {
     pub(super) fn ref_key(&self) -> RefKey {
         (self.repository.as_str().to_owned(), self.reference.clone())
     }
+}
+
+/// As `hex::encode`, which collects its digits one by one.
+fn hexed(bytes: &[u8]) -> String {
+    let mut digits = vec![0; bytes.len() * 2];
+    hex::encode_to_slice(bytes, &mut digits).expect("there is room for two digits a byte");
+    String::from_utf8(digits).expect("digits are ASCII")
 }
 
 /// A delivery that is in the inbox.

@@ -101,6 +101,7 @@ impl Story {
                 };
                 Command::Resolve { node: self.node(words[1]), resolution }
             }
+            "try" => Command::TryNow { node: self.node(words[1]) },
             "approve" | "reject" => {
                 let (node, by) = (self.node(words[1]), asker(words[2]));
                 let plan = words.get(3).and_then(|word| word.strip_prefix("plan=")).map(str::to_owned);

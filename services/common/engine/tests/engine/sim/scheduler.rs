@@ -146,6 +146,7 @@ impl World {
                 Rejection::Ended(_)
                 | Rejection::AlreadyStarted
                 | Rejection::NothingToResolve(_)
+                | Rejection::NothingToRetry(_)
                 | Rejection::NoApprovalWanted(_),
             ) => false,
             Err(_) if self.schedulers[s].version != Some(self.log.len()) => {

@@ -1,0 +1,48 @@
+//! Why a run ended as it did.
+
+use shipway_contracts::{
+    blockers::{Facts, Kind},
+    v1::Blocker,
+};
+use shipway_engine::RunState;
+use shipway_events::{NodeStatus, RunStatus};
+
+use super::{at, facts};
+use crate::run::present;
+
+/// What made a run end other than well; nothing of one that goes on or has ended well.
+pub(super) fn why(state: &RunState) -> Vec<Blocker> {
+    let Some(ended) = state.ended() else { return Vec::new() };
+    let reason = ended.reason.clone().unwrap_or_default();
+    let holder = ended.by.map(|by| by.to_string()).unwrap_or_default();
+    let facts = Facts { holder: holder.clone(), ..facts(state, "") };
+    let kind = match (ended.status, ended.by) {
+        (RunStatus::Failure, _) => return failed(state, &reason),
+        (RunStatus::Aborted, None) => Kind::Aborted,
+        (RunStatus::Aborted, Some(_)) => Kind::Replaced,
+        (RunStatus::Skipped, _) if state.behind().is_some() => Kind::Superseded,
+        (RunStatus::Skipped, _) => Kind::Refused,
+        _ => return Vec::new(),
+    };
+    let holder = if holder.is_empty() { holder } else { format!("run {holder}") };
+    vec![Blocker { holder, since: present::text(state.ended_at()), ..kind.blocker(&facts, reason) }]
+}
+
+/// Each node that failed, or that the run itself did.
+fn failed(state: &RunState, reason: &str) -> Vec<Blocker> {
+    let mut failed = Vec::new();
+    for (n, node) in (0..).zip(state.nodes()) {
+        if let (NodeStatus::Failure, Some(error)) = (node.status, &node.error) {
+            let name = state.name_of(n);
+            let words = format!("`{name}` failed: {}", error.message);
+            let since = node.ended_at.map(at).unwrap_or_default();
+            failed.push(Blocker { since, ..Kind::Failed.blocker(&facts(state, &name), words) });
+        }
+    }
+    if failed.is_empty() {
+        let since = present::text(state.ended_at());
+        let blocker = Kind::Failed.blocker(&facts(state, ""), reason);
+        failed.push(Blocker { since, advice: String::new(), ..blocker });
+    }
+    failed
+}
