@@ -137,6 +137,101 @@ fn replay(events: &[serde_json::Value], at: &str) -> std::collections::BTreeMap<
     deployed
 }
 
+#[tokio::test]
+async fn a_digest_is_traced_from_the_push_to_where_it_runs() {
+    let shipway = Shipway::up("trace").unwrap();
+    let lab = Lab::create(&shipway).unwrap();
+    lab.tell_pushes(&shipway).unwrap();
+    let gate = "- {kind: Approval, ref: gate, spec: {amount: 1}}\n                ";
+    let promote = "- {kind: Release, ref: promote, condition: running, spec: {type: deployment, origin: {id: lab-web-staging";
+    let gated = lab.project().replacen(promote, &format!("{gate}{promote}"), 1);
+    let file = shipway.data().join("gated.yaml");
+    std::fs::write(&file, gated).unwrap();
+    shipway.json(&["apply", "-f", file.to_str().unwrap()]).unwrap();
+
+    let commit = lab.release("two").unwrap();
+    let first = pushed(&shipway, &commit);
+    let digest = digest(&shipway, "lab-web-dev");
+    let before = shipway.json(&["show", &first]).unwrap()["endedAt"].as_str().unwrap().to_owned();
+    run(&shipway, &["lab/staging"]);
+    let token = shipway.data().join("token");
+    let token = token.to_str().unwrap();
+    shipway.shipway(&["token", "create", "--name", "grace", "--role", "admin", "--to", token]).unwrap();
+    let production = shipway.json(&["run", "lab/production", "--token-file", token]).unwrap();
+    let production = production["run"].as_str().unwrap().to_owned();
+    wait("the gate", || {
+        let shown = shipway.json(&["show", &production])?;
+        Ok((shown["status"] == "approval_wait").then_some(()))
+    })
+    .unwrap();
+    // A list says so too, though no table does.
+    let waiting = shipway.json(&["runs", "--status", "approval_wait"]).unwrap();
+    assert_eq!(waiting["runs"][0]["id"], production.as_str(), "{waiting:#}");
+    shipway.shipway(&["approve", &production, "--reason", "fine", "--token-file", token]).unwrap();
+    wait("production", || {
+        let state = shipway.json(&["state"])?;
+        let rows = state["deployed"].as_array().into_iter().flatten();
+        Ok(rows.into_iter().any(|row| row["resource"] == "lab-web").then_some(()))
+    })
+    .unwrap();
+
+    // The short digest that people see is enough.
+    let trace = shipway.json(&["trace", &digest["sha256:".len()..][..12]]).unwrap();
+    assert_eq!(trace["digest"], digest.as_str());
+    let build = &trace["builds"][0];
+    assert_eq!((build["commit"].as_str(), build["branch"].as_str()), (Some(commit.as_str()), Some("main")));
+    assert_eq!(build["run"]["id"], first.as_str());
+    let delivery = &build["run"]["delivery"];
+    assert!(delivery["summary"].as_str().unwrap().contains("main"), "{delivery}");
+    let deliveries = shipway.json(&["deliveries", "-n", "1"]).unwrap();
+    assert_eq!(deliveries["deliveries"][0]["id"], delivery["id"], "{deliveries:#}");
+    let places: Vec<_> = trace["releases"].as_array().unwrap().iter().map(|it| &it["resource"]).collect();
+    assert_eq!(places, ["lab-web-dev", "lab-migrate", "lab-web-staging", "lab-web"]);
+    let last = &trace["releases"][3];
+    assert_eq!((&last["until"], &last["stage"]), (&"".into(), &"lab/Production".into()));
+    assert_eq!(last["run"]["id"], production.as_str());
+    let approval = &last["run"]["approvals"][0];
+    assert_eq!((&approval["by"], &approval["node"]), (&"grace".into(), &"gate".into()));
+    assert_eq!(approval["reason"], "fine");
+    let told = shipway.shipway(&["trace", &digest]).unwrap();
+    assert!(told.contains("approved by grace at gate") && told.contains("runs there now"), "{told}");
+
+    let diff = shipway.json(&["state", "--diff", &before, "now"]).unwrap();
+    let changed: Vec<_> = diff["changes"].as_array().unwrap().iter().map(|it| &it["resource"]).collect();
+    assert_eq!(changed, ["lab-web", "lab-migrate", "lab-web-staging"], "{diff:#}");
+
+    // What takes its place is in the trace, and in the comparison of the two runs.
+    let next = lab.release("three").unwrap();
+    let second = pushed(&shipway, &next);
+    let trace = shipway.json(&["trace", &digest]).unwrap();
+    assert_ne!(trace["releases"][0]["until"], "");
+    assert_eq!(trace["releases"][0]["replacedBy"], self::digest(&shipway, "lab-web-dev").as_str());
+    let compared = shipway.json(&["compare", &first, &second]).unwrap();
+    let nodes = compared["nodes"].as_array().unwrap();
+    let deploy = nodes.iter().find(|node| node["ref"] == "deploy").unwrap();
+    let differs = |what: &str| {
+        let all = deploy["differences"].as_array().unwrap();
+        all.iter().find(|it| it["what"] == what).unwrap_or_else(|| panic!("no {what} in {deploy:#}")).clone()
+    };
+    assert_eq!(differs("commit")["left"], commit.as_str());
+    assert_eq!(differs("image")["left"], digest.as_str());
+    let began = shipway.json(&["show", &first, "--at", "1"]).unwrap();
+    assert_eq!((&began["event"], &began["last"]), (&1.into(), &false.into()));
+    assert_eq!(began["status"], "running");
+}
+
+/// The run that a push has started, once it has ended well: found by its commit.
+fn pushed(shipway: &Shipway, commit: &str) -> String {
+    wait("the run of a push", || {
+        let found =
+            shipway.json(&["runs", "lab/development", "--commit", &commit[..12], "--origin", "git"])?;
+        let run = &found["runs"][0];
+        assert_ne!(run["status"], "failure", "{run:#}");
+        Ok((run["status"] == "success").then(|| run["id"].as_str().unwrap_or_default().to_owned()))
+    })
+    .unwrap()
+}
+
 fn run(shipway: &Shipway, arguments: &[&str]) {
     shipway.shipway(&[&["run", "-w"], arguments].concat()).unwrap();
 }

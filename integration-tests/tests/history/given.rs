@@ -10,8 +10,10 @@ use shipway_eventing::{Blobs, Feed, Log, PostgresLog, PostgresOptions, SqliteLog
 use shipway_integration_tests::postgres::{Postgres, Sync};
 use shipway_scheduler::{Deps, Service};
 use shipway_service_kit::Lifecycle;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
+
+use crate::made::Histories;
 
 /// A log, and the server that it is on.
 pub(crate) struct Given {
@@ -61,6 +63,33 @@ impl Given {
         let mut direct = PgConnection::connect(&server.url("shipway")).await.unwrap();
         sqlx::query("SET search_path = views").execute(&mut direct).await.unwrap();
         Some(direct)
+    }
+
+    /// Makes the read table of runs so many times as large as the log says: what is over again and again, later each time.
+    pub(crate) async fn multiply(&self, histories: &Histories, times: u64) {
+        let (positions, micros) = histories.span();
+        let sql = format!(
+            "WITH RECURSIVE c(c) AS (SELECT 1 UNION ALL SELECT c + 1 FROM c WHERE c < {})
+            INSERT INTO runs_3 (run, position, project, flow, path, pipeline, stage, name, sought, description,
+                flow_version, origin, author, branch, commit_sha, delivery, parent, status, reason, created, ended,
+                going_on, triggers)
+            SELECT run || '/' || c, position + c * {positions}, project, flow, path, pipeline, stage, name, sought,
+                description, flow_version, origin, author, branch, commit_sha, delivery, parent, status, reason,
+                created + c * {micros}, ended + c * {micros}, going_on, triggers
+            FROM c CROSS JOIN runs_3 WHERE ended <> 0 ORDER BY 2",
+            times - 1
+        );
+        let sql = AssertSqlSafe(sql);
+        if let Some(mut direct) = self.direct().await {
+            sqlx::raw_sql(sql).execute(&mut direct).await.unwrap();
+            sqlx::raw_sql("VACUUM ANALYZE runs_3").execute(&mut direct).await.unwrap();
+        } else {
+            let path = format!("sqlite://{}", self.folder.path().join("views.db").display());
+            let mut direct = SqliteConnection::connect(&path).await.unwrap();
+            sqlx::raw_sql("PRAGMA cache_size = -400000").execute(&mut direct).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut direct).await.unwrap();
+            sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut direct).await.unwrap();
+        }
     }
 
     /// Starts a scheduler; its read tables hold all of the log when it is there.

@@ -34,9 +34,55 @@ pub(crate) struct Made {
 
 /// All of them, and where the log has put them.
 pub(crate) struct Histories {
-    pub(crate) count: u64,
+    count: u64,
     /// The position and the time of each run's first event.
-    pub(crate) places: Vec<(u64, Timestamp)>,
+    places: Vec<(u64, Timestamp)>,
+    /// The log's end.
+    pub(crate) end: u64,
+}
+
+/// A run in a list: one of the log's, or a copy of it.
+pub(crate) struct Row {
+    /// Which one of the log's runs.
+    pub(crate) n: usize,
+    pub(crate) position: u64,
+    pub(crate) at: Timestamp,
+}
+
+impl Histories {
+    /// From one copy to the next: positions, and microseconds.
+    pub(crate) fn span(&self) -> (u64, i64) {
+        let (first, last) = (self.places[0].1, self.places[self.places.len() - 1].1);
+        (self.end, last.micros() - first.micros() + 1)
+    }
+
+    /// The runs of so many times the log, oldest first; of those that are not over there is one.
+    pub(crate) fn rows(&self, times: u64) -> Vec<Row> {
+        let (positions, micros) = self.span();
+        let row = |copy: u64, n: u64| {
+            let (position, at) = self.places[n as usize];
+            let at = Timestamp::from_micros(at.micros() + micros * i64::try_from(copy).unwrap());
+            Row { n: n as usize, position: position + copy * positions, at }
+        };
+        let all = (0..times).flat_map(|copy| (0..self.count).map(move |n| (copy, n)));
+        all.filter(|(copy, n)| *copy == 0 || n + OPEN < self.count).map(|(copy, n)| row(copy, n)).collect()
+    }
+
+    /// What the log's runs are.
+    pub(crate) fn made(&self) -> Vec<Made> {
+        (0..self.count).map(|n| made(n, self.count)).collect()
+    }
+
+    /// Two times between the first run and the last one of the log.
+    pub(crate) fn between(&self) -> (Timestamp, Timestamp) {
+        (self.places[self.places.len() / 2].1, self.places[self.places.len() * 3 / 4].1)
+    }
+
+    /// A commit that some runs are of.
+    pub(crate) fn some_commit(&self) -> String {
+        let commits = (0..self.count).map(|n| made(n, self.count).commit);
+        commits.into_iter().find(|commit| !commit.is_empty()).unwrap()
+    }
 }
 
 /// A number that looks like chance.
@@ -56,17 +102,17 @@ pub(crate) fn project(n: u64) -> ProjectId {
     ProjectId::new(uuid(1, n))
 }
 
-pub(crate) fn run_id(n: u64) -> RunId {
+fn run_id(n: u64) -> RunId {
     RunId::new(uuid(2, n + 1))
 }
 
 /// The digest of what is built of a commit.
-pub(crate) fn digest(commit: &str) -> String {
+fn digest(commit: &str) -> String {
     format!("sha256:{commit}{}", "0".repeat(24))
 }
 
 /// A run of so many.
-pub(crate) fn made(n: u64, count: u64) -> Made {
+fn made(n: u64, count: u64) -> Made {
     let of = |salt: u64, most: u64| mix(n ^ (salt << 56)) % most;
     let pipeline = format!("shop-{:02}", of(1, 20));
     let stage = ["development", "development", "staging", "production"][of(2, 4) as usize];
@@ -97,7 +143,7 @@ pub(crate) fn made(n: u64, count: u64) -> Made {
         run: run_id(n),
         project: project(match of(7, 1000) {
             0..=899 => 1,
-            900..=998 => 2,
+            900..=989 => 2,
             _ => 3,
         }),
         path: format!("{pipeline}/{stage}"),
@@ -114,18 +160,6 @@ pub(crate) fn made(n: u64, count: u64) -> Made {
 
 impl Made {
     fn started(&self) -> Started {
-        let root =
-            PlanNode { reference: "workflow".to_owned(), kind: "Workflow".to_owned(), ..PlanNode::default() };
-        let step = PlanNode {
-            reference: "deploy".to_owned(),
-            kind: "Noop".to_owned(),
-            parent: Some(0),
-            pointer: "/spec/spec/steps/0".to_owned(),
-            spec: json!({}),
-            interruptible: true,
-            ..PlanNode::default()
-        };
-        let root = PlanNode { spec: json!({"type": "sequential"}), interruptible: true, ..root };
         let mut triggers = Map::new();
         if !self.commit.is_empty() {
             triggers.insert("app".to_owned(), json!({"branch": self.branch, "sha": self.commit}));
@@ -143,7 +177,7 @@ impl Made {
             author: Some(Actor::Person(self.author.clone())),
             parent: None,
             policy: ConcurrencyPolicy::Allow,
-            plan: Plan { nodes: vec![root, step], triggers, ..Plan::default() },
+            plan: Plan { nodes: nodes(1), triggers, ..Plan::default() },
         }
     }
 
@@ -154,23 +188,9 @@ impl Made {
             return events;
         }
         let fence = Fence::new(0, 1);
-        events.push(Event::AttemptRequested(AttemptRequested {
-            node: 1,
-            attempt: 1,
-            executor: ExecutorId::new(uuid(5, 1)),
-            registration: RegistrationId::new(uuid(6, 1)),
-            effect: EffectClass::Keyed,
-            work: Value::Null,
-            deadline: None,
-            detached: false,
-        }));
+        events.push(requested(1));
         if self.status == RunStatus::Success {
-            events.push(Event::NodeSucceeded(NodeSucceeded {
-                node: 1,
-                fence: Some(fence),
-                outputs: Map::new(),
-                effects: self.effects(),
-            }));
+            events.push(succeeded(1, self.effects()));
         } else {
             let (code, message) = ("exit_status".to_owned(), "it ended with 1".to_owned());
             let error = NodeError { code, message, transient: false };
@@ -181,7 +201,7 @@ impl Made {
     }
 
     /// What is of a commit is released.
-    pub(crate) fn effects(&self) -> Vec<Effect> {
+    fn effects(&self) -> Vec<Effect> {
         if self.commit.is_empty() || self.status != RunStatus::Success {
             return Vec::new();
         }
@@ -197,10 +217,61 @@ impl Made {
     }
 }
 
+/// A workflow of so many steps side by side.
+fn nodes(steps: u32) -> Vec<PlanNode> {
+    let node = |reference: String, kind: &str, parent, spec| PlanNode {
+        reference,
+        kind: kind.to_owned(),
+        parent,
+        spec,
+        interruptible: true,
+        ..PlanNode::default()
+    };
+    let root = node("workflow".to_owned(), "Workflow", None, json!({"type": "parallel"}));
+    let steps = (0..steps).map(|n| node(format!("step-{n}"), "Noop", Some(0), json!({})));
+    std::iter::once(root).chain(steps).collect()
+}
+
+fn requested(node: u32) -> Event {
+    Event::AttemptRequested(AttemptRequested {
+        node,
+        attempt: 1,
+        executor: ExecutorId::new(uuid(5, 1)),
+        registration: RegistrationId::new(uuid(6, 1)),
+        effect: EffectClass::Keyed,
+        work: Value::Null,
+        deadline: None,
+        detached: false,
+    })
+}
+
+fn succeeded(node: u32, effects: Vec<Effect>) -> Event {
+    let outputs = Map::from_iter([("number".to_owned(), node.into())]);
+    Event::NodeSucceeded(NodeSucceeded { node, fence: Some(Fence::new(0, 1)), outputs, effects })
+}
+
+/// Writes one run of so many nodes side by side.
+pub(crate) async fn write_large(log: &Arc<dyn Log>, steps: u32) -> RunId {
+    let made = made(0, 1);
+    let plan = Plan { nodes: nodes(steps), ..Plan::default() };
+    let mut events = vec![Event::Started(Started { plan, ..made.started() })];
+    for node in 1..=steps {
+        events.extend([requested(node), succeeded(node, Vec::new())]);
+    }
+    events.push(Event::Ended(Ended { status: RunStatus::Success, reason: None, by: None }));
+    for (n, part) in (1..).zip(events.chunks(500)) {
+        let events: Vec<NewEvent> = part.iter().map(StreamEvent::encode).collect();
+        let meta = Meta { actor: Actor::nobody(), cause: Cause::Request, trace: None };
+        let (command, stream) = (CommandId::new(uuid(8, n)), StreamName::run(made.run));
+        log.append(Item::one(command, meta, stream, Expected::Any, events)).await.unwrap();
+    }
+    made.run
+}
+
 /// Writes so many runs.
 pub(crate) async fn write(log: &Arc<dyn Log>, count: u64) -> Histories {
     let mut places = Vec::with_capacity(usize::try_from(count).unwrap());
-    let mut next = 0;
+    let (mut next, mut end) = (0, 0);
     while next < count {
         let items = (next..count.min(next + AT_ONCE)).map(|n| {
             let made = made(n, count);
@@ -212,8 +283,9 @@ pub(crate) async fn write(log: &Arc<dyn Log>, count: u64) -> Histories {
         for appended in log.append_all(items.collect()).await {
             let appended = appended.unwrap();
             places.push((appended.first, appended.at));
+            end = appended.last;
         }
         next += AT_ONCE;
     }
-    Histories { count, places }
+    Histories { count, places, end }
 }

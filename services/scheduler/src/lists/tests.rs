@@ -48,11 +48,11 @@ async fn every_filter_walks_an_index_of_its_own_and_sorts_nothing() {
         (asked(&["stage"], None, ""), "runs_3_stage"),
         (asked(&["project"], None, ""), "runs_3_project"),
         (asked(&["origin"], None, ""), "runs_3_origin"),
-        (asked(&[], Some(false), ""), "runs_3_active"),
+        (asked(&[], Some(false), ""), "runs_3_open"),
         (asked(&[], Some(true), ""), "runs_3_position"),
         (asked(&[], None, "fix"), "runs_3_position"),
         (asked(&["project", "branch", "status"], Some(true), "fix"), "runs_3_branch"),
-        (asked(&["project", "branch"], Some(false), "fix"), "runs_3_active"),
+        (asked(&["project", "branch"], Some(false), "fix"), "runs_3_open"),
     ] {
         let questions = [(asked.page(51), "its page"), (asked.floor(), "the end of its walk")];
         for (question, of) in questions {

@@ -38,7 +38,6 @@ const SCHEMA: &[&str] = &[
     "CREATE INDEX runs_3_author ON runs_3 (author, position)",
     "CREATE INDEX runs_3_branch ON runs_3 (branch, position) WHERE branch <> ''",
     "CREATE INDEX runs_3_commit ON runs_3 (commit_sha, position) WHERE commit_sha <> ''",
-    "CREATE INDEX runs_3_active ON runs_3 (position) WHERE ended = 0",
     "CREATE INDEX runs_3_open ON runs_3 (position) WHERE ended = 0 OR going_on > 0",
 ];
 

@@ -11,10 +11,11 @@ use std::{
 
 use anyhow::{Context, bail};
 use rustix::process::Signal;
+use shipway_eventing::{Log, PostgresLog, PostgresOptions};
 use tonic::transport::Channel;
 
 use super::{
-    floor,
+    floor, grow,
     measured::{Measured, Spent, Traffic, connect, log},
     nats::{Nats, Taken},
     postgres::{self, Postgres},
@@ -64,14 +65,19 @@ pub(crate) struct Mark {
 }
 
 impl Cluster {
-    /// Starts everything in this folder and waits until all of it is ready.
-    pub(crate) async fn start(folder: &Path) -> anyhow::Result<Self> {
+    /// Starts everything in this folder and waits until all of it is ready; so many runs are stored there.
+    pub(crate) async fn start(folder: &Path, stored: u64) -> anyhow::Result<Self> {
         let nats = program("nats-server").context("scripts/bench --distributed installs it")?;
         let ports = free_ports(SERVICES.len() + 3)?;
         let [database, client, monitor, ports @ ..] = ports.as_slice() else {
             bail!("too few ports are free")
         };
         let postgres = Postgres::start(&folder.join("postgres"), *database).await?;
+        if stored > 0 {
+            let log = PostgresLog::connect(&postgres.url("shipway"), PostgresOptions::default()).await?;
+            grow::fill(&log, stored).await?;
+            log.close().await;
+        }
         let nats = Nats::start(&nats, &folder.join("nats"), *client, *monitor).await?;
         let http = reqwest::Client::new();
         let urls: BTreeMap<_, _> =

@@ -8,12 +8,13 @@ use std::{
 
 use anyhow::Context;
 use rustix::process::Signal;
+use shipway_eventing::{Log, SqliteLog, SqliteOptions};
 use tonic::transport::Channel;
 
 use super::{
-    floor,
+    floor, grow,
     measured::{Measured, Spent, Traffic, connect, log},
-    process::{Process, shipway},
+    process::{Process, make, shipway},
     report::Report,
 };
 
@@ -37,9 +38,15 @@ pub(crate) struct Mark {
 }
 
 impl Embedded {
-    /// Starts it on an empty data folder in this one and waits until it is ready.
-    pub(crate) async fn start(folder: &Path) -> anyhow::Result<Self> {
+    /// Starts it on a data folder in this one and waits until it is ready; so many runs are stored there.
+    pub(crate) async fn start(folder: &Path, stored: u64) -> anyhow::Result<Self> {
         let data = folder.join("data");
+        if stored > 0 {
+            make(&data)?;
+            let log = SqliteLog::open(&data.join("log.db"), SqliteOptions::default()).await?;
+            grow::fill(&log, stored).await?;
+            log.close().await;
+        }
         let mut command = shipway()?;
         command.args(["up", "--port", "0", "--hook-rate", "0", "--reconcile", "0", "--data"]).arg(&data);
         command.env("RUST_LOG", "warn");

@@ -4,6 +4,7 @@
 mod cluster;
 mod embedded;
 mod floor;
+mod grow;
 mod hooks;
 mod jobs;
 mod measured;
@@ -33,9 +34,9 @@ use self::{
 /// Measures Shipway on this machine; prints one JSON line a figure.
 ///
 /// W1: one run at a time of 10 nodes. W2: many such runs, 100 at once. W3: 100 and 1,000 nodes side by side. W4: nodes
-/// that compute, and jobs. W5: signed webhooks. W6: start and memory. GROW: runs of 1 to 10,000 nodes. C1 to C4: what a
-/// node takes, counted; C1 and C4 with W1, C2 and C3 with W2. floor: what the machine takes for the same, before and
-/// after. Figures are worth comparing within one sitting, of an optimised build on an idle machine.
+/// that compute, and jobs. W5: signed webhooks. W6: start and memory. GROW: runs of 1 to 10,000 nodes. LISTS: pages of
+/// runs, by each filter; with `--grow`, and all else too, on so many stored runs. C1 to C4: what a node takes, counted; C1
+/// and C4 with W1, C2 and C3 with W2. floor: what the machine takes for the same, before and after. Figures are worth comparing within one sitting, of an optimised build on an idle machine.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// Measures many processes instead of one: one of each service, PostgreSQL and NATS, on free ports of this machine.
@@ -50,6 +51,9 @@ pub(crate) struct BenchArgs {
     /// Runs of W2.
     #[arg(long, default_value_t = 1000)]
     runs: usize,
+    /// Runs that are stored before anything is measured.
+    #[arg(long, default_value_t = 0, value_name = "RUNS")]
+    grow: u64,
     /// Seconds of load in W5.
     #[arg(long, default_value_t = 6)]
     seconds: u64,
@@ -83,9 +87,10 @@ pub(crate) fn main(args: BenchArgs) -> anyhow::Result<ExitCode> {
 async fn measure(args: &BenchArgs) -> anyhow::Result<()> {
     let folder = Folder::make(args.folder.as_deref())?;
     if args.distributed {
-        run(Cluster::start(&folder.0).await?, args, &folder.0, &Report::new(Mode::Distributed)).await
+        run(Cluster::start(&folder.0, args.grow).await?, args, &folder.0, &Report::new(Mode::Distributed))
+            .await
     } else {
-        run(Embedded::start(&folder.0).await?, args, &folder.0, &Report::new(Mode::Embedded)).await
+        run(Embedded::start(&folder.0, args.grow).await?, args, &folder.0, &Report::new(Mode::Embedded)).await
     }
 }
 
@@ -97,6 +102,9 @@ async fn run<M: Measured>(
 ) -> anyhow::Result<()> {
     measured.report_start(report)?;
     measured.floor(report).await?;
+    if args.wants("LISTS") {
+        grow::lists(measured.runs(), report).await?;
+    }
     if args.wants("W1") {
         let before = measured.traffic().await?;
         let nodes = runs::sequential(measured.runs(), args.repetitions, report).await?;

@@ -210,8 +210,7 @@ mod tests {
                 node("new", None, side("skipped", 0, ""), vec![]),
             ],
         };
-        let expected = "\
-       RUN            FLOW          VERSION  NAME        STATUS   TOOK
+        let expected = "       RUN            FLOW          VERSION  NAME        STATUS   TOOK
 left   01934f2e-8c1a  shop/staging  3        calm-otter  success  5.0s
 right  01934f2e-8c1a  shop/staging  3        brave-fox   failure  30s
 
