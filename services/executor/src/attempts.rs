@@ -4,7 +4,7 @@ mod keepers;
 mod turn;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::PathBuf,
     sync::{
@@ -33,7 +33,7 @@ use crate::{
         process::{ProcessOptions, ProcessRuntime},
     },
     ways::Way,
-    work::Host,
+    work::{Host, Stubborn},
 };
 
 /// Why an executor could not be opened.
@@ -102,6 +102,7 @@ impl Executor {
             outbound,
             config,
             lease,
+            stubborn: Stubborn::default(),
         };
         let logs_of_shims = host.runtime.logs()?;
         host.logs.recover(logs_of_shims);
@@ -162,6 +163,11 @@ impl Executor {
     #[must_use]
     pub fn held(&self) -> Vec<Fence> {
         self.0.lock().fences()
+    }
+
+    /// Processes that do not end although they were killed, by their attempts' fences.
+    pub(crate) fn stubborn(&self) -> BTreeMap<Fence, u32> {
+        self.0.host.stubborn.all()
     }
 
     /// Tells whoever asks how many of the slots, light and heavy, are in use; as long as there is this executor.

@@ -117,10 +117,11 @@ impl Link {
         Ok(failing!("executor.register", tonic::Status::unavailable, register.await)?.into_inner().log)
     }
 
-    /// Says what is held; hears what should be.
+    /// Says what is held, and which processes of it do not end; hears what should be.
     pub(crate) async fn beat(
         &self,
         held: &[Fence],
+        stubborn: &BTreeMap<Fence, u32>,
         kept: &[Kept],
         draining: bool,
     ) -> Result<Beat, tonic::Status> {
@@ -129,7 +130,8 @@ impl Link {
             let held = held.iter().filter_map(|fence| {
                 let origin = origins.get(fence)?;
                 let (run, shard, heavy) = (origin.run.to_string(), origin.shard, origin.heavy);
-                Some(Held { fence: fence.raw(), run, shard, heavy, ..Held::default() })
+                let process = stubborn.get(fence).copied().unwrap_or_default();
+                Some(Held { fence: fence.raw(), run, shard, heavy, process })
             });
             held.collect()
         };

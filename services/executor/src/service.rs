@@ -262,7 +262,8 @@ impl Beating {
                 Some(kept) => kept.look(&self.executor).await,
                 None => &[],
             };
-            match in_time(self.link.beat(&self.executor.held(), kept, false)).await {
+            let (held, stubborn) = (self.executor.held(), self.executor.stubborn());
+            match in_time(self.link.beat(&held, &stubborn, kept, false)).await {
                 Ok(beat) if beat.known => {
                     self.executor.renew(sent);
                     self.arrange(&beat).await;
@@ -301,7 +302,8 @@ impl Beating {
             }
             let sent = BootTime::now();
             let kept = kept.look(&self.executor).await;
-            match in_time(self.link.beat(&self.executor.held(), kept, true)).await {
+            let (held, stubborn) = (self.executor.held(), self.executor.stubborn());
+            match in_time(self.link.beat(&held, &stubborn, kept, true)).await {
                 Ok(beat) if beat.known => self.executor.renew(sent),
                 Ok(_) => {}
                 Err(status) => {

@@ -86,9 +86,9 @@ kinds! {
     Paused = "paused", Anybody, "shipway flow resume {path}", "what came meanwhile is kept: `shipway replay` starts it";
     /// No executor is known at all.
     NoExecutor = "no_executor", Operator, "shipway serve executor", "one that is there takes it at once";
-    /// No executor has the labels.
+    /// No executor has the labels: nobody could ever do it.
     Labels = "labels", Operator, "shipway serve executor --set executor.labels={labels}",
-        "one that has all of these labels takes it at once";
+        "then start it again: `shipway run {path}`; or change `runsOn`";
     /// The host that has to do it is given up.
     HostLost = "host_lost", Operator, "shipway addon move {resource}",
         "that brings a backup to another host; or start host {host} again";
@@ -194,7 +194,7 @@ impl Facts {
 
 /// As a shell takes it: nodes of loops have brackets in their names.
 fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,@".contains(c);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,@=".contains(c);
     if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 

@@ -12,6 +12,9 @@ use crate::{
     state::Timer,
 };
 
+/// The code of a failure because no executor that is known could ever do the work.
+pub const NO_EXECUTOR: &str = "no_executor";
+
 /// What can be asked of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -495,5 +498,5 @@ fn no_executor(needed: &[String], known: &std::collections::BTreeSet<&str>) -> N
         "no executor could ever run it: it needs `runsOn` {needed}, and none has all of that; {known}. \
          Start an executor with these labels, or change `runsOn`"
     );
-    NodeError { code: "no_executor".to_owned(), message, transient: false }
+    NodeError { code: NO_EXECUTOR.to_owned(), message, transient: false }
 }

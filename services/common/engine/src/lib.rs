@@ -32,7 +32,7 @@ pub use answer::Standing;
 pub use applied::applied;
 pub use approvals::Approval;
 pub use attempt::{Attempt, OpenAttempt, takes_a_process};
-pub use decide::{Command, Rejection, Resolution, decide, decide_and_evolve};
+pub use decide::{Command, NO_EXECUTOR, Rejection, Resolution, decide, decide_and_evolve};
 pub use evolve::lock_names;
 pub use freezes::held_in_words;
 pub use locks::{Holder, LockState, Locks};

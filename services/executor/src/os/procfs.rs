@@ -50,6 +50,13 @@ pub(crate) fn descendants(root: i32) -> Vec<i32> {
     found
 }
 
+/// The living processes whose command line ends with these words.
+pub(crate) fn with_arguments(words: &[&str]) -> Vec<i32> {
+    let end: Vec<u8> = words.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
+    let fits = |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.ends_with(&end));
+    pids().into_iter().filter(fits).collect()
+}
+
 /// Whether a process was started with this `NAME=value` in its environment.
 pub(crate) fn has_environment(pid: i32, marker: &str) -> bool {
     fs::read(format!("/proc/{pid}/environ"))

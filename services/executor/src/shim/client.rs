@@ -16,7 +16,7 @@ use tokio::io::AsyncWriteExt;
 use super::protocol::{EXIT, Ended, Input, Request, SOCKET, SPEC, STARTED, Spec};
 use crate::{
     lease::Deadlines,
-    os::{files, stage::Starter, wire},
+    os::{files, procfs, stage::Starter, wire},
 };
 
 /// Ended shims' folders are kept so long, for whoever asks again.
@@ -161,6 +161,14 @@ impl Shims {
         fs::remove_dir_all(folder)
     }
 
+    /// The process that a shim waits for, or the shim itself; none where neither is there.
+    pub(crate) fn process(folder: &Path) -> Option<u32> {
+        let shims = procfs::with_arguments(&["shim", &folder.to_string_lossy()]);
+        let below = shims.iter().flat_map(|shim| procfs::descendants(*shim)).collect::<Vec<_>>();
+        let process = below.iter().rev().find(|process| !shims.contains(process)).or(shims.last())?;
+        u32::try_from(*process).ok()
+    }
+
     /// Every shim with what it does and how it ended.
     pub(crate) fn all(&self) -> io::Result<Vec<(PathBuf, Spec, Option<Ended>)>> {
         let mut all = Vec::new();
@@ -198,5 +206,33 @@ impl Shims {
             }
         }
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn the_process_below_a_shim_is_found_by_the_shims_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        // A shim is known by its words; this one waits for a process, too.
+        let script = "sleep 600; true";
+        let mut shim = Command::new("sh").args(["-c", script, "shim"]).arg(folder.path()).spawn().unwrap();
+        let (below, own) = loop {
+            let below = procfs::descendants(shim.id().cast_signed());
+            if let [one] = below[..] {
+                break (one, Shims::process(folder.path()));
+            }
+            std::thread::yield_now();
+        };
+        for process in [below, shim.id().cast_signed()] {
+            procfs::signal(process, rustix::process::Signal::KILL);
+        }
+        shim.wait().unwrap();
+        assert_eq!(own, Some(below.cast_unsigned()));
+        assert_eq!(Shims::process(folder.path()), None);
     }
 }

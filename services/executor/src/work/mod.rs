@@ -11,10 +11,11 @@ mod noop;
 mod receivers;
 mod release;
 mod restart;
+mod stubborn;
 mod values;
 mod watch;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 use shipway_eventing::Blobs;
@@ -28,6 +29,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use release::roll;
+pub(crate) use stubborn::Stubborn;
 pub(crate) use values::{resolve_environment, text};
 
 use crate::{
@@ -50,7 +52,11 @@ pub(crate) struct Host {
     pub(crate) logs: NodeLogs,
     pub(crate) outbound: Outbound,
     pub(crate) lease: Arc<Lease>,
+    pub(crate) stubborn: Stubborn,
 }
+
+/// How long what was killed may take to be gone. Only what the kernel holds on to takes longer.
+const KILLED: Duration = Duration::from_secs(5);
 
 /// One attempt while it is worked on.
 pub(crate) struct Attempt<'a> {
@@ -238,8 +244,20 @@ impl Attempt<'_> {
         let runtime = &self.host.runtime;
         tokio::select! {
             end = runtime.wait(handle) => end,
-            () = self.stop.cancelled() => runtime.stop(handle, self.host.config.stop_grace).await,
+            () = self.stop.cancelled() => self.stop(handle).await,
         }
+    }
+
+    /// Ends it. One that is still there after it was killed is named, so that somebody can look at it.
+    async fn stop(&self, handle: &Handle) -> Result<TaskEnd, RuntimeError> {
+        let (runtime, grace) = (&self.host.runtime, self.host.config.stop_grace);
+        let mut end = runtime.stop(handle, grace);
+        tokio::select! {
+            end = &mut end => return end,
+            () = tokio::time::sleep(grace + KILLED) => {}
+        }
+        let _named = runtime.process(handle).map(|process| self.host.stubborn.name(self.given.fence, process));
+        end.await
     }
 
     /// Unpacks an artifact for a target, once.

@@ -4,7 +4,7 @@ use shipway_contracts::{
     blockers::{Facts, Kind},
     v1::Blocker,
 };
-use shipway_engine::RunState;
+use shipway_engine::{NO_EXECUTOR, RunState};
 use shipway_events::{NodeStatus, RunStatus};
 
 use super::{at, facts};
@@ -36,7 +36,11 @@ fn failed(state: &RunState, reason: &str) -> Vec<Blocker> {
             let name = state.name_of(n);
             let words = format!("`{name}` failed: {}", error.message);
             let since = node.ended_at.map(at).unwrap_or_default();
-            failed.push(Blocker { since, ..Kind::Failed.blocker(&facts(state, &name), words) });
+            // Nobody could ever do it: that is said at once instead of waiting for ever.
+            let labels = state.plan_node(n).map(|plan| plan.runs_on.join(",")).unwrap_or_default();
+            let kind = if error.code == NO_EXECUTOR { Kind::Labels } else { Kind::Failed };
+            let facts = Facts { labels, ..facts(state, &name) };
+            failed.push(Blocker { since, ..kind.blocker(&facts, words) });
         }
     }
     if failed.is_empty() {

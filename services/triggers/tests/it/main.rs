@@ -47,3 +47,4 @@ mod spooling;
 mod support;
 mod timing;
 mod waiting;
+mod why;

@@ -268,6 +268,13 @@ fn bind(folder: &super::Folder) -> Bind {
     Bind { source: folder.path.clone(), target, writable: folder.writable }
 }
 
+impl ProcessRuntime {
+    /// The process of a command that runs, as this machine numbers it.
+    pub(crate) fn process(&self, handle: &Handle) -> Option<u32> {
+        Shims::process(&handle.0)
+    }
+}
+
 #[async_trait]
 impl Runtime for ProcessRuntime {
     async fn start(&self, task: &Task) -> Result<Handle, RuntimeError> {
