@@ -44,7 +44,8 @@ fn flow(name: &str) -> Value {
         node[key] = value;
         node
     };
-    let gate = |spec: Value| json!({"kind": "Approval", "ref": "gate", "spec": spec, "timeoutDuration": 3600});
+    let gate =
+        |spec: Value| json!({"kind": "Approval", "ref": "gate", "spec": spec, "timeoutDuration": 3600});
     let (policy, order, steps) = match name {
         "gate" => ("allow", "parallel", vec![gate(json!({"amount": 1}))]),
         "gated-queue" => {
@@ -61,7 +62,9 @@ fn flow(name: &str) -> Value {
             let ready = json!({"kind": "Condition", "ref": "ready", "spec": spec});
             ("allow", "parallel", vec![with(noop("one"), "condition", json!("success")), ready])
         }
-        "steps" => ("allow", "sequential", vec![with(noop("one"), "condition", json!("success")), noop("second")]),
+        "steps" => {
+            ("allow", "sequential", vec![with(noop("one"), "condition", json!("success")), noop("second")])
+        }
         "labels" => ("allow", "parallel", vec![with(noop("one"), "runsOn", json!(["gpu"]))]),
         "retry" => {
             let rule = json!({"maxAttempts": 3, "backoff": "fixed", "delay": 3600});
@@ -96,7 +99,8 @@ impl ProjectHome for Home {
         let name = asked.rsplit('/').next().unwrap_or_default().to_owned();
         Ok(Response::new(v1::FlowForRunReply {
             project: ProjectId::new(Uuid::from_u128(1)).to_string(),
-            flow: Uuid::from_u128(name.bytes().fold(1, |number, byte| number * 31 + u128::from(byte))).to_string(),
+            flow: Uuid::from_u128(name.bytes().fold(1, |number, byte| number * 31 + u128::from(byte)))
+                .to_string(),
             path: format!("shop/{name}"),
             version: 1,
             document_json: flow(&name).to_string(),
@@ -305,7 +309,8 @@ impl World {
     }
 
     pub(super) async fn goes_away(&self) {
-        let away = self.service.shared.registry.mark_away(EXECUTOR, self.registration, Timestamp::from_micros(1));
+        let away =
+            self.service.shared.registry.mark_away(EXECUTOR, self.registration, Timestamp::from_micros(1));
         assert!(away);
     }
 
@@ -326,8 +331,12 @@ impl World {
         let run = |run: &str| run.to_owned();
         match words[..] {
             ["shipway", "approve", of, node] => {
-                let request =
-                    JudgeNodeRequest { command, run: run(of), node: node.to_owned(), ..JudgeNodeRequest::default() };
+                let request = JudgeNodeRequest {
+                    command,
+                    run: run(of),
+                    node: node.to_owned(),
+                    ..JudgeNodeRequest::default()
+                };
                 self.runs.approve_node(request).await.unwrap();
             }
             ["shipway", "resolve", of, node, "--happened"] => {
