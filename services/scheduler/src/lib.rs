@@ -7,6 +7,7 @@ mod api;
 mod children;
 mod cluster;
 mod foresee;
+mod freezes;
 mod history;
 mod hosts;
 mod language;
@@ -15,6 +16,7 @@ mod moved;
 mod places;
 mod planning;
 mod projections;
+mod promised;
 mod queries;
 mod reactions;
 mod refused;
@@ -30,7 +32,7 @@ mod upkeep;
 mod watchdog;
 mod whereabouts;
 
-pub use api::{EventsApi, HistoryApi, RunsApi, WorkApi};
+pub use api::{EventsApi, FreezesApi, HistoryApi, RunsApi, WorkApi};
 pub use cluster::{PeersApi, Together};
 pub use registry::{Bell, Bells};
 pub use service::{Deps, Service, StartError};
@@ -51,6 +53,8 @@ fn refusal(rejection: &shipway_engine::Rejection) -> shipway_contracts::Error {
         Rejection::Ended(_)
         | Rejection::NothingToResolve(_)
         | Rejection::NoApprovalWanted(_)
+        | Rejection::NotFrozen
+        | Rejection::StopsAll(_)
         | Rejection::OtherPlan { .. } => Code::FailedPrecondition,
     };
     let cause = std::error::Error::source(rejection).map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Commands, and what each makes happen: one fact and everything that follows from it.
 
 use shipway_events::{
-    Asker, Fence, NodeStatus, RunId, RunStatus, Timestamp,
+    Actor, Asker, Fence, NodeStatus, RunId, RunStatus, Timestamp,
     run::{self, Event, NodeError},
 };
 use shipway_nodes::workload::Outcome;
@@ -71,6 +71,13 @@ pub enum Command {
         /// The hash of the plan that they saw, if they say it.
         plan: Option<String>,
     },
+    /// A person lets the run go on although a freeze holds it.
+    OverrideFreeze {
+        /// Who.
+        by: Actor,
+        /// Why.
+        reason: String,
+    },
     /// A run of another flow has ended that a node waits for, or could not be started.
     ChildEnded {
         /// The node's index in the plan.
@@ -87,6 +94,17 @@ pub enum Command {
         /// What became of it.
         resolution: Resolution,
     },
+}
+
+impl Command {
+    /// What a run is to begin with, if that is the command.
+    #[must_use]
+    pub fn started(&self) -> Option<&run::Started> {
+        match self {
+            Self::Start { started } => Some(started),
+            _ => None,
+        }
+    }
 }
 
 /// What a person found out about a node that was `unknown`.
@@ -155,6 +173,14 @@ pub enum Rejection {
          somebody else; start it again with a token"
     )]
     AuthorUnknown,
+    /// There is no freeze to be overridden.
+    #[error("no freeze holds the run")]
+    NotFrozen,
+    /// The freeze is one that lets nobody pass.
+    #[error(
+        "the freeze `{0}` stops all that begins, and lets no run pass: it has to be lifted (`shipway unfreeze`)"
+    )]
+    StopsAll(String),
     /// What was looked at is another plan than the run's.
     #[error("the run's plan is {plan}, not {seen}: look at it again, then approve what is there")]
     OtherPlan {
@@ -214,9 +240,11 @@ pub fn decide_and_evolve(
         Command::Reject { node, by, reason, plan } => {
             decision.reject_approval(*node, by, reason, plan.as_deref())?;
         }
+        Command::OverrideFreeze { by, reason } => decision.override_freeze(by, reason)?,
         Command::ChildEnded { node, child, end } => decision.child_ended(*node, *child, end)?,
     }
     decision.ask_lane();
+    decision.look_at_freezes();
     decision.follow();
     Ok(decision.events)
 }
@@ -333,6 +361,9 @@ impl Decision<'_> {
 
     /// Asks a node whose turn has come what it wants, and sees to it or lets it wait for a slot.
     pub(crate) fn ask(&mut self, node: u32) {
+        if self.is_frozen(node) {
+            return;
+        }
         let Some(plan) = self.state.plan_node(node) else { return };
         let (asked_before, is_loop) = (self.state.at(node).attempts > 0, shape::is_loop(plan));
         let waits = self.state.watching.contains(&node);

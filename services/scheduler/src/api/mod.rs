@@ -2,6 +2,7 @@
 
 mod addons;
 mod events;
+mod freezes;
 mod history;
 mod people;
 mod plans;
@@ -9,6 +10,7 @@ mod runs;
 mod work;
 
 pub use events::EventsApi;
+pub use freezes::FreezesApi;
 pub use history::HistoryApi;
 pub(crate) use people::asked_by;
 pub use runs::RunsApi;

@@ -16,7 +16,7 @@ use shipway_eventing::{
     log::{Log, ReadError},
 };
 use shipway_events::{
-    DecodeError, FlowId, Meta, Position, RunId, RunStatus, StreamEvent, StreamName, Version, run,
+    DecodeError, FlowId, Meta, Position, ProjectId, RunId, RunStatus, StreamEvent, StreamName, Version, run,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     cluster::{Cluster, shards::Shard},
+    freezes::FreezeBook,
     language::Documents,
     registry::Registry,
 };
@@ -46,6 +47,7 @@ pub(super) struct Shared {
     pub(super) tasks: TaskTracker,
     pub(super) locks: LockBook,
     pub(super) lanes: LaneBook,
+    pub(super) freezes: FreezeBook,
     open: Mutex<HashMap<RunId, Handle>>,
 }
 
@@ -139,6 +141,7 @@ impl Book {
                 tasks,
                 locks: LockBook::default(),
                 lanes: LaneBook::default(),
+                freezes: FreezeBook::default(),
                 open,
             }),
         }
@@ -190,6 +193,24 @@ impl Book {
             }
             Err(error) => tracing::warn!(%error, "a lock could not be read; who waits for it looks later"),
         }
+    }
+
+    /// What is known of freezes.
+    pub(crate) fn freezes(&self) -> &FreezeBook {
+        &self.shared.freezes
+    }
+
+    /// There is more to be read of a project's freezes: all runs look again, the oldest first.
+    pub(crate) fn freezes_changed(&self, project: ProjectId, version: Version) {
+        self.shared.freezes.heard(project, version);
+        let book = self.clone();
+        self.shared.tasks.spawn(async move {
+            let mut runs = book.open_runs();
+            runs.sort_unstable();
+            for run in runs {
+                book.nudge(run, Command::Due).await;
+            }
+        });
     }
 
     /// The run as it is now.

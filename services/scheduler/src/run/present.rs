@@ -18,6 +18,7 @@ pub(crate) fn head(state: &RunState, position: Position) -> v1::Run {
     let Some(started) = state.started() else { return v1::Run::default() };
     let reason =
         state.ended().and_then(|ended| ended.reason.clone()).or_else(|| state.aborting().map(str::to_owned));
+    let reason = reason.or_else(|| state.frozen().map(shipway_engine::held_in_words));
     v1::Run {
         id: started.run.to_string(),
         path: started.path.clone(),
@@ -68,7 +69,8 @@ pub(crate) fn waits_for(blocker: &Blocker) -> Option<ExecutorId> {
         Blocked::Work { executor } | Blocked::Finish { executor } | Blocked::Stop { executor } => {
             Some(executor)
         }
-        Blocked::Time { .. }
+        Blocked::Freeze { .. }
+        | Blocked::Time { .. }
         | Blocked::Condition
         | Blocked::Person
         | Blocked::Approval { .. }

@@ -23,6 +23,7 @@ mod failure;
 mod flags;
 mod flow;
 mod fmt;
+mod freeze;
 pub(crate) mod hook;
 mod json;
 mod judge;
@@ -119,6 +120,14 @@ enum Verb {
     Approve(judge::JudgeArgs),
     /// Reject a node that waits for approval: it fails.
     Reject(judge::JudgeArgs),
+    /// Hold runs that have not begun: a project's, a pipeline's or a stage's, once or by a calendar.
+    Freeze(freeze::FreezeArgs),
+    /// Let nothing more begin, in runs that go on too, and say what is in flight.
+    StopTheLine(freeze::StopArgs),
+    /// Lift a freeze, or let one run pass.
+    Unfreeze(freeze::UnfreezeArgs),
+    /// List freezes.
+    Freezes(freeze::FreezesArgs),
     /// Read the event log.
     Events(events::EventsArgs),
     /// What ran where, now or at a time; or what is different at two times.
@@ -226,6 +235,10 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Abort(args) => run::abort(args).await,
         Verb::Approve(args) => judge::approve(args).await,
         Verb::Reject(args) => judge::reject(args).await,
+        Verb::Freeze(args) => freeze::freeze(args).await,
+        Verb::StopTheLine(args) => freeze::stop_the_line(args).await,
+        Verb::Unfreeze(args) => freeze::unfreeze(args).await,
+        Verb::Freezes(args) => freeze::freezes(args).await,
         Verb::Watch(args) => watch::watch(args).await,
         Verb::Logs(args) => logs::logs(args).await,
         Verb::Events(args) => events::events(args).await,
@@ -346,6 +359,12 @@ mod tests {
             "pipeline delete shop",
             "account add acme --kind gitea --host git.example.org:3000 --credential-file token",
             "account commits https://github.com/acme/api --ref main --account acme -o json",
+            "freeze shop/production --until 2026-12-31T00:00:00Z -r holidays --name xmas",
+            "freeze shop --every @weekend --for 64h --zone Europe/Berlin",
+            "stop-the-line shop/* -m outage",
+            "unfreeze xmas --project shop",
+            "unfreeze --run @latest -m fix",
+            "freezes -o json",
             "token create --name release-lead --role approver --role admin --to token -o json",
             "token list --token-file token",
             "token revoke release-lead",

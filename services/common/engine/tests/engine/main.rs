@@ -4,6 +4,7 @@
 
 mod approvals;
 mod attempts;
+mod freezes;
 mod lanes;
 mod language;
 mod plan;
