@@ -46,6 +46,7 @@ const START: &str = "INSERT INTO runs_3 (run, position, project, flow, path, pip
         created, ended, going_on, triggers)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, '', $19, 0, 0, $20)";
 const ADMIT: &str = "UPDATE runs_3 SET status = 'running' WHERE run = $1";
+const ABORT: &str = "UPDATE runs_3 SET status = 'aborting' WHERE run = $1 AND ended = 0";
 const TRAIL: &str = "UPDATE runs_3 SET going_on = going_on + $2 WHERE run = $1";
 const END: &str = "UPDATE runs_3 SET status = $2, reason = $3, ended = $4 WHERE run = $1";
 const MADE: &str = "UPDATE runs_3 SET commit_sha = $2, branch = $3 WHERE run = $1 AND commit_sha = ''";
@@ -77,7 +78,12 @@ impl Projection for Runs {
             // Most events of a run leave its row as it is.
             let moves = matches!(
                 raw.kind.as_str(),
-                "run.started" | "run.admitted" | "run.ended" | "run.node_started" | "run.node_ended_later"
+                "run.started"
+                    | "run.admitted"
+                    | "run.aborting"
+                    | "run.ended"
+                    | "run.node_started"
+                    | "run.node_ended_later"
             );
             // A node without effects, which most are, has no such word in its event.
             let makes = raw.kind == "run.node_succeeded" && raw.data.contains("\"effects\"");
@@ -89,6 +95,9 @@ impl Projection for Runs {
                 run::Event::Started(started) => start(tables, raw, run, started).await?,
                 run::Event::Admitted(_) => {
                     sqlx::query(ADMIT).bind(run).execute(&mut *tables).await?;
+                }
+                run::Event::Aborting(_) => {
+                    sqlx::query(ABORT).bind(run).execute(&mut *tables).await?;
                 }
                 run::Event::NodeStarted(_) => {
                     sqlx::query(TRAIL).bind(run).bind(1_i64).execute(&mut *tables).await?;

@@ -91,7 +91,8 @@ fn started(n: u64, chance: u64, author: &str) -> Started {
         ..PlanNode::default()
     };
     let nodes = vec![node("Workflow", None, json!({"type": "sequential"})), node("Noop", Some(0), json!({}))];
-    let branch = if chance.is_multiple_of(7) { format!("feature-{}", chance % 300) } else { "main".to_owned() };
+    let branch =
+        if chance.is_multiple_of(7) { format!("feature-{}", chance % 300) } else { "main".to_owned() };
     let sha = format!("{:016x}{:024x}", mix(n / 4), n / 4);
     let stage = ["development", "staging", "production"][usize::try_from(chance % 3).unwrap_or(0)];
     let pipeline = chance % 20;
