@@ -28,6 +28,14 @@ pub(crate) enum Found<'a> {
     Job(&'a Arc<Project>, &'a Resource),
 }
 
+/// A project, a pipeline of it, or a stage of that: by their slugs, which are empty where all are meant.
+#[derive(Clone, Debug)]
+pub(crate) struct Part<'a> {
+    pub(crate) project: &'a Arc<Project>,
+    pub(crate) pipeline: String,
+    pub(crate) stage: String,
+}
+
 /// The project of that slug or id. With an empty name the only project there is.
 pub(crate) fn project<'a>(projects: &'a Projects, name: &str) -> Result<&'a Arc<Project>, Error> {
     let slugs = || projects.by_slug.keys().map(String::as_str);
@@ -117,6 +125,42 @@ impl Found<'_> {
             Self::Follower(project, resource) => format!("cd/{}/{}", project.slug, resource.slug),
             Self::Job(project, job) => format!("job/{}/{}", project.slug, job.slug),
         }
+    }
+}
+
+/// The part of a project that a text stands for: `project`, `pipeline/*`, `pipeline/stage`, or the latter two after
+/// `project/`.
+pub(crate) fn scope<'a>(projects: &'a Projects, text: &str) -> Result<Part<'a>, Error> {
+    let part = |project, pipeline: &str, stage| Part { project, pipeline: pipeline.to_owned(), stage };
+    let parts: Vec<&str> = text.split('/').collect();
+    let (within, pipeline) = match *parts.as_slice() {
+        [name] => return Ok(part(project(projects, name)?, "", String::new())),
+        [pipeline, "*"] => ("", pipeline),
+        [of, pipeline, "*"] => (of, pipeline),
+        _ => {
+            return match flow(projects, "", text)? {
+                Found::Stage(of, pipeline, flow) => Ok(part(of, &pipeline.slug, slug(&flow.stage))),
+                other => Err(Error::bad_request(format!(
+                    "`{}` is no stage: name `<project>`, `<pipeline>/*` or `<pipeline>/<stage>`",
+                    other.long_name()
+                ))),
+            };
+        }
+    };
+    let narrowed = if within.is_empty() { None } else { Some(project(projects, within)?.id) };
+    let all = || projects.by_slug.values().filter(|of| narrowed.is_none_or(|id| id == of.id));
+    let mut found = all().filter(|of| of.state.pipelines.contains_key(pipeline));
+    match (found.next(), found.next()) {
+        (Some(of), None) => Ok(part(of, pipeline, String::new())),
+        (None, _) => {
+            let known = all().flat_map(|of| of.state.pipelines.keys());
+            let meant = did_you_mean(pipeline, known.map(String::as_str));
+            Err(Error::not_found(format!("there is no pipeline `{pipeline}`.{meant}")))
+        }
+        (Some(first), Some(second)) => Err(Error::bad_request(format!(
+            "`{text}` is in several projects; say `{}/{text}` or `{}/{text}`",
+            first.slug, second.slug
+        ))),
     }
 }
 

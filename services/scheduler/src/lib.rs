@@ -7,12 +7,14 @@ mod api;
 mod children;
 mod cluster;
 mod foresee;
+mod freezes;
 mod hosts;
 mod language;
 mod moved;
 mod places;
 mod planning;
 mod projections;
+mod promised;
 mod queries;
 mod reactions;
 mod refused;
@@ -29,7 +31,7 @@ mod watchdog;
 mod whereabouts;
 mod why;
 
-pub use api::{EventsApi, RunsApi, WorkApi};
+pub use api::{EventsApi, FreezesApi, RunsApi, WorkApi};
 pub use cluster::{PeersApi, Together};
 pub use registry::{Bell, Bells};
 pub use service::{Deps, Service, StartError};
@@ -51,6 +53,8 @@ fn refusal(rejection: &shipway_engine::Rejection) -> shipway_contracts::Error {
         | Rejection::NothingToResolve(_)
         | Rejection::NothingToRetry(_)
         | Rejection::NoApprovalWanted(_)
+        | Rejection::NotFrozen
+        | Rejection::StopsAll(_)
         | Rejection::OtherPlan { .. } => Code::FailedPrecondition,
     };
     let cause = std::error::Error::source(rejection).map(|cause| format!(": {cause}")).unwrap_or_default();

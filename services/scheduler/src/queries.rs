@@ -109,6 +109,7 @@ impl Shared {
     /// The run that a text means: an id, the beginning of one, `@latest` or `@failed`.
     pub(crate) async fn find_run(&self, text: &str) -> Result<RunId, Error> {
         if let Ok(run) = text.parse() {
+            self.promised(run).await;
             return Ok(run);
         }
         self.caught_up().await?;

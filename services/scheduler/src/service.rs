@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::Arc};
 use shipway_contracts::{
     Channel,
     v1::{
-        events_server::EventsServer, peers_server::PeersServer, runs_server::RunsServer,
-        work_server::WorkServer,
+        events_server::EventsServer, freezes_server::FreezesServer, peers_server::PeersServer,
+        runs_server::RunsServer, work_server::WorkServer,
     },
 };
 use shipway_eventing::{Consumer, Durable, DurableError, Feed, Log, People, Views, ViewsError};
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    api::{EventsApi, RunsApi, WorkApi},
+    api::{EventsApi, FreezesApi, RunsApi, WorkApi},
     cluster::{self, Cluster, PeersApi, Together},
     hosts::Hosts,
     moved::Plans,
@@ -182,6 +182,12 @@ impl Service {
         PeersServer::new(PeersApi { shared: self.shared.clone() })
             .max_decoding_message_size(LARGE)
             .max_encoding_message_size(LARGE)
+    }
+
+    /// `shipway.v1.Freezes`.
+    #[must_use]
+    pub fn freezes_server(&self) -> FreezesServer<FreezesApi> {
+        FreezesServer::new(FreezesApi { shared: self.shared.clone() })
     }
 
     /// `shipway.v1.Events`.

@@ -95,6 +95,7 @@ const fn cause(blocked: &Blocked) -> &'static str {
         Blocked::Run { .. } => "run",
         Blocked::Lock { .. } => "lock",
         Blocked::Lane { .. } => "lane",
+        Blocked::Freeze { .. } => "freeze",
         Blocked::Steps { .. } => "steps",
         Blocked::Nothing => "nothing",
     }

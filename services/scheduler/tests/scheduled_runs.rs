@@ -10,6 +10,7 @@ use shipway_contracts::{
     v1::{
         self,
         project_home_server::{ProjectHome, ProjectHomeServer},
+        runs_client::RunsClient,
     },
 };
 use shipway_eventing::{Expected, Feed, Item, Log, SqliteLog, SqliteOptions, Views};
@@ -67,6 +68,13 @@ impl ProjectHome for Home {
         &self,
         _: Request<v1::AccountForCommentRequest>,
     ) -> Result<Response<v1::AccountForCommentReply>, Status> {
+        Err(Status::unimplemented("not of this test"))
+    }
+
+    async fn find_scopes(
+        &self,
+        _: Request<v1::FindScopesRequest>,
+    ) -> Result<Response<v1::FindScopesReply>, Status> {
         Err(Status::unimplemented("not of this test"))
     }
 
@@ -157,7 +165,10 @@ async fn a_tick_starts_one_run_with_its_time() {
 
 /// A delivery that matched the flow.
 async fn matched(log: &dyn Log) -> RunId {
-    let delivery = DeliveryId::new(Uuid::now_v7());
+    matched_by(log, DeliveryId::new(Uuid::now_v7())).await
+}
+
+async fn matched_by(log: &dyn Log, delivery: DeliveryId) -> RunId {
     let verdict = Verdict {
         project: ProjectId::new(Uuid::from_u128(1)),
         flow: FLOW.parse().unwrap(),
@@ -218,5 +229,32 @@ async fn a_run_that_cannot_be_started_has_failed_before_it_began() {
         let state = shipway_engine::RunState::fold(&events, 0).unwrap();
         assert_eq!(state.status(), RunStatus::Failure);
     }
+    assert!(lifecycle.stop(Duration::from_secs(5)).await);
+}
+
+/// The answer to a webhook names its runs; who asks at once is not told that there is no such run.
+#[tokio::test]
+async fn a_run_that_was_promised_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let (log, lifecycle, service) = scheduler(folder.path(), Home { broken: false }).await;
+    let mut runs = RunsClient::new(Channel::local(service.runs_server()));
+    let delivery = DeliveryId::new(Uuid::now_v7());
+    let run = delivery::run_id(delivery, FLOW.parse().unwrap(), "hook");
+    // Asked before there is anything of it in the log.
+    let mut asking = {
+        let mut runs = runs.clone();
+        Box::pin(async move { runs.get_run(v1::GetRunRequest { run: run.to_string() }).await })
+    };
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut asking).await;
+    assert!(early.is_err(), "{early:?}");
+    assert_eq!(matched_by(&*log, delivery).await, run);
+    assert_eq!(asking.await.unwrap().into_inner().id, run.to_string());
+
+    // An id of long ago is nobody's promise: the answer does not wait.
+    let old = Uuid::parse_str("0190aaaa-0000-7000-8000-00000000dead").unwrap();
+    let began = tokio::time::Instant::now();
+    let refused = runs.get_run(v1::GetRunRequest { run: old.to_string() }).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::NotFound);
+    println!("an id of long ago was refused after {:?}", began.elapsed());
     assert!(lifecycle.stop(Duration::from_secs(5)).await);
 }

@@ -15,6 +15,7 @@
 mod approve;
 mod count;
 mod decide;
+mod plain;
 mod read;
 mod sql;
 mod wait;

@@ -32,6 +32,8 @@ pub struct Facts {
     pub process: String,
     /// The resource that is meant, by its id in documents.
     pub resource: String,
+    /// The freeze that is meant, by its name.
+    pub freeze: String,
     /// The delivery that is meant.
     pub delivery: String,
 }
@@ -73,6 +75,9 @@ kinds! {
     Approval = "approval", Anybody, "shipway approve {run} {node}", "`shipway reject {run} {node}` says no";
     /// Somebody has to let a fork's pull request run.
     Fork = "fork", Anybody, "shipway deliveries approve {delivery}", "look at the commit first: it is a stranger's";
+    /// A freeze holds it.
+    Freeze = "freeze", Anybody, "shipway unfreeze {freeze}",
+        "for all that it holds; for this run alone `shipway unfreeze --run {run} -r WHY`, unless it stops all";
     /// A process was told to end and does not.
     Process = "process", Operator, "kill -9 {process}", "on host {host}; the run has ended once the process has";
     /// The flow's triggers are switched off.
@@ -178,6 +183,7 @@ impl Facts {
             ("{host}", &self.host),
             ("{process}", &self.process),
             ("{resource}", &self.resource),
+            ("{freeze}", &self.freeze),
             ("{delivery}", &self.delivery),
         ];
         names.into_iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, &quoted(value)))
@@ -215,6 +221,7 @@ mod tests {
             host: text("h1"),
             process: text("77"),
             resource: text("shop-db"),
+            freeze: text("friday"),
             delivery: text("d1"),
         }
     }

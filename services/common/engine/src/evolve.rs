@@ -71,7 +71,14 @@ impl RunState {
     fn knows(&self, event: &Event) -> bool {
         let node = match event {
             Event::Started(_) => return self.started.is_none(),
-            Event::Queued(_) | Event::Admitted(_) | Event::Aborting(_) | Event::Ended(_) => {
+            Event::Resumed(_)
+            | Event::Queued(_)
+            | Event::Admitted(_)
+            | Event::Frozen(_)
+            | Event::Thawed(_)
+            | Event::FreezeOverridden(_)
+            | Event::Aborting(_)
+            | Event::Ended(_) => {
                 return self.started.is_some();
             }
             #[cfg(feature = "next-schema")]
@@ -103,12 +110,17 @@ impl RunState {
 
     /// The table: one line or a short block for each type of event.
     fn transition(&mut self, event: &Event, at: Timestamp, fence: Option<Fence>, ops: &mut VecDeque<Op>) {
+        self.begun |= begins(event);
         match event {
             Event::Started(e) => self.start(e, at, ops),
             #[cfg(feature = "next-schema")]
             Event::NotedWriter(_) => {}
+            Event::Resumed(e) => self.resume(e, at, ops),
             Event::Queued(e) => self.turn = Turn::Queued(e.behind),
             Event::Admitted(_) => self.let_in(ops),
+            Event::Frozen(e) => self.frozen = Some(Arc::new(e.clone())),
+            Event::Thawed(_) => self.thaw(),
+            Event::FreezeOverridden(_) => self.overrides = true,
             Event::WorkflowEntered(e) => {
                 self.agenda.remove(e.node);
                 self.enter(e.node, at, ops);
@@ -192,6 +204,7 @@ impl RunState {
             Event::Aborting(e) => {
                 self.aborting = Some(e.reason.as_str().into());
                 self.gives_way = e.by;
+                self.thaw();
                 self.stop_trailing(at);
                 self.never_let_in("the run was aborted before its turn in its lane", at, ops);
                 self.cancel(0, Cancel::Abort, at, ops);
@@ -200,6 +213,7 @@ impl RunState {
                 self.never_let_in("the run was not let into its lane", at, ops);
                 self.ended = Some(Arc::new(e.clone()));
                 self.ended_at = Some(at);
+                self.thaw();
                 let agenda = &mut self.agenda;
                 agenda.fresh.append(&mut agenda.locked);
             }
@@ -245,6 +259,7 @@ impl RunState {
         let waits = self.plan_node(n).is_some_and(|node| node.kind == "Condition");
         let node = self.at_mut(n);
         node.attempt = Some(Attempt::new(event, fence, at));
+        node.effect = Some(event.effect);
         node.attempts = event.attempt;
         node.next_attempt = event.attempt;
         node.started_at.get_or_insert(at);
@@ -307,6 +322,11 @@ impl RunState {
         if !effects.is_empty() {
             self.effects.entry(n).or_default().extend_from_slice(effects);
         }
+        self.know_effects(effects);
+    }
+
+    /// What later nodes find because of them.
+    pub(crate) fn know_effects(&mut self, effects: &[Effect]) {
         for effect in effects {
             match effect {
                 Effect::Released { slug, artifact, .. } => {
@@ -389,6 +409,8 @@ impl NodeState {
             approvals: Vec::new(),
             watch: None,
             child: None,
+            kept: false,
+            effect: None,
             waits_for: None,
             next_attempt: 1,
             losses: 0,
@@ -401,4 +423,19 @@ impl NodeState {
             scope: crate::state::Scope { open: 0, first_open: 0, begun: 0, failed: false, cancelled: None },
         }
     }
+}
+
+/// Whether something of a run has its turn by this: a freeze does not hold it any more.
+const fn begins(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::AttemptRequested(_)
+            | Event::NodeSucceeded(_)
+            | Event::NodeFailed(_)
+            | Event::AttemptFailed(_)
+            | Event::NodeSkipped(_)
+            | Event::WaitStarted(_)
+            | Event::ApprovalRequested(_)
+            | Event::ChildRequested(_)
+    )
 }

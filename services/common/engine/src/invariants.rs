@@ -30,6 +30,7 @@ pub const STATE: &[Invariant] = &[
     ("nothing_new_starts_while_aborting", nothing_new_starts_while_aborting),
     ("a_terminal_run_holds_no_lock", a_terminal_run_holds_no_lock),
     ("a_loop_keeps_to_its_limit", a_loop_keeps_to_its_limit),
+    ("a_freeze_ends_with_the_run", a_freeze_ends_with_the_run),
 ];
 
 /// Checks all of [`STATE`].
@@ -121,6 +122,15 @@ fn it_says_what_it_waits_for(state: &RunState) -> Result<(), String> {
     match !goes_on || is_explained(state) {
         true => Ok(()),
         false => Err(format!("the run is {} and says nothing of what it waits for", state.status())),
+    }
+}
+
+/// Only a run that goes on can be held by a freeze, and what waits for its end waits for one that is known.
+fn a_freeze_ends_with_the_run(state: &RunState) -> Result<(), String> {
+    match (state.frozen(), state.ended().is_some(), state.agenda.frozen.first()) {
+        (Some(freeze), true, _) => Err(format!("the freeze `{}` holds a run that has ended", freeze.name)),
+        (None, _, Some(node)) => Err(format!("node {node} waits for the end of a freeze, and there is none")),
+        _ => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use shipway_events::{ExecutorId, RegistrationId, ResourceId};
+use shipway_events::{ExecutorId, RegistrationId, ResourceId, run::Frozen};
 
 use crate::{Locks, lane::LaneState};
 
@@ -53,6 +53,8 @@ pub struct Slots {
     locks: Locks,
     /// The lane of the run, if it was read.
     lane: Option<LaneState>,
+    /// The freezes that are about the run.
+    freezes: Arc<[Frozen]>,
     /// Whether targets have places at all: with one executor for ever they need none.
     placing: bool,
 }
@@ -96,6 +98,17 @@ impl Slots {
     pub fn with_lane(mut self, lane: Option<LaneState>) -> Self {
         self.lane = lane;
         self
+    }
+
+    /// With the freezes that are about the run and in force.
+    #[must_use]
+    pub fn with_freezes(mut self, freezes: Arc<[Frozen]>) -> Self {
+        self.freezes = freezes;
+        self
+    }
+
+    pub(crate) fn freezes(&self) -> &[Frozen] {
+        &self.freezes
     }
 
     pub(crate) const fn lane(&self) -> Option<&LaneState> {

@@ -8,9 +8,9 @@ use std::{
 
 use serde_json::{Map, Value};
 use shipway_events::{
-    ExecutorId, Fence, NodeStatus, RunId, RunStatus, Timestamp,
+    EffectClass, ExecutorId, Fence, NodeStatus, RunId, RunStatus, Timestamp,
     plan::{Artifact, BackupPin, Plan, PlanNode},
-    run::{ApprovalRule, Effect, Ended, NodeError, Started},
+    run::{ApprovalRule, Effect, Ended, Frozen, NodeError, Resumed, Started},
 };
 
 use crate::{
@@ -48,6 +48,12 @@ pub struct RunState {
     pub(crate) timers: BTreeSet<(Timestamp, u32, Timer)>,
     pub(crate) agenda: Agenda,
     pub(crate) turn: Turn,
+    /// Something of it has had its turn.
+    pub(crate) begun: bool,
+    /// The freeze that holds it.
+    pub(crate) frozen: Option<Arc<Frozen>>,
+    /// A person lets it go on whatever freezes there are.
+    pub(crate) overrides: bool,
     pub(crate) aborting: Option<Arc<str>>,
     /// The run for which it gives way, gently: see [`run::Aborting`](shipway_events::run::Aborting).
     pub(crate) gives_way: Option<RunId>,
@@ -62,6 +68,8 @@ pub struct RunState {
     pub(crate) backups: BTreeMap<String, BackupPin>,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
+    /// The run that it branches off, and what is kept of that one's nodes.
+    pub(crate) resumed: Option<Arc<Resumed>>,
 }
 
 /// The plan as it was at the start.
@@ -114,6 +122,10 @@ pub struct NodeState {
     pub watch: Option<Arc<str>>,
     /// The run of another flow that it waits for.
     pub child: Option<ChildRun>,
+    /// Its outcome is another run's, which this one branches off.
+    pub kept: bool,
+    /// How its effect stays single, as its last attempt said.
+    pub effect: Option<EffectClass>,
     /// The host that its target is on, while it waits for a slot there.
     pub waits_for: Option<ExecutorId>,
     /// The number of the next attempt.
@@ -186,12 +198,14 @@ pub(crate) struct Agenda {
     pub(crate) particular: BTreeSet<u32>,
     /// Waiting for their locks.
     pub(crate) locked: BTreeSet<u32>,
+    /// Waiting for a freeze to end.
+    pub(crate) frozen: BTreeSet<u32>,
 }
 
 impl Agenda {
     pub(crate) fn remove(&mut self, node: u32) {
-        let Self { fresh, light, heavy, particular, locked } = self;
-        for set in [fresh, light, heavy, particular, locked] {
+        let Self { fresh, light, heavy, particular, locked, frozen } = self;
+        for set in [fresh, light, heavy, particular, locked, frozen] {
             if set.remove(&node) {
                 return;
             }
@@ -199,13 +213,13 @@ impl Agenda {
     }
 
     pub(crate) fn contains(&self, node: u32) -> bool {
-        let Self { fresh, light, heavy, particular, locked } = self;
-        [fresh, light, heavy, particular, locked].iter().any(|set| set.contains(&node))
+        let Self { fresh, light, heavy, particular, locked, frozen } = self;
+        [fresh, light, heavy, particular, locked, frozen].iter().any(|set| set.contains(&node))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        let Self { fresh, light, heavy, particular, locked } = self;
-        [fresh, light, heavy, particular, locked].into_iter().flatten().copied()
+        let Self { fresh, light, heavy, particular, locked, frozen } = self;
+        [fresh, light, heavy, particular, locked, frozen].into_iter().flatten().copied()
     }
 }
 
@@ -244,6 +258,7 @@ impl RunState {
             None if !self.held.is_empty() => RunStatus::Unknown,
             None if self.aborting.is_some() => RunStatus::Aborting,
             None if self.turn != Turn::Admitted => RunStatus::Queued,
+            None if self.frozen.is_some() && self.open.is_empty() => RunStatus::Waiting,
             None if [NodeStatus::Running, NodeStatus::Ready, NodeStatus::Aborting].map(count) != [0; 3] => {
                 RunStatus::Running
             }
@@ -316,10 +331,11 @@ impl RunState {
     /// When something happens by itself next; none if nothing waits for a time.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.timers.first().map(|(at, ..)| *at)
+        let timer = self.timers.first().map(|(at, ..)| *at);
+        timer.into_iter().chain(self.frozen().and_then(|freeze| freeze.until)).min()
     }
 
-    /// Nodes whose turn has come and that wait for a free slot.
+    /// Nodes whose turn has come and that wait for a free slot, for locks, or for the end of a freeze.
     pub fn ready(&self) -> impl Iterator<Item = u32> + '_ {
         self.agenda.iter()
     }

@@ -2,7 +2,7 @@
 
 use shipway_events::{Actor, EffectClass, ExecutorId, NodeStatus, RunId, Timestamp};
 
-use crate::{Holder, RunState, approvals::approvers, invariants, lane, locks::LockWait};
+use crate::{Holder, RunState, approvals::approvers, freezes, invariants, lane, locks::LockWait};
 
 /// What holds a node up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,11 @@ pub enum Blocked {
     Lane {
         /// The run that comes before it.
         behind: RunId,
+    },
+    /// The end of a freeze.
+    Freeze {
+        /// When it ends by itself; a person has to lift it if it does not.
+        until: Option<Timestamp>,
     },
     /// A time.
     Time {
@@ -179,6 +184,10 @@ fn blocker(state: &RunState, n: u32, now: Timestamp) -> Option<Blocker> {
                     node.error.as_ref().map(|e| format!("; it failed: {}", e.message)).unwrap_or_default();
                 (Blocked::Time { until }, format!("`{name}` is tried again at {until}{error}"))
             }
+            None if let (Some(freeze), true) = (state.frozen(), state.agenda.contains(n)) => (
+                Blocked::Freeze { until: freeze.until },
+                format!("`{name}` {}", freezes::held_in_words(freeze)),
+            ),
             None if let Some(wait) = state.lock_waits.get(&n) => lock(state, wait, name),
             None if state.agenda.contains(n) || node.due.is_some() => slot(state, n, name),
             None => return None,

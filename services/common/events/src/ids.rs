@@ -59,6 +59,8 @@ ids! {
     ExecutorId,
     /// A release flow: the one of a stage, or the one-node flow of a resource.
     FlowId,
+    /// A freeze.
+    FreezeId,
     /// A webhook's own address and secret.
     HookId,
     /// A pipeline.

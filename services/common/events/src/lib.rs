@@ -24,6 +24,7 @@ pub mod delivery;
 mod effect;
 mod envelope;
 mod fence;
+mod freeze;
 mod ids;
 pub mod lane;
 pub mod lock;
@@ -33,7 +34,9 @@ pub mod org;
 mod origin;
 pub mod place;
 pub mod plan;
+pub mod policy;
 pub mod project;
+mod resumed;
 pub mod roster;
 pub mod run;
 pub mod schedule;
@@ -46,8 +49,8 @@ pub use actor::{Actor, Cause};
 pub use envelope::{DecodeError, Meta, NewEvent, RawEvent, Recorded, StreamEvent};
 pub use fence::Fence;
 pub use ids::{
-    AccountId, CommandId, DeliveryId, ExecutorId, FlowId, HookId, PipelineId, ProjectId, RegistrationId,
-    ResourceId, RunId, TokenId,
+    AccountId, CommandId, DeliveryId, ExecutorId, FlowId, FreezeId, HookId, PipelineId, ProjectId,
+    RegistrationId, ResourceId, RunId, TokenId,
 };
 pub use roster::{Asker, Roster};
 pub use secret::SecretRef;

@@ -13,10 +13,18 @@ stream_events! {
     pub enum Event, upcast upcast {
         /// The run exists and is pinned.
         Started = "run.started", 1;
+        /// It goes on where another run of the same plan stopped: what that one's nodes came to is kept.
+        Resumed = "run.resumed", 1;
         /// The run waits for its turn in its lane.
         Queued = "run.queued", 1;
         /// Its lane lets the run go on.
         Admitted = "run.admitted", 1;
+        /// A freeze holds the run: nothing of it begins, or with a freeze that stops all, nothing more.
+        Frozen = "run.frozen", 1;
+        /// No freeze holds the run any more.
+        Thawed = "run.thawed", 1;
+        /// A person lets the run go on whatever freezes there are, but for one that stops all.
+        FreezeOverridden = "run.freeze_overridden", 1;
         /// A node's turn came and an executor was named. The event's position is the attempt's fence.
         #[cfg(not(feature = "next-schema"))]
         AttemptRequested = "run.attempt_requested", 1;
@@ -79,7 +87,9 @@ pub use crate::next::NotedWriter;
 use crate::next::upcast;
 pub use crate::{
     effect::Effect,
+    freeze::{FreezeOverridden, Frozen, Thawed},
     origin::{HeldLock, Origin, Parent},
+    resumed::{Kept, Resumed},
 };
 
 #[cfg(not(feature = "next-schema"))]

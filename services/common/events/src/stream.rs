@@ -59,6 +59,12 @@ impl StreamName {
         Self(format!("place-{target}"))
     }
 
+    /// What a project's runs are held by, whatever their flows say.
+    #[must_use]
+    pub fn policy(project: ProjectId) -> Self {
+        Self(format!("policy-{project}"))
+    }
+
     /// A lock of a project's flows.
     #[must_use]
     pub fn lock(project: ProjectId, name: &str) -> Self {

@@ -39,6 +39,12 @@ impl Timestamp {
         self.0.div_euclid(1000)
     }
 
+    /// So much earlier.
+    #[must_use]
+    pub fn minus(self, by: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
+    }
+
     /// The instant `by` later; stops at the end of what can be represented.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {

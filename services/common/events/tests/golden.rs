@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::Value;
-use shipway_events::{StreamEvent, delivery, lane, lock, org, place, project, run, schedule};
+use shipway_events::{StreamEvent, delivery, lane, lock, org, place, policy, project, run, schedule};
 
 /// Files by type and schema number.
 type Files = BTreeMap<(String, u16), PathBuf>;
@@ -28,6 +28,7 @@ fn row_l_13_every_version_of_every_event_is_read() {
     read += check::<lane::Event>(&files, lane::Event::TYPES);
     read += check::<lock::Event>(&files, lock::Event::TYPES);
     read += check::<place::Event>(&files, place::Event::TYPES);
+    read += check::<policy::Event>(&files, policy::Event::TYPES);
     read += check::<run::Event>(&files, run::Event::TYPES);
     read += check::<schedule::Event>(&files, schedule::Event::TYPES);
     assert_eq!(read, files.len(), "a golden file belongs to no event");

@@ -7,8 +7,9 @@ use shipway_contracts::{
     Code, Error,
     v1::{
         AccountForCommentReply, AccountForCommentRequest, FetchSecretsReply, FetchSecretsRequest,
-        FlowForRunReply, FlowForRunRequest, HookRecord, HooksForTriggersReply, HooksForTriggersRequest,
-        PinnedResource, project_home_server::ProjectHome,
+        FindScopesReply, FindScopesRequest, FlowForRunReply, FlowForRunRequest, HookRecord,
+        HooksForTriggersReply, HooksForTriggersRequest, PinnedResource, Scope,
+        project_home_server::ProjectHome,
     },
 };
 use shipway_documents::secret;
@@ -93,6 +94,27 @@ impl ProjectHome for HomeApi {
             reply.hooks.extend(hooks);
         }
         Ok(Response::new(reply))
+    }
+
+    async fn find_scopes(
+        &self,
+        request: Request<FindScopesRequest>,
+    ) -> Result<Response<FindScopesReply>, Status> {
+        let projects = self.shared.world.now();
+        let scope = |of: &Project, pipeline: String, stage: String| Scope {
+            project: of.id.to_string(),
+            project_slug: of.slug.clone(),
+            pipeline,
+            stage,
+        };
+        let scopes = match request.get_ref().text.as_str() {
+            "" => projects.by_slug.values().map(|of| scope(of, String::new(), String::new())).collect(),
+            text => {
+                let lookup::Part { project, pipeline, stage } = lookup::scope(&projects, text)?;
+                vec![scope(project, pipeline, stage)]
+            }
+        };
+        Ok(Response::new(FindScopesReply { scopes }))
     }
 }
 

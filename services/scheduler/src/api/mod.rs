@@ -2,12 +2,15 @@
 
 mod addons;
 mod events;
+mod freezes;
 mod people;
 mod plans;
+mod resume;
 mod runs;
 mod work;
 
 pub use events::EventsApi;
+pub use freezes::FreezesApi;
 pub(crate) use people::asked_by;
 pub use runs::RunsApi;
 pub use work::WorkApi;

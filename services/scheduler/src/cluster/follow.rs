@@ -127,6 +127,12 @@ impl Shared {
         if event.stream.kind() == "lane" {
             return self.heard_lane(event);
         }
+        if event.stream.kind() == "policy" {
+            if let Some(project) = event.stream.id().and_then(|id| id.parse().ok()) {
+                self.book.freezes_changed(project, event.version);
+            }
+            return;
+        }
         if event.stream.kind() != "run" {
             return;
         }

@@ -15,7 +15,9 @@ use shipway_eventing::{
     failing,
     log::{Log, ReadError},
 };
-use shipway_events::{DecodeError, FlowId, Meta, Position, RunId, StreamEvent, StreamName, Version, run};
+use shipway_events::{
+    DecodeError, FlowId, Meta, Position, ProjectId, RunId, StreamEvent, StreamName, Version, run,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +28,7 @@ use super::{
 };
 use crate::{
     cluster::{Cluster, shards::Shard},
+    freezes::FreezeBook,
     language::Documents,
     registry::Registry,
 };
@@ -44,6 +47,7 @@ pub(super) struct Shared {
     pub(super) tasks: TaskTracker,
     pub(super) locks: LockBook,
     pub(super) lanes: LaneBook,
+    pub(super) freezes: FreezeBook,
     open: Mutex<HashMap<RunId, Handle>>,
 }
 
@@ -127,6 +131,7 @@ impl Book {
                 tasks,
                 locks: LockBook::default(),
                 lanes: LaneBook::default(),
+                freezes: FreezeBook::default(),
                 open,
             }),
         }
@@ -134,8 +139,24 @@ impl Book {
 
     /// Starts a run: its first events and its place in its lane are one append.
     pub(crate) async fn start(&self, started: run::Started, meta: Meta) -> Result<Reply, Error> {
-        let id = started.run;
-        let shard = Shard::of(started.flow, id);
+        let (id, flow) = (started.run, started.flow);
+        self.begin(id, flow, Command::Start { started: Box::new(started) }, meta).await
+    }
+
+    /// Starts a run that branches off another one.
+    pub(crate) async fn resume(
+        &self,
+        started: run::Started,
+        resumed: run::Resumed,
+        meta: Meta,
+    ) -> Result<Reply, Error> {
+        let (id, flow) = (started.run, started.flow);
+        let command = Command::Resume { started: Box::new(started), resumed: Box::new(resumed) };
+        self.begin(id, flow, command, meta).await
+    }
+
+    async fn begin(&self, id: RunId, flow: FlowId, command: Command, meta: Meta) -> Result<Reply, Error> {
+        let shard = Shard::of(flow, id);
         if !self.shared.cluster.is_here(shard) {
             return Err(LoadError::Elsewhere(id).into());
         }
@@ -143,7 +164,7 @@ impl Book {
             let mut open = self.open();
             open.entry(id).or_insert_with(|| Actor::spawn(self, (RunState::new(), 0), id, shard)).clone()
         };
-        self.tell(handle, Command::Start { started: Box::new(started) }, meta).await?.ok_or_else(gone)
+        self.tell(handle, command, meta).await?.ok_or_else(gone)
     }
 
     /// Gives a run a command. A rejection comes back as an error, in words.
@@ -178,6 +199,24 @@ impl Book {
             }
             Err(error) => tracing::warn!(%error, "a lock could not be read; who waits for it looks later"),
         }
+    }
+
+    /// What is known of freezes.
+    pub(crate) fn freezes(&self) -> &FreezeBook {
+        &self.shared.freezes
+    }
+
+    /// There is more to be read of a project's freezes: all runs look again, the oldest first.
+    pub(crate) fn freezes_changed(&self, project: ProjectId, version: Version) {
+        self.shared.freezes.heard(project, version);
+        let book = self.clone();
+        self.shared.tasks.spawn(async move {
+            let mut runs = book.open_runs();
+            runs.sort_unstable();
+            for run in runs {
+                book.nudge(run, Command::Due).await;
+            }
+        });
     }
 
     /// The run as it is now.

@@ -10,6 +10,7 @@ pub(crate) fn run(state: &RunState, position: Position, now: Timestamp) -> v1::R
     let Some(started) = state.started() else { return v1::Run::default() };
     let reason =
         state.ended().and_then(|ended| ended.reason.clone()).or_else(|| state.aborting().map(str::to_owned));
+    let reason = reason.or_else(|| state.frozen().map(shipway_engine::held_in_words));
     let mut nodes: Vec<v1::Node> =
         started.plan.nodes.iter().zip(0..).map(|(plan, index)| node(state, plan, index)).collect();
     for blocker in why(state, now) {
@@ -40,6 +41,8 @@ pub(crate) fn run(state: &RunState, position: Position, now: Timestamp) -> v1::R
         plan: state.plan_hash().to_owned(),
         parent: started.parent.as_ref().map(|parent| parent.run.to_string()).unwrap_or_default(),
         applied: applied(state),
+        resumes: state.resumed().map(|resumed| resumed.of.to_string()).unwrap_or_default(),
+        resumed_from: state.resumed().map(|resumed| resumed.from.clone()).unwrap_or_default(),
         author: started.author.as_ref().map(|author| author.name().to_owned()).unwrap_or_default(),
     }
 }
@@ -51,7 +54,8 @@ pub(crate) fn waits_for(blocker: &Blocker) -> Option<ExecutorId> {
         Blocked::Work { executor } | Blocked::Finish { executor } | Blocked::Stop { executor } => {
             Some(executor)
         }
-        Blocked::Time { .. }
+        Blocked::Freeze { .. }
+        | Blocked::Time { .. }
         | Blocked::Condition
         | Blocked::Person
         | Blocked::Approval { .. }
@@ -78,6 +82,7 @@ fn node(state: &RunState, plan: &PlanNode, index: u32) -> v1::Node {
     shown.started_at = text(node.started_at);
     shown.ended_at = text(node.ended_at);
     shown.attempt = node.attempts;
+    shown.kept = node.kept;
     shown.next_attempt_at = text(node.due);
     if let Some(error) = &node.error {
         (shown.error_code, shown.error_message) = (error.code.clone(), error.message.clone());

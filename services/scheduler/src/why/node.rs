@@ -6,7 +6,7 @@ use shipway_contracts::{
     v1::{Blocker, NodeApproval},
 };
 use shipway_engine::{Blocked, Blocker as Found, Holder, RunState};
-use shipway_events::{ExecutorId, NodeStatus, RunId};
+use shipway_events::{ExecutorId, NodeStatus, RunId, Timestamp};
 
 use super::{at, facts, history::History};
 use crate::{registry::Standing, run::present, service::Shared};
@@ -51,6 +51,7 @@ impl Shared {
             Blocked::Time { until } => {
                 Blocker { until: at(until), ..Kind::Retry.blocker(&facts, &found.words) }
             }
+            Blocked::Freeze { until } => frozen(state, until, &facts, &found.words),
             Blocked::Condition => Kind::Condition.blocker(&facts, &found.words),
             Blocked::Approval { .. } => self.approval_blocker(state, found, &facts).await?,
             Blocked::Run { run } => held_by(Kind::Child, run, &facts, &found.words),
@@ -69,7 +70,7 @@ impl Shared {
         if told.until.is_empty() {
             told.until = present::text(node.and_then(|node| node.deadline));
         }
-        if told.expected.is_none() && !matches!(found.blocked, Blocked::Slot { .. } | Blocked::Nothing) {
+        if told.expected.is_none() && !matches!(found.blocked, Blocked::Slot { .. } | Blocked::Freeze { .. } | Blocked::Nothing) {
             let began = node.and_then(|node| node.started_at);
             told.expected = began.map(|began| history.of_node(name, began));
         }
@@ -153,6 +154,13 @@ impl Shared {
 pub(super) fn held_by(kind: Kind, run: RunId, facts: &Facts, words: &str) -> Blocker {
     let facts = Facts { holder: run.to_string(), ..facts.clone() };
     Blocker { holder: format!("run {run}"), ..kind.blocker(&facts, words) }
+}
+
+fn frozen(state: &RunState, until: Option<Timestamp>, facts: &Facts, words: &str) -> Blocker {
+    let freeze = state.frozen().map(|freeze| freeze.name.clone()).unwrap_or_default();
+    let holder = format!("freeze {freeze}");
+    let facts = Facts { freeze, ..facts.clone() };
+    Blocker { holder, until: present::text(until), ..Kind::Freeze.blocker(&facts, words) }
 }
 
 fn lock(behind: Holder, facts: &Facts, words: &str) -> Blocker {

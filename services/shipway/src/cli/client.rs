@@ -9,9 +9,10 @@ use std::{
 use serde::Deserialize;
 use shipway_contracts::v1::{GetRunRequest, ListProjectsRequest, Page};
 use shipway_contracts::v1::{
-    Project, Run, accounts_client::AccountsClient, events_client::EventsClient, logs_client::LogsClient,
-    pipelines_client::PipelinesClient, projects_client::ProjectsClient, runs_client::RunsClient,
-    tokens_client::TokensClient, triggers_client::TriggersClient,
+    Project, Run, accounts_client::AccountsClient, events_client::EventsClient,
+    freezes_client::FreezesClient, logs_client::LogsClient, pipelines_client::PipelinesClient,
+    projects_client::ProjectsClient, runs_client::RunsClient, tokens_client::TokensClient,
+    triggers_client::TriggersClient,
 };
 use tonic::{
     Request, Status,
@@ -124,6 +125,10 @@ impl Client {
 
     pub(crate) fn pipelines(&self) -> PipelinesClient<Way> {
         PipelinesClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
+    }
+
+    pub(crate) fn freezes(&self) -> FreezesClient<Way> {
+        FreezesClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
     }
 
     pub(crate) fn runs(&self) -> RunsClient<Way> {

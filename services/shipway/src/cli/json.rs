@@ -29,6 +29,8 @@ pub(crate) fn run(run: &Run) -> Value {
         "parent": run.parent,
         "author": run.author,
         "applied": run.applied,
+        "resumes": run.resumes,
+        "resumedFrom": run.resumed_from,
     })
 }
 
@@ -50,6 +52,7 @@ pub(crate) fn node(node: &Node) -> Value {
         "later": node.later,
         "waitingFor": node.waiting_for,
         "summary": node.summary,
+        "kept": node.kept,
         "approval": node.approval.as_ref().map(approval),
     })
 }

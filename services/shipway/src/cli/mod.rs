@@ -22,6 +22,7 @@ mod failure;
 mod flags;
 mod flow;
 mod fmt;
+mod freeze;
 pub(crate) mod hook;
 mod json;
 mod judge;
@@ -31,6 +32,7 @@ mod output;
 mod plan;
 pub(crate) mod problems;
 mod replay;
+mod resume;
 mod run;
 mod schedules;
 mod schema;
@@ -120,8 +122,20 @@ enum Verb {
     Why(why::Args),
     /// Say what became of a node of which nobody could know it.
     Resolve(settle::ResolveArgs),
-    /// Try a node now that waits for its next attempt.
+    /// Try a node now that waits for its next attempt; of a run that has ended, go on from it.
     Retry(settle::RetryArgs),
+    /// Go on where a run that has ended stopped, in a run of its own.
+    Resume(resume::ResumeArgs),
+    /// Go on after a node of a run that has ended, without running it.
+    Skip(resume::SkipArgs),
+    /// Hold runs that have not begun: a project's, a pipeline's or a stage's, once or by a calendar.
+    Freeze(freeze::FreezeArgs),
+    /// Let nothing more begin, in runs that go on too, and say what is in flight.
+    StopTheLine(freeze::StopArgs),
+    /// Lift a freeze, or let one run pass.
+    Unfreeze(freeze::UnfreezeArgs),
+    /// List freezes.
+    Freezes(freeze::FreezesArgs),
     /// Read the event log.
     Events(events::EventsArgs),
     /// What ran where, now or at a time.
@@ -226,6 +240,12 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Why(args) => why::why(args).await,
         Verb::Resolve(args) => settle::resolve(args).await,
         Verb::Retry(args) => settle::retry(args).await,
+        Verb::Resume(args) => resume::resume(args).await,
+        Verb::Skip(args) => resume::skip(args).await,
+        Verb::Freeze(args) => freeze::freeze(args).await,
+        Verb::StopTheLine(args) => freeze::stop_the_line(args).await,
+        Verb::Unfreeze(args) => freeze::unfreeze(args).await,
+        Verb::Freezes(args) => freeze::freezes(args).await,
         Verb::Watch(args) => watch::watch(args).await,
         Verb::Logs(args) => logs::logs(args).await,
         Verb::Events(args) => events::events(args).await,
@@ -328,6 +348,9 @@ mod tests {
             "resolve @latest migrate --happened",
             "resolve @latest --failed -r nothing-came-of-it",
             "retry 01934f2e build",
+            "resume @failed --from deploy --set deploy.data.replicas=2 --dry-run",
+            "resume 01934f2e -w -o json",
+            "skip @failed migrate -r done-by-hand",
             "events -f --after 10 --stream org",
             "state --at 2026-01-01T00:00:00Z",
             "backup -f x.tar.zst --with-keys",
@@ -346,6 +369,12 @@ mod tests {
             "pipeline delete shop",
             "account add acme --kind gitea --host git.example.org:3000 --credential-file token",
             "account commits https://github.com/acme/api --ref main --account acme -o json",
+            "freeze shop/production --until 2026-12-31T00:00:00Z -r holidays --name xmas",
+            "freeze shop --every @weekend --for 64h --zone Europe/Berlin",
+            "stop-the-line shop/* -m outage",
+            "unfreeze xmas --project shop",
+            "unfreeze --run @latest -m fix",
+            "freezes -o json",
             "token create --name release-lead --role approver --role admin --to token -o json",
             "token list --token-file token",
             "token revoke release-lead",

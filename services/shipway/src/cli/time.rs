@@ -6,7 +6,7 @@ use super::Failure;
 
 /// How long ago: `12s`, `5m`, `3h`, `9d`. Empty for an empty time.
 pub(crate) fn age(at: &str, now: Timestamp) -> String {
-    at.parse::<Timestamp>().map(|at| span(now.duration_since(at))).unwrap_or_default()
+    at.parse::<Timestamp>().map(|at| length(now.duration_since(at))).unwrap_or_default()
 }
 
 /// How long from one time to another, or until now while it lasts.
@@ -15,11 +15,11 @@ pub(crate) fn lasted(from: &str, until: &str, now: Timestamp) -> String {
     let until = until.parse::<Timestamp>().unwrap_or(now);
     let span = until.duration_since(from);
     let seconds = span.as_secs_f64();
-    if (0.0..10.0).contains(&seconds) { format!("{seconds:.1}s") } else { self::span(span) }
+    if (0.0..10.0).contains(&seconds) { format!("{seconds:.1}s") } else { length(span) }
 }
 
 /// How long: `12s`, `5m`, `3h`, `9d`.
-pub(crate) fn span(span: SignedDuration) -> String {
+pub(crate) fn length(span: SignedDuration) -> String {
     let seconds = span.as_secs().max(0);
     match seconds {
         0..=99 => format!("{seconds}s"),
@@ -38,18 +38,36 @@ pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     if let Ok(at) = text.parse() {
         return Ok(at);
     }
-    let amount = text.strip_suffix("ago").ok_or_else(wrong)?.trim();
-    let unit = amount.chars().last().ok_or_else(wrong)?;
-    let number: i64 = amount[..amount.len() - unit.len_utf8()].trim().parse().map_err(|_| wrong())?;
+    let back = text.strip_suffix("ago").and_then(span).ok_or_else(wrong)?;
+    now.checked_sub(back).map_err(|_| wrong())
+}
+
+/// Reads a time that is to come: RFC 3339, or `in 2h`.
+pub(crate) fn parse_ahead(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+    let wrong = || {
+        Failure::usage(format!("`{text}` is no time"))
+            .help("give it as 2026-01-31T17:00:00Z, or as `in 90s`, `in 5m`, `in 2h`, `in 3d`")
+    };
+    if let Ok(at) = text.parse() {
+        return Ok(at);
+    }
+    let ahead = text.strip_prefix("in ").and_then(span).ok_or_else(wrong)?;
+    now.checked_add(ahead).map_err(|_| wrong())
+}
+
+/// Reads how long something takes: `90s`, `5m`, `2h`, `3d`.
+pub(crate) fn span(text: &str) -> Option<SignedDuration> {
+    let text = text.trim();
+    let unit = text.chars().last()?;
+    let number: i64 = text[..text.len() - unit.len_utf8()].trim().parse().ok()?;
     let seconds = match unit {
         's' => 1,
         'm' => 60,
         'h' => 3_600,
         'd' => 86_400,
-        _ => return Err(wrong()),
+        _ => return None,
     };
-    let back = number.checked_mul(seconds).ok_or_else(wrong)?;
-    now.checked_sub(SignedDuration::from_secs(back)).map_err(|_| wrong())
+    number.checked_mul(seconds).map(SignedDuration::from_secs)
 }
 
 /// The time of day, for lines that come one after another.
@@ -98,6 +116,11 @@ mod tests {
         let now = at("2026-01-03T00:00:00Z");
         assert_eq!(parse("2h ago", now).unwrap(), at("2026-01-02T22:00:00Z"));
         assert_eq!(parse("2026-01-01T00:00:00Z", now).unwrap(), at("2026-01-01T00:00:00Z"));
+        assert_eq!(parse_ahead("in 90s", now).unwrap(), at("2026-01-03T00:01:30Z"));
+        assert_eq!(parse_ahead("2026-02-01T00:00:00Z", now).unwrap(), at("2026-02-01T00:00:00Z"));
+        for wrong in ["tomorrow", "in", "in x", "in 5y", "2h ago", "in 9223372036854775807d"] {
+            assert_eq!(parse_ahead(wrong, now).unwrap_err().exit, super::super::Exit::Usage, "{wrong}");
+        }
         for wrong in ["yesterday", "ago", "x ago", "5y ago", "9223372036854775807d ago"] {
             assert_eq!(parse(wrong, now).unwrap_err().exit, super::super::Exit::Usage, "{wrong}");
         }

@@ -126,6 +126,7 @@ impl Shipway {
             .grpc(triggers.triggers_server())
             .grpc(scheduler.runs_server())
             .grpc(scheduler.events_server())
+            .grpc(scheduler.freezes_server())
             .grpc(executor.executors_server())
             .grpc(executor.logs_server());
         Ok(Self {

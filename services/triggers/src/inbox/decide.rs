@@ -34,6 +34,12 @@ pub(super) enum Row {
     Approve(Approving),
 }
 
+impl Row {
+    fn has_body_key(&self) -> bool {
+        matches!(self, Self::Delivery(incoming) if incoming.body_key().is_some())
+    }
+}
+
 /// What became of it.
 pub(super) enum Done {
     New(Kept),
@@ -59,7 +65,14 @@ impl GroupWrite for Writer {
     type Row = Row;
     type Outcome = Done;
 
+    fn is_one_statement(&self, rows: &[Row]) -> bool {
+        rows.iter().all(Row::is_plain)
+    }
+
     async fn write(&self, tx: &mut AnyConnection, rows: &[Row]) -> Result<Vec<Done>, sqlx::Error> {
+        if self.is_one_statement(rows) {
+            return Group::new(self.log.now()).write_plain(tx, rows).await;
+        }
         let mut group = Group::read(tx, rows, self.log.now()).await?;
         let mut outcomes = Vec::with_capacity(rows.len());
         for row in rows {
@@ -90,19 +103,19 @@ impl GroupWrite for Writer {
 }
 
 /// How large a sealed body may be that is written with its row.
-const LARGE: usize = 64 * 1024;
+pub(super) const LARGE: usize = 64 * 1024;
 
 pub(super) type RefKey = (String, String);
 
 /// What is known for this commit, what it adds and what it changes.
 pub(super) struct Group {
     pub(super) now: Timestamp,
-    by_key: HashMap<String, Kept>,
+    pub(super) by_key: HashMap<String, Kept>,
     by_body: HashMap<String, DeliveryId>,
     pub(super) states: BTreeMap<RefKey, RefState>,
     /// Deliveries of this commit.
     fresh: HashMap<DeliveryId, Kept>,
-    inserts: Vec<Insert>,
+    pub(super) inserts: Vec<Insert>,
     /// Sealed bodies that are not in `inserts`.
     large: Vec<(DeliveryId, Arc<Vec<u8>>)>,
     /// Refs whose oldest deliveries wait for the repository.
@@ -113,10 +126,10 @@ pub(super) struct Group {
 }
 
 #[derive(Serialize)]
-struct Insert {
+pub(super) struct Insert {
     delivery: DeliveryId,
     hook: Option<String>,
-    key: String,
+    pub(super) key: String,
     body: String,
     body_key: Option<String>,
     received_at: i64,
@@ -130,6 +143,22 @@ struct Insert {
 }
 
 impl Group {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            by_key: HashMap::new(),
+            by_body: HashMap::new(),
+            states: BTreeMap::new(),
+            fresh: HashMap::new(),
+            inserts: Vec::new(),
+            large: Vec::new(),
+            waiting: BTreeSet::new(),
+            waits: Vec::new(),
+            changed: BTreeSet::new(),
+            matched: Vec::new(),
+        }
+    }
+
     async fn read(tx: &mut AnyConnection, rows: &[Row], now: Timestamp) -> Result<Self, sqlx::Error> {
         let mut deliveries = Vec::new();
         let mut refs = BTreeSet::new();
@@ -147,19 +176,7 @@ impl Group {
                 Row::LookedAt(_) | Row::Matched(_) | Row::Postponed(_) | Row::Approve(_) => {}
             }
         }
-        let mut group = Self {
-            now,
-            by_key: HashMap::new(),
-            by_body: HashMap::new(),
-            states: BTreeMap::new(),
-            fresh: HashMap::new(),
-            inserts: Vec::new(),
-            large: Vec::new(),
-            waiting: BTreeSet::new(),
-            waits: Vec::new(),
-            changed: BTreeSet::new(),
-            matched: Vec::new(),
-        };
+        let mut group = Self::new(now);
         if !refs.is_empty() {
             let wanted = |(repository, reference): &RefKey| json!({ "repository": repository, "reference": reference });
             // Sorted, so that two processes cannot wait for each other.
@@ -174,12 +191,21 @@ impl Group {
         }
         // After the refs are locked: of a body that comes to two processes at once, one sees the other's.
         if !deliveries.is_empty() {
-            group.read_deliveries(tx, &json!(deliveries).to_string()).await?;
+            let wanted = json!(deliveries).to_string();
+            group.read_same_key(tx, &wanted).await?;
+            // Only pushes are recognised by their bodies.
+            if rows.iter().any(Row::has_body_key) {
+                group.read_same_body(tx, &wanted).await?;
+            }
         }
         Ok(group)
     }
 
-    async fn read_deliveries(&mut self, tx: &mut AnyConnection, wanted: &str) -> Result<(), sqlx::Error> {
+    pub(super) async fn read_same_key(
+        &mut self,
+        tx: &mut AnyConnection,
+        wanted: &str,
+    ) -> Result<(), sqlx::Error> {
         let rows: Vec<(String, String, String, String, String)> = failing!(
             "db.inbox.same_key",
             sqlx::query_as(sql::SAME_KEY).bind(wanted).fetch_all(&mut *tx).await
@@ -189,6 +215,10 @@ impl Group {
                 self.by_key.insert(key, kept(delivery, summary, &verdicts, &state));
             }
         }
+        Ok(())
+    }
+
+    async fn read_same_body(&mut self, tx: &mut AnyConnection, wanted: &str) -> Result<(), sqlx::Error> {
         let since = self.now.micros().saturating_sub(i64::try_from(MEMORY.as_micros()).unwrap_or(i64::MAX));
         let rows: Vec<(String, String)> =
             sqlx::query_as(sql::SAME_BODY).bind(wanted).bind(since).fetch_all(tx).await?;

@@ -103,6 +103,17 @@ pub(super) const INSERT: &str = "
            value->>'original', value->>'state', value->>'summary', value->>'verdicts', value->>'trace'
     FROM json_each($1)";
 
+/// The same, of those only whose keys are new; which ones these were.
+pub(super) const INSERT_NEW: &str = "
+    INSERT INTO inbox (delivery, hook, key, body, body_key, received_at, headers, sealed, original, state,
+                       summary, verdicts, trace)
+    SELECT value->>'delivery', value->>'hook', value->>'key', value->>'body', value->>'body_key',
+           CAST(value->>'received_at' AS BIGINT), value->>'headers', unhex(value->>'sealed'),
+           value->>'original', value->>'state', value->>'summary', value->>'verdicts', value->>'trace'
+    FROM json_each($1) WHERE true
+    ON CONFLICT (key) DO NOTHING
+    RETURNING key";
+
 pub(super) const PUT_BODY: &str = "UPDATE inbox SET sealed = $2 WHERE delivery = $1";
 
 pub(super) const PUT_STATES: &str = "

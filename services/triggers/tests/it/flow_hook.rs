@@ -140,3 +140,38 @@ async fn a_signed_request_must_be_signed_rightly() {
     assert_eq!(world.rows("").await, 1);
     world.end().await;
 }
+
+/// Requests that come at the same time are stored by one statement: of those with one id each hears what the first heard,
+/// also where another process has stored it meanwhile.
+async fn of_many_with_one_id_one_is_stored(place: Place) {
+    let world = World::start(&place, &home(), config()).await;
+    let other = match place.is_shared() {
+        true => Some(World::start(&place, &home(), config()).await),
+        false => None,
+    };
+    for round in 0..5 {
+        let requests = (0..24).map(|n| {
+            let request = Request::post(format!("/hooks/flow/{TOKEN}"))
+                .header("idempotency-key", format!("{round}-{}", n % 4))
+                .body(Body::empty())
+                .unwrap();
+            // By twos, so that each id comes to both.
+            let router = other.as_ref().filter(|_| n / 4 % 2 == 1).unwrap_or(&world).router();
+            async move { send(&router, request).await }
+        });
+        let answers = futures::future::join_all(requests).await;
+        for (n, answer) in answers.iter().enumerate() {
+            assert_eq!((answer.runs(), &answer.text), (1, &answers[n % 4].text), "{n}");
+        }
+    }
+    assert_eq!(world.rows("").await, 20);
+    world.matched_are(20).await;
+    if let Some(other) = other {
+        other.end().await;
+    }
+    world.end().await;
+}
+
+crate::on_both! {
+    of_many_with_one_id_one_is_stored,
+}

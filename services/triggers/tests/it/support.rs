@@ -128,6 +128,13 @@ impl ProjectHome for Home {
         Err(Status::unimplemented("not of this test"))
     }
 
+    async fn find_scopes(
+        &self,
+        _: tonic::Request<v1::FindScopesRequest>,
+    ) -> Result<Response<v1::FindScopesReply>, Status> {
+        Err(Status::unimplemented("not of this test"))
+    }
+
     async fn hooks_for_triggers(
         &self,
         request: tonic::Request<v1::HooksForTriggersRequest>,
@@ -156,6 +163,11 @@ impl Place {
 
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Whether several processes may work on it.
+    pub(crate) const fn is_shared(&self) -> bool {
+        self.server.is_some()
     }
 
     /// The database server, if there is one.

@@ -4,9 +4,11 @@
 
 mod approvals;
 mod attempts;
+mod freezes;
 mod lanes;
 mod language;
 mod plan;
+mod resume;
 mod rows;
 mod rules;
 mod scale;

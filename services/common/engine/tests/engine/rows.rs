@@ -168,14 +168,18 @@ fn chaos(seed: u64) -> Settings {
         linger: rate(400),
         crash: rate(120),
     };
+    let (executors, faults_until) = (rng.within(1, 4) as usize, rng.within(0, 15_000));
+    let abort_at = rng.per_mille(250).then(|| rng.within(0, 12_000));
+    let replaced = rng.per_mille(400);
     Settings {
         plan,
         behaviours,
-        executors: rng.within(1, 4) as usize,
+        executors,
         rates,
-        faults_until: rng.within(0, 15_000),
-        abort_at: rng.per_mille(250).then(|| rng.within(0, 12_000)),
-        replaced: rng.per_mille(400),
+        faults_until,
+        abort_at,
+        replaced,
+        freezes: crate::sim::freezes::some(&mut rng, faults_until),
         crash: None,
         deep: false,
     }
@@ -194,6 +198,7 @@ fn calm((plan, behaviours): (shipway_events::plan::Plan, Vec<crate::sim::plans::
         faults_until: 6_000,
         abort_at: None,
         replaced: false,
+        freezes: Vec::new(),
         crash: None,
         deep: false,
     }

@@ -13,7 +13,7 @@ use shipway_events::{
     StreamEvent, Timestamp,
     lane::{Admitted, Event as Lane, Left, Replaced, Superseded},
     lock::{Event as Lock, Queued, Released, Taken},
-    run::{self, Effect, Event},
+    run::{self, Effect, Event, Frozen},
 };
 use shipway_nodes::workload::Outcome;
 
@@ -30,6 +30,7 @@ pub(crate) struct Story {
     now: Timestamp,
     locks: Locks,
     lane: LaneState,
+    freezes: Vec<Frozen>,
     /// Name, light slots, heavy slots, start.
     executors: Vec<(char, u32, u32, u32)>,
 }
@@ -45,6 +46,7 @@ impl Story {
             now: at(0),
             locks: Locks::new(),
             lane: LaneState::default(),
+            freezes: Vec::new(),
             executors,
         }
     }
@@ -74,6 +76,18 @@ impl Story {
                 }
                 Command::Assign
             }
+            "freeze" => {
+                self.freezes.push(freeze(&words[1..]));
+                if self.state.started().is_none() {
+                    return Vec::new();
+                }
+                Command::Assign
+            }
+            "lift" => {
+                self.freezes.retain(|freeze| freeze.name != words[1]);
+                Command::Assign
+            }
+            "override" => Command::OverrideFreeze { by: Actor::Person(words[1].to_owned()), reason: rest(2) },
             "lost" => {
                 let fences = vec![self.fence(self.node(words[1]))];
                 let never_started = words.get(2) == Some(&"never-started");
@@ -262,6 +276,13 @@ impl Story {
                 detail("attempt", e.attempt.to_string());
                 detail("at", seconds(e.at));
             }
+            Event::Frozen(e) => {
+                detail("by", e.name.clone());
+                if let Some(until) = e.until {
+                    detail("until", seconds(until));
+                }
+            }
+            Event::FreezeOverridden(e) => detail("by", e.by.name().to_owned()),
             Event::NodeFailed(e) => detail("code", e.error.code.clone()),
             Event::ApprovalRequested(run::ApprovalRequested { deadline: Some(deadline), .. })
             | Event::WaitStarted(run::WaitStarted { deadline: Some(deadline), .. }) => {
@@ -301,7 +322,10 @@ impl Story {
             let (light, heavy) = (light.saturating_sub(here(false)), heavy.saturating_sub(here(true)));
             Free::new(id(*name as u32), id(*start), light, heavy)
         });
-        Slots::new(free).with_locks(self.locks.clone()).with_lane(Some(self.lane.clone()))
+        Slots::new(free)
+            .with_locks(self.locks.clone())
+            .with_lane(Some(self.lane.clone()))
+            .with_freezes(self.freezes.clone().into())
     }
 
     fn node(&self, reference: &str) -> u32 {
@@ -341,6 +365,19 @@ fn seconds(at: Timestamp) -> String {
 
 fn name(executor: shipway_events::ExecutorId) -> char {
     ('a'..='z').find(|name| id::<shipway_events::ExecutorId>(*name as u32) == executor).unwrap()
+}
+
+/// `weekend until=60`, or `outage all` for one that stops all.
+fn freeze(words: &[&str]) -> Frozen {
+    let until = words.iter().find_map(|word| word.strip_prefix("until="));
+    Frozen {
+        freeze: id(words[0].bytes().map(u32::from).sum()),
+        name: words[0].to_owned(),
+        by: Actor::Person("ana".to_owned()),
+        reason: String::new(),
+        until: until.map(|until| at(until.parse().unwrap())),
+        stops_all: words.contains(&"all"),
+    }
 }
 
 /// `a:light/heavy`, with `@start` for another start than the first.

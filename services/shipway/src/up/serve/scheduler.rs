@@ -58,6 +58,7 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
             .health(ground.health(&lifecycle, server.ready_lag))
             .grpc(service.runs_server())
             .grpc(service.events_server())
+            .grpc(service.freezes_server())
             .grpc(super::logs::server(&ground))
             .grpc(service.work_server())
             .grpc(service.peers_server());

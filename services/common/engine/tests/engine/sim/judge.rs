@@ -78,6 +78,7 @@ impl World {
         }
         self.judge_sequences()?;
         self.judge_giving_way()?;
+        self.judge_freezes()?;
         let fine = self.behaviours.iter().all(|it| matches!(it.ends, Ends::Well));
         let hurdles = |plan: &PlanNode| {
             plan.timeout_seconds.is_some() || plan.skip.is_some() || plan.spec.get("broken").is_some()

@@ -3,6 +3,7 @@
 //! zombies, targets that count effects, a clock. All of it follows from a seed.
 
 mod executor;
+pub(crate) mod freezes;
 mod judge;
 mod others;
 pub(crate) mod plans;
@@ -22,6 +23,7 @@ use shipway_nodes::workload::Outcome;
 
 use self::{
     executor::{Executor, Offer},
+    freezes::Freeze,
     plans::Behaviour,
     rng::Rng,
     scheduler::Scheduler,
@@ -63,6 +65,7 @@ pub(crate) struct Settings {
     /// It gives way to another run when it is aborted; a person may abort it for good later.
     pub(crate) replaced: bool,
     pub(crate) crash: Option<Point>,
+    pub(crate) freezes: Vec<Freeze>,
     /// Whole events are part of the trace, and have to come back from their stored form.
     pub(crate) deep: bool,
 }
@@ -121,6 +124,7 @@ struct World {
     crash: Option<Point>,
     deep: bool,
     replaced: bool,
+    freezes: Vec<Freeze>,
     log: Vec<Recorded<Event>>,
     observer: RunState,
     schedulers: Vec<Scheduler>,
@@ -205,6 +209,7 @@ impl World {
             crash: settings.crash,
             deep: settings.deep,
             replaced: settings.replaced,
+            freezes: settings.freezes,
             log: Vec::new(),
             observer: RunState::new(),
             schedulers: vec![Scheduler::default(), Scheduler::default()],

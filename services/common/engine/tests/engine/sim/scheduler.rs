@@ -131,7 +131,7 @@ impl World {
     /// False if the command is refused.
     fn decide(&mut self, s: usize, command: &Command) -> bool {
         self.load(s);
-        let mut slots = self.slots(s).with_locks(self.locks.clone());
+        let mut slots = self.slots(s).with_locks(self.locks.clone()).with_freezes(self.freezes());
         if self.schedulers[s].events.is_empty() {
             self.schedulers[s].lock_version = self.lock_version;
         }

@@ -1,0 +1,352 @@
+//! `shipway.v1.Freezes`.
+
+use std::{str::FromStr, sync::Arc};
+
+use shipway_contracts::{
+    Code, Error, id,
+    v1::{
+        Calendar, CreateFreezeReply, CreateFreezeRequest, FindScopesRequest, Freeze as Shown, InFlight,
+        LetPassRequest, LiftFreezeReply, LiftFreezeRequest, ListFreezesReply, ListFreezesRequest, Run, Scope,
+        freezes_client::FreezesClient, freezes_server, project_home_client::ProjectHomeClient,
+    },
+};
+use shipway_documents::schedule::{Schedule, UTC};
+use shipway_engine::Command;
+use shipway_eventing::log::{AppendError, Expected, Item};
+use shipway_events::{
+    CommandId, FreezeId, Meta, Position, ProjectId, StreamEvent as _, StreamName, Timestamp, Version,
+    policy::{self, Froze, Lifted, Window},
+};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::asked_by;
+use crate::{
+    cluster::passed_on,
+    freezes::{Freeze, FreezeError},
+    run::present,
+    service::Shared,
+    start::from_status,
+};
+
+/// `shipway.v1.Freezes`.
+#[derive(Clone)]
+pub struct FreezesApi {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// Characters of a reason.
+const LONGEST_REASON: usize = 500;
+/// Minutes that a window of a calendar lasts at most: 60 days.
+const LONGEST_WINDOW: u32 = 60 * 24 * 60;
+/// So much work in flight is listed.
+const MOST_IN_FLIGHT: usize = 200;
+/// How often a change is decided again after somebody else's came in between.
+const TRIES: u32 = 10;
+
+#[tonic::async_trait]
+impl freezes_server::Freezes for FreezesApi {
+    async fn create_freeze(
+        &self,
+        request: Request<CreateFreezeRequest>,
+    ) -> Result<Response<CreateFreezeReply>, Status> {
+        let meta = self.shared.meta(request.metadata()).await?;
+        Ok(Response::new(self.shared.create_freeze(request.into_inner(), meta).await?))
+    }
+
+    async fn lift_freeze(
+        &self,
+        request: Request<LiftFreezeRequest>,
+    ) -> Result<Response<LiftFreezeReply>, Status> {
+        let meta = self.shared.meta(request.metadata()).await?;
+        Ok(Response::new(self.shared.lift_freeze(request.into_inner(), meta).await?))
+    }
+
+    async fn list_freezes(
+        &self,
+        request: Request<ListFreezesRequest>,
+    ) -> Result<Response<ListFreezesReply>, Status> {
+        let now = self.shared.log.now();
+        let mut freezes = Vec::new();
+        for scope in self.shared.scopes(&request.get_ref().project).await? {
+            let (known, _) = self.shared.freezes_of(id("project", &scope.project)?).await?;
+            freezes.extend(known.ahead(now).map(|freeze| shown(freeze, now)));
+        }
+        freezes.sort_by(|a, b| a.created_at.cmp(&b.created_at));
+        Ok(Response::new(ListFreezesReply { freezes }))
+    }
+
+    async fn let_pass(&self, request: Request<LetPassRequest>) -> Result<Response<Run>, Status> {
+        let asker = self.shared.asker(request.metadata()).await?;
+        let (metadata, _, request) = request.into_parts();
+        let run = self.shared.find_run(&request.run).await?;
+        if let Some(peer) = self.shared.elsewhere(run, &metadata).await? {
+            let message = LetPassRequest { run: run.to_string(), ..request };
+            let mut there = freezes_client(peer.channel);
+            return there.let_pass(passed_on(&metadata, message)).await;
+        }
+        if !asker.counts {
+            let message = "nobody in particular may not let a run pass a freeze: prove who you are with a token \
+                 (`SHIPWAY_TOKEN`)";
+            return Err(Error::new(Code::Unauthenticated, message).into());
+        }
+        let reason = reason(request.reason)?;
+        if reason.is_empty() {
+            return Err(Error::bad_request("field `reason`: say why this run does not wait").into());
+        }
+        let by = asker.actor.clone();
+        let command = Command::OverrideFreeze { by, reason };
+        self.shared.book.command(run, command, asked_by(asker.actor)).await?;
+        Ok(Response::new(self.shared.show(run).await?))
+    }
+}
+
+impl Shared {
+    async fn create_freeze(
+        &self,
+        request: CreateFreezeRequest,
+        meta: Meta,
+    ) -> Result<CreateFreezeReply, Error> {
+        let command = CommandId::new(id::<Uuid>("command", &request.command)?);
+        if request.scope.is_empty() {
+            return Err(Error::bad_request(
+                "field `scope`: say what is frozen: `<project>`, `<pipeline>/*` or `<pipeline>/<stage>`",
+            ));
+        }
+        let scope = self.scopes(&request.scope).await?.pop();
+        let scope = scope.ok_or_else(|| Error::not_found(format!("there is no `{}`", request.scope)))?;
+        let project: ProjectId = id("project", &scope.project)?;
+        let window = window(&request, self.log.now())?;
+        let reason = reason(request.reason)?;
+        let freeze = FreezeId::new(command.uuid());
+        let name = match request.name.as_str() {
+            "" => {
+                let id = freeze.uuid().simple().to_string();
+                format!("{}-{}", if request.stops_all { "stop" } else { "freeze" }, &id[id.len() - 6..])
+            }
+            name => named(name)?,
+        };
+        let froze = Froze {
+            freeze,
+            name,
+            scope: policy::Scope {
+                project: scope.project_slug,
+                pipeline: Some(scope.pipeline).filter(|part| !part.is_empty()),
+                stage: Some(scope.stage).filter(|part| !part.is_empty()),
+            },
+            window,
+            stops_all: request.stops_all,
+            reason,
+        };
+        let event = policy::Event::from(froze.clone());
+        let position = self
+            .change(command, project, meta.clone(), |freezes, now| match freezes.named(&froze.name, now) {
+                Some(other) if other.froze.freeze != freeze => Err(Error::new(
+                    Code::AlreadyExists,
+                    format!(
+                        "the project has a freeze `{}` already, of {}; lift it (`shipway unfreeze {0}`) or take another name",
+                        froze.name,
+                        other.by.name()
+                    ),
+                )),
+                _ => Ok(event.clone()),
+            })
+            .await?;
+        let now = self.log.now();
+        let freeze = Freeze { froze, by: meta.actor, at: now };
+        let (in_flight, more) = match freeze.froze.stops_all {
+            true => self.in_flight(&freeze).await?,
+            false => (Vec::new(), false),
+        };
+        Ok(CreateFreezeReply { freeze: Some(shown(&freeze, now)), position, in_flight, more })
+    }
+
+    async fn lift_freeze(&self, request: LiftFreezeRequest, meta: Meta) -> Result<LiftFreezeReply, Error> {
+        let command = CommandId::new(id::<Uuid>("command", &request.command)?);
+        let reason = reason(request.reason)?;
+        let (now, mut found) = (self.log.now(), Vec::new());
+        for scope in self.scopes(&request.project).await? {
+            let project: ProjectId = id("project", &scope.project)?;
+            let (freezes, _) = self.freezes_of(project).await?;
+            found.extend(freezes.named(&request.freeze, now).map(|freeze| (project, freeze.clone())));
+        }
+        let (project, freeze) = match found.len() {
+            0 => {
+                let message =
+                    format!("there is no freeze `{}`; `shipway freezes` lists them", request.freeze);
+                return Err(Error::not_found(message));
+            }
+            1 => found.remove(0),
+            _ => {
+                let message =
+                    format!("several projects have a freeze `{}`; say which: `--project`", request.freeze);
+                return Err(Error::bad_request(message));
+            }
+        };
+        let id = freeze.froze.freeze;
+        let lifted = policy::Event::from(Lifted { freeze: id, reason });
+        let gone = || Error::not_found(format!("the freeze `{}` was lifted meanwhile", request.freeze));
+        let position = self
+            .change(command, project, meta, |freezes, now| {
+                freezes.named(&id.to_string(), now).map(|_| lifted.clone()).ok_or_else(gone)
+            })
+            .await?;
+        Ok(LiftFreezeReply { freeze: Some(shown(&freeze, now)), position })
+    }
+
+    /// Appends to a project's policies what is decided on them as they are; every run looks again.
+    async fn change(
+        &self,
+        command: CommandId,
+        project: ProjectId,
+        meta: Meta,
+        decide: impl Fn(&crate::freezes::Freezes, Timestamp) -> Result<policy::Event, Error> + Send,
+    ) -> Result<Position, Error> {
+        let stream = StreamName::policy(project);
+        for _ in 0..TRIES {
+            let (freezes, version) = self.freezes_of(project).await?;
+            // Of a command that came before, only its answer was lost.
+            let event = match decide(&freezes, self.log.now()) {
+                Ok(event) => event.encode(),
+                Err(error) => return Err(error),
+            };
+            let expected = if version == 0 { Expected::New } else { Expected::Version(version) };
+            let item = Item::one(command, meta.clone(), stream.clone(), expected, vec![event]);
+            match self.log.append(item).await {
+                Ok(appended) => {
+                    self.book.freezes_changed(project, version + 1);
+                    return Ok(appended.first);
+                }
+                Err(AppendError::Conflict { .. }) => {}
+                Err(error) => return Err(Error::unavailable(format!("{error}; try again"))),
+            }
+        }
+        Err(Error::new(Code::Conflict, "the project's freezes change all the time; try again"))
+    }
+
+    async fn freezes_of(&self, project: ProjectId) -> Result<(Arc<crate::freezes::Freezes>, Version), Error> {
+        self.book.freezes().newest(&*self.log, project).await.map_err(|error| match error {
+            FreezeError::Read(error) => Error::unavailable(format!("{error}; try again")),
+            FreezeError::Decode(error) => Error::internal(&error),
+        })
+    }
+
+    /// What a text stands for; every project when it is empty.
+    async fn scopes(&self, text: &str) -> Result<Vec<Scope>, Error> {
+        let mut home = ProjectHomeClient::new(self.projects.clone());
+        let request = FindScopesRequest { text: text.to_owned() };
+        Ok(home.find_scopes(request).await.map_err(from_status)?.into_inner().scopes)
+    }
+
+    /// What goes on in a freeze's scope, oldest runs first; and whether there is more.
+    async fn in_flight(&self, freeze: &Freeze) -> Result<(Vec<InFlight>, bool), Error> {
+        self.caught_up().await?;
+        let mut found = Vec::new();
+        for (run, _) in self.open_runs().await? {
+            let Ok(state) = self.book.look(run).await else { continue };
+            let Some(path) = state.started().map(|started| started.path.clone()) else { continue };
+            if !freeze.is_about(&path) {
+                continue;
+            }
+            for open in state.open_attempts() {
+                if found.len() == MOST_IN_FLIGHT {
+                    return Ok((found, true));
+                }
+                found.push(InFlight {
+                    run: run.to_string(),
+                    path: path.clone(),
+                    node: state.name_of(open.node),
+                    kind: state.plan_node(open.node).map(|node| node.kind.clone()).unwrap_or_default(),
+                    executor: self.host_of(open.attempt.executor),
+                    since: open.attempt.requested_at.to_string(),
+                });
+            }
+        }
+        Ok((found, false))
+    }
+}
+
+fn freezes_client(channel: shipway_contracts::Channel) -> FreezesClient<shipway_contracts::Channel> {
+    FreezesClient::new(channel).max_decoding_message_size(64 << 20)
+}
+
+fn shown(freeze: &Freeze, now: Timestamp) -> Shown {
+    let Froze { freeze: id, name, scope, window, stops_all, reason } = &freeze.froze;
+    let (from, until, calendar) = match window {
+        Window::Once { from, until } => (Some(*from), *until, None),
+        Window::Calendar { cron, timezone, minutes } => {
+            let calendar = Calendar { cron: cron.clone(), timezone: timezone.clone(), minutes: *minutes };
+            (None, None, Some(calendar))
+        }
+    };
+    let policy::Scope { project, pipeline, stage } = scope;
+    let in_force = freeze.in_force(now);
+    Shown {
+        id: id.to_string(),
+        name: name.clone(),
+        project: project.clone(),
+        scope: match (pipeline, stage) {
+            (None, _) => project.clone(),
+            (Some(pipeline), None) => format!("{project}/{pipeline}/*"),
+            (Some(pipeline), Some(stage)) => format!("{project}/{pipeline}/{stage}"),
+        },
+        stops_all: *stops_all,
+        reason: reason.clone(),
+        created_at: freeze.at.to_string(),
+        created_by: freeze.by.name().to_owned(),
+        from: present::text(from),
+        until: present::text(until),
+        calendar,
+        in_force: in_force.is_some(),
+        in_force_until: present::text(in_force.flatten()),
+        next: present::text(freeze.next(now)),
+    }
+}
+
+/// When the freeze that is asked for is in force.
+fn window(request: &CreateFreezeRequest, now: Timestamp) -> Result<Window, Error> {
+    let CreateFreezeRequest { from, until, calendar, .. } = request;
+    let bad = |message: String| Err(Error::bad_request(message));
+    if let Some(Calendar { cron, timezone, minutes }) = calendar {
+        if !from.is_empty() || !until.is_empty() {
+            return bad("a freeze has a calendar, or `from` and `until`; not both".to_owned());
+        }
+        let timezone = if timezone.is_empty() { UTC } else { timezone };
+        if let Err(error) = Schedule::parse(cron, timezone) {
+            return bad(format!("field `calendar`: {error}; {}", error.help()));
+        }
+        if !(1..=LONGEST_WINDOW).contains(minutes) {
+            return bad(format!("field `calendar.minutes`: from 1 to {LONGEST_WINDOW} (60 days)"));
+        }
+        let (cron, timezone) = (cron.clone(), timezone.to_owned());
+        return Ok(Window::Calendar { cron, timezone, minutes: *minutes });
+    }
+    let at = |field: &str, text: &str| match text {
+        "" => Ok(None),
+        text => Timestamp::from_str(text)
+            .map(Some)
+            .map_err(|error| Error::bad_request(format!("field `{field}`: {error}"))),
+    };
+    let (from, until) = (at("from", from)?.unwrap_or(now), at("until", until)?);
+    match until {
+        Some(until) if until <= now => bad(format!("field `until`: {until} is over; it is {now}")),
+        Some(until) if until <= from => bad(format!("field `until`: {until} is not after {from}")),
+        until => Ok(Window::Once { from, until }),
+    }
+}
+
+/// A name as people write it on a command line.
+fn named(name: &str) -> Result<String, Error> {
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.chars().count() > 39 || !name.chars().all(fits) || name.parse::<Uuid>().is_ok() {
+        return Err(Error::bad_request("field `name`: letters, digits, `-`, `_` and `.`, at most 39"));
+    }
+    Ok(name.to_owned())
+}
+
+fn reason(text: String) -> Result<String, Error> {
+    match text.chars().count() <= LONGEST_REASON {
+        true => Ok(text),
+        false => Err(Error::bad_request(format!("field `reason`: at most {LONGEST_REASON} characters"))),
+    }
+}
