@@ -223,8 +223,8 @@ mod tests {
             host: text("h1"),
             process: text("77"),
             resource: text("shop-db"),
+            freeze: text("friday"),
             delivery: text("d1"),
-            freeze: text("weekend"),
         }
     }
 

@@ -71,7 +71,8 @@ impl RunState {
     fn knows(&self, event: &Event) -> bool {
         let node = match event {
             Event::Started(_) => return self.started.is_none(),
-            Event::Queued(_)
+            Event::Resumed(_)
+            | Event::Queued(_)
             | Event::Admitted(_)
             | Event::Frozen(_)
             | Event::Thawed(_)
@@ -114,6 +115,7 @@ impl RunState {
             Event::Started(e) => self.start(e, at, ops),
             #[cfg(feature = "next-schema")]
             Event::NotedWriter(_) => {}
+            Event::Resumed(e) => self.resume(e, at, ops),
             Event::Queued(e) => self.turn = Turn::Queued(e.behind),
             Event::Admitted(_) => self.let_in(ops),
             Event::Frozen(e) => self.frozen = Some(Arc::new(e.clone())),
@@ -257,6 +259,7 @@ impl RunState {
         let waits = self.plan_node(n).is_some_and(|node| node.kind == "Condition");
         let node = self.at_mut(n);
         node.attempt = Some(Attempt::new(event, fence, at));
+        node.effect = Some(event.effect);
         node.attempts = event.attempt;
         node.next_attempt = event.attempt;
         node.started_at.get_or_insert(at);
@@ -319,6 +322,11 @@ impl RunState {
         if !effects.is_empty() {
             self.effects.entry(n).or_default().extend_from_slice(effects);
         }
+        self.know_effects(effects);
+    }
+
+    /// What later nodes find because of them.
+    pub(crate) fn know_effects(&mut self, effects: &[Effect]) {
         for effect in effects {
             match effect {
                 Effect::Released { slug, artifact, .. } => {
@@ -401,6 +409,8 @@ impl NodeState {
             approvals: Vec::new(),
             watch: None,
             child: None,
+            kept: false,
+            effect: None,
             waits_for: None,
             next_attempt: 1,
             losses: 0,

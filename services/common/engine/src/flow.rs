@@ -31,6 +31,9 @@ impl RunState {
     }
 
     fn arrive(&mut self, n: u32, at: Timestamp, ops: &mut VecDeque<Op>) {
+        if self.keep(n, at, ops) {
+            return;
+        }
         let Some(plan) = self.plan_node(n) else { return };
         let (when, asks) = (plan.when, plan.skip.is_some() || is_loop(plan) || !plan.locks.is_empty());
         let is_leaf = self.is_leaf(n);

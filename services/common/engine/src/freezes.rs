@@ -68,7 +68,7 @@ impl Command {
     #[must_use]
     pub fn started(&self) -> Option<&run::Started> {
         match self {
-            Self::Start { started } => Some(started),
+            Self::Start { started } | Self::Resume { started, .. } => Some(started),
             _ => None,
         }
     }

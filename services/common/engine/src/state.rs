@@ -8,9 +8,9 @@ use std::{
 
 use serde_json::{Map, Value};
 use shipway_events::{
-    ExecutorId, Fence, NodeStatus, RunId, RunStatus, Timestamp,
+    EffectClass, ExecutorId, Fence, NodeStatus, RunId, RunStatus, Timestamp,
     plan::{Artifact, BackupPin, Plan, PlanNode},
-    run::{ApprovalRule, Effect, Ended, Frozen, NodeError, Started},
+    run::{ApprovalRule, Effect, Ended, Frozen, NodeError, Resumed, Started},
 };
 
 use crate::{
@@ -68,6 +68,8 @@ pub struct RunState {
     pub(crate) backups: BTreeMap<String, BackupPin>,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) ended_at: Option<Timestamp>,
+    /// The run that it branches off, and what is kept of that one's nodes.
+    pub(crate) resumed: Option<Arc<Resumed>>,
 }
 
 /// The plan as it was at the start.
@@ -120,6 +122,10 @@ pub struct NodeState {
     pub watch: Option<Arc<str>>,
     /// The run of another flow that it waits for.
     pub child: Option<ChildRun>,
+    /// Its outcome is another run's, which this one branches off.
+    pub kept: bool,
+    /// How its effect stays single, as its last attempt said.
+    pub effect: Option<EffectClass>,
     /// The host that its target is on, while it waits for a slot there.
     pub waits_for: Option<ExecutorId>,
     /// The number of the next attempt.

@@ -36,6 +36,7 @@ pub mod place;
 pub mod plan;
 pub mod policy;
 pub mod project;
+mod resumed;
 pub mod roster;
 pub mod run;
 pub mod schedule;

@@ -13,6 +13,8 @@ stream_events! {
     pub enum Event, upcast upcast {
         /// The run exists and is pinned.
         Started = "run.started", 1;
+        /// It goes on where another run of the same plan stopped: what that one's nodes came to is kept.
+        Resumed = "run.resumed", 1;
         /// The run waits for its turn in its lane.
         Queued = "run.queued", 1;
         /// Its lane lets the run go on.
@@ -87,6 +89,7 @@ pub use crate::{
     effect::Effect,
     freeze::{FreezeOverridden, Frozen, Thawed},
     origin::{HeldLock, Origin, Parent},
+    resumed::{Kept, Resumed},
 };
 
 #[cfg(not(feature = "next-schema"))]

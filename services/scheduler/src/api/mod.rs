@@ -6,6 +6,7 @@ mod freezes;
 mod history;
 mod people;
 mod plans;
+mod resume;
 mod runs;
 mod work;
 

@@ -9,8 +9,8 @@ use shipway_contracts::{
     v1::{
         AbortRunRequest, GetRunRequest, GetStateReply, GetStateRequest, JudgeNodeRequest, ListRunsReply,
         ListRunsRequest, MoveAddonReply, MoveAddonRequest, NodeApproval, PlanRunReply, PlanRunRequest,
-        ResolveNodeRequest, RetryNodeRequest, Run, StartRunReply, StartRunRequest, WatchRunRequest, WhyReply,
-        WhyRequest, runs_client::RunsClient, runs_server::Runs,
+        ResolveNodeRequest, ResumeRunReply, ResumeRunRequest, RetryNodeRequest, Run, StartRunReply,
+        StartRunRequest, WatchRunRequest, WhyReply, WhyRequest, runs_client::RunsClient, runs_server::Runs,
     },
 };
 use shipway_engine::{Command, Resolution, RunState, why};
@@ -159,6 +159,15 @@ impl Runs for RunsApi {
         let node = the_node(&state, &request.node, state.due().collect(), "waits to be tried again")?;
         self.shared.book.command(run, Command::TryNow { node }, meta).await?;
         Ok(Response::new(self.shared.show(run).await?))
+    }
+
+    async fn resume_run(
+        &self,
+        request: Request<ResumeRunRequest>,
+    ) -> Result<Response<ResumeRunReply>, Status> {
+        let meta = self.shared.meta(request.metadata()).await?;
+        let (metadata, _, request) = request.into_parts();
+        Ok(Response::new(self.shared.resume(request, meta, &metadata).await?))
     }
 
     async fn why(&self, request: Request<WhyRequest>) -> Result<Response<WhyReply>, Status> {

@@ -149,8 +149,24 @@ impl Book {
 
     /// Starts a run: its first events and its place in its lane are one append.
     pub(crate) async fn start(&self, started: run::Started, meta: Meta) -> Result<Reply, Error> {
-        let id = started.run;
-        let shard = Shard::of(started.flow, id);
+        let (id, flow) = (started.run, started.flow);
+        self.begin(id, flow, Command::Start { started: Box::new(started) }, meta).await
+    }
+
+    /// Starts a run that branches off another one.
+    pub(crate) async fn resume(
+        &self,
+        started: run::Started,
+        resumed: run::Resumed,
+        meta: Meta,
+    ) -> Result<Reply, Error> {
+        let (id, flow) = (started.run, started.flow);
+        let command = Command::Resume { started: Box::new(started), resumed: Box::new(resumed) };
+        self.begin(id, flow, command, meta).await
+    }
+
+    async fn begin(&self, id: RunId, flow: FlowId, command: Command, meta: Meta) -> Result<Reply, Error> {
+        let shard = Shard::of(flow, id);
         if !self.shared.cluster.is_here(shard) {
             return Err(LoadError::Elsewhere(id).into());
         }
@@ -158,7 +174,7 @@ impl Book {
             let mut open = self.open();
             open.entry(id).or_insert_with(|| Actor::spawn(self, (RunState::new(), 0), id, shard)).clone()
         };
-        self.tell(handle, Command::Start { started: Box::new(started) }, meta).await?.ok_or_else(gone)
+        self.tell(handle, command, meta).await?.ok_or_else(gone)
     }
 
     /// Gives a run a command. A rejection comes back as an error, in words.

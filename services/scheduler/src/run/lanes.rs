@@ -75,10 +75,8 @@ impl LaneBook {
         let flow = match state.started() {
             Some(started) if state.waits_for_lane() => started.flow,
             Some(_) => return Ok(None),
-            None => match commands.next() {
-                Some(Command::Start { started }) if started.policy != ConcurrencyPolicy::Allow => {
-                    started.flow
-                }
+            None => match commands.next().and_then(Command::started) {
+                Some(started) if started.policy != ConcurrencyPolicy::Allow => started.flow,
                 _ => return Ok(None),
             },
         };

@@ -40,9 +40,9 @@ impl LockBook {
     ) -> Result<Held, ReadError> {
         let (project, names) = match state.started() {
             Some(started) => (started.project, Cow::Borrowed(state.lock_names())),
-            None => match commands.next() {
-                Some(Command::Start { started }) => (started.project, Cow::Owned(lock_names(&started.plan))),
-                _ => return Ok(Held::default()),
+            None => match commands.next().and_then(Command::started) {
+                Some(started) => (started.project, Cow::Owned(lock_names(&started.plan))),
+                None => return Ok(Held::default()),
             },
         };
         let mut held = Held::default();

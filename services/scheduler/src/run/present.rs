@@ -38,6 +38,8 @@ pub(crate) fn head(state: &RunState, position: Position) -> v1::Run {
         plan: state.plan_hash().to_owned(),
         parent: started.parent.as_ref().map(|parent| parent.run.to_string()).unwrap_or_default(),
         applied: applied(state),
+        resumes: state.resumed().map(|resumed| resumed.of.to_string()).unwrap_or_default(),
+        resumed_from: state.resumed().map(|resumed| resumed.from.clone()).unwrap_or_default(),
         author: started.author.as_ref().map(|author| author.name().to_owned()).unwrap_or_default(),
         ..v1::Run::default()
     }
@@ -97,6 +99,7 @@ fn node(state: &RunState, plan: &PlanNode, index: u32) -> v1::Node {
     shown.started_at = text(node.started_at);
     shown.ended_at = text(node.ended_at);
     shown.attempt = node.attempts;
+    shown.kept = node.kept;
     shown.next_attempt_at = text(node.due);
     if let Some(error) = &node.error {
         (shown.error_code, shown.error_message) = (error.code.clone(), error.message.clone());

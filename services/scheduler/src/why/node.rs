@@ -68,7 +68,9 @@ impl Shared {
         if told.until.is_empty() {
             told.until = present::text(node.and_then(|node| node.deadline));
         }
-        if told.expected.is_none() && !matches!(found.blocked, Blocked::Slot { .. } | Blocked::Nothing) {
+        if told.expected.is_none()
+            && !matches!(found.blocked, Blocked::Slot { .. } | Blocked::Freeze { .. } | Blocked::Nothing)
+        {
             let began = node.and_then(|node| node.started_at);
             told.expected = began.map(|began| history.of_node(name, began));
         }

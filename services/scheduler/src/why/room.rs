@@ -19,6 +19,43 @@ use crate::{
 /// At most so many runs are asked whether they have the slots.
 const ASKED: usize = 200;
 
+/// How those stand that could take a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// There is no executor at all.
+    Nobody,
+    /// There are some, and none has the labels.
+    NoLabels,
+    /// This one has no free slot.
+    Busy(ExecutorId),
+    /// This one is stopping.
+    Draining(ExecutorId),
+    /// This one is away.
+    Away(ExecutorId),
+}
+
+/// The one that comes closest of those with all labels, or the only one that will do.
+fn standing(seats: &[SeatView], labels: &[String], only: Option<ExecutorId>) -> Standing {
+    if seats.is_empty() {
+        return Standing::Nobody;
+    }
+    let fits = |seat: &&SeatView| {
+        only.is_none_or(|only| only == seat.executor)
+            && labels.iter().all(|label| seat.labels.contains(label))
+    };
+    let fitting: Vec<&SeatView> = seats.iter().filter(fits).collect();
+    if let Some(seat) = fitting.iter().find(|seat| seat.away.is_none() && !seat.draining) {
+        return Standing::Busy(seat.executor);
+    }
+    if let Some(seat) = fitting.iter().find(|seat| seat.away.is_none()) {
+        return Standing::Draining(seat.executor);
+    }
+    match fitting.first().map(|seat| seat.executor).or(only) {
+        Some(executor) => Standing::Away(executor),
+        None => Standing::NoLabels,
+    }
+}
+
 impl Shared {
     pub(super) async fn room(
         &self,
@@ -34,37 +71,31 @@ impl Shared {
         }
         let labels = state.plan_node(found.node).map_or(&[][..], |plan| plan.runs_on.as_slice());
         let facts = Facts { labels: labels.join(","), ..facts.clone() };
-        let seats = self.registry.seats();
-        if seats.is_empty() {
-            let with = match labels {
-                [] => String::new(),
-                labels => format!(" with the labels {}", labels.join(", ")),
-            };
-            let words = format!("`{name}` waits for an executor{with}: none has said that it is there");
-            return Ok(Kind::NoExecutor.blocker(&facts, words));
-        }
-        let fits = |seat: &&SeatView| {
-            only.is_none_or(|only| only == seat.executor)
-                && labels.iter().all(|label| seat.labels.contains(label))
+        let (executor, kind) = match standing(&self.registry.seats(), labels, only) {
+            Standing::Nobody => {
+                let with = match labels {
+                    [] => String::new(),
+                    labels => format!(" with the labels {}", labels.join(", ")),
+                };
+                let words = format!("`{name}` waits for an executor{with}: none has said that it is there");
+                return Ok(Kind::NoExecutor.blocker(&facts, words));
+            }
+            Standing::NoLabels => {
+                let labels = labels.join(", ");
+                let words =
+                    format!("`{name}` waits for an executor with the labels {labels}: none has them all");
+                return Ok(Kind::Labels.blocker(&facts, words));
+            }
+            Standing::Busy(executor) => {
+                return Ok(self.busy(state, found, heavy, (executor, only.is_some()), &facts).await);
+            }
+            Standing::Draining(executor) => (executor, Kind::ExecutorDraining),
+            Standing::Away(executor) => (executor, Kind::ExecutorAway),
         };
-        let fitting: Vec<&SeatView> = seats.iter().filter(fits).collect();
-        if let (true, None) = (fitting.is_empty(), only) {
-            let words = format!(
-                "`{name}` waits for an executor with the labels {}: none has them all",
-                labels.join(", ")
-            );
-            return Ok(Kind::Labels.blocker(&facts, words));
-        }
-        if let Some(seat) = fitting.iter().find(|seat| seat.away.is_none() && !seat.draining) {
-            return Ok(self.busy(state, found, heavy, (seat.executor, only.is_some()), &facts).await);
-        }
-        // Those that will do are not there; the one that is only stopping is the nearest.
-        let draining = fitting.iter().find(|seat| seat.draining && seat.away.is_none());
-        let executor = draining.or(fitting.first()).map(|seat| seat.executor).or(only).unwrap_or(NOBODY);
         let facts = Facts { host: self.host_of(executor), ..facts };
-        if draining.is_some() {
+        if kind == Kind::ExecutorDraining {
             let words = format!("{}; its executor is stopping and takes nothing more", found.words);
-            return Ok(self.on(executor, Kind::ExecutorDraining.blocker(&facts, words)));
+            return Ok(self.on(executor, kind.blocker(&facts, words)));
         }
         let since = present::text(self.registry.away_since(executor));
         let words = match self.away_in_words(executor).await? {
@@ -73,7 +104,7 @@ impl Shared {
         };
         let blocker = match self.lost_addon(state, executor).await? {
             Some(resource) => Kind::HostLost.blocker(&Facts { resource, ..facts }, words),
-            None => Kind::ExecutorAway.blocker(&facts, words),
+            None => kind.blocker(&facts, words),
         };
         Ok(self.on(executor, Blocker { since, ..blocker }))
     }
@@ -140,5 +171,54 @@ impl Shared {
         };
         let mut addons = plan.resources.iter().filter(|(_, resource)| resource.kind == ResourceKind::Addon);
         Ok(addons.find(|(_, resource)| is_lost(&resource.id)).map(|(slug, _)| slug.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn executor(n: u128) -> ExecutorId {
+        ExecutorId::new(Uuid::from_u128(n))
+    }
+
+    fn seat(n: u128, labels: &[&str]) -> SeatView {
+        SeatView {
+            executor: executor(n),
+            labels: labels.iter().map(|&label| label.to_owned()).collect(),
+            away: None,
+            draining: false,
+            slots: (1, 1),
+        }
+    }
+
+    /// What each answer says is done, and the answer is the next one.
+    #[test]
+    fn an_executor_that_comes_changes_the_answer() {
+        let labels = ["gpu".to_owned()];
+        let mut seats = Vec::new();
+        assert_eq!(standing(&seats, &labels, None), Standing::Nobody);
+        seats.push(seat(1, &["eu"]));
+        assert_eq!(standing(&seats, &labels, None), Standing::NoLabels);
+        seats.push(SeatView { away: Some(Timestamp::from_micros(1)), ..seat(2, &["gpu"]) });
+        assert_eq!(standing(&seats, &labels, None), Standing::Away(executor(2)));
+        seats.push(SeatView { draining: true, ..seat(3, &["gpu", "eu"]) });
+        assert_eq!(standing(&seats, &labels, None), Standing::Draining(executor(3)));
+        seats.push(seat(4, &["gpu"]));
+        assert_eq!(standing(&seats, &labels, None), Standing::Busy(executor(4)), "it takes it, or is busy");
+    }
+
+    #[test]
+    fn where_only_one_will_do_the_others_do_not_count() {
+        let seats = [SeatView { away: Some(Timestamp::from_micros(1)), ..seat(1, &[]) }, seat(2, &[])];
+        assert_eq!(standing(&seats, &[], Some(executor(1))), Standing::Away(executor(1)));
+        assert_eq!(standing(&seats, &[], Some(executor(2))), Standing::Busy(executor(2)));
+        assert_eq!(
+            standing(&seats, &[], Some(executor(3))),
+            Standing::Away(executor(3)),
+            "nobody has heard of it"
+        );
     }
 }

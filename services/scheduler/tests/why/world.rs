@@ -15,24 +15,25 @@ use shipway_contracts::{
     Channel,
     blockers::Kind,
     v1::{
-        self, AbortRunRequest, Assignment, BeatRequest, Blocker, CompleteRequest, GetRunRequest, Held,
-        JudgeNodeRequest, RegisterRequest, ResolveNodeRequest, RetryNodeRequest, Run, StartRunRequest,
-        WhyReply, WhyRequest,
+        self, AbortRunRequest, Assignment, BeatRequest, Blocker, CompleteRequest, CreateFreezeRequest,
+        GetRunRequest, Held, JudgeNodeRequest, LiftFreezeRequest, ListRunsRequest, RegisterRequest,
+        RetryNodeRequest, Run, StartRunRequest, WhyReply, WhyRequest,
+        freezes_client::FreezesClient,
         project_home_server::{ProjectHome, ProjectHomeServer},
         runs_client::RunsClient,
         work_client::WorkClient,
     },
 };
 use shipway_eventing::{Feed, Log, SqliteLog, SqliteOptions, Views};
-use shipway_events::{ExecutorId, ProjectId, RegistrationId, Timestamp};
+use shipway_events::{ExecutorId, ProjectId, RegistrationId};
 use shipway_nodes::Outcome;
+use shipway_scheduler::{Bell, Deps, Service};
 use shipway_service_kit::Lifecycle;
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{has, succeeded};
-use crate::{Bell, Deps, Service, registry::Introduction};
 
 /// The executor that is there from the beginning.
 pub(super) const EXECUTOR: ExecutorId = ExecutorId::new(Uuid::from_u128(7));
@@ -70,7 +71,6 @@ fn flow(name: &str) -> Value {
             let rule = json!({"maxAttempts": 3, "backoff": "fixed", "delay": 3600});
             ("allow", "parallel", vec![with(noop("one"), "retry", rule)])
         }
-        "once" => ("allow", "parallel", vec![with(noop("one"), "effect", json!("once"))]),
         "lock" => ("allow", "parallel", vec![with(noop("one"), "locks", json!(["db"]))]),
         "two" => ("allow", "parallel", vec![noop("one"), noop("other")]),
         "replace" => ("replace", "parallel", vec![with(noop("one"), "interruptible", json!(false))]),
@@ -124,6 +124,19 @@ impl ProjectHome for Home {
         Err(Status::unimplemented("not of this test"))
     }
 
+    async fn find_scopes(
+        &self,
+        _: Request<v1::FindScopesRequest>,
+    ) -> Result<Response<v1::FindScopesReply>, Status> {
+        let scope = v1::Scope {
+            project: ProjectId::new(Uuid::from_u128(1)).to_string(),
+            project_slug: "shop".to_owned(),
+            pipeline: "shop".to_owned(),
+            stage: "one".to_owned(),
+        };
+        Ok(Response::new(v1::FindScopesReply { scopes: vec![scope] }))
+    }
+
     async fn hooks_for_triggers(
         &self,
         _: Request<v1::HooksForTriggersRequest>,
@@ -133,8 +146,9 @@ impl ProjectHome for Home {
 }
 
 pub(super) struct World {
-    service: Service,
-    runs: RunsClient<Channel>,
+    pub(super) runs: RunsClient<Channel>,
+    freezes: FreezesClient<Channel>,
+    _service: Service,
     work: WorkClient<Channel>,
     lifecycle: Lifecycle,
     heard: mpsc::UnboundedReceiver<Bell>,
@@ -173,7 +187,8 @@ impl World {
         let world = Self {
             runs: RunsClient::new(Channel::local(service.runs_server())),
             work: WorkClient::new(Channel::local(service.work_server())),
-            service,
+            freezes: FreezesClient::new(Channel::local(service.freezes_server())),
+            _service: service,
             lifecycle,
             heard,
             given: HashMap::new(),
@@ -258,8 +273,9 @@ impl World {
         panic!("still: {:#?}", self.why(what, node).await);
     }
 
-    pub(super) async fn caught_up(&self) {
-        self.service.shared.caught_up().await.unwrap();
+    /// A list waits for the read tables.
+    pub(super) async fn caught_up(&mut self) {
+        self.runs.list_runs(ListRunsRequest::default()).await.unwrap();
     }
 
     /// The work that the executor is told of for a run's node.
@@ -284,7 +300,10 @@ impl World {
             executor: EXECUTOR.to_string(),
             registration: self.registration.to_string(),
         };
-        self.work.complete(request).await.unwrap();
+        // What comes next comes with the answer.
+        for next in self.work.complete(request).await.unwrap().into_inner().next {
+            self.given.insert((next.run.clone(), next.node), next);
+        }
     }
 
     /// The executor has stopped what it was told to.
@@ -308,16 +327,16 @@ impl World {
         assert_eq!(reply.stop, [fence]);
     }
 
-    pub(super) async fn goes_away(&self) {
-        let away =
-            self.service.shared.registry.mark_away(EXECUTOR, self.registration, Timestamp::from_micros(1));
-        assert!(away);
-    }
-
-    pub(super) async fn drains(&self) {
-        let registry = &self.service.shared.registry;
-        let known = registry.introduction(EXECUTOR).unwrap();
-        registry.register(EXECUTOR, Introduction { draining: true, ..known });
+    /// Freezes the stage `one`, or stops all that begins in it.
+    pub(super) async fn freeze(&mut self, stops_all: bool) {
+        let request = CreateFreezeRequest {
+            command: Uuid::now_v7().to_string(),
+            scope: "shop/one".to_owned(),
+            name: "friday".to_owned(),
+            stops_all,
+            ..CreateFreezeRequest::default()
+        };
+        self.freezes.create_freeze(request).await.unwrap();
     }
 
     pub(super) fn pause(&self) {
@@ -339,14 +358,14 @@ impl World {
                 };
                 self.runs.approve_node(request).await.unwrap();
             }
-            ["shipway", "resolve", of, node, "--happened"] => {
-                let (run, node, outcome) = (run(of), node.to_owned(), "happened".to_owned());
-                let request = ResolveNodeRequest { command, run, node, outcome, reason: String::new() };
-                self.runs.resolve_node(request).await.unwrap();
-            }
             ["shipway", "retry", of, node] => {
                 let request = RetryNodeRequest { command, run: run(of), node: node.to_owned() };
                 self.runs.retry_node(request).await.unwrap();
+            }
+            ["shipway", "unfreeze", freeze] => {
+                let freeze = freeze.to_owned();
+                let request = LiftFreezeRequest { command, freeze, ..LiftFreezeRequest::default() };
+                self.freezes.lift_freeze(request).await.unwrap();
             }
             ["shipway", "abort", of] => {
                 self.abort(of).await;

@@ -31,6 +31,8 @@ pub(crate) fn run(run: &Run) -> Value {
         "applied": run.applied,
         "branch": run.branch,
         "commit": run.commit,
+        "resumes": run.resumes,
+        "resumedFrom": run.resumed_from,
     })
 }
 
@@ -52,6 +54,7 @@ pub(crate) fn node(node: &Node) -> Value {
         "later": node.later,
         "waitingFor": node.waiting_for,
         "summary": node.summary,
+        "kept": node.kept,
         "approval": node.approval.as_ref().map(approval),
     })
 }

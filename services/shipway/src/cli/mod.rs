@@ -33,6 +33,7 @@ mod output;
 mod plan;
 pub(crate) mod problems;
 mod replay;
+mod resume;
 mod run;
 mod runs;
 mod schedules;
@@ -122,6 +123,16 @@ enum Verb {
     Approve(judge::JudgeArgs),
     /// Reject a node that waits for approval: it fails.
     Reject(judge::JudgeArgs),
+    /// Say why a run, node, stage, digest or push does not go on, and what to do.
+    Why(why::Args),
+    /// Say what became of a node of which nobody could know it.
+    Resolve(settle::ResolveArgs),
+    /// Try a node now that waits for its next attempt; of a run that has ended, go on from it.
+    Retry(settle::RetryArgs),
+    /// Go on where a run that has ended stopped, in a run of its own.
+    Resume(resume::ResumeArgs),
+    /// Go on after a node of a run that has ended, without running it.
+    Skip(resume::SkipArgs),
     /// Hold runs that have not begun: a project's, a pipeline's or a stage's, once or by a calendar.
     Freeze(freeze::FreezeArgs),
     /// Let nothing more begin, in runs that go on too, and say what is in flight.
@@ -130,12 +141,6 @@ enum Verb {
     Unfreeze(freeze::UnfreezeArgs),
     /// List freezes.
     Freezes(freeze::FreezesArgs),
-    /// Say why a run, node, stage, digest or push does not go on, and what to do.
-    Why(why::Args),
-    /// Say what became of a node of which nobody could know it.
-    Resolve(settle::ResolveArgs),
-    /// Try a node now that waits for its next attempt.
-    Retry(settle::RetryArgs),
     /// Read the event log.
     Events(events::EventsArgs),
     /// What ran where, now or at a time; or what is different at two times.
@@ -243,13 +248,15 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Abort(args) => run::abort(args).await,
         Verb::Approve(args) => judge::approve(args).await,
         Verb::Reject(args) => judge::reject(args).await,
+        Verb::Why(args) => why::why(args).await,
+        Verb::Resolve(args) => settle::resolve(args).await,
+        Verb::Retry(args) => settle::retry(args).await,
+        Verb::Resume(args) => resume::resume(args).await,
+        Verb::Skip(args) => resume::skip(args).await,
         Verb::Freeze(args) => freeze::freeze(args).await,
         Verb::StopTheLine(args) => freeze::stop_the_line(args).await,
         Verb::Unfreeze(args) => freeze::unfreeze(args).await,
         Verb::Freezes(args) => freeze::freezes(args).await,
-        Verb::Why(args) => why::why(args).await,
-        Verb::Resolve(args) => settle::resolve(args).await,
-        Verb::Retry(args) => settle::retry(args).await,
         Verb::Watch(args) => watch::watch(args).await,
         Verb::Logs(args) => logs::logs(args).await,
         Verb::Events(args) => events::events(args).await,
@@ -356,6 +363,9 @@ mod tests {
             "resolve @latest migrate --happened",
             "resolve @latest --failed -r nothing-came-of-it",
             "retry 01934f2e build",
+            "resume @failed --from deploy --set deploy.data.replicas=2 --dry-run",
+            "resume 01934f2e -w -o json",
+            "skip @failed migrate -r done-by-hand",
             "events -f --after 10 --stream org",
             "state --at 2026-01-01T00:00:00Z",
             "state --diff 2026-01-01T00:00:00Z now --project shop",

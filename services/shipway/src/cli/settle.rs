@@ -3,7 +3,9 @@
 use shipway_contracts::v1::{ResolveNodeRequest, RetryNodeRequest, Run};
 use uuid::Uuid;
 
-use super::{Client, Exit, Outcome, flags::Common, hint, json as shown, out, output::out_json, short_id};
+use super::{
+    Client, Exit, Outcome, flags::Common, hint, json as shown, out, output::out_json, resume, short_id,
+};
 
 /// Arguments of `shipway resolve`.
 #[derive(Debug, clap::Args)]
@@ -67,9 +69,15 @@ pub(crate) async fn resolve(args: ResolveArgs) -> Outcome {
 
 pub(crate) async fn retry(args: RetryArgs) -> Outcome {
     let client = Client::connect(&args.common.place).await?;
+    let run = client.run(&args.run).await?;
+    if run.concluded {
+        // There is nothing left to wait for: it goes on from there in a run of its own.
+        return resume::go_on(&client, &args.common, resume::wanted(&run, args.node.into_iter().collect()))
+            .await;
+    }
     let request = RetryNodeRequest {
         command: Uuid::now_v7().to_string(),
-        run: client.run(&args.run).await?.id,
+        run: run.id,
         node: args.node.unwrap_or_default(),
     };
     let run = client.runs().retry_node(request).await?.into_inner();

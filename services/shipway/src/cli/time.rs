@@ -6,7 +6,7 @@ use super::Failure;
 
 /// How long ago: `12s`, `5m`, `3h`, `9d`. Empty for an empty time.
 pub(crate) fn age(at: &str, now: Timestamp) -> String {
-    at.parse::<Timestamp>().map(|at| span(now.duration_since(at))).unwrap_or_default()
+    at.parse::<Timestamp>().map(|at| length(now.duration_since(at))).unwrap_or_default()
 }
 
 /// How long from one time to another, or until now while it lasts.
@@ -15,11 +15,11 @@ pub(crate) fn lasted(from: &str, until: &str, now: Timestamp) -> String {
     let until = until.parse::<Timestamp>().unwrap_or(now);
     let span = until.duration_since(from);
     let seconds = span.as_secs_f64();
-    if (0.0..10.0).contains(&seconds) { format!("{seconds:.1}s") } else { self::span(span) }
+    if (0.0..10.0).contains(&seconds) { format!("{seconds:.1}s") } else { length(span) }
 }
 
 /// How long: `12s`, `5m`, `3h`, `9d`.
-pub(crate) fn span(span: SignedDuration) -> String {
+pub(crate) fn length(span: SignedDuration) -> String {
     let seconds = span.as_secs().max(0);
     match seconds {
         0..=99 => format!("{seconds}s"),

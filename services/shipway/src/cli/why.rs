@@ -7,7 +7,7 @@ use tonic::Code;
 
 use super::{
     Client, Exit, Failure, Outcome, Paint, Style, Table, age, flags::Common, hint, json as shown, out,
-    output::out_json, short_id, time::span,
+    output::out_json, short_id, time::length,
 };
 
 /// Arguments of `shipway why`.
@@ -146,7 +146,7 @@ fn table(blockers: &[Blocker], now: Timestamp) -> Table {
 /// When it is over: as it was said, or as it was before.
 fn expected(blocker: &Blocker, now: Timestamp) -> String {
     let until = blocker.until.parse::<Timestamp>().ok().map(|until| match until.duration_since(now) {
-        left if left.is_positive() => format!("in {} at the latest", span(left)),
+        left if left.is_positive() => format!("in {} at the latest", length(left)),
         _ => "now".to_owned(),
     });
     // A time that is certain needs no guess.
@@ -166,11 +166,11 @@ fn guessed(expected: &ExpectedEnd, now: Timestamp) -> String {
     let Ok(at) = expected.median_at.parse::<Timestamp>() else {
         return format!("unknown: only {of} so far");
     };
-    let took = |ms: i64| span(SignedDuration::from_millis(ms));
+    let took = |ms: i64| length(SignedDuration::from_millis(ms));
     let usual = format!("usually {}, p90 {}, {of}", took(expected.median_ms), took(expected.p90_ms));
     match at.duration_since(now) {
-        left if left.is_positive() => format!("in {} ({usual})", span(left)),
-        over => format!("late by {} ({usual})", span(-over)),
+        left if left.is_positive() => format!("in {} ({usual})", length(left)),
+        over => format!("late by {} ({usual})", length(-over)),
     }
 }
 

@@ -8,6 +8,7 @@ mod freezes;
 mod lanes;
 mod language;
 mod plan;
+mod resume;
 mod rows;
 mod rules;
 mod scale;
