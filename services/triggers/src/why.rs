@@ -3,7 +3,7 @@
 use shipway_contracts::{
     Error,
     blockers::{Facts, Kind, sort},
-    v1::{Blocker, Delivery, Verdict, WhyReply, Schedule},
+    v1::{Blocker, Delivery, Schedule, Verdict, WhyReply},
 };
 
 /// At most so many deliveries are told about at once.

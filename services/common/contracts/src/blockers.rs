@@ -255,9 +255,11 @@ mod tests {
             since: since.to_owned(),
             ..kind.blocker(&Facts::default(), "")
         };
-        let mut all = [at(Kind::Steps, "1"), at(Kind::Lock, "3"), at(Kind::Lock, "2"), at(Kind::Approval, "9")];
+        let mut all =
+            [at(Kind::Steps, "1"), at(Kind::Lock, "3"), at(Kind::Lock, "2"), at(Kind::Approval, "9")];
         sort(&mut all);
-        let order: Vec<_> = all.iter().map(|blocker| (blocker.kind.as_str(), blocker.since.as_str())).collect();
+        let order: Vec<_> =
+            all.iter().map(|blocker| (blocker.kind.as_str(), blocker.since.as_str())).collect();
         assert_eq!(order, [("approval", "9"), ("lock", "2"), ("lock", "3"), ("steps", "1")]);
     }
 }

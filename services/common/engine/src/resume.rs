@@ -71,7 +71,8 @@ pub fn branch(state: &RunState, wish: &Wish, run: RunId) -> Result<(Started, Res
     if from.is_empty() && skip.is_empty() && badly.is_empty() {
         return Err(CannotResume::NothingToRun);
     }
-    let mut again: BTreeSet<u32> = badly.into_iter().chain(from.iter().copied()).chain(skip.iter().copied()).collect();
+    let mut again: BTreeSet<u32> =
+        badly.into_iter().chain(from.iter().copied()).chain(skip.iter().copied()).collect();
     if !wish.set.is_empty() {
         // Approvals are of a plan, and this is going to be another one.
         let approved = (0_u32..).zip(state.nodes()).filter(|(_, node)| node.rule.is_some());
@@ -224,7 +225,8 @@ impl RunState {
             return None;
         }
         let iterations = is_loop(plan).then(|| {
-            let about = |step: &u32| self.plan_node(*step).map(|plan| plan.spec["data"].clone()).unwrap_or_default();
+            let about =
+                |step: &u32| self.plan_node(*step).map(|plan| plan.spec["data"].clone()).unwrap_or_default();
             self.steps(n).iter().map(about).collect()
         });
         let kept = |status| Kept {
@@ -256,7 +258,9 @@ impl RunState {
             return own.clone();
         }
         let kept = self.resumed.as_ref().filter(|_| self.at(n).kept);
-        kept.and_then(|resumed| resumed.kept.get(&self.name_of(n))).map(|kept| kept.effects.clone()).unwrap_or_default()
+        kept.and_then(|resumed| resumed.kept.get(&self.name_of(n)))
+            .map(|kept| kept.effects.clone())
+            .unwrap_or_default()
     }
 
     /// It branches off another run: those whose turn has come already are what they were there.

@@ -256,7 +256,8 @@ impl Attempt<'_> {
             end = &mut end => return end,
             () = tokio::time::sleep(grace + KILLED) => {}
         }
-        let _named = runtime.process(handle).map(|process| self.host.stubborn.name(self.given.fence, process));
+        let _named =
+            runtime.process(handle).map(|process| self.host.stubborn.name(self.given.fence, process));
         end.await
     }
 

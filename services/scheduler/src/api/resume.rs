@@ -40,9 +40,14 @@ impl Shared {
         let dry_run = request.dry_run;
         if let (false, Ok(before)) = (dry_run, self.book.look(run).await) {
             // The same command came again.
-            let resumed = before.resumed().ok_or_else(|| Error::bad_request("field `command`: it is a run's id"))?;
+            let resumed =
+                before.resumed().ok_or_else(|| Error::bad_request("field `command`: it is a run's id"))?;
             let kept = u32::try_from(resumed.kept.len()).unwrap_or(u32::MAX);
-            return Ok(ResumeRunReply { run: Some(self.show(run).await?), kept, ..ResumeRunReply::default() });
+            return Ok(ResumeRunReply {
+                run: Some(self.show(run).await?),
+                kept,
+                ..ResumeRunReply::default()
+            });
         }
         let wish = wish(request)?;
         let (mut started, resumed) = branch(&state, &wish, run).map_err(cannot)?;
@@ -111,7 +116,9 @@ fn in_words(of: RunId, resumed: &Resumed) -> String {
 
 fn cannot(why: CannotResume) -> Error {
     let code = match &why {
-        CannotResume::GoesOn | CannotResume::NothingToRun | CannotResume::Unknown(_) => Code::FailedPrecondition,
+        CannotResume::GoesOn | CannotResume::NothingToRun | CannotResume::Unknown(_) => {
+            Code::FailedPrecondition
+        }
         CannotResume::NoSuchNode(_) => Code::NotFound,
         CannotResume::Keeps(_) | CannotResume::NoSuchField { .. } => Code::BadRequest,
     };

@@ -9,8 +9,8 @@ use shipway_contracts::{
     v1::{
         AbortRunRequest, GetRunRequest, GetStateReply, GetStateRequest, JudgeNodeRequest, ListRunsReply,
         ListRunsRequest, MoveAddonReply, MoveAddonRequest, NodeApproval, PlanRunReply, PlanRunRequest,
-        ResolveNodeRequest, ResumeRunReply, ResumeRunRequest, RetryNodeRequest, Run, StartRunReply, StartRunRequest, WatchRunRequest, WhyReply,
-        WhyRequest, runs_client::RunsClient, runs_server::Runs,
+        ResolveNodeRequest, ResumeRunReply, ResumeRunRequest, RetryNodeRequest, Run, StartRunReply,
+        StartRunRequest, WatchRunRequest, WhyReply, WhyRequest, runs_client::RunsClient, runs_server::Runs,
     },
 };
 use shipway_engine::{Command, Resolution, RunState, why};

@@ -76,9 +76,7 @@ impl LaneBook {
             Some(started) if state.waits_for_lane() => started.flow,
             Some(_) => return Ok(None),
             None => match commands.next().and_then(Command::started) {
-                Some(started) if started.policy != ConcurrencyPolicy::Allow => {
-                    started.flow
-                }
+                Some(started) if started.policy != ConcurrencyPolicy::Allow => started.flow,
                 _ => return Ok(None),
             },
         };

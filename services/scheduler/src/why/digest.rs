@@ -43,13 +43,16 @@ impl Shared {
                 let found = on_the_way(&pipeline, &there);
                 places.extend(found.iter().map(|(stage, placed)| place(&pipeline, stage, placed)));
                 let Some(next) = next_stage(&pipeline, &found) else { continue };
-                blockers.extend(self.towards(&id, &format!("{}/{}", pipeline.slug, next.to_lowercase())).await?);
+                blockers
+                    .extend(self.towards(&id, &format!("{}/{}", pipeline.slug, next.to_lowercase())).await?);
             }
         }
         sort(&mut blockers);
         let sentence = match (places.as_slice(), blockers.first()) {
             ([], _) if !made => {
-                return Err(Error::not_found(format!("nothing with the digest {digest} was built or released here")));
+                return Err(Error::not_found(format!(
+                    "nothing with the digest {digest} was built or released here"
+                )));
             }
             ([], _) => "it runs nowhere: it was built, and is not released, or not any more".to_owned(),
             (places, None) => format!("it runs in {}, and there is no stage after that", stages(places)),
@@ -72,7 +75,8 @@ impl Shared {
         }
         if blockers.is_empty() {
             let words = format!("nobody has started {path} with it");
-            blockers.push(Kind::NotStarted.blocker(&Facts { path: path.to_owned(), ..Facts::default() }, words));
+            blockers
+                .push(Kind::NotStarted.blocker(&Facts { path: path.to_owned(), ..Facts::default() }, words));
         }
         Ok(blockers)
     }
@@ -128,7 +132,9 @@ fn place(pipeline: &Pipeline, stage: &str, placed: &Placed) -> DigestPlace {
 }
 
 fn stages(places: &[DigestPlace]) -> String {
-    let names: Vec<String> =
-        places.iter().map(|place| format!("{} ({}/{})", place.resource, place.pipeline, place.stage)).collect();
+    let names: Vec<String> = places
+        .iter()
+        .map(|place| format!("{} ({}/{})", place.resource, place.pipeline, place.stage))
+        .collect();
     names.join(", ")
 }

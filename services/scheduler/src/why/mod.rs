@@ -24,11 +24,7 @@ use crate::{cluster::passed_on, run::present, service::Shared, start::from_statu
 
 impl Shared {
     /// Why a run, a node, a stage's runs or a digest do not go on.
-    pub(crate) async fn why(
-        &self,
-        request: WhyRequest,
-        metadata: &MetadataMap,
-    ) -> Result<WhyReply, Error> {
+    pub(crate) async fn why(&self, request: WhyRequest, metadata: &MetadataMap) -> Result<WhyReply, Error> {
         let what = request.what.trim();
         if let Some(digest) = what.strip_prefix("sha256:") {
             return self.why_digest(digest, &request.project).await;
@@ -78,7 +74,8 @@ impl Shared {
         let (own, mut others): (Vec<Blocker>, Vec<Blocker>) = all.into_iter().partition(is_inside);
         let ended = state.node(n).is_some_and(|node| node.status.is_terminal());
         // What comes before it says more than that something does.
-        others.retain(|other| !ended && own.iter().all(|own| waits_for_steps(own)) && !waits_for_steps(other));
+        others
+            .retain(|other| !ended && own.iter().all(|own| waits_for_steps(own)) && !waits_for_steps(other));
         let mut blockers: Vec<Blocker> = others;
         blockers.extend(own.clone());
         sort(&mut blockers);

@@ -58,9 +58,7 @@ impl Shared {
             Blocked::Lane { .. } => self.lane(state, found, &facts, history).await,
             Blocked::Lock { behind } => lock(behind, &facts, &found.words),
             Blocked::Slot { heavy, only } => self.room(state, found, heavy, only, &facts).await?,
-            Blocked::Finish { executor } => {
-                self.on(executor, Kind::Finish.blocker(&facts, &found.words))
-            }
+            Blocked::Finish { executor } => self.on(executor, Kind::Finish.blocker(&facts, &found.words)),
             Blocked::Work { executor } => self.at_work(state, found, executor, &facts),
             Blocked::Stop { executor } => self.stopping(state, found, executor, &facts),
         };
@@ -70,7 +68,9 @@ impl Shared {
         if told.until.is_empty() {
             told.until = present::text(node.and_then(|node| node.deadline));
         }
-        if told.expected.is_none() && !matches!(found.blocked, Blocked::Slot { .. } | Blocked::Freeze { .. } | Blocked::Nothing) {
+        if told.expected.is_none()
+            && !matches!(found.blocked, Blocked::Slot { .. } | Blocked::Freeze { .. } | Blocked::Nothing)
+        {
             let began = node.and_then(|node| node.started_at);
             told.expected = began.map(|began| history.of_node(name, began));
         }
@@ -112,9 +112,8 @@ impl Shared {
 
     fn at_work(&self, state: &RunState, found: &Found, executor: ExecutorId, facts: &Facts) -> Blocker {
         let attempt = state.assignment(found.node);
-        let away = attempt.filter(|attempt| {
-            self.registry.standing(executor, attempt.registration) == Standing::LeaseOver
-        });
+        let away = attempt
+            .filter(|attempt| self.registry.standing(executor, attempt.registration) == Standing::LeaseOver);
         if away.is_none() {
             return self.on(executor, Kind::Work.blocker(facts, &found.words));
         }

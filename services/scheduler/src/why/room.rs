@@ -40,7 +40,8 @@ fn standing(seats: &[SeatView], labels: &[String], only: Option<ExecutorId>) -> 
         return Standing::Nobody;
     }
     let fits = |seat: &&SeatView| {
-        only.is_none_or(|only| only == seat.executor) && labels.iter().all(|label| seat.labels.contains(label))
+        only.is_none_or(|only| only == seat.executor)
+            && labels.iter().all(|label| seat.labels.contains(label))
     };
     let fitting: Vec<&SeatView> = seats.iter().filter(fits).collect();
     if let Some(seat) = fitting.iter().find(|seat| seat.away.is_none() && !seat.draining) {
@@ -81,7 +82,8 @@ impl Shared {
             }
             Standing::NoLabels => {
                 let labels = labels.join(", ");
-                let words = format!("`{name}` waits for an executor with the labels {labels}: none has them all");
+                let words =
+                    format!("`{name}` waits for an executor with the labels {labels}: none has them all");
                 return Ok(Kind::Labels.blocker(&facts, words));
             }
             Standing::Busy(executor) => {
@@ -120,9 +122,9 @@ impl Shared {
         let mut oldest: Option<(Timestamp, RunId)> = None;
         for run in self.book.open_runs().into_iter().filter(|run| Some(*run) != own).take(ASKED) {
             let Some(other) = self.book.look_if_open(Some(run)).await else { continue };
-            let held = other.open_attempts().filter(|open| {
-                open.attempt.heavy == heavy && (!only || open.attempt.executor == executor)
-            });
+            let held = other
+                .open_attempts()
+                .filter(|open| open.attempt.heavy == heavy && (!only || open.attempt.executor == executor));
             let first = held.map(|open| (open.attempt.requested_at, run)).min();
             oldest = match (oldest, first) {
                 (Some(a), Some(b)) => Some(a.min(b)),
@@ -213,6 +215,10 @@ mod tests {
         let seats = [SeatView { away: Some(Timestamp::from_micros(1)), ..seat(1, &[]) }, seat(2, &[])];
         assert_eq!(standing(&seats, &[], Some(executor(1))), Standing::Away(executor(1)));
         assert_eq!(standing(&seats, &[], Some(executor(2))), Standing::Busy(executor(2)));
-        assert_eq!(standing(&seats, &[], Some(executor(3))), Standing::Away(executor(3)), "nobody has heard of it");
+        assert_eq!(
+            standing(&seats, &[], Some(executor(3))),
+            Standing::Away(executor(3)),
+            "nobody has heard of it"
+        );
     }
 }

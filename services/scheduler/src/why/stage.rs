@@ -35,8 +35,7 @@ impl Shared {
             blockers.push(Kind::Paused.blocker(&Facts { path: path.clone(), ..Facts::default() }, words));
         }
         sort(&mut blockers);
-        let counted: Vec<String> =
-            counts.iter().map(|(status, count)| format!("{count} {status}")).collect();
+        let counted: Vec<String> = counts.iter().map(|(status, count)| format!("{count} {status}")).collect();
         let status = if counted.is_empty() { "idle".to_owned() } else { counted.join(", ") };
         let sentence = match (blockers.first(), first) {
             (None, _) => format!("{path} has no run that goes on, and nothing holds it up"),

@@ -138,7 +138,7 @@ async fn doing_what_is_told_changes_the_answer() {
         world.over().await;
         shown += 1;
     }
-    assert_eq!(shown, 20);
+    assert_eq!(shown, 21);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,7 +222,8 @@ async fn a_run_that_failed_goes_on_in_one_of_its_own_and_stays_as_it_was() {
     world.end(&second.id, 2, succeeded()).await;
     world.until(&second.id, "success").await;
     world.until(&first, "failure").await;
-    let refused = world.runs.resume_run(ResumeRunRequest { run: second.id, ..request(false) }).await.unwrap_err();
+    let refused =
+        world.runs.resume_run(ResumeRunRequest { run: second.id, ..request(false) }).await.unwrap_err();
     assert!(refused.message().contains("has ended well"), "{}", refused.message());
     world.over().await;
 }

@@ -15,8 +15,8 @@ use shipway_contracts::{
     Channel,
     blockers::Kind,
     v1::{
-        self, AbortRunRequest, Assignment, BeatRequest, Blocker, CompleteRequest, GetRunRequest, Held,
-        CreateFreezeRequest, JudgeNodeRequest, LiftFreezeRequest, ListRunsRequest, RegisterRequest,
+        self, AbortRunRequest, Assignment, BeatRequest, Blocker, CompleteRequest, CreateFreezeRequest,
+        GetRunRequest, Held, JudgeNodeRequest, LiftFreezeRequest, ListRunsRequest, RegisterRequest,
         RetryNodeRequest, Run, StartRunRequest, WhyReply, WhyRequest,
         freezes_client::FreezesClient,
         project_home_server::{ProjectHome, ProjectHomeServer},
@@ -45,7 +45,8 @@ fn flow(name: &str) -> Value {
         node[key] = value;
         node
     };
-    let gate = |spec: Value| json!({"kind": "Approval", "ref": "gate", "spec": spec, "timeoutDuration": 3600});
+    let gate =
+        |spec: Value| json!({"kind": "Approval", "ref": "gate", "spec": spec, "timeoutDuration": 3600});
     let (policy, order, steps) = match name {
         "gate" => ("allow", "parallel", vec![gate(json!({"amount": 1}))]),
         "gated-queue" => {
@@ -57,12 +58,13 @@ fn flow(name: &str) -> Value {
             ("allow", "parallel", vec![node])
         }
         "condition" => {
-            let data = json!({"expression": "${refs.one.ok}"});
-            let spec = json!({"kind": "Expression", "spec": {"type": "holds", "data": data}});
-            let ready = json!({"kind": "Condition", "ref": "ready", "spec": spec});
-            ("allow", "parallel", vec![with(noop("one"), "condition", json!("success")), ready])
+            let data = json!({"url": "http://127.0.0.1:1/ready"});
+            let spec = json!({"kind": "Http", "spec": {"type": "success", "data": data}});
+            ("allow", "parallel", vec![json!({"kind": "Condition", "ref": "ready", "spec": spec})])
         }
-        "steps" => ("allow", "sequential", vec![with(noop("one"), "condition", json!("success")), noop("second")]),
+        "steps" => {
+            ("allow", "sequential", vec![with(noop("one"), "condition", json!("success")), noop("second")])
+        }
         "labels" => ("allow", "parallel", vec![with(noop("one"), "runsOn", json!(["gpu"]))]),
         "retry" => {
             let rule = json!({"maxAttempts": 3, "backoff": "fixed", "delay": 3600});
@@ -96,7 +98,8 @@ impl ProjectHome for Home {
         let name = asked.rsplit('/').next().unwrap_or_default().to_owned();
         Ok(Response::new(v1::FlowForRunReply {
             project: ProjectId::new(Uuid::from_u128(1)).to_string(),
-            flow: Uuid::from_u128(name.bytes().fold(1, |number, byte| number * 31 + u128::from(byte))).to_string(),
+            flow: Uuid::from_u128(name.bytes().fold(1, |number, byte| number * 31 + u128::from(byte)))
+                .to_string(),
             path: format!("shop/{name}"),
             version: 1,
             document_json: flow(&name).to_string(),
@@ -345,8 +348,12 @@ impl World {
         let run = |run: &str| run.to_owned();
         match words[..] {
             ["shipway", "approve", of, node] => {
-                let request =
-                    JudgeNodeRequest { command, run: run(of), node: node.to_owned(), ..JudgeNodeRequest::default() };
+                let request = JudgeNodeRequest {
+                    command,
+                    run: run(of),
+                    node: node.to_owned(),
+                    ..JudgeNodeRequest::default()
+                };
                 self.runs.approve_node(request).await.unwrap();
             }
             ["shipway", "retry", of, node] => {

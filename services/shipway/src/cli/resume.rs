@@ -152,9 +152,7 @@ fn field(run: &Run, place: &str, value: &str) -> Result<SetField, Failure> {
 }
 
 fn json(reply: &ResumeRunReply) -> Value {
-    let stale = |node: &StaleNode| {
-        json!({"ref": node.r#ref, "kind": node.kind, "was": node.was, "effect": node.effect})
-    };
+    let stale = |node: &StaleNode| json!({"ref": node.r#ref, "kind": node.kind, "was": node.was, "effect": node.effect});
     json!({
         "run": reply.run.as_ref().map(shown::run),
         "stale": reply.stale.iter().map(stale).collect::<Vec<_>>(),
@@ -173,9 +171,13 @@ mod tests {
     #[test]
     fn a_field_belongs_to_the_node_with_the_longest_name_that_fits() {
         let node = |name: &str| Node { r#ref: name.to_owned(), ..Node::default() };
-        let run = Run { nodes: vec![node("each[0]"), node("each[0].warm"), node("deploy")], ..Run::default() };
+        let run =
+            Run { nodes: vec![node("each[0]"), node("each[0].warm"), node("deploy")], ..Run::default() };
         let set = field(&run, "each[0].warm.data.replicas", "2").unwrap();
-        assert_eq!((set.node.as_str(), set.field.as_str(), set.value_json.as_str()), ("each[0].warm", "data/replicas", "2"));
+        assert_eq!(
+            (set.node.as_str(), set.field.as_str(), set.value_json.as_str()),
+            ("each[0].warm", "data/replicas", "2")
+        );
         assert_eq!(field(&run, "deploy.type", "soon").unwrap().value_json, "\"soon\"");
         assert!(field(&run, "deployment.type", "x").is_err());
     }

@@ -72,7 +72,8 @@ pub(crate) async fn retry(args: RetryArgs) -> Outcome {
     let run = client.run(&args.run).await?;
     if run.concluded {
         // There is nothing left to wait for: it goes on from there in a run of its own.
-        return resume::go_on(&client, &args.common, resume::wanted(&run, args.node.into_iter().collect())).await;
+        return resume::go_on(&client, &args.common, resume::wanted(&run, args.node.into_iter().collect()))
+            .await;
     }
     let request = RetryNodeRequest {
         command: Uuid::now_v7().to_string(),

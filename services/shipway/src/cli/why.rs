@@ -6,12 +6,8 @@ use shipway_contracts::v1::{Blocker, DigestPlace, ExpectedEnd, WhyReply, WhyRequ
 use tonic::Code;
 
 use super::{
-    Client, Exit, Failure, Outcome, Paint, Style, Table, age,
-    flags::Common,
-    hint, json as shown, out,
-    output::out_json,
-    short_id,
-    time::length,
+    Client, Exit, Failure, Outcome, Paint, Style, Table, age, flags::Common, hint, json as shown, out,
+    output::out_json, short_id, time::length,
 };
 
 /// Arguments of `shipway why`.
@@ -46,7 +42,8 @@ pub(crate) async fn why(args: Args) -> Outcome {
     let mut replies = Vec::new();
     if what == "push" {
         let pushed = which.ok_or_else(|| {
-            Failure::usage("which push?").help("name its commit, branch or delivery: `shipway why push abc1234`")
+            Failure::usage("which push?")
+                .help("name its commit, branch or delivery: `shipway why push abc1234`")
         })?;
         let reply = client.triggers().why(ask(&pushed, "")).await?.into_inner();
         let runs = reply.runs.clone();
@@ -90,7 +87,8 @@ pub(crate) async fn why(args: Args) -> Outcome {
 /// What starts a flow by itself belongs to its stage's answer.
 fn add(reply: &mut WhyReply, more: WhyReply) {
     // That its triggers are off is said once.
-    let known = |blocker: &Blocker| reply.blockers.iter().any(|one| one.kind == "paused" && blocker.kind == one.kind);
+    let known =
+        |blocker: &Blocker| reply.blockers.iter().any(|one| one.kind == "paused" && blocker.kind == one.kind);
     let new: Vec<Blocker> = more.blockers.into_iter().filter(|blocker| !known(blocker)).collect();
     if reply.blockers.is_empty() && !new.is_empty() {
         reply.sentence = reply.sentence.replace("nothing holds it up", &more.sentence);
@@ -101,7 +99,8 @@ fn add(reply: &mut WhyReply, more: WhyReply) {
 
 /// One sentence, then a short list.
 fn text(reply: &WhyReply, now: Timestamp, paint: Paint) -> Vec<String> {
-    let ids: Vec<&str> = reply.blockers.iter().flat_map(|b| [b.run.as_str(), b.holder_run.as_str()]).collect();
+    let ids: Vec<&str> =
+        reply.blockers.iter().flat_map(|b| [b.run.as_str(), b.holder_run.as_str()]).collect();
     let mut lines = vec![paint.on(&shortened(&reply.sentence, &ids), Style::Strong)];
     if !reply.blockers.is_empty() {
         lines.extend(table(&reply.blockers, now).lines(paint));
@@ -311,11 +310,7 @@ lock      two   60s    unknown: only 2 successes so far           everybody  shi
     fn what_takes_longer_than_before_is_late_and_a_time_that_is_set_is_no_guess() {
         let now = "2026-01-01T00:20:00Z".parse().unwrap();
         assert_eq!(expected(&waits(), now), "late by 6m (usually 4m, p90 9m, 12 successes)");
-        let retry = Blocker {
-            kind: "retry".to_owned(),
-            until: "2026-01-01T00:20:30Z".to_owned(),
-            ..waits()
-        };
+        let retry = Blocker { kind: "retry".to_owned(), until: "2026-01-01T00:20:30Z".to_owned(), ..waits() };
         assert_eq!(expected(&retry, now), "in 30s");
         let limited = Blocker { kind: "condition".to_owned(), expected: None, ..retry };
         assert_eq!(expected(&limited, now), "in 30s at the latest");
@@ -328,7 +323,8 @@ lock      two   60s    unknown: only 2 successes so far           everybody  shi
             ..WhyReply::default()
         };
         let due = Blocker { kind: "schedule".to_owned(), ..Blocker::default() };
-        let more = WhyReply { sentence: "it is due at 2".to_owned(), blockers: vec![due], ..WhyReply::default() };
+        let more =
+            WhyReply { sentence: "it is due at 2".to_owned(), blockers: vec![due], ..WhyReply::default() };
         add(&mut reply, more);
         assert_eq!(reply.sentence, "shop/staging has no run that goes on, and it is due at 2");
         assert_eq!(reply.blockers.len(), 1);

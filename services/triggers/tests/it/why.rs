@@ -121,9 +121,11 @@ async fn a_forks_commit_waits_for_somebody_and_an_absent_repository_for_itself()
     git.git(&["checkout", "-q", "main"]);
     let home = home(&address, vec![by_path(&address, &["src/**"], true)]);
     let world = World::start(&place, &home, config()).await;
-    let answer =
-        tell(&world, &pull_request(&address, "opened", &head, "fix", Some("https://github.com/mallory/shop")))
-            .await;
+    let answer = tell(
+        &world,
+        &pull_request(&address, "opened", &head, "fix", Some("https://github.com/mallory/shop")),
+    )
+    .await;
     let held = judged(&world, &answer).await;
     let stage = why(&world, "shop/development").await;
     let told = of(&stage, Kind::Fork)[0].clone();
@@ -169,6 +171,9 @@ async fn a_flow_with_a_schedule_says_when_it_is_due() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    assert_eq!(why(&world, "shop/development").await.sentence, "nothing that would start shop/development waits");
+    assert_eq!(
+        why(&world, "shop/development").await.sentence,
+        "nothing that would start shop/development waits"
+    );
     world.end().await;
 }

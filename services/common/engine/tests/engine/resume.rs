@@ -59,7 +59,10 @@ impl Played {
                 let (code, message) = ("broken".to_owned(), "it broke".to_owned());
                 Outcome::Failed { error: NodeError { code, message, transient: false } }
             } else {
-                Outcome::Succeeded { outputs: Map::from_iter([("of".to_owned(), json!(name))]), effects: Vec::new() }
+                Outcome::Succeeded {
+                    outputs: Map::from_iter([("of".to_owned(), json!(name))]),
+                    effects: Vec::new(),
+                }
             };
             self.tell(&Command::Complete { node, fence, outcome });
         }
@@ -123,7 +126,8 @@ main: sequential
 
 fn approved(text: &str, fail: &[&str]) -> Played {
     let mut played = Played::ended(text, fail);
-    let ana = Asker { actor: shipway_events::Actor::Person("bo".to_owned()), roles: Vec::new(), counts: true };
+    let ana =
+        Asker { actor: shipway_events::Actor::Person("bo".to_owned()), roles: Vec::new(), counts: true };
     let gate = played.state.node_by_name("gate").unwrap();
     played.tell(&Command::Approve { node: gate, by: ana, reason: String::new(), plan: None });
     played.to_the_end(fail);
@@ -241,7 +245,8 @@ fn graph(nodes: u32, edges: &[(u32, u32)]) -> Plan {
     };
     let mut plan = Plan { nodes: vec![root], ..Plan::default() };
     for n in 1..=nodes {
-        let mut depends_on: Vec<u32> = edges.iter().filter(|(_, to)| *to == n).map(|(from, _)| *from).collect();
+        let mut depends_on: Vec<u32> =
+            edges.iter().filter(|(_, to)| *to == n).map(|(from, _)| *from).collect();
         depends_on.sort_unstable();
         depends_on.dedup();
         plan.nodes.push(PlanNode {
@@ -275,8 +280,11 @@ fn graphs() -> u32 {
 fn dependents(edges: &[(u32, u32)], node: u32) -> BTreeSet<String> {
     let mut found = BTreeSet::from([node]);
     loop {
-        let more: Vec<u32> =
-            edges.iter().filter(|(from, to)| found.contains(from) && !found.contains(to)).map(|(_, to)| *to).collect();
+        let more: Vec<u32> = edges
+            .iter()
+            .filter(|(from, to)| found.contains(from) && !found.contains(to))
+            .map(|(_, to)| *to)
+            .collect();
         if more.is_empty() {
             return found.iter().map(|n| format!("n{n}")).collect();
         }
