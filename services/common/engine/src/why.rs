@@ -265,3 +265,52 @@ fn steps_before(state: &RunState, n: u32, name: &str) -> Option<Blocker> {
         words: format!("`{name}` waits for {open} step{} before it", if open == 1 { "" } else { "s" }),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use shipway_events::{
+        ConcurrencyPolicy, FlowId, ProjectId,
+        plan::{Plan, PlanNode},
+        run::{Aborting, Origin, Started},
+    };
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn started() -> Started {
+        let node = PlanNode { reference: "one".to_owned(), kind: "Noop".to_owned(), ..PlanNode::default() };
+        Started {
+            run: RunId::new(Uuid::nil()),
+            project: ProjectId::new(Uuid::nil()),
+            pipeline: None,
+            flow: FlowId::new(Uuid::nil()),
+            path: "shop/test".to_owned(),
+            flow_version: 1,
+            name: String::new(),
+            description: String::new(),
+            origin: Origin::Manual,
+            author: None,
+            parent: None,
+            policy: ConcurrencyPolicy::Allow,
+            plan: Plan { nodes: vec![node], ..Plan::default() },
+        }
+    }
+
+    /// There is no way into such a state by events: this takes the node's turn away.
+    #[test]
+    fn a_run_that_nothing_moves_says_so_and_an_abort_ends_it() {
+        let now = Timestamp::from_micros(1);
+        let mut state = RunState::new();
+        state.apply(&started().into(), now, None);
+        assert!(matches!(why(&state, now)[..], [Blocker { blocked: Blocked::Slot { .. }, .. }]));
+        state.agenda.fresh.clear();
+        let told = why(&state, now);
+        assert_eq!((told[0].blocked, told.len()), (Blocked::Nothing, 1));
+        assert!(told[0].words.contains("a defect of Shipway"), "{}", told[0].words);
+        let broken = invariants::check(&state).unwrap_err();
+        assert_eq!(broken.name, "something_will_move_it");
+        state.apply(&Aborting { reason: "stuck".to_owned(), by: None }.into(), now, None);
+        assert!(state.at(0).closed, "the run ends with the next decision");
+        assert!(why(&state, now).iter().all(|told| told.node != 0 || told.blocked == Blocked::Nothing));
+    }
+}

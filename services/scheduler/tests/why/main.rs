@@ -138,7 +138,7 @@ async fn doing_what_is_told_changes_the_answer() {
         world.over().await;
         shown += 1;
     }
-    assert_eq!(shown, 20);
+    assert_eq!(shown, 21);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,10 +58,9 @@ fn flow(name: &str) -> Value {
             ("allow", "parallel", vec![node])
         }
         "condition" => {
-            let data = json!({"expression": "${refs.one.ok}"});
-            let spec = json!({"kind": "Expression", "spec": {"type": "holds", "data": data}});
-            let ready = json!({"kind": "Condition", "ref": "ready", "spec": spec});
-            ("allow", "parallel", vec![with(noop("one"), "condition", json!("success")), ready])
+            let data = json!({"url": "http://127.0.0.1:1/ready"});
+            let spec = json!({"kind": "Http", "spec": {"type": "success", "data": data}});
+            ("allow", "parallel", vec![json!({"kind": "Condition", "ref": "ready", "spec": spec})])
         }
         "steps" => {
             ("allow", "sequential", vec![with(noop("one"), "condition", json!("success")), noop("second")])
