@@ -46,7 +46,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 const OPEN: &str = "SELECT run, flow FROM runs_3 WHERE ended = 0 OR going_on > 0 ORDER BY position";
 const BY_START: &str = "SELECT run FROM runs_3 WHERE run >= $1 AND run < $2 ORDER BY run LIMIT 2";
-const LATEST: &str = "SELECT run FROM runs_3 ORDER BY position DESC LIMIT 1";
+const LATEST: &str = "SELECT run FROM runs_3 ORDER BY position + 0 DESC LIMIT 1";
 const FAILED: &str = "SELECT run FROM runs_3 WHERE status = 'failure' ORDER BY position DESC LIMIT 1";
 const PLACES: &str = "SELECT target, executor, since, lost, run, backup, reason, again FROM places_2";
 const MADE_BEFORE: &str = "SELECT COUNT(*) FROM builds_2 a JOIN builds_2 b ON b.project = a.project
