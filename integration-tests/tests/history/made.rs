@@ -78,10 +78,9 @@ impl Histories {
         (self.places[self.places.len() / 2].1, self.places[self.places.len() * 3 / 4].1)
     }
 
-    /// A commit that some runs are of.
-    pub(crate) fn some_commit(&self) -> String {
-        let commits = (0..self.count).map(|n| made(n, self.count).commit);
-        commits.into_iter().find(|commit| !commit.is_empty()).unwrap()
+    /// The first run that is like this.
+    pub(crate) fn some(&self, is: impl Fn(&Made) -> bool) -> Made {
+        self.made().into_iter().find(is).unwrap()
     }
 }
 

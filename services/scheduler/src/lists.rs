@@ -85,21 +85,28 @@ impl Asked {
         self.equal.len() > led || self.concluded == Some(true) || !self.text.is_empty()
     }
 
+    /// The order of the index that is walked: that of all runs has an expression, so that it is taken for nothing else.
+    fn order(&self) -> &'static str {
+        match self.concluded == Some(false) || self.lead().1.is_some() {
+            true => "position",
+            false => "position + 0",
+        }
+    }
+
     /// The position after which the page's walk ends: `$1` and `$2` are its beginning and its end.
     fn floor(&self) -> Select {
-        let (lead, equal) = self.lead();
+        let ((lead, equal), order) = (self.lead(), self.order());
         let sql = format!(
-            "SELECT position FROM runs_3 WHERE {lead} AND position < $1 AND position >= $2
-            ORDER BY position DESC LIMIT 1 OFFSET {WALK}"
+            "SELECT position FROM runs_3 WHERE {lead} AND {order} < $1 AND {order} >= $2
+            ORDER BY {order} DESC LIMIT 1 OFFSET {WALK}"
         );
         Select { sql, texts: equal.into_iter().map(|(_, value)| value.clone()).collect() }
     }
 
     /// The page: `$1` and `$2` as in [`Asked::floor`].
     fn page(&self, limit: i64) -> Select {
-        let (lead, equal) = self.lead();
-        let mut sql =
-            format!("SELECT {COLUMNS} FROM runs_3 WHERE {lead} AND position < $1 AND position >= $2");
+        let ((lead, equal), order) = (self.lead(), self.order());
+        let mut sql = format!("SELECT {COLUMNS} FROM runs_3 WHERE {lead} AND {order} < $1 AND {order} >= $2");
         let mut texts: Vec<String> = equal.into_iter().map(|(_, value)| value.clone()).collect();
         let mut also = |says: &str, value: String| {
             texts.push(value);
@@ -116,7 +123,7 @@ impl Asked {
         if self.concluded == Some(true) {
             sql.push_str(" AND ended <> 0");
         }
-        sql.push_str(&format!(" ORDER BY position DESC LIMIT {limit}"));
+        sql.push_str(&format!(" ORDER BY {order} DESC LIMIT {limit}"));
         Select { sql, texts }
     }
 }

@@ -46,7 +46,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 const OPEN: &str = "SELECT run, flow FROM runs_3 WHERE ended = 0 OR going_on > 0 ORDER BY position";
 const BY_START: &str = "SELECT run FROM runs_3 WHERE run >= $1 AND run < $2 ORDER BY run LIMIT 2";
-const LATEST: &str = "SELECT run FROM runs_3 ORDER BY position DESC LIMIT 1";
+const LATEST: &str = "SELECT run FROM runs_3 ORDER BY position + 0 DESC LIMIT 1";
 const FAILED: &str = "SELECT run FROM runs_3 WHERE status = 'failure' ORDER BY position DESC LIMIT 1";
 const LAST_OF: &str = "SELECT run FROM runs_3 WHERE project = $1 AND path = $2 AND status = $3
     ORDER BY position DESC LIMIT $4";

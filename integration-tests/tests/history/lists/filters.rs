@@ -28,7 +28,8 @@ pub(super) fn filters(histories: &Histories) -> Vec<Filter> {
     let nothing = ListRunsRequest::default;
     let text = str::to_owned;
     let (since, until) = histories.between();
-    let commit = histories.some_commit();
+    let commit = histories.some(|run| !run.commit.is_empty()).commit;
+    let branch = histories.some(|run| run.branch.starts_with("feature")).branch;
     vec![
         Filter::new("all", nothing(), |_, _| true),
         Filter::new("status", ListRunsRequest { status: text("failure"), ..nothing() }, |_, run| {
@@ -66,8 +67,8 @@ pub(super) fn filters(histories: &Histories) -> Vec<Filter> {
         Filter::new("branch", ListRunsRequest { branch: text("main"), ..nothing() }, |_, run| {
             run.branch == "main"
         }),
-        Filter::new("rare branch", ListRunsRequest { branch: text("feature-7"), ..nothing() }, |_, run| {
-            run.branch == "feature-7"
+        Filter::new("rare branch", ListRunsRequest { branch: branch.clone(), ..nothing() }, move |_, run| {
+            run.branch == branch
         }),
         Filter::new("commit", ListRunsRequest { commit: text(&commit[..20]), ..nothing() }, move |_, run| {
             run.commit == commit
