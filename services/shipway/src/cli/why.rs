@@ -297,9 +297,9 @@ mod tests {
         let now = "2026-01-01T00:12:00Z".parse().unwrap();
         let expected = "\
 shop/production is approval_wait: `gate` waits for 1 approval (and one thing more)
-BLOCKER   NODE  SINCE  EXPECTED                                   WHO CAN    COMMAND
-approval  gate  2m     in 2m (usually 4m, p90 9m, 12 successes)   lead       shipway approve 01934f2e-8c1a gate
-lock      two   60s    unknown: only 2 successes so far           everybody  shipway abort 01934f2e-8c1b
+BLOCKER   NODE  SINCE  EXPECTED                                  WHO CAN    COMMAND
+approval  gate  2m     in 2m (usually 4m, p90 9m, 12 successes)  lead       shipway approve 01934f2e-8c1a gate
+lock      two   60s    unknown: only 2 successes so far          everybody  shipway abort 01934f2e-8c1b
   lock two: `two` waits for the lock `db`: run 01934f2e-8c1b has it
   lock two: run 01934f2e-8c1b, in turn: `gate` waits for 2 approvals
   lock two: or wait for it";
