@@ -47,6 +47,12 @@ impl Given {
         });
         let folder = tempfile::tempdir().unwrap();
         let blobs = Some(Blobs::open(&folder.path().join("blobs")).await.unwrap());
+        if !crate::full() {
+            // A table that is small is often best read whole. What is read whole all the same has no index.
+            let mut direct = PgConnection::connect(&server.url("shipway")).await.unwrap();
+            let off = "ALTER DATABASE shipway SET enable_seqscan = off";
+            sqlx::query(off).execute(&mut direct).await.unwrap();
+        }
         let options = PostgresOptions { blobs, allow_not_durable: true, ..PostgresOptions::default() };
         let log = PostgresLog::connect(&server.url("shipway"), options).await.unwrap();
         Self { log: Arc::new(log), folder, server: Some(server) }

@@ -4,7 +4,8 @@ use std::{fs, path::Path};
 
 use shipway_eventing::{Expected, Item};
 use shipway_events::{
-    DecodeError, NewEvent, RawEvent, StreamEvent, delivery, lane, lock, org, place, project, run, schedule,
+    DecodeError, NewEvent, RawEvent, StreamEvent, delivery, lane, lock, org, place, policy, project, run,
+    schedule,
 };
 
 use crate::given::{Given, command, meta, stream};
@@ -29,6 +30,7 @@ pub(crate) async fn every_event_ever_written_is_read(given: &Given) {
         + read::<lane::Event>(&events, lane::Event::TYPES, &mut types)
         + read::<lock::Event>(&events, lock::Event::TYPES, &mut types)
         + read::<place::Event>(&events, place::Event::TYPES, &mut types)
+        + read::<policy::Event>(&events, policy::Event::TYPES, &mut types)
         + read::<run::Event>(&events, run::Event::TYPES, &mut types)
         + read::<schedule::Event>(&events, schedule::Event::TYPES, &mut types);
     let unknown = events.last().unwrap();
