@@ -12,6 +12,7 @@ use shipway_service_kit::Credentials;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
 use crate::{
+    domain::push::short,
     git::without_password,
     http::Ingress,
     inbox::{Approving, Filter, InboxError, Kind, NotApproved, StoredRow},
@@ -143,8 +144,14 @@ impl Triggers for Api {
             }
             return Ok(Response::new(why::flow(&what, &schedules, &open)));
         }
-        let wanted = Filter { text: what.clone(), ..Filter::default() };
-        let (mut deliveries, _) = self.page(Kind::NewestFirst, &wanted, page()).await?;
+        let named = |text: &str| Filter { text: text.to_owned(), ..Filter::default() };
+        let (mut deliveries, _) = self.page(Kind::NewestFirst, &named(&what), page()).await?;
+        // What no trigger wanted is known by the beginning of its commit alone.
+        let beginning = short(&what);
+        let is_commit = beginning.len() < what.len() && what.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if deliveries.is_empty() && is_commit {
+            (deliveries, _) = self.page(Kind::NewestFirst, &named(beginning), page()).await?;
+        }
         // It may be a delivery's own id.
         if let Ok(row) = self.row("what", &what).await {
             let mut one = row.listed();

@@ -85,25 +85,26 @@ async fn a_push_that_starts_nothing_says_what_to_do_and_then_it_does() {
     assert!(reply.sentence.ends_with("has started 1 run"), "{}", reply.sentence);
 
     // While the flow is paused its triggers start nothing.
+    let second = "2b".repeat(20);
     pause(&world, &home, true).await;
-    let answer = deliver(&world, &push_body(REPOSITORY, "main", &commit(1), &commit(2))).await;
+    let answer = deliver(&world, &push_body(REPOSITORY, "main", &commit(1), &second)).await;
     let push = judged(&world, &answer).await;
-    let reply = why(&world, &push.id).await;
+    let reply = why(&world, &second).await;
     let told = of(&reply, Kind::Paused)[0].clone();
     act(&world, &home, &told).await;
     // What it says of what came meanwhile is done, too.
     assert!(told.advice.contains("shipway replay"), "{}", told.advice);
     act(&world, &home, &Blocker { action: format!("shipway replay {}", push.id), ..told }).await;
-    started(&world, &commit(2), 1).await;
+    started(&world, &second, 1).await;
 
-    // The same again is the same delivery.
-    let answer = deliver(&world, &push_body(REPOSITORY, "main", &commit(1), &commit(2))).await;
-    let again = answer.json()["delivery"].as_str().unwrap().to_owned();
+    // The same again is a row of its own, which names the first one.
+    deliver(&world, &push_body(REPOSITORY, "main", &commit(1), &second)).await;
+    let again = world.list("", 1).await.deliveries[0].id.clone();
     let reply = why(&world, &again).await;
     let told = of(&reply, Kind::Repeated)[0].clone();
     assert!(told.action.ends_with(&push.id), "{told:#?}");
     act(&world, &home, &told).await;
-    started(&world, &commit(2), 2).await;
+    started(&world, &second, 2).await;
     world.end().await;
 }
 
