@@ -57,6 +57,8 @@ fn history(n: u64) -> Item {
     let asked = AttemptRequested {
         node: 1,
         attempt: 1,
+        #[cfg(feature = "next-schema")]
+        of: 1,
         executor: ExecutorId::new(uuid(5, 1)),
         registration: RegistrationId::new(uuid(6, 1)),
         effect: EffectClass::Keyed,
