@@ -125,7 +125,7 @@ async fn one_run_passes_with_a_reason() {
 async fn a_freeze_ends_by_itself() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::over(folder.path()).await;
-    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(1_500);
+    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(4_000);
     freeze(&world, "shop/allow", |request| request.until = until.to_string()).await.unwrap();
     let run = world.start("allow").await;
     assert_eq!(run.status, "waiting");
