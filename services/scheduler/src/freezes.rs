@@ -125,7 +125,7 @@ impl FreezeBook {
         Ok(self.of(log, started.project).await?.0.holding(&started.path, now))
     }
 
-    /// There is more to be read. Of a project that nobody has asked about nothing is kept.
+    /// There is more to be read: whoever asks next reads it.
     pub(crate) fn heard(&self, project: ProjectId, version: Version) {
         let mut projects = self.lock();
         let known = projects.entry(project).or_default();

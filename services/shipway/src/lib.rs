@@ -8,7 +8,7 @@ mod up;
 
 use std::{env, path::Path, process::ExitCode};
 
-/// A delivery or a node is many short-lived pieces of memory: a tenth more of them pass in the same time than by the C
+/// A delivery or a node is many short-lived pieces of memory: with this, more of them pass in the same time than with the C
 /// library's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
