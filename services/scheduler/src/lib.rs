@@ -21,6 +21,7 @@ mod queries;
 mod reactions;
 mod refused;
 mod registry;
+mod rollback;
 mod run;
 mod schedules;
 mod secrets;
@@ -33,7 +34,7 @@ mod watchdog;
 mod whereabouts;
 mod why;
 
-pub use api::{EventsApi, FreezesApi, HistoryApi, RunsApi, WorkApi};
+pub use api::{EventsApi, FreezesApi, HistoryApi, RollbacksApi, RunsApi, WorkApi};
 pub use cluster::{PeersApi, Together};
 pub use registry::{Bell, Bells};
 pub use service::{Deps, Service, StartError};

@@ -292,6 +292,7 @@ mod tests {
             author: None,
             parent: None,
             policy: ConcurrencyPolicy::Allow,
+            rollback: None,
             plan: Plan { nodes: vec![node], ..Plan::default() },
         }
     }

@@ -7,6 +7,7 @@ mod history;
 mod people;
 mod plans;
 mod resume;
+mod rollbacks;
 mod runs;
 mod work;
 
@@ -14,5 +15,6 @@ pub use events::EventsApi;
 pub use freezes::FreezesApi;
 pub use history::HistoryApi;
 pub(crate) use people::asked_by;
+pub use rollbacks::RollbacksApi;
 pub use runs::RunsApi;
 pub use work::WorkApi;

@@ -64,9 +64,19 @@ impl Shared {
                 return Ok(PlanRunReply { path: flow.path, problems, ..PlanRunReply::default() });
             }
         };
-        let hash = started.plan.hash(started.plan.nodes.len());
         let nodes = foresee(&started);
         let warnings = self.warnings(&started, &nodes).await?;
+        self.show_plan(started, nodes, warnings)
+    }
+
+    /// A plan as it is shown, and remembered from then on.
+    pub(crate) fn show_plan(
+        &self,
+        started: Started,
+        nodes: Vec<Foreseen>,
+        warnings: Vec<String>,
+    ) -> Result<PlanRunReply, Error> {
+        let hash = started.plan.hash(started.plan.nodes.len());
         let reply = PlanRunReply {
             plan: hash.clone(),
             path: started.path.clone(),

@@ -128,6 +128,7 @@ impl Shipway {
             .grpc(scheduler.events_server())
             .grpc(scheduler.freezes_server())
             .grpc(scheduler.history_server())
+            .grpc(scheduler.rollbacks_server())
             .grpc(executor.executors_server())
             .grpc(executor.logs_server());
         Ok(Self {
