@@ -2,11 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
 
-use std::{fs, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use serde_json::Value;
 use shipway_integration_tests::{
     git::Repository,
+    lab::Lab,
     shipway::{Shipway, http, wait},
 };
 
@@ -198,4 +203,85 @@ async fn a_rollback_brings_back_what_was_database_included() {
     shop.well(confirmed["run"].as_str().unwrap());
     wait("nothing to be kept", || Ok((!help().contains("kept since")).then_some(()))).unwrap();
     println!("ROLLBACK of backup, migrate, deploy: {:.1} s from the command to the end", took.as_secs_f64());
+}
+
+#[tokio::test]
+async fn what_is_in_the_way_of_a_rollback_is_said() {
+    let shipway = Shipway::up("rollback-refused").unwrap();
+    let lab = Lab::create(&shipway).unwrap();
+    let refused = |arguments: &[&str]| {
+        let output =
+            shipway.attempt(&[&["rollback", "lab/development", "--yes"], arguments].concat()).unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let run = || {
+        let started = shipway.json(&["run", "lab/development"]).unwrap();
+        let ended = shipway.ended(started["run"].as_str().unwrap()).unwrap();
+        assert_eq!(ended["status"], "success", "{ended:#}");
+        let state = shipway.json(&["state"]).unwrap();
+        let rows = state["deployed"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["resource"] == "lab-web-dev").unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        (text(&ended["id"]), text(&row["artifact"]["digest"]), text(&state["at"]))
+    };
+    let begin = shipway.json(&["state"]).unwrap()["at"].as_str().unwrap().to_owned();
+    assert!(refused(&[]).contains("nothing was released to lab/development yet"));
+    let (first, one, _) = run();
+    assert!(refused(&[]).contains("there is nothing to go back to"));
+    assert!(refused(&["--to", &begin]).contains("that is before its first release"));
+    assert!(refused(&["--to", "2100-01-01T00:00:00Z"]).contains("is to come"));
+    assert!(refused(&["--to", &first]).contains("there is nothing to go back from"));
+    assert!(refused(&["--to", "sha256:0123456789"]).contains("was never released in lab/development"));
+
+    // A release by another version of the flow; the one that ran then comes back with what it released.
+    let other = lab.project().replacen("timeoutDuration: 60", "timeoutDuration: 90", 1);
+    let file = shipway.data().join("other.yaml");
+    fs::write(&file, other).unwrap();
+    shipway.json(&["apply", "-f", file.to_str().unwrap()]).unwrap();
+    lab.release("two").unwrap();
+    let (second, two, _) = run();
+    let rolled =
+        shipway.json(&["rollback", "lab/development", "--with-flow", "--to", &one, "--yes"]).unwrap();
+    assert_eq!((&rolled["flowVersion"], &rolled["rollback"]["flowVersion"]), (&3.into(), &1.into()));
+    assert_eq!(
+        (&rolled["rollback"]["of"], &rolled["rollback"]["to"]),
+        (&second.as_str().into(), &first.into())
+    );
+    let rolled = rolled["run"].as_str().unwrap();
+    assert_eq!(shipway.ended(rolled).unwrap()["status"], "success");
+    let same = ["diff", "--flow", "lab/development", "--from", "1", "--exit-code"];
+    assert!(shipway.attempt(&same).unwrap().status.success(), "version 3 says what version 1 said");
+
+    // A rollback can be gone back from, but not to what is not there any more.
+    let hex = two.strip_prefix("sha256:").unwrap();
+    let blobs = files(&shipway.data().join("blobs"));
+    let blob = blobs.iter().find(|path| path.to_string_lossy().replace('/', "").contains(hex)).unwrap();
+    let aside = shipway.data().join("aside");
+    fs::rename(blob, &aside).unwrap();
+    let said = refused(&["--to", &two]);
+    assert!(said.contains("is not among the blobs any more: build commit"), "{said}");
+    fs::rename(&aside, blob).unwrap();
+    let again = shipway.json(&["rollback", "lab/development", "--to", &two, "--yes"]).unwrap();
+    assert_eq!(again["rollback"]["of"], rolled);
+    assert_eq!(shipway.ended(again["run"].as_str().unwrap()).unwrap()["status"], "success");
+    let state = shipway.json(&["state"]).unwrap();
+    assert_eq!(state["deployed"][0]["artifact"]["digest"], two.as_str(), "{state:#}");
+
+    // What was looked at is not what would be done now.
+    let plan = shipway.json(&["rollback", "lab/development", "--to", &one, "--plan"]).unwrap();
+    let exactly = format!("--plan={}", plan["plan"].as_str().unwrap());
+    lab.release("three").unwrap();
+    run();
+    let moved = ["rollback", "lab/development", "--to", &one, &exactly, "--yes"];
+    let moved = shipway.attempt(&moved).unwrap();
+    assert_eq!(moved.status.code(), Some(6), "{}", String::from_utf8_lossy(&moved.stderr));
+    // Before the third release ran the second, by a rollback.
+    let plan = shipway.json(&["rollback", "lab/development", "--plan"]).unwrap();
+    assert_eq!(plan["rollback"]["to"], second.as_str(), "{plan:#}");
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }

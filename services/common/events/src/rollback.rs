@@ -1,5 +1,7 @@
 //! What marks a run as a rollback: which release it undoes, and to which it goes back.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{RunId, Timestamp};
@@ -20,8 +22,11 @@ pub struct Rollback {
     #[serde(default, rename = "flowVersion", skip_serializing_if = "Option::is_none")]
     pub flow_version: Option<u32>,
     /// What is left, by the resource's id in documents: the digests that ran there.
-    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
-    pub left: std::collections::BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left: BTreeMap<String, String>,
+    /// What is left is held: nothing but a person releases it there again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub holds: bool,
 }
 
 #[cfg(test)]
@@ -38,12 +43,13 @@ mod tests {
             at: Timestamp::from_micros(5_000_000),
             flow_version: Some(3),
             left: [("web".to_owned(), "sha256:2".to_owned())].into(),
+            holds: true,
         };
         let text =
             r#"{"of":"00000000-0000-0000-0000-000000000002","to":"00000000-0000-0000-0000-000000000001","#;
         let written = serde_json::to_string(&rollback).unwrap();
         assert!(written.starts_with(text), "{written}");
-        assert!(written.ends_with(r#""flowVersion":3,"left":{"web":"sha256:2"}}"#), "{written}");
+        assert!(written.ends_with(r#""flowVersion":3,"left":{"web":"sha256:2"},"holds":true}"#), "{written}");
         assert_eq!(serde_json::from_str::<Rollback>(&written).unwrap(), rollback);
         let little: Rollback = serde_json::from_str(r#"{"at":5000000}"#).unwrap();
         assert_eq!((little.of, little.at), (None, rollback.at));

@@ -75,7 +75,7 @@ impl Shared {
         request: RollbackRequest,
         metadata: &MetadataMap,
     ) -> Result<PlanRollbackReply, Error> {
-        let wanted = wanted(&request)?;
+        let wanted = wanted(&request, false)?;
         let flow = self.flow_for_run(&wanted.project, &wanted.flow, 0).await?;
         let shard = Shard::of(id("flow", &flow.flow)?, RunId::new(Uuid::nil()));
         if let Some(peer) = self.cluster.route(shard, is_passed_on(metadata)).await? {
@@ -115,8 +115,8 @@ impl Shared {
         metadata: &MetadataMap,
     ) -> Result<StartRollbackReply, Error> {
         let meta = self.meta(metadata).await?;
-        let StartRollbackRequest { command, what, plan, reason, no_hold: _ } = request;
-        let wanted = wanted(&what.unwrap_or_default())?;
+        let StartRollbackRequest { command, what, plan, reason, no_hold } = request;
+        let wanted = wanted(&what.unwrap_or_default(), !no_hold)?;
         let (project, named) = (wanted.project.clone(), wanted.flow.clone());
         let asked = Asked {
             run: id("command", &command)?,
@@ -198,7 +198,7 @@ fn nothing(meta: Meta) -> Asked {
     }
 }
 
-fn wanted(request: &RollbackRequest) -> Result<Wanted, Error> {
+fn wanted(request: &RollbackRequest, hold: bool) -> Result<Wanted, Error> {
     let RollbackRequest { flow, project, run, digest, at, with_flow, exact, data } = request;
     let to = match (run.as_str(), digest.as_str(), at.as_str()) {
         ("", "", "") => To::Before,
@@ -218,6 +218,7 @@ fn wanted(request: &RollbackRequest) -> Result<Wanted, Error> {
         to,
         with_flow: *with_flow,
         exact: *exact,
+        hold,
         data: data.iter().map(|(addon, said)| (addon.clone(), said.clone())).collect(),
     })
 }

@@ -14,7 +14,7 @@ const SINCE: &str =
     "SELECT run FROM runs_3 WHERE project = $1 AND position >= $3 AND (pipeline = $2 OR pipeline = '')
     ORDER BY position DESC LIMIT $4";
 const BACKUP: &str = "SELECT digest FROM backups_2 WHERE project = $1 AND backup = $2 AND addon = $3";
-const HAD: &str = "SELECT slug, at FROM deployed_2 WHERE digest >= $1 AND digest < $2 AND project = $3
+const HAD: &str = "SELECT slug, at, run FROM deployed_2 WHERE digest >= $1 AND digest < $2 AND project = $3
     ORDER BY position DESC LIMIT 200";
 /// All of these, to look at how databases answer them.
 #[cfg(test)]
@@ -48,8 +48,8 @@ impl Shared {
         query.fetch_optional(self.tables()).await.map_err(away)
     }
 
-    /// When a digest was released in a stage last.
-    pub(super) async fn had(&self, stage: &Stage, digest: &str) -> Result<Timestamp, Error> {
+    /// When a digest was released in a stage last, and by which run.
+    pub(super) async fn had(&self, stage: &Stage, digest: &str) -> Result<(Timestamp, String), Error> {
         let hex = digest.strip_prefix("sha256:").unwrap_or(digest).to_lowercase();
         if hex.len() < 8 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             let message = format!("field `digest`: `{digest}` is no digest: give 8 hex digits of it or more");
@@ -60,7 +60,8 @@ impl Shared {
         for row in query.fetch_all(self.tables()).await.map_err(away)? {
             let slug: String = row.try_get("slug").map_err(away)?;
             if stage.is_member(&slug) {
-                return Ok(Timestamp::from_micros(row.try_get("at").map_err(away)?));
+                let at = Timestamp::from_micros(row.try_get("at").map_err(away)?);
+                return Ok((at, row.try_get("run").map_err(away)?));
             }
         }
         let message = format!(

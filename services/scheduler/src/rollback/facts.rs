@@ -12,10 +12,11 @@ use shipway_events::{
 };
 
 use super::{
-    KEEP, Wanted, minute,
+    KEEP, Wanted,
     moment::Moment,
     named,
     reverse::{Backup, Choice, Done, Facts, Member, What, changes},
+    second,
 };
 use crate::{planning, service::Shared};
 
@@ -166,7 +167,7 @@ impl Shared {
         }
         let help = match (offered, all.first()) {
             (Some(backup), _) => {
-                format!("the one from before the change is {} of {}", backup.id, minute(backup.began))
+                format!("the one from before the change is {} of {}", backup.id, second(backup.began))
             }
             (None, Some((newest, _))) => format!("its newest is {newest}"),
             (None, None) => "it has none".to_owned(),

@@ -70,7 +70,7 @@ impl Shared {
             let Some(last) = kept.last() else { continue };
             let (name, run): (String, String) =
                 (last.try_get("name").map_err(away)?, last.try_get("run").map_err(away)?);
-            let since = super::minute(Timestamp::from_micros(last.try_get("at").map_err(away)?));
+            let since = super::second(Timestamp::from_micros(last.try_get("at").map_err(away)?));
             let more = match kept.len() {
                 1 => String::new(),
                 all => format!(" (and {} older)", all - 1),

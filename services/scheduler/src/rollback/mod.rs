@@ -45,6 +45,8 @@ pub(crate) struct Wanted {
     pub(crate) with_flow: bool,
     /// Services that ran nothing then are stopped.
     pub(crate) exact: bool,
+    /// What is left is held.
+    pub(crate) hold: bool,
     /// Of addons: a backup, or [`KEEP`].
     pub(crate) data: BTreeMap<String, String>,
 }
@@ -118,9 +120,12 @@ impl Shared {
         let moment = self.moment_of(wanted, &stage).await?;
         let facts = self.facts(wanted, &stage, &moment).await?;
         let back = reverse(&facts);
-        if back.steps.is_empty() {
-            let mut message =
-                format!("{} is as it was at {}: there is nothing to go back from", flow.path, moment.at);
+        let is_open = |changed: &Changed| changed.choice.is_none() && changed.backup.is_some();
+        if back.steps.is_empty() && !back.changed.iter().any(is_open) {
+            let mut message = format!(
+                "{} is as it was at {}: there is nothing to go back from; `to` says which other time is meant",
+                flow.path, moment.at
+            );
             for warning in &back.warnings {
                 message = format!("{message}; {warning}");
             }
@@ -129,6 +134,10 @@ impl Shared {
         let own: Value =
             serde_json::from_str(&flow.document_json).map_err(|error| Error::internal(&error))?;
         let Reverse { steps, changed, mut warnings, left } = back;
+        for run in self.open_of(&flow.project, &flow.path).await? {
+            warnings
+                .push(format!("run {run} goes on, and may release after this: `shipway abort {run}` first"));
+        }
         let document = document::document(&steps, &own, &mut warnings);
         for step in &steps {
             match step {
@@ -158,7 +167,14 @@ impl Shared {
                 ..flow
             },
             world,
-            rollback: run::Rollback { of: moment.of, to: moment.to, at: moment.at, flow_version, left },
+            rollback: run::Rollback {
+                of: moment.of,
+                to: moment.to,
+                at: moment.at,
+                flow_version,
+                left,
+                holds: wanted.hold,
+            },
             data,
             warnings,
         })
@@ -187,7 +203,7 @@ fn shown(changed: Changed, now: Timestamp) -> DataChoice {
         format!(
             "with the backup {} what was written to `{addon}` since {} ({}) is lost",
             backup.id,
-            minute(backup.began),
+            second(backup.began),
             span(now.since(backup.began))
         )
     });
@@ -202,7 +218,7 @@ fn shown(changed: Changed, now: Timestamp) -> DataChoice {
 }
 
 /// A time to the second.
-fn minute(at: Timestamp) -> String {
+fn second(at: Timestamp) -> String {
     let text = at.to_string();
     text.split_once('.').map_or(text.clone(), |(whole, _)| format!("{whole}Z"))
 }

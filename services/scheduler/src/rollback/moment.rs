@@ -1,6 +1,7 @@
 //! To which moment a rollback goes back.
 
 use shipway_contracts::{Code, Error, v1::FlowForRunReply};
+use shipway_engine::RunState;
 use shipway_events::{RunId, RunStatus, Timestamp};
 
 use super::{To, Wanted, facts::Stage};
@@ -54,26 +55,39 @@ impl Shared {
                 let run = self.find_run(run).await?;
                 self.release_of(stage, of, run).await
             }
-            To::Before => {
-                let run = self.good_release_before(stage, newest).await?;
-                self.release_of(stage, of, run).await
-            }
+            To::Before => match self.failed_since(stage, newest).await? {
+                Some((failed, current)) => self.release_of(stage, Some(failed), current).await,
+                None => {
+                    let run = self.good_release_before(stage, newest).await?;
+                    self.release_of(stage, of, run).await
+                }
+            },
             To::At(at) => self.at(stage, of, *at).await,
             To::Digest(digest) => {
-                let at = self.had(stage, digest).await?;
-                self.at(stage, of, at).await
+                let (at, run) = self.had(stage, digest).await?;
+                // The rest of its run belongs to it, if that is a run of the flow.
+                let run: Option<RunId> = run.parse().ok();
+                match run {
+                    Some(run) if self.is_release_of(stage, run).await? => {
+                        self.release_of(stage, of, run).await
+                    }
+                    _ => self.at(stage, of, at).await,
+                }
             }
         }
+    }
+
+    async fn is_release_of(&self, stage: &Stage, run: RunId) -> Result<bool, Error> {
+        let state = self.book.look(run).await?;
+        let is_here = state.started().is_some_and(|started| started.path == stage.path);
+        Ok(is_here && state.ended().is_some())
     }
 
     /// When a run of the flow had ended.
     async fn release_of(&self, stage: &Stage, of: Option<RunId>, run: RunId) -> Result<Moment, Error> {
         let state = self.book.look(run).await?;
-        let (Some(started), refused) =
-            (state.started(), |why: String| Error::new(Code::FailedPrecondition, why))
-        else {
-            return Err(Error::not_found(format!("there is no run {run}")));
-        };
+        let refused = |why: String| Error::new(Code::FailedPrecondition, why);
+        let started = state.started().ok_or_else(|| Error::not_found(format!("there is no run {run}")))?;
         if started.path != stage.path || started.project != stage.project {
             return Err(refused(format!("run {run} is one of {}, not of {}", started.path, stage.path)));
         }
@@ -89,24 +103,40 @@ impl Shared {
         Ok(Moment { of, to: Some(run), at: ended, version: Some(started.flow_version), since })
     }
 
-    /// The last run of the flow that ended well and released something, before the one whose release runs now. A rollback
-    /// runs what another run released: it is that one which is gone back from.
-    async fn good_release_before(&self, stage: &Stage, newest: &Placed) -> Result<RunId, Error> {
-        let mut current: RunId = newest.run.parse().map_err(|_| Error::not_found("no run is known"))?;
-        for _ in 0..LOOKED_AT {
-            let Ok(state) = self.book.look(current).await else { break };
-            match state.started().and_then(|started| started.rollback.as_ref()).and_then(|back| back.to) {
-                Some(to) => current = to,
-                None => break,
-            }
+    /// The newest run of the flow, if it came after what runs now, did not end well, and may have changed data before it
+    /// could release anything: then what runs now is what is gone back to, with the data of then.
+    async fn failed_since(&self, stage: &Stage, newest: &Placed) -> Result<Option<(RunId, RunId)>, Error> {
+        let Ok(current) = newest.run.parse::<RunId>() else { return Ok(None) };
+        let Some(last) = self.newest_of(&stage.project.to_string(), &stage.path).await? else {
+            return Ok(None);
+        };
+        let (state, before) = (self.book.look(last).await?, self.book.look(current).await?);
+        let is_here = before.started().is_some_and(|started| started.path == stage.path);
+        let failed = state.ended().is_some_and(|ended| ended.status != RunStatus::Success);
+        if last == current || !is_here || !failed || state.started_at() < before.started_at() {
+            return Ok(None);
         }
+        let mut nodes = (0_u32..).zip(state.nodes());
+        let changed = nodes.any(|(n, node)| {
+            node.attempts > 0 && state.plan_node(n).is_some_and(|planned| planned.kind == "JobRun")
+        });
+        Ok(changed.then(|| (last, stands_for(&before).unwrap_or(current))))
+    }
+
+    /// What ran before what runs now, by the last run of the flow that ended well and released something. A rollback stands
+    /// for the release that it went back to: what was undone by one is not gone back to, and a second rollback goes back
+    /// further.
+    async fn good_release_before(&self, stage: &Stage, newest: &Placed) -> Result<RunId, Error> {
+        let current: RunId = newest.run.parse().map_err(|_| Error::not_found("no run is known"))?;
+        let state = self.book.look(current).await?;
+        let current = stands_for(&state).unwrap_or(current);
+        let began = self.book.look(current).await?.started_at();
         let project = stage.project.to_string();
-        let good = self.last_of(&project, &stage.path, RunStatus::Success, LOOKED_AT).await?;
-        for run in good.into_iter().filter(|run| *run < current) {
+        for run in self.last_of(&project, &stage.path, RunStatus::Success, LOOKED_AT).await? {
             let state = self.book.look(run).await?;
-            let is_rollback = state.started().is_some_and(|started| started.rollback.is_some());
-            if !is_rollback && !state.released().is_empty() {
-                return Ok(run);
+            let is_before = run != current && state.started_at() < began;
+            if is_before && !state.released().is_empty() {
+                return Ok(stands_for(&state).unwrap_or(run));
             }
         }
         let message = format!(
@@ -133,7 +163,7 @@ impl Shared {
             let state = self.book.look(run).await?;
             let (Some(started), Some(ended)) = (state.started(), state.ended_at()) else { continue };
             if ended <= at && !state.released().is_empty() {
-                moment.to = Some(started.rollback.as_ref().and_then(|back| back.to).unwrap_or(run));
+                moment.to = Some(stands_for(&state).unwrap_or(run));
                 moment.version = Some(started.flow_version);
                 moment.since = state.started_at().unwrap_or(ended);
                 break;
@@ -141,4 +171,9 @@ impl Shared {
         }
         Ok(moment)
     }
+}
+
+/// The release that a rollback went back to, if it is one.
+fn stands_for(state: &RunState) -> Option<RunId> {
+    state.started()?.rollback.as_ref()?.to
 }

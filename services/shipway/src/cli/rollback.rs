@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use shipway_contracts::v1::{
-    DataChoice, PlanRollbackReply, RollbackRequest, StartRollbackReply, StartRollbackRequest,
+    DataChoice, PlanRollbackReply, RollbackRequest, StartRollbackReply, StartRollbackRequest, StartRunReply,
 };
 use uuid::Uuid;
 
@@ -117,15 +117,14 @@ async fn start(client: &Client, args: Args, what: RollbackRequest, seen: String)
     let request = StartRollbackRequest {
         command: Uuid::now_v7().to_string(),
         what: Some(what),
-        plan: args.plan.unwrap_or(seen),
-        reason: args.reason.unwrap_or_default(),
+        plan: args.plan.clone().unwrap_or(seen),
+        reason: args.reason.clone().unwrap_or_default(),
         no_hold: args.no_hold,
     };
     let reply = client.rollbacks().start_rollback(request).await?.into_inner();
     let run = reply.run.clone().unwrap_or_default();
     if !run.plan.is_empty() {
-        let as_json = args.common.json();
-        return Ok(super::run::moved(&format!("the rollback of {}", args.flow), as_json, &run));
+        return Ok(moved(&args, &run));
     }
     for problem in &run.problems {
         talk(&problems::render(problem, &Sources::new(), Paint::stderr()));
@@ -146,6 +145,18 @@ async fn start(client: &Client, args: Args, what: RollbackRequest, seen: String)
     }
     hint(&format!("shipway watch {}", short_id(&run.run)));
     Ok(Exit::Ok)
+}
+
+/// It would do something else by now: what has moved.
+fn moved(args: &Args, run: &StartRunReply) -> Exit {
+    if args.common.json() {
+        out_json(&json!({"run": null, "plan": run.plan, "moved": run.moved}));
+    } else {
+        talk(&format!("{} was not rolled back: what was planned is not what would be done now", args.flow));
+        run.moved.iter().for_each(|line| out(line));
+    }
+    hint(&format!("the same command with --plan shows it as it is now: {}", run.plan));
+    Exit::Moved
 }
 
 fn request(args: &Args, now: Timestamp) -> Result<RollbackRequest, Failure> {

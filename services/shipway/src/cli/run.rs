@@ -102,7 +102,7 @@ pub(crate) async fn run(args: RunArgs) -> Outcome {
 }
 
 /// The plan is another one by now: what has moved, and the plan as it is.
-pub(super) fn moved(flow: &str, as_json: bool, reply: &StartRunReply) -> Exit {
+fn moved(flow: &str, as_json: bool, reply: &StartRunReply) -> Exit {
     if as_json {
         out_json(&json!({"run": null, "plan": reply.plan, "moved": reply.moved}));
     } else {
