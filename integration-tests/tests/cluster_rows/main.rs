@@ -13,6 +13,7 @@ mod disk;
 mod executors;
 mod exhaustion;
 mod failpoints;
+mod freezes;
 mod given;
 mod kills;
 mod lanes;

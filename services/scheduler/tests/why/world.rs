@@ -17,7 +17,7 @@ use shipway_contracts::{
     v1::{
         self, AbortRunRequest, Assignment, BeatRequest, Blocker, CompleteRequest, CreateFreezeRequest,
         GetRunRequest, Held, JudgeNodeRequest, LiftFreezeRequest, ListRunsRequest, RegisterRequest,
-        RetryNodeRequest, Run, StartRunRequest, WhyReply, WhyRequest,
+        ResolveNodeRequest, RetryNodeRequest, Run, StartRunRequest, WhyReply, WhyRequest,
         freezes_client::FreezesClient,
         project_home_server::{ProjectHome, ProjectHomeServer},
         runs_client::RunsClient,
@@ -71,6 +71,7 @@ fn flow(name: &str) -> Value {
             ("allow", "parallel", vec![with(noop("one"), "retry", rule)])
         }
         "lock" => ("allow", "parallel", vec![with(noop("one"), "locks", json!(["db"]))]),
+        "once" => ("allow", "parallel", vec![with(noop("one"), "effect", json!("once"))]),
         "two" => ("allow", "parallel", vec![noop("one"), noop("other")]),
         "replace" => ("replace", "parallel", vec![with(noop("one"), "interruptible", json!(false))]),
         policy @ ("queue" | "forbid" | "latest") => (policy, "parallel", vec![noop("one")]),
@@ -360,6 +361,16 @@ impl World {
             ["shipway", "retry", of, node] => {
                 let request = RetryNodeRequest { command, run: run(of), node: node.to_owned() };
                 self.runs.retry_node(request).await.unwrap();
+            }
+            ["shipway", "resolve", of, node, "--happened"] => {
+                let request = ResolveNodeRequest {
+                    command,
+                    run: run(of),
+                    node: node.to_owned(),
+                    outcome: "happened".to_owned(),
+                    ..ResolveNodeRequest::default()
+                };
+                self.runs.resolve_node(request).await.unwrap();
             }
             ["shipway", "unfreeze", freeze] => {
                 let freeze = freeze.to_owned();
