@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
 
 mod backup;
+mod cancel;
 mod clocks;
 mod database;
 mod demo;
