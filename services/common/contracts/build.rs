@@ -14,6 +14,7 @@ const FILES: &[&str] = &[
     "triggers",
     "runs",
     "freezes",
+    "holds",
     "history",
     "executor",
     "logs",

@@ -5,6 +5,7 @@ use shipway_contracts::{
     Error, id,
     v1::{Artifact, PlanRunReply, PlanRunRequest, PlannedNode, runs_client::RunsClient},
 };
+use shipway_engine::hold_in_words;
 use shipway_events::{
     ProjectId, RunId, plan,
     project::ResourceKind,
@@ -57,6 +58,7 @@ impl Shared {
             without_secrets: None,
             fork: None,
             plan: None,
+            despite_hold: None,
         };
         let started = match planning::plan(&asked, &flow, world, self.log.now()) {
             Ok(started) => started,
@@ -65,14 +67,22 @@ impl Shared {
             }
         };
         let hash = started.plan.hash(started.plan.nodes.len());
-        let nodes = foresee(&started);
+        let mut nodes = foresee(&started);
+        let mut gates = gates(&started);
+        for held in self.held_back(&started).await? {
+            let words = hold_in_words(&held);
+            match nodes.iter_mut().find(|node| node.node == held.node) {
+                Some(node) if held.bad => (node.would, node.words) = (Would::Fail, words),
+                _ => gates.push(words),
+            }
+        }
         let warnings = self.warnings(&started, &nodes).await?;
         let reply = PlanRunReply {
             plan: hash.clone(),
             path: started.path.clone(),
             flow_version: started.flow_version,
             nodes: nodes.into_iter().map(shown).collect(),
-            gates: gates(&started),
+            gates,
             secrets: secrets(&started),
             warnings,
             document_json: serde_json::to_string(&started.plan).map_err(|error| Error::internal(&error))?,

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
 
+#[path = "../shop/mod.rs"]
+mod shop;
 mod world;
 
 use serde_json::{Map, json};
@@ -103,6 +105,26 @@ async fn make(kind: Kind, world: &mut World) -> Option<Asked> {
             world.end(&run, 1, Outcome::Unknown { reason: words }).await;
             about(run, "")
         }
+        Kind::Hold => {
+            let run = world.start("direct").await;
+            world.hold("shop/direct").await;
+            world.release_there(&run).await;
+            about(run, "")
+        }
+        Kind::HeldBack => {
+            world.hold("shop/direct").await;
+            about("shop/direct".to_owned(), "")
+        }
+        Kind::Bad => {
+            let first = world.start("direct").await;
+            world.release_there(&first).await;
+            world.end(&first, 2, succeeded()).await;
+            world.until(&first, "success").await;
+            world.mark_bad().await;
+            let second = world.start("direct").await;
+            world.release_there(&second).await;
+            about(second, "")
+        }
         Kind::Paused => {
             world.pause();
             about("shop/one".to_owned(), "")
@@ -132,7 +154,10 @@ async fn doing_what_is_told_changes_the_answer() {
         let mut world = World::with(executors).await;
         let Some(Asked { what, node }) = make(kind, &mut world).await else { continue };
         let told = world.until_told(&what, &node, kind).await;
-        assert_eq!((told.kind.as_str(), told.run.is_empty()), (kind.as_str(), kind == Kind::Paused));
+        assert_eq!(
+            (told.kind.as_str(), told.run.is_empty()),
+            (kind.as_str(), matches!(kind, Kind::Paused | Kind::HeldBack))
+        );
         assert!(!told.words.is_empty(), "{told:#?}");
         let acted = world.act(&told).await;
         match acted {
@@ -143,7 +168,7 @@ async fn doing_what_is_told_changes_the_answer() {
         world.over().await;
         shown += 1;
     }
-    assert_eq!(shown, 23);
+    assert_eq!(shown, 26);
 }
 
 #[tokio::test(flavor = "multi_thread")]
