@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
 
+#[expect(dead_code, reason = "it uses a part of it")]
 #[path = "../shop/mod.rs"]
 mod shop;
 mod world;
