@@ -15,6 +15,7 @@ const FILES: &[&str] = &[
     "runs",
     "rollbacks",
     "freezes",
+    "holds",
     "history",
     "executor",
     "logs",

@@ -164,6 +164,14 @@ pub(crate) fn scope<'a>(projects: &'a Projects, text: &str) -> Result<Part<'a>, 
     }
 }
 
+/// The services and jobs of a stage, or of all stages of a pipeline, by their slugs.
+pub(crate) fn members(project: &Project, pipeline: &str, stage: &str) -> Vec<String> {
+    let Some(pipeline) = project.state.pipelines.get(pipeline) else { return Vec::new() };
+    let stages = pipeline.stages.iter().filter(|known| stage.is_empty() || slug(&known.name) == stage);
+    let members = stages.flat_map(|stage| project.state.members_of(pipeline.id, &stage.name));
+    members.map(|member| member.slug.clone()).collect()
+}
+
 fn by_id(projects: &Projects, id: FlowId) -> Result<Found<'_>, Error> {
     if let Some((project, flow)) = projects.flow(id)
         && let Some(pipeline) = project.state.pipelines.get(&flow.pipeline)

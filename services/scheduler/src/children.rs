@@ -99,6 +99,7 @@ impl Children {
             without_secrets: above.plan.without_secrets,
             fork: above.plan.fork,
             plan: None,
+            despite_hold: None,
         };
         let why = match shared.start(asked).await {
             Ok(reply) if reply.problems.is_empty() => return Ok(()),

@@ -77,11 +77,7 @@ fn said(would: Would, words: impl Into<String>) -> Said {
 
 /// Every step of a run that would start like this, in the order of its plan.
 pub(crate) fn foresee(started: &Started) -> Vec<Foreseen> {
-    let mut state = RunState::new();
-    let event = started.clone().into();
-    let (at, command) = (Timestamp::from_micros(0), CommandId::new(Uuid::nil()));
-    let meta = Meta { actor: Actor::nobody(), cause: Cause::Request, trace: None };
-    state.evolve(&Recorded { position: 0, version: 1, at, meta, command, event }, 0);
+    let state = starting(started);
     let mut all = Vec::new();
     for (n, node) in (0_u32..).zip(&started.plan.nodes) {
         let is_container = matches!(node.kind.as_str(), "Workflow" | "LoopWorkflow");
@@ -114,6 +110,16 @@ pub(crate) fn foresee(started: &Started) -> Vec<Foreseen> {
     all
 }
 
+/// A run that has started like this, and nothing more.
+pub(crate) fn starting(started: &Started) -> RunState {
+    let mut state = RunState::new();
+    let event = started.clone().into();
+    let (at, command) = (Timestamp::from_micros(0), CommandId::new(Uuid::nil()));
+    let meta = Meta { actor: Actor::nobody(), cause: Cause::Request, trace: None };
+    state.evolve(&Recorded { position: 0, version: 1, at, meta, command, event }, 0);
+    state
+}
+
 fn shown(n: u32, node: &PlanNode, said: Said) -> Foreseen {
     let Said { would, words, from, to } = said;
     let words = match node.when {
@@ -123,14 +129,14 @@ fn shown(n: u32, node: &PlanNode, said: Said) -> Foreseen {
     Foreseen { node: n, reference: node.reference.clone(), kind: node.kind.clone(), would, words, from, to }
 }
 
-enum Skipped {
+pub(crate) enum Skipped {
     Yes,
     No,
     Perhaps,
 }
 
 /// Whether a node, or what is around it, says that it is not run.
-fn skipped(state: &RunState, n: u32) -> Skipped {
+pub(crate) fn skipped(state: &RunState, n: u32) -> Skipped {
     let (mut at, mut perhaps) = (Some(n), false);
     while let Some((n, node)) = at.and_then(|n| Some((n, state.plan_node(n)?))) {
         match node.skip.as_ref().map(|skip| Documents.truthy(state, n, skip)) {
@@ -192,7 +198,7 @@ fn not_yet(node: &PlanNode, error: &NodeError) -> Said {
 }
 
 /// The earlier node of the run that makes what this one releases.
-fn made_before(state: &RunState, n: u32, node: &PlanNode) -> Option<String> {
+pub(crate) fn made_before(state: &RunState, n: u32, node: &PlanNode) -> Option<String> {
     if node.kind != "Release" || literal(node, "/type") != Some("build") {
         return None;
     }

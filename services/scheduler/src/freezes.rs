@@ -1,40 +1,18 @@
-//! The freezes of projects, as the log has them, and which are in force.
-//!
-//! What is known of a project's freezes is kept, and read on from there as soon as it is heard that there is more: from
-//! whoever wrote it in this process, and with several schedulers from the feed. So a decision about a run reads nothing,
-//! and a freeze holds everywhere a moment after it was made.
+//! The freezes of a project, and which are in force.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use shipway_documents::schedule::Schedule;
-use shipway_eventing::log::{Log, ReadError};
 use shipway_events::{
-    Actor, DecodeError, FreezeId, ProjectId, Recorded, StreamEvent, StreamName, Timestamp, Version,
+    Actor, FreezeId, Recorded, Timestamp,
     policy::{self, Froze, Scope, Window},
-    run::{Frozen, Started},
+    run::Frozen,
 };
 
-/// How many events are read at a time.
-const PAGE: usize = 500;
 /// So many windows of a calendar that overlap are taken for one.
 const MOST_WINDOWS: usize = 100;
 /// A minute, as calendars count.
 const MINUTE: Duration = Duration::from_secs(60);
-
-/// Why it is not known what is frozen.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum FreezeError {
-    /// The log did not answer.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// A newer Shipway has frozen something: what that means is not known here.
-    #[error(transparent)]
-    Decode(#[from] DecodeError),
-}
 
 /// A freeze that is not lifted.
 #[derive(Clone, Debug)]
@@ -48,104 +26,18 @@ pub(crate) struct Freeze {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Freezes(Vec<Freeze>);
 
-/// All freezes that this process has read.
-#[derive(Default)]
-pub(crate) struct FreezeBook {
-    projects: Mutex<HashMap<ProjectId, Known>>,
-}
-
-/// A project's freezes up to the version that was read, and the version that was heard of.
-#[derive(Clone, Default)]
-struct Known {
-    freezes: Arc<Freezes>,
-    read: Option<Version>,
-    heard: Version,
-}
-
-impl FreezeBook {
-    /// A project's freezes, with the version of their stream. Nothing is read for what is known.
-    pub(crate) async fn of(
-        &self,
-        log: &dyn Log,
-        project: ProjectId,
-    ) -> Result<(Arc<Freezes>, Version), FreezeError> {
-        let known = self.lock().get(&project).cloned().unwrap_or_default();
-        match known.read {
-            Some(read) if read >= known.heard => Ok((known.freezes, read)),
-            _ => self.read_on(log, project, known).await,
-        }
-    }
-
-    /// The same, up to what is in the log by now, whoever wrote it.
-    pub(crate) async fn newest(
-        &self,
-        log: &dyn Log,
-        project: ProjectId,
-    ) -> Result<(Arc<Freezes>, Version), FreezeError> {
-        let known = self.lock().get(&project).cloned().unwrap_or_default();
-        self.read_on(log, project, known).await
-    }
-
-    async fn read_on(
-        &self,
-        log: &dyn Log,
-        project: ProjectId,
-        known: Known,
-    ) -> Result<(Arc<Freezes>, Version), FreezeError> {
-        let stream = StreamName::policy(project);
-        let (mut freezes, mut version) = (known.freezes, known.read.unwrap_or(0));
-        loop {
-            let page = log.read_stream(&stream, version, PAGE).await?;
-            for raw in &page {
-                if let Some(recorded) = policy::Event::read(raw)? {
-                    Arc::make_mut(&mut freezes).evolve(&recorded);
-                }
-                version = raw.version;
-            }
-            if page.len() < PAGE {
-                break;
-            }
-        }
-        let mut projects = self.lock();
-        let entry = projects.entry(project).or_default();
-        if entry.read.is_none_or(|read| read < version) {
-            (entry.freezes, entry.read) = (freezes.clone(), Some(version));
-        }
-        Ok((freezes, version))
-    }
-
-    /// The freezes that are in force and about a run, one that is about to start too.
-    pub(crate) async fn holding(
-        &self,
-        log: &dyn Log,
-        started: Option<&Started>,
-        now: Timestamp,
-    ) -> Result<Arc<[Frozen]>, FreezeError> {
-        let Some(started) = started else { return Ok(Arc::default()) };
-        Ok(self.of(log, started.project).await?.0.holding(&started.path, now))
-    }
-
-    /// There is more to be read: whoever asks next reads it.
-    pub(crate) fn heard(&self, project: ProjectId, version: Version) {
-        let mut projects = self.lock();
-        let known = projects.entry(project).or_default();
-        known.heard = known.heard.max(version);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<ProjectId, Known>> {
-        // What is in it is put there whole.
-        self.projects.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Freezes {
-    fn evolve(&mut self, recorded: &Recorded<policy::Event>) {
+    pub(crate) fn evolve(&mut self, recorded: &Recorded<policy::Event>) {
         match &recorded.event {
             policy::Event::Froze(froze) => {
                 let (by, at) = (recorded.meta.actor.clone(), recorded.at);
                 self.0.push(Freeze { froze: froze.clone(), by, at });
             }
             policy::Event::Lifted(lifted) => self.0.retain(|freeze| freeze.froze.freeze != lifted.freeze),
+            policy::Event::Held(_)
+            | policy::Event::Released(_)
+            | policy::Event::MarkedBad(_)
+            | policy::Event::Unmarked(_) => {}
         }
     }
 

@@ -10,11 +10,11 @@ use shipway_documents::{
     expr::{Lookup, Place, Scope, resolve},
     secret, truthy,
 };
-use shipway_engine::{Language, RunState, Step};
+use shipway_engine::{Candidate, Language, RunState, Step};
 use shipway_events::{
     FlowId, NodeStatus, SecretRef, Timestamp,
     plan::Plan,
-    run::{NodeError, Origin},
+    run::{NodeError, Origin, Started},
 };
 use shipway_nodes::{StepContext, find};
 
@@ -85,6 +85,10 @@ impl Language for Documents {
         let spec =
             resolve(&planned.spec, &scope, &format!("{}/spec", planned.pointer)).map_err(unresolved)?;
         shipway_nodes::iterations(&spec)
+    }
+
+    fn candidates(&self, started: &Started) -> Vec<Candidate> {
+        crate::holds::candidates(started)
     }
 
     fn truthy(&self, state: &RunState, node: u32, value: &Value) -> Result<bool, NodeError> {

@@ -9,12 +9,14 @@ mod cluster;
 mod foresee;
 mod freezes;
 mod history;
+mod holds;
 mod hosts;
 mod language;
 mod lists;
 mod moved;
 mod places;
 mod planning;
+mod policies;
 mod projections;
 mod promised;
 mod queries;
@@ -34,7 +36,7 @@ mod watchdog;
 mod whereabouts;
 mod why;
 
-pub use api::{EventsApi, FreezesApi, HistoryApi, RollbacksApi, RunsApi, WorkApi};
+pub use api::{EventsApi, FreezesApi, HistoryApi, HoldsApi, RollbacksApi, RunsApi, WorkApi};
 pub use cluster::{PeersApi, Together};
 pub use registry::{Bell, Bells};
 pub use service::{Deps, Service, StartError};
@@ -58,6 +60,9 @@ fn refusal(rejection: &shipway_engine::Rejection) -> shipway_contracts::Error {
         | Rejection::NoApprovalWanted(_)
         | Rejection::NotFrozen
         | Rejection::StopsAll(_)
+        | Rejection::OnHold(_)
+        | Rejection::MarkedBad(_)
+        | Rejection::NotOnHold
         | Rejection::OtherPlan { .. } => Code::FailedPrecondition,
     };
     let cause = std::error::Error::source(rejection).map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -66,6 +66,7 @@ const DEPLOYED: &str =
         ORDER BY e.at DESC, e.position DESC LIMIT 1)
     WHERE ($1 = '' OR t.project = $1)
     ORDER BY d.project, d.slug";
+const PATH_OF: &str = "SELECT path FROM runs_3 WHERE run = $1";
 const RELEASED: &str = "SELECT max(at) FROM deployed_2 WHERE resource = $1";
 const BUILDS: &str = "SELECT build, service, digest, commit_sha, branch FROM builds_2
     WHERE project = $1 ORDER BY position DESC LIMIT 200";
@@ -75,7 +76,7 @@ const BACKUPS_OF: &str = "SELECT backup, position FROM backups_2 WHERE project =
 
 /// All of these, to look at how databases answer them.
 #[cfg(test)]
-pub(crate) const ALL: [&str; 15] = [
+pub(crate) const ALL: [&str; 16] = [
     OPEN,
     BY_START,
     LATEST,
@@ -87,6 +88,7 @@ pub(crate) const ALL: [&str; 15] = [
     PLACES,
     MADE_BEFORE,
     DEPLOYED,
+    PATH_OF,
     RELEASED,
     BUILDS,
     BACKUPS,
@@ -192,6 +194,12 @@ impl Shared {
         let read = sqlx::query(DEPLOYED).bind(project).bind(at.micros()).fetch_all(self.tables());
         let rows = failing!("db.reads.deployed", read.await).map_err(away)?;
         rows.iter().map(placed).collect::<Result<_, _>>().map_err(away)
+    }
+
+    /// The flow of a run; empty of one that is not known.
+    pub(crate) async fn path_of(&self, run: &str) -> Result<String, Error> {
+        let path = sqlx::query_scalar(PATH_OF).bind(run).fetch_optional(self.tables());
+        Ok(path.await.map_err(away)?.unwrap_or_default())
     }
 
     /// A project's newest builds, by id.

@@ -132,6 +132,7 @@ fn asked(event: &RawEvent, matches: &Matches, verdict: &Verdict, run: RunId) -> 
         without_secrets: matches.without_secrets.clone(),
         fork: verdict.held.as_ref().map(|held| fork(verdict, held)),
         plan: None,
+        despite_hold: None,
     }
 }
 
@@ -206,6 +207,7 @@ impl Reaction for Resources {
             without_secrets: None,
             fork: None,
             plan: None,
+            despite_hold: None,
         };
         settle(self.shared.start(asked).await, &slug)
     }
@@ -257,6 +259,7 @@ impl Reaction for Places {
             without_secrets: None,
             fork: None,
             plan: None,
+            despite_hold: None,
         };
         match outcome(self.shared.start(asked).await)? {
             None => Ok(()),

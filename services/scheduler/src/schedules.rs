@@ -83,6 +83,7 @@ fn asked(event: &RawEvent, ticked: &Ticked) -> Asked {
         without_secrets: None,
         fork: None,
         plan: None,
+        despite_hold: None,
     }
 }
 

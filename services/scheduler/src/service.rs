@@ -6,8 +6,8 @@ use shipway_contracts::{
     Channel,
     v1::{
         events_server::EventsServer, freezes_server::FreezesServer, history_server::HistoryServer,
-        peers_server::PeersServer, rollbacks_server::RollbacksServer, runs_server::RunsServer,
-        work_server::WorkServer,
+        holds_server::HoldsServer, peers_server::PeersServer, rollbacks_server::RollbacksServer,
+        runs_server::RunsServer, work_server::WorkServer,
     },
 };
 use shipway_eventing::{Consumer, Durable, DurableError, Feed, Log, People, Views, ViewsError};
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    api::{EventsApi, FreezesApi, HistoryApi, RollbacksApi, RunsApi, WorkApi},
+    api::{EventsApi, FreezesApi, HistoryApi, HoldsApi, RollbacksApi, RunsApi, WorkApi},
     cluster::{self, Cluster, PeersApi, Together},
     history::Folds,
     hosts::Hosts,
@@ -186,6 +186,12 @@ impl Service {
         PeersServer::new(PeersApi { shared: self.shared.clone() })
             .max_decoding_message_size(LARGE)
             .max_encoding_message_size(LARGE)
+    }
+
+    /// `shipway.v1.Holds`.
+    #[must_use]
+    pub fn holds_server(&self) -> HoldsServer<HoldsApi> {
+        HoldsServer::new(HoldsApi { shared: self.shared.clone() })
     }
 
     /// `shipway.v1.Freezes`.

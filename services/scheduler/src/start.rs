@@ -52,6 +52,9 @@ pub(crate) struct Asked {
     /// The hash of the plan that was looked at: no other is started.
     #[serde(default)]
     pub(crate) plan: Option<String>,
+    /// Why it may release what is held, if whoever asks says so.
+    #[serde(default)]
+    pub(crate) despite_hold: Option<String>,
 }
 
 /// Which flow.
@@ -139,9 +142,10 @@ impl Shared {
             }
         }
         let (path, name) = (started.path.clone(), started.name.clone());
-        let frozen = self.book.freezes().holding(&*self.log, Some(&started), self.log.now()).await;
-        let is_allowed = started.policy == ConcurrencyPolicy::Allow && frozen.is_ok_and(|all| all.is_empty());
-        let start = self.book.start(started, meta);
+        let in_force = self.book.policies().in_force(&*self.log, Some(&started), self.log.now()).await;
+        let is_allowed = started.policy == ConcurrencyPolicy::Allow
+            && in_force.is_ok_and(|all| all.freezes.is_empty() && all.holds.is_empty());
+        let start = self.book.start(started, asked.despite_hold.clone(), meta);
         let reply = match failing!("scheduler.start", Error::unavailable, start.await) {
             // The same command came twice at once.
             Err(error) if error.code == Code::AlreadyExists => {
@@ -151,7 +155,7 @@ impl Shared {
         };
         let mut status = RunStatus::Running;
         if !is_allowed {
-            // Its lane may have it wait, or not let it in, or a freeze may hold it.
+            // Its lane may have it wait, or not let it in, or a freeze or a hold may keep it.
             status = self.book.look(asked.run).await?.status();
         }
         Ok(StartRunReply {

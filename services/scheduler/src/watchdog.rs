@@ -96,6 +96,7 @@ const fn cause(blocked: &Blocked) -> &'static str {
         Blocked::Lock { .. } => "lock",
         Blocked::Lane { .. } => "lane",
         Blocked::Freeze { .. } => "freeze",
+        Blocked::Hold { .. } => "hold",
         Blocked::Steps { .. } => "steps",
         Blocked::Nothing => "nothing",
     }

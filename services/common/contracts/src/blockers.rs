@@ -36,6 +36,10 @@ pub struct Facts {
     pub delivery: String,
     /// The freeze that is meant, by its name.
     pub freeze: String,
+    /// The hold that is meant, by its name.
+    pub hold: String,
+    /// What is marked bad: its digest, or the run that was marked.
+    pub bad: String,
 }
 
 macro_rules! kinds {
@@ -78,6 +82,14 @@ kinds! {
         "for this run alone: `shipway unfreeze --run {run} --reason …`";
     /// Somebody has stopped all that begins.
     Stopped = "stopped", Anybody, "shipway unfreeze {freeze}", "it lets no run pass; `shipway freezes` says who stopped it";
+    /// A hold keeps what would be released.
+    Hold = "hold", Anybody, "shipway unhold {hold}",
+        "for this run alone: `shipway unhold --run {run} --reason …`";
+    /// A hold keeps something from a stage, and nothing waits for its end.
+    HeldBack = "held_back", Anybody, "shipway unhold {hold}",
+        "then start it: `shipway run {path}`; or all the same: `shipway run {path} --despite-hold …`";
+    /// What would be released is marked bad.
+    Bad = "bad", Anybody, "shipway good {bad}", "takes that back; or build another: then `shipway run {path}`";
     /// Somebody has to let a fork's pull request run.
     Fork = "fork", Anybody, "shipway deliveries approve {delivery}", "look at the commit first: it is a stranger's";
     /// A process was told to end and does not.
@@ -187,6 +199,8 @@ impl Facts {
             ("{resource}", &self.resource),
             ("{delivery}", &self.delivery),
             ("{freeze}", &self.freeze),
+            ("{hold}", &self.hold),
+            ("{bad}", &self.bad),
         ];
         names.into_iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, &quoted(value)))
     }
@@ -224,6 +238,8 @@ mod tests {
             process: text("77"),
             resource: text("shop-db"),
             freeze: text("friday"),
+            hold: text("after-1.9"),
+            bad: text("sha256:0f"),
             delivery: text("d1"),
         }
     }

@@ -23,6 +23,15 @@ pub enum Command {
         /// With this, pinned.
         started: Box<run::Started>,
     },
+    /// Begin, and release what is held, too.
+    StartDespite {
+        /// With this, pinned.
+        started: Box<run::Started>,
+        /// Who.
+        by: Actor,
+        /// Why.
+        reason: String,
+    },
     /// Begin as a branch of another run.
     Resume {
         /// With this, pinned.
@@ -83,6 +92,13 @@ pub enum Command {
     },
     /// A person lets the run go on although a freeze holds it.
     OverrideFreeze {
+        /// Who.
+        by: Actor,
+        /// Why.
+        reason: String,
+    },
+    /// A person lets the run release what is held.
+    OverrideHolds {
         /// Who.
         by: Actor,
         /// Why.
@@ -157,7 +173,14 @@ pub fn decide_and_evolve(
     }
     let mut decision = Decision { state, language, slots, now, events: Vec::new() };
     match command {
-        Command::Start { started } => decision.start(started)?,
+        Command::Start { started } | Command::StartDespite { started, .. } => {
+            let despite = command.despite();
+            decision.may_start(started, despite.is_some())?;
+            decision.start(started)?;
+            if let Some(despite) = despite {
+                decision.record(despite);
+            }
+        }
         Command::Resume { started, resumed } => {
             decision.start(started)?;
             decision.record((**resumed).clone());
@@ -177,8 +200,10 @@ pub fn decide_and_evolve(
             decision.reject_approval(*node, by, reason, plan.as_deref())?;
         }
         Command::OverrideFreeze { by, reason } => decision.override_freeze(by, reason)?,
+        Command::OverrideHolds { by, reason } => decision.override_holds(by, reason)?,
         Command::ChildEnded { node, child, end } => decision.child_ended(*node, *child, end)?,
     }
+    decision.look_at_holds();
     decision.ask_lane();
     decision.look_at_freezes();
     decision.follow();
@@ -313,7 +338,7 @@ impl Decision<'_> {
                 Ok(false) => {}
             }
         }
-        if !self.has_locks(node) {
+        if self.is_held_back(node) || !self.has_locks(node) {
             return;
         }
         if !self.state.is_leaf(node) {
@@ -380,7 +405,7 @@ impl Decision<'_> {
     }
 
     /// The run ends when its root has, and when what was told to stop has stopped. Whether it ended now.
-    fn end(&mut self) -> bool {
+    pub(crate) fn end(&mut self) -> bool {
         let state = &*self.state;
         let stops = state.open_nodes().any(|attempt| attempt.stopping);
         if state.ended.is_some() || !state.at(0).closed || stops {
@@ -407,7 +432,7 @@ impl Decision<'_> {
     }
 
     /// No attempt could ever be made, or no further one.
-    fn fail_for_good(&mut self, node: u32, error: NodeError) {
+    pub(crate) fn fail_for_good(&mut self, node: u32, error: NodeError) {
         if self.state.at(node).trailing {
             self.end_trailing(node, Some(error));
         } else {

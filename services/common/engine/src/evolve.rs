@@ -77,12 +77,15 @@ impl RunState {
             | Event::Frozen(_)
             | Event::Thawed(_)
             | Event::FreezeOverridden(_)
+            | Event::HoldOverridden(_)
             | Event::Aborting(_)
             | Event::Ended(_) => {
                 return self.started.is_some();
             }
             #[cfg(feature = "next-schema")]
             Event::NotedWriter(_) => return false,
+            Event::Held(e) => e.node,
+            Event::LetGo(e) => e.node,
             Event::AttemptRequested(e) => e.node,
             Event::WorkflowEntered(e) => e.node,
             Event::LoopEntered(e) => e.node,
@@ -121,6 +124,13 @@ impl RunState {
             Event::Frozen(e) => self.frozen = Some(Arc::new(e.clone())),
             Event::Thawed(_) => self.thaw(),
             Event::FreezeOverridden(_) => self.overrides = true,
+            Event::Held(e) => self.hold_back(e),
+            Event::LetGo(e) => {
+                if self.agenda.on_hold.remove(&e.node).is_some() {
+                    self.agenda.fresh.insert(e.node);
+                }
+            }
+            Event::HoldOverridden(_) => self.overrides_holds = true,
             Event::WorkflowEntered(e) => {
                 self.agenda.remove(e.node);
                 self.enter(e.node, at, ops);
@@ -205,6 +215,7 @@ impl RunState {
                 self.aborting = Some(e.reason.as_str().into());
                 self.gives_way = e.by;
                 self.thaw();
+                self.let_all_go();
                 self.stop_trailing(at);
                 self.never_let_in("the run was aborted before its turn in its lane", at, ops);
                 self.cancel(0, Cancel::Abort, at, ops);
@@ -214,6 +225,7 @@ impl RunState {
                 self.ended = Some(Arc::new(e.clone()));
                 self.ended_at = Some(at);
                 self.thaw();
+                self.let_all_go();
                 let agenda = &mut self.agenda;
                 agenda.fresh.append(&mut agenda.locked);
             }

@@ -166,6 +166,9 @@ impl RunState {
             let node = self.at_mut(child);
             node.closed = true;
             node.reason = Some(Cow::Borrowed(reason));
+            // A run that is skipped has been entered, and nothing in it has begun.
+            self.agenda.remove(child);
+            self.lock_waits.remove(&child);
             stack.extend(inside(child));
         }
     }

@@ -70,6 +70,15 @@ pub enum Rejection {
         "the freeze `{0}` stops all that begins, and lets no run pass: it has to be lifted (`shipway unfreeze`)"
     )]
     StopsAll(String),
+    /// What the run would release is held, and nobody has said that they mean it.
+    #[error("{0}")]
+    OnHold(String),
+    /// What the run would release is marked bad.
+    #[error("{0}")]
+    MarkedBad(String),
+    /// There is no hold to be overridden.
+    #[error("no hold keeps the run from going on")]
+    NotOnHold,
     /// What was looked at is another plan than the run's.
     #[error("the run's plan is {plan}, not {seen}: look at it again, then approve what is there")]
     OtherPlan {

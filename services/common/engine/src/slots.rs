@@ -7,7 +7,7 @@ use std::{
 
 use shipway_events::{ExecutorId, RegistrationId, ResourceId, run::Frozen};
 
-use crate::{Locks, lane::LaneState};
+use crate::{Hold, Locks, lane::LaneState};
 
 /// An executor's room.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub struct Slots {
     lane: Option<LaneState>,
     /// The freezes that are about the run.
     freezes: Arc<[Frozen]>,
+    /// The holds and bad marks that may be about what the run releases.
+    holds: Arc<[Hold]>,
     /// Whether targets have places at all: with one executor for ever they need none.
     placing: bool,
 }
@@ -105,6 +107,17 @@ impl Slots {
     pub fn with_freezes(mut self, freezes: Arc<[Frozen]>) -> Self {
         self.freezes = freezes;
         self
+    }
+
+    /// With the holds that are in force where the run is, and the bad marks.
+    #[must_use]
+    pub fn with_holds(mut self, holds: Arc<[Hold]>) -> Self {
+        self.holds = holds;
+        self
+    }
+
+    pub(crate) fn holds(&self) -> &[Hold] {
+        &self.holds
     }
 
     pub(crate) fn freezes(&self) -> &[Frozen] {

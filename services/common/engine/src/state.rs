@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use shipway_events::{
     EffectClass, ExecutorId, Fence, NodeStatus, RunId, RunStatus, Timestamp,
     plan::{Artifact, BackupPin, Plan, PlanNode},
-    run::{ApprovalRule, Effect, Ended, Frozen, NodeError, Resumed, Started},
+    run::{ApprovalRule, Effect, Ended, Frozen, Held, NodeError, Resumed, Started},
 };
 
 use crate::{
@@ -54,6 +54,10 @@ pub struct RunState {
     pub(crate) frozen: Option<Arc<Frozen>>,
     /// A person lets it go on whatever freezes there are.
     pub(crate) overrides: bool,
+    /// A person lets it release what is held.
+    pub(crate) overrides_holds: bool,
+    /// The hold, or the mark, that was met last.
+    pub(crate) last_held: Option<Arc<Held>>,
     pub(crate) aborting: Option<Arc<str>>,
     /// The run for which it gives way, gently: see [`run::Aborting`](shipway_events::run::Aborting).
     pub(crate) gives_way: Option<RunId>,
@@ -200,26 +204,31 @@ pub(crate) struct Agenda {
     pub(crate) locked: BTreeSet<u32>,
     /// Waiting for a freeze to end.
     pub(crate) frozen: BTreeSet<u32>,
+    /// Waiting for a hold to end, with that hold.
+    pub(crate) on_hold: BTreeMap<u32, Arc<Held>>,
 }
 
 impl Agenda {
     pub(crate) fn remove(&mut self, node: u32) {
-        let Self { fresh, light, heavy, particular, locked, frozen } = self;
+        let Self { fresh, light, heavy, particular, locked, frozen, on_hold } = self;
         for set in [fresh, light, heavy, particular, locked, frozen] {
             if set.remove(&node) {
                 return;
             }
         }
+        on_hold.remove(&node);
     }
 
     pub(crate) fn contains(&self, node: u32) -> bool {
-        let Self { fresh, light, heavy, particular, locked, frozen } = self;
-        [fresh, light, heavy, particular, locked, frozen].iter().any(|set| set.contains(&node))
+        let Self { fresh, light, heavy, particular, locked, frozen, on_hold } = self;
+        let waits = [fresh, light, heavy, particular, locked, frozen].iter().any(|set| set.contains(&node));
+        waits || on_hold.contains_key(&node)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        let Self { fresh, light, heavy, particular, locked, frozen } = self;
-        [fresh, light, heavy, particular, locked, frozen].into_iter().flatten().copied()
+        let Self { fresh, light, heavy, particular, locked, frozen, on_hold } = self;
+        let waiting = [fresh, light, heavy, particular, locked, frozen].into_iter().flatten();
+        waiting.chain(on_hold.keys()).copied()
     }
 }
 
@@ -258,7 +267,9 @@ impl RunState {
             None if !self.held.is_empty() => RunStatus::Unknown,
             None if self.aborting.is_some() => RunStatus::Aborting,
             None if self.turn != Turn::Admitted => RunStatus::Queued,
-            None if self.frozen.is_some() && self.open.is_empty() => RunStatus::Waiting,
+            None if (self.frozen.is_some() || !self.agenda.on_hold.is_empty()) && self.open.is_empty() => {
+                RunStatus::Waiting
+            }
             None if [NodeStatus::Running, NodeStatus::Ready, NodeStatus::Aborting].map(count) != [0; 3] => {
                 RunStatus::Running
             }
@@ -332,10 +343,12 @@ impl RunState {
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|(at, ..)| *at);
-        timer.into_iter().chain(self.frozen().and_then(|freeze| freeze.until)).min()
+        let freeze = self.frozen().and_then(|freeze| freeze.until);
+        let holds = self.agenda.on_hold.values().filter_map(|held| held.until);
+        timer.into_iter().chain(freeze).chain(holds).min()
     }
 
-    /// Nodes whose turn has come and that wait for a free slot, for locks, or for the end of a freeze.
+    /// Nodes whose turn has come and that wait for a free slot, for locks, or for the end of a freeze or a hold.
     pub fn ready(&self) -> impl Iterator<Item = u32> + '_ {
         self.agenda.iter()
     }

@@ -1,10 +1,10 @@
 //! What the engine asks about a node's specification, which it does not read itself.
 
 use serde_json::{Map, Value};
-use shipway_events::run::{ApprovalRule, NodeError};
+use shipway_events::run::{ApprovalRule, NodeError, Started};
 use shipway_nodes::{Child, workload::Workload};
 
-use crate::RunState;
+use crate::{Candidate, RunState};
 
 /// The meaning of the nodes' specifications: the documents' expressions and the kinds of nodes.
 ///
@@ -28,6 +28,11 @@ pub trait Language {
     /// # Errors
     /// What is wrong with its `iterations`, in words for people; the loop fails with it.
     fn iterations(&self, state: &RunState, node: u32) -> Result<Vec<Value>, NodeError>;
+
+    /// What a run that starts like this would release, as far as that can be known then; asked only where something is held.
+    fn candidates(&self, _started: &Started) -> Vec<Candidate> {
+        Vec::new()
+    }
 }
 
 /// What a node asks for when its turn has come.

@@ -2,7 +2,7 @@
 
 use shipway_events::{Actor, EffectClass, ExecutorId, NodeStatus, RunId, Timestamp};
 
-use crate::{Holder, RunState, approvals::approvers, freezes, invariants, lane, locks::LockWait};
+use crate::{Holder, RunState, approvals::approvers, freezes, holds, invariants, lane, locks::LockWait};
 
 /// What holds a node up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,11 @@ pub enum Blocked {
     /// The end of a freeze.
     Freeze {
         /// When it ends by itself; a person has to lift it if it does not.
+        until: Option<Timestamp>,
+    },
+    /// The end of a hold.
+    Hold {
+        /// When it ends by itself; a person has to end it if it does not.
         until: Option<Timestamp>,
     },
     /// A time.
@@ -190,6 +195,10 @@ fn blocker(state: &RunState, n: u32, now: Timestamp) -> Option<Blocker> {
             None if let (Some(freeze), true) = (state.frozen(), state.agenda.contains(n)) => (
                 Blocked::Freeze { until: freeze.until },
                 format!("`{name}` {}", freezes::held_in_words(freeze)),
+            ),
+            None if let Some(held) = state.hold_on(n) => (
+                Blocked::Hold { until: held.until },
+                format!("`{name}` is held back: {}", holds::in_words(held)),
             ),
             None if let Some(wait) = state.lock_waits.get(&n) => lock(state, wait, name),
             None if state.agenda.contains(n) || node.due.is_some() => slot(state, n, name),

@@ -61,6 +61,8 @@ ids! {
     FlowId,
     /// A freeze.
     FreezeId,
+    /// A hold, or what marks something bad.
+    HoldId,
     /// A webhook's own address and secret.
     HookId,
     /// A pipeline.

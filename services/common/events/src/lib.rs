@@ -25,6 +25,7 @@ mod effect;
 mod envelope;
 mod fence;
 mod freeze;
+mod hold;
 mod ids;
 pub mod lane;
 pub mod lock;
@@ -50,7 +51,7 @@ pub use actor::{Actor, Cause};
 pub use envelope::{DecodeError, Meta, NewEvent, RawEvent, Recorded, StreamEvent};
 pub use fence::Fence;
 pub use ids::{
-    AccountId, CommandId, DeliveryId, ExecutorId, FlowId, FreezeId, HookId, PipelineId, ProjectId,
+    AccountId, CommandId, DeliveryId, ExecutorId, FlowId, FreezeId, HoldId, HookId, PipelineId, ProjectId,
     RegistrationId, ResourceId, RunId, TokenId,
 };
 pub use roster::{Asker, Roster};

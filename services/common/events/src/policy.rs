@@ -1,8 +1,11 @@
 //! The stream `policy-<project>`: what holds the project's runs, whatever their flows say. Written by the scheduler.
 
+mod holds;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::holds::{Before, Held, Line, MarkedBad, Predicate, Released, Subject, Unmarked};
 use crate::{FreezeId, Timestamp};
 
 stream_events! {
@@ -12,6 +15,14 @@ stream_events! {
         Froze = "policy.froze", 1;
         /// A freeze was taken away.
         Lifted = "policy.lifted", 1;
+        /// Some artifacts are held back from a part of the project.
+        Held = "policy.held", 1;
+        /// A hold was taken away.
+        Released = "policy.released", 1;
+        /// Some artifacts go no further: somebody has found them bad.
+        MarkedBad = "policy.marked_bad", 1;
+        /// What was marked bad is not any more.
+        Unmarked = "policy.unmarked", 1;
     }
 }
 
@@ -39,7 +50,7 @@ pub struct Froze {
     pub reason: String,
 }
 
-/// What a freeze is about: a whole project, a pipeline of it, or a stage.
+/// What a freeze or a hold is about: a whole project, a pipeline of it, or a stage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope {
     /// The project by the name people use.

@@ -25,6 +25,12 @@ stream_events! {
         Thawed = "run.thawed", 1;
         /// A person lets the run go on whatever freezes there are, but for one that stops all.
         FreezeOverridden = "run.freeze_overridden", 1;
+        /// A hold keeps a node from releasing what it would release, or it is marked bad.
+        Held = "run.held", 1;
+        /// No hold keeps the node any more.
+        LetGo = "run.let_go", 1;
+        /// A person lets the run release what is held; what is marked bad it does not.
+        HoldOverridden = "run.hold_overridden", 1;
         /// A node's turn came and an executor was named. The event's position is the attempt's fence.
         #[cfg(not(feature = "next-schema"))]
         AttemptRequested = "run.attempt_requested", 1;
@@ -88,6 +94,7 @@ use crate::next::upcast;
 pub use crate::{
     effect::Effect,
     freeze::{FreezeOverridden, Frozen, Thawed},
+    hold::{Held, HoldOverridden, LetGo},
     origin::{HeldLock, Origin, Parent},
     resumed::{Kept, Resumed},
     rollback::Rollback,

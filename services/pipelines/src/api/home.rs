@@ -104,6 +104,7 @@ impl ProjectHome for HomeApi {
         let scope = |of: &Project, pipeline: String, stage: String| Scope {
             project: of.id.to_string(),
             project_slug: of.slug.clone(),
+            members: lookup::members(of, &pipeline, &stage),
             pipeline,
             stage,
         };

@@ -5,29 +5,22 @@ use std::{str::FromStr, sync::Arc};
 use shipway_contracts::{
     Code, Error, id,
     v1::{
-        Calendar, CreateFreezeReply, CreateFreezeRequest, FindScopesRequest, Freeze as Shown, InFlight,
-        LetPassRequest, LiftFreezeReply, LiftFreezeRequest, ListFreezesReply, ListFreezesRequest, Run, Scope,
-        freezes_client::FreezesClient, freezes_server, project_home_client::ProjectHomeClient,
+        Calendar, CreateFreezeReply, CreateFreezeRequest, Freeze as Shown, InFlight, LetPassRequest,
+        LiftFreezeReply, LiftFreezeRequest, ListFreezesReply, ListFreezesRequest, Run,
+        freezes_client::FreezesClient, freezes_server,
     },
 };
 use shipway_documents::schedule::{Schedule, UTC};
 use shipway_engine::Command;
-use shipway_eventing::log::{AppendError, Expected, Item};
 use shipway_events::{
-    CommandId, FreezeId, Meta, Position, ProjectId, StreamEvent as _, StreamName, Timestamp, Version,
+    CommandId, FreezeId, Meta, ProjectId, Timestamp,
     policy::{self, Froze, Lifted, Window},
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::asked_by;
-use crate::{
-    cluster::passed_on,
-    freezes::{Freeze, FreezeError},
-    run::present,
-    service::Shared,
-    start::from_status,
-};
+use crate::{cluster::passed_on, freezes::Freeze, run::present, service::Shared};
 
 /// `shipway.v1.Freezes`.
 #[derive(Clone)]
@@ -41,8 +34,6 @@ const LONGEST_REASON: usize = 500;
 const LONGEST_WINDOW: u32 = 60 * 24 * 60;
 /// So much work in flight is listed.
 const MOST_IN_FLIGHT: usize = 200;
-/// How often a change is decided again after somebody else's came in between.
-const TRIES: u32 = 10;
 
 #[tonic::async_trait]
 impl freezes_server::Freezes for FreezesApi {
@@ -69,8 +60,8 @@ impl freezes_server::Freezes for FreezesApi {
         let now = self.shared.log.now();
         let mut freezes = Vec::new();
         for scope in self.shared.scopes(&request.get_ref().project).await? {
-            let (known, _) = self.shared.freezes_of(id("project", &scope.project)?).await?;
-            freezes.extend(known.ahead(now).map(|freeze| shown(freeze, now)));
+            let (known, _) = self.shared.policies_of(id("project", &scope.project)?).await?;
+            freezes.extend(known.freezes.ahead(now).map(|freeze| shown(freeze, now)));
         }
         freezes.sort_by(|a, b| a.created_at.cmp(&b.created_at));
         Ok(Response::new(ListFreezesReply { freezes }))
@@ -140,7 +131,7 @@ impl Shared {
         };
         let event = policy::Event::from(froze.clone());
         let position = self
-            .change(command, project, meta.clone(), |freezes, now| match freezes.named(&froze.name, now) {
+            .change_policies(command, project, meta.clone(), |policies, now| match policies.freezes.named(&froze.name, now) {
                 Some(other) if other.froze.freeze != freeze => Err(Error::new(
                     Code::AlreadyExists,
                     format!(
@@ -167,8 +158,9 @@ impl Shared {
         let (now, mut found) = (self.log.now(), Vec::new());
         for scope in self.scopes(&request.project).await? {
             let project: ProjectId = id("project", &scope.project)?;
-            let (freezes, _) = self.freezes_of(project).await?;
-            found.extend(freezes.named(&request.freeze, now).map(|freeze| (project, freeze.clone())));
+            let (policies, _) = self.policies_of(project).await?;
+            found
+                .extend(policies.freezes.named(&request.freeze, now).map(|freeze| (project, freeze.clone())));
         }
         let (project, freeze) = match found.len() {
             0 => {
@@ -187,55 +179,11 @@ impl Shared {
         let lifted = policy::Event::from(Lifted { freeze: id, reason });
         let gone = || Error::not_found(format!("the freeze `{}` was lifted meanwhile", request.freeze));
         let position = self
-            .change(command, project, meta, |freezes, now| {
-                freezes.named(&id.to_string(), now).map(|_| lifted.clone()).ok_or_else(gone)
+            .change_policies(command, project, meta, |policies, now| {
+                policies.freezes.named(&id.to_string(), now).map(|_| lifted.clone()).ok_or_else(gone)
             })
             .await?;
         Ok(LiftFreezeReply { freeze: Some(shown(&freeze, now)), position })
-    }
-
-    /// Appends to a project's policies what is decided on them as they are; every run looks again.
-    async fn change(
-        &self,
-        command: CommandId,
-        project: ProjectId,
-        meta: Meta,
-        decide: impl Fn(&crate::freezes::Freezes, Timestamp) -> Result<policy::Event, Error> + Send,
-    ) -> Result<Position, Error> {
-        let stream = StreamName::policy(project);
-        for _ in 0..TRIES {
-            let (freezes, version) = self.freezes_of(project).await?;
-            // Of a command that came before, only its answer was lost.
-            let event = match decide(&freezes, self.log.now()) {
-                Ok(event) => event.encode(),
-                Err(error) => return Err(error),
-            };
-            let expected = if version == 0 { Expected::New } else { Expected::Version(version) };
-            let item = Item::one(command, meta.clone(), stream.clone(), expected, vec![event]);
-            match self.log.append(item).await {
-                Ok(appended) => {
-                    self.book.freezes_changed(project, version + 1);
-                    return Ok(appended.first);
-                }
-                Err(AppendError::Conflict { .. }) => {}
-                Err(error) => return Err(Error::unavailable(format!("{error}; try again"))),
-            }
-        }
-        Err(Error::new(Code::Conflict, "the project's freezes change all the time; try again"))
-    }
-
-    async fn freezes_of(&self, project: ProjectId) -> Result<(Arc<crate::freezes::Freezes>, Version), Error> {
-        self.book.freezes().newest(&*self.log, project).await.map_err(|error| match error {
-            FreezeError::Read(error) => Error::unavailable(format!("{error}; try again")),
-            FreezeError::Decode(error) => Error::internal(&error),
-        })
-    }
-
-    /// What a text stands for; every project when it is empty.
-    async fn scopes(&self, text: &str) -> Result<Vec<Scope>, Error> {
-        let mut home = ProjectHomeClient::new(self.projects.clone());
-        let request = FindScopesRequest { text: text.to_owned() };
-        Ok(home.find_scopes(request).await.map_err(from_status)?.into_inner().scopes)
     }
 
     /// What goes on in a freeze's scope, oldest runs first; and whether there is more.
@@ -336,7 +284,7 @@ fn window(request: &CreateFreezeRequest, now: Timestamp) -> Result<Window, Error
 }
 
 /// A name as people write it on a command line.
-fn named(name: &str) -> Result<String, Error> {
+pub(super) fn named(name: &str) -> Result<String, Error> {
     let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.chars().count() > 39 || !name.chars().all(fits) || name.parse::<Uuid>().is_ok() {
         return Err(Error::bad_request("field `name`: letters, digits, `-`, `_` and `.`, at most 39"));
@@ -344,7 +292,7 @@ fn named(name: &str) -> Result<String, Error> {
     Ok(name.to_owned())
 }
 
-fn reason(text: String) -> Result<String, Error> {
+pub(super) fn reason(text: String) -> Result<String, Error> {
     match text.chars().count() <= LONGEST_REASON {
         true => Ok(text),
         false => Err(Error::bad_request(format!("field `reason`: at most {LONGEST_REASON} characters"))),

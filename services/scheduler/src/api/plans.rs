@@ -5,6 +5,7 @@ use shipway_contracts::{
     Error, id,
     v1::{Artifact, PlanRunReply, PlanRunRequest, PlannedNode, runs_client::RunsClient},
 };
+use shipway_engine::hold_in_words;
 use shipway_events::{
     ProjectId, RunId, plan,
     project::ResourceKind,
@@ -57,6 +58,7 @@ impl Shared {
             without_secrets: None,
             fork: None,
             plan: None,
+            despite_hold: None,
         };
         let started = match planning::plan(&asked, &flow, world, self.log.now()) {
             Ok(started) => started,
@@ -64,16 +66,29 @@ impl Shared {
                 return Ok(PlanRunReply { path: flow.path, problems, ..PlanRunReply::default() });
             }
         };
-        let nodes = foresee(&started);
-        let warnings = self.warnings(&started, &nodes).await?;
-        self.show_plan(started, nodes, warnings)
+        let foreseen = self.foreseen(&started).await?;
+        let warnings = self.warnings(&started, &foreseen.0).await?;
+        self.show_plan(started, foreseen, warnings)
+    }
+
+    /// What each node would do, and what will have to let it: with what holds its artifacts back.
+    pub(crate) async fn foreseen(&self, started: &Started) -> Result<(Vec<Foreseen>, Vec<String>), Error> {
+        let (mut nodes, mut gates) = (foresee(started), gates(started));
+        for held in self.held_back(started).await? {
+            let words = hold_in_words(&held);
+            match nodes.iter_mut().find(|node| node.node == held.node) {
+                Some(node) if held.bad => (node.would, node.words) = (Would::Fail, words),
+                _ => gates.push(words),
+            }
+        }
+        Ok((nodes, gates))
     }
 
     /// A plan as it is shown, and remembered from then on.
     pub(crate) fn show_plan(
         &self,
         started: Started,
-        nodes: Vec<Foreseen>,
+        (nodes, gates): (Vec<Foreseen>, Vec<String>),
         warnings: Vec<String>,
     ) -> Result<PlanRunReply, Error> {
         let hash = started.plan.hash(started.plan.nodes.len());
@@ -82,7 +97,7 @@ impl Shared {
             path: started.path.clone(),
             flow_version: started.flow_version,
             nodes: nodes.into_iter().map(shown).collect(),
-            gates: gates(&started),
+            gates,
             secrets: secrets(&started),
             warnings,
             document_json: serde_json::to_string(&started.plan).map_err(|error| Error::internal(&error))?,

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::{
     cluster::{is_passed_on, passed_on, shards::Shard},
-    foresee::{Would, foresee},
+    foresee::Would,
     planning,
     rollback::{To, Wanted, mark},
     service::Shared,
@@ -97,11 +97,11 @@ impl Shared {
         let plan = match planning::plan(&asked, &back.flow, back.world, self.log.now()) {
             Err(problems) => PlanRunReply { path: back.flow.path, problems, ..PlanRunReply::default() },
             Ok(started) => {
-                let nodes = foresee(&started);
-                let fails = nodes.iter().filter(|node| node.would == Would::Fail);
+                let foreseen = self.foreseen(&started).await?;
+                let fails = foreseen.0.iter().filter(|node| node.would == Would::Fail);
                 let fails = fails.map(|node| format!("`{}`: {}", node.reference, node.words));
                 let warnings = fails.chain(back.warnings).collect();
-                let plan = self.show_plan(started, nodes, warnings)?;
+                let plan = self.show_plan(started, foreseen, warnings)?;
                 // What is not decided has no hash that could be asked for.
                 if open { PlanRunReply { plan: String::new(), ..plan } } else { plan }
             }
@@ -181,6 +181,7 @@ impl Shared {
 /// A run that somebody asks for without more.
 fn nothing(meta: Meta) -> Asked {
     Asked {
+        despite_hold: None,
         run: RunId::new(Uuid::nil()),
         choice: FlowChoice::Document(String::new()),
         name: String::new(),

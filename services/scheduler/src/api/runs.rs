@@ -70,6 +70,7 @@ impl Runs for RunsApi {
             without_secrets: None,
             fork: None,
             plan: Some(request.plan).filter(|plan| !plan.is_empty()),
+            despite_hold: despite(request.despite_hold)?,
         };
         Ok(Response::new(self.shared.start(asked).await?))
     }
@@ -308,6 +309,14 @@ async fn quiet(shared: &Shared, run: RunId, changes: &mut watch::Receiver<Change
     };
     // Time is up or the run has ended: either way there is something to show.
     let _ = timeout(QUIET, settle).await;
+}
+
+/// Why a run may release what is held, if whoever starts it says so.
+fn despite(reason: String) -> Result<Option<String>, Error> {
+    match super::freezes::reason(reason)? {
+        reason if reason.is_empty() => Ok(None),
+        reason => Ok(Some(reason)),
+    }
 }
 
 fn arguments(text: &str) -> Result<Map<String, Value>, Error> {

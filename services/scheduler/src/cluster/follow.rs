@@ -129,7 +129,7 @@ impl Shared {
         }
         if event.stream.kind() == "policy" {
             if let Some(project) = event.stream.id().and_then(|id| id.parse().ok()) {
-                self.book.freezes_changed(project, event.version);
+                self.book.policies_changed(project, event.version);
             }
             return;
         }

@@ -60,7 +60,7 @@ impl Shared {
     }
 
     /// The digest that begins so.
-    async fn digest(&self, text: &str) -> Result<String, Error> {
+    pub(crate) async fn digest(&self, text: &str) -> Result<String, Error> {
         let digits = text.strip_prefix("sha256:").unwrap_or(text).to_lowercase();
         if digits.len() < 8 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(Error::bad_request(format!(

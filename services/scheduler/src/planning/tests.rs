@@ -74,6 +74,7 @@ fn planned_below(reply: &FlowForRunReply, parent: Option<Parent>) -> Result<Plan
         without_secrets: None,
         fork: None,
         plan: None,
+        despite_hold: None,
     };
     let now = Timestamp::from_micros(1_767_604_023_045_678);
     plan(&asked, reply, World::default(), now).map(|started| started.plan)

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     cluster::shards::Shard,
-    freezes::FreezeError,
+    policies::PolicyError,
     registry::{Bell, Hold, Usage, usage},
 };
 
@@ -87,9 +87,9 @@ enum Undone {
     /// Its lane could not be read.
     #[error("its lane could not be read: {0}")]
     Lane(LaneError),
-    /// The freezes of its project could not be read.
-    #[error("the freezes of its project could not be read: {0}")]
-    Freezes(FreezeError),
+    /// The policies of its project could not be read.
+    #[error("the policies of its project could not be read: {0}")]
+    Policies(PolicyError),
 }
 
 /// At most so many commands are decided for one commit.
@@ -247,14 +247,14 @@ impl Actor {
             Err(error) => return Some((Undone::Lane(error), commands)),
         };
         let now = shared.log.now();
-        let frozen = shared.freezes.holding(
+        let in_force = shared.policies.in_force(
             &*shared.log,
             self.state.started().or_else(|| commands.first().and_then(|asked| asked.command.started())),
             now,
         );
-        let frozen = match frozen.await {
-            Ok(frozen) => frozen,
-            Err(error) => return Some((Undone::Freezes(error), commands)),
+        let in_force = match in_force.await {
+            Ok(in_force) => in_force,
+            Err(error) => return Some((Undone::Policies(error), commands)),
         };
         let mut events: Vec<run::Event> = Vec::new();
         let mut decided = Vec::with_capacity(commands.len());
@@ -263,8 +263,11 @@ impl Actor {
         let Self { state, run, .. } = self;
         let (places, woken) = shared.registry.decide(*run, |slots| {
             let lane = asking.as_ref().map(Asking::lane);
-            *slots =
-                std::mem::take(slots).with_locks(held.locks.clone()).with_lane(lane).with_freezes(frozen);
+            *slots = std::mem::take(slots)
+                .with_locks(held.locks.clone())
+                .with_lane(lane)
+                .with_freezes(in_force.freezes)
+                .with_holds(in_force.holds);
             for asked in commands {
                 let asker = asker(state, &asked.command);
                 match decide_and_evolve(state, &asked.command, &shared.language, slots, now) {

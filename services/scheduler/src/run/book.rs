@@ -28,8 +28,8 @@ use super::{
 };
 use crate::{
     cluster::{Cluster, shards::Shard},
-    freezes::FreezeBook,
     language::Documents,
+    policies::PolicyBook,
     registry::Registry,
 };
 
@@ -47,7 +47,7 @@ pub(super) struct Shared {
     pub(super) tasks: TaskTracker,
     pub(super) locks: LockBook,
     pub(super) lanes: LaneBook,
-    pub(super) freezes: FreezeBook,
+    pub(super) policies: PolicyBook,
     open: Mutex<HashMap<RunId, Handle>>,
 }
 
@@ -141,16 +141,26 @@ impl Book {
                 tasks,
                 locks: LockBook::default(),
                 lanes: LaneBook::default(),
-                freezes: FreezeBook::default(),
+                policies: PolicyBook::default(),
                 open,
             }),
         }
     }
 
-    /// Starts a run: its first events and its place in its lane are one append.
-    pub(crate) async fn start(&self, started: run::Started, meta: Meta) -> Result<Reply, Error> {
-        let (id, flow) = (started.run, started.flow);
-        self.begin(id, flow, Command::Start { started: Box::new(started) }, meta).await
+    /// Starts a run: its first events and its place in its lane are one append. With a reason, what is held is released,
+    /// too.
+    pub(crate) async fn start(
+        &self,
+        started: run::Started,
+        despite: Option<String>,
+        meta: Meta,
+    ) -> Result<Reply, Error> {
+        let (id, flow, started) = (started.run, started.flow, Box::new(started));
+        let command = match despite {
+            Some(reason) => Command::StartDespite { started, by: meta.actor.clone(), reason },
+            None => Command::Start { started },
+        };
+        self.begin(id, flow, command, meta).await
     }
 
     /// Starts a run that branches off another one.
@@ -211,14 +221,14 @@ impl Book {
         }
     }
 
-    /// What is known of freezes.
-    pub(crate) fn freezes(&self) -> &FreezeBook {
-        &self.shared.freezes
+    /// What is known of projects' policies.
+    pub(crate) fn policies(&self) -> &PolicyBook {
+        &self.shared.policies
     }
 
-    /// There is more to be read of a project's freezes: all runs look again, the oldest first.
-    pub(crate) fn freezes_changed(&self, project: ProjectId, version: Version) {
-        self.shared.freezes.heard(project, version);
+    /// There is more to be read of a project's policies: all runs look again, the oldest first.
+    pub(crate) fn policies_changed(&self, project: ProjectId, version: Version) {
+        self.shared.policies.heard(project, version);
         let book = self.clone();
         self.shared.tasks.spawn(async move {
             let mut runs = book.open_runs();

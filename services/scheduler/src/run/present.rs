@@ -76,6 +76,7 @@ pub(crate) fn waits_for(blocker: &Blocker) -> Option<ExecutorId> {
             Some(executor)
         }
         Blocked::Freeze { .. }
+        | Blocked::Hold { .. }
         | Blocked::Time { .. }
         | Blocked::Condition
         | Blocked::Person

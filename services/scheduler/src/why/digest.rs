@@ -43,8 +43,11 @@ impl Shared {
                 let found = on_the_way(&pipeline, &there);
                 places.extend(found.iter().map(|(stage, placed)| place(&pipeline, stage, placed)));
                 let Some(next) = next_stage(&pipeline, &found) else { continue };
-                blockers
-                    .extend(self.towards(&id, &format!("{}/{}", pipeline.slug, next.to_lowercase())).await?);
+                let path = format!("{}/{}", pipeline.slug, next.to_lowercase());
+                let kept =
+                    self.kept_from(&id, &path, found.iter().map(|(_, placed)| &placed.artifact)).await?;
+                blockers.extend(kept);
+                blockers.extend(self.towards(&id, &path).await?);
             }
         }
         sort(&mut blockers);

@@ -5,6 +5,7 @@
 
 mod digest;
 mod ended;
+mod held;
 mod history;
 mod node;
 mod room;

@@ -52,6 +52,7 @@ impl Shared {
                 Blocker { until: at(until), ..Kind::Retry.blocker(&facts, &found.words) }
             }
             Blocked::Freeze { until } => freeze(state, until, &facts, &found.words),
+            Blocked::Hold { until } => hold(state, found.node, until, &facts, &found.words),
             Blocked::Condition => Kind::Condition.blocker(&facts, &found.words),
             Blocked::Approval { .. } => self.approval_blocker(state, found, &facts).await?,
             Blocked::Run { run } => held_by(Kind::Child, run, &facts, &found.words),
@@ -69,7 +70,10 @@ impl Shared {
             told.until = present::text(node.and_then(|node| node.deadline));
         }
         if told.expected.is_none()
-            && !matches!(found.blocked, Blocked::Slot { .. } | Blocked::Freeze { .. } | Blocked::Nothing)
+            && !matches!(
+                found.blocked,
+                Blocked::Slot { .. } | Blocked::Freeze { .. } | Blocked::Hold { .. } | Blocked::Nothing
+            )
         {
             let began = node.and_then(|node| node.started_at);
             told.expected = began.map(|began| history.of_node(name, began));
@@ -164,6 +168,17 @@ fn freeze(state: &RunState, until: Option<Timestamp>, facts: &Facts, words: &str
         holder: freeze.by.name().to_owned(),
         until: present::text(until),
         ..kind.blocker(&facts, words)
+    }
+}
+
+/// A hold, who made it, and when it ends by itself.
+fn hold(state: &RunState, node: u32, until: Option<Timestamp>, facts: &Facts, words: &str) -> Blocker {
+    let Some(held) = state.hold_on(node) else { return Kind::Stuck.blocker(facts, words) };
+    let facts = Facts { hold: held.name.clone(), ..facts.clone() };
+    Blocker {
+        holder: held.by.name().to_owned(),
+        until: present::text(until),
+        ..Kind::Hold.blocker(&facts, words)
     }
 }
 

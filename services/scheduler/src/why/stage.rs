@@ -34,6 +34,7 @@ impl Shared {
             let words = format!("the triggers of {path} are switched off: they start nothing");
             blockers.push(Kind::Paused.blocker(&Facts { path: path.clone(), ..Facts::default() }, words));
         }
+        blockers.extend(self.holds_of(&project, &path).await?);
         sort(&mut blockers);
         let counted: Vec<String> = counts.iter().map(|(status, count)| format!("{count} {status}")).collect();
         let status = if counted.is_empty() { "idle".to_owned() } else { counted.join(", ") };

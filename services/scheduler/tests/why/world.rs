@@ -16,9 +16,11 @@ use shipway_contracts::{
     blockers::Kind,
     v1::{
         self, AbortRunRequest, Assignment, BeatRequest, Blocker, CompleteRequest, CreateFreezeRequest,
-        GetRunRequest, Held, JudgeNodeRequest, LiftFreezeRequest, ListRunsRequest, RegisterRequest,
-        RetryNodeRequest, Run, StartRunRequest, WhyReply, WhyRequest,
+        GetRunRequest, Held, JudgeNodeRequest, LiftFreezeRequest, ListRunsRequest, MarkBadRequest,
+        PlaceHoldRequest, RegisterRequest, ReleaseHoldRequest, ResolveNodeRequest, RetryNodeRequest, Run,
+        StartRunRequest, UnmarkBadRequest, WhyReply, WhyRequest,
         freezes_client::FreezesClient,
+        holds_client::HoldsClient,
         project_home_server::{ProjectHome, ProjectHomeServer},
         runs_client::RunsClient,
         work_client::WorkClient,
@@ -33,7 +35,11 @@ use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{has, succeeded};
+use super::{
+    has,
+    shop::{self, commit, digest_of},
+    succeeded,
+};
 
 /// The executor that is there from the beginning.
 pub(super) const EXECUTOR: ExecutorId = ExecutorId::new(Uuid::from_u128(7));
@@ -71,6 +77,7 @@ fn flow(name: &str) -> Value {
             ("allow", "parallel", vec![with(noop("one"), "retry", rule)])
         }
         "lock" => ("allow", "parallel", vec![with(noop("one"), "locks", json!(["db"]))]),
+        "once" => ("allow", "parallel", vec![with(noop("one"), "effect", json!("once"))]),
         "two" => ("allow", "parallel", vec![noop("one"), noop("other")]),
         "replace" => ("replace", "parallel", vec![with(noop("one"), "interruptible", json!(false))]),
         policy @ ("queue" | "forbid" | "latest") => (policy, "parallel", vec![noop("one")]),
@@ -96,6 +103,9 @@ impl ProjectHome for Home {
     ) -> Result<Response<v1::FlowForRunReply>, Status> {
         let asked = request.into_inner().flow;
         let name = asked.rsplit('/').next().unwrap_or_default().to_owned();
+        if let Some(flow) = shop::flow(&format!("shop/{name}")) {
+            return Ok(Response::new(flow));
+        }
         Ok(Response::new(v1::FlowForRunReply {
             project: ProjectId::new(Uuid::from_u128(1)).to_string(),
             flow: Uuid::from_u128(name.bytes().fold(1, |number, byte| number * 31 + u128::from(byte)))
@@ -125,13 +135,16 @@ impl ProjectHome for Home {
 
     async fn find_scopes(
         &self,
-        _: Request<v1::FindScopesRequest>,
+        request: Request<v1::FindScopesRequest>,
     ) -> Result<Response<v1::FindScopesReply>, Status> {
+        let text = request.into_inner().text;
+        let (pipeline, stage) = text.split_once('/').unwrap_or_default();
         let scope = v1::Scope {
             project: ProjectId::new(Uuid::from_u128(1)).to_string(),
             project_slug: "shop".to_owned(),
-            pipeline: "shop".to_owned(),
-            stage: "one".to_owned(),
+            pipeline: pipeline.to_owned(),
+            stage: stage.to_owned(),
+            ..v1::Scope::default()
         };
         Ok(Response::new(v1::FindScopesReply { scopes: vec![scope] }))
     }
@@ -147,6 +160,7 @@ impl ProjectHome for Home {
 pub(super) struct World {
     pub(super) runs: RunsClient<Channel>,
     freezes: FreezesClient<Channel>,
+    holds: HoldsClient<Channel>,
     _service: Service,
     work: WorkClient<Channel>,
     lifecycle: Lifecycle,
@@ -187,6 +201,7 @@ impl World {
             runs: RunsClient::new(Channel::local(service.runs_server())),
             work: WorkClient::new(Channel::local(service.work_server())),
             freezes: FreezesClient::new(Channel::local(service.freezes_server())),
+            holds: HoldsClient::new(Channel::local(service.holds_server())),
             _service: service,
             lifecycle,
             heard,
@@ -338,6 +353,37 @@ impl World {
         self.freezes.create_freeze(request).await.unwrap();
     }
 
+    /// Holds the first commit of the shop back from a stage.
+    pub(super) async fn hold(&mut self, scope: &str) {
+        let request = PlaceHoldRequest {
+            command: Uuid::now_v7().to_string(),
+            scope: scope.to_owned(),
+            name: "after-1".to_owned(),
+            reason: "broken".to_owned(),
+            commit: commit(1),
+            ..PlaceHoldRequest::default()
+        };
+        self.holds.place_hold(request).await.unwrap();
+    }
+
+    /// Marks what is built of the shop's first commit bad.
+    pub(super) async fn mark_bad(&mut self) {
+        self.caught_up().await;
+        let request = MarkBadRequest {
+            command: Uuid::now_v7().to_string(),
+            what: digest_of(&commit(1)),
+            reason: "broken".to_owned(),
+            ..MarkBadRequest::default()
+        };
+        self.holds.mark_bad(request).await.unwrap();
+    }
+
+    /// The executor builds what a run of the shop asks for, so that its release has its turn.
+    pub(super) async fn release_there(&mut self, run: &str) {
+        let work = self.assigned(run, 1).await;
+        self.end(run, 1, shop::done(&work)).await;
+    }
+
     pub(super) fn pause(&self) {
         self.paused.store(true, Ordering::Relaxed);
     }
@@ -361,10 +407,35 @@ impl World {
                 let request = RetryNodeRequest { command, run: run(of), node: node.to_owned() };
                 self.runs.retry_node(request).await.unwrap();
             }
+            ["shipway", "resolve", of, node, "--happened"] => {
+                let request = ResolveNodeRequest {
+                    command,
+                    run: run(of),
+                    node: node.to_owned(),
+                    outcome: "happened".to_owned(),
+                    ..ResolveNodeRequest::default()
+                };
+                self.runs.resolve_node(request).await.unwrap();
+            }
             ["shipway", "unfreeze", freeze] => {
                 let freeze = freeze.to_owned();
                 let request = LiftFreezeRequest { command, freeze, ..LiftFreezeRequest::default() };
                 self.freezes.lift_freeze(request).await.unwrap();
+            }
+            ["shipway", "unhold", hold] => {
+                let hold = hold.to_owned();
+                let request = ReleaseHoldRequest { command, hold, ..ReleaseHoldRequest::default() };
+                self.holds.release_hold(request).await.unwrap();
+            }
+            ["shipway", "good", what] => {
+                let what = what.to_owned();
+                let request = UnmarkBadRequest { command, what, ..UnmarkBadRequest::default() };
+                self.holds.unmark_bad(request).await.unwrap();
+                // What has failed is started again.
+                let again = self.start("direct").await;
+                self.release_there(&again).await;
+                self.assigned(&again, 2).await;
+                return Some(again);
             }
             ["shipway", "abort", of] => {
                 self.abort(of).await;

@@ -90,6 +90,7 @@ impl ProjectHome for Home {
             project_slug: "shop".to_owned(),
             pipeline: pipeline.to_owned(),
             stage: stage.to_owned(),
+            ..v1::Scope::default()
         };
         Ok(Response::new(v1::FindScopesReply { scopes: vec![scope] }))
     }

@@ -10,9 +10,10 @@ use serde::Deserialize;
 use shipway_contracts::v1::{GetRunRequest, ListProjectsRequest, Page};
 use shipway_contracts::v1::{
     Project, Run, accounts_client::AccountsClient, events_client::EventsClient,
-    freezes_client::FreezesClient, history_client::HistoryClient, logs_client::LogsClient,
-    pipelines_client::PipelinesClient, projects_client::ProjectsClient, rollbacks_client::RollbacksClient,
-    runs_client::RunsClient, tokens_client::TokensClient, triggers_client::TriggersClient,
+    freezes_client::FreezesClient, history_client::HistoryClient, holds_client::HoldsClient,
+    logs_client::LogsClient, pipelines_client::PipelinesClient, projects_client::ProjectsClient,
+    rollbacks_client::RollbacksClient, runs_client::RunsClient, tokens_client::TokensClient,
+    triggers_client::TriggersClient,
 };
 use tonic::{
     Request, Status,
@@ -125,6 +126,10 @@ impl Client {
 
     pub(crate) fn pipelines(&self) -> PipelinesClient<Way> {
         PipelinesClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
+    }
+
+    pub(crate) fn holds(&self) -> HoldsClient<Way> {
+        HoldsClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
     }
 
     pub(crate) fn freezes(&self) -> FreezesClient<Way> {

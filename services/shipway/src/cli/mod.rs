@@ -24,6 +24,7 @@ mod flags;
 mod flow;
 mod fmt;
 mod freeze;
+mod hold;
 pub(crate) mod hook;
 mod json;
 mod judge;
@@ -144,6 +145,16 @@ enum Verb {
     Unfreeze(freeze::UnfreezeArgs),
     /// List freezes.
     Freezes(freeze::FreezesArgs),
+    /// Hold some artifacts back from a stage: a digest and what came before it, old versions, what contains a commit.
+    Hold(hold::HoldArgs),
+    /// End a hold, or let one run release what is held.
+    Unhold(hold::UnholdArgs),
+    /// List holds, and what is marked bad.
+    Holds(hold::HoldsArgs),
+    /// Mark what a run has released, or a digest, as bad: it goes no further.
+    Bad(hold::BadArgs),
+    /// Take a bad mark back.
+    Good(hold::GoodArgs),
     /// Read the event log.
     Events(events::EventsArgs),
     /// What ran where, now or at a time; or what is different at two times.
@@ -261,6 +272,11 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::StopTheLine(args) => freeze::stop_the_line(args).await,
         Verb::Unfreeze(args) => freeze::unfreeze(args).await,
         Verb::Freezes(args) => freeze::freezes(args).await,
+        Verb::Hold(args) => hold::hold(args).await,
+        Verb::Unhold(args) => hold::unhold(args).await,
+        Verb::Holds(args) => hold::holds(args).await,
+        Verb::Bad(args) => hold::bad(args).await,
+        Verb::Good(args) => hold::good(args).await,
         Verb::Watch(args) => watch::watch(args).await,
         Verb::Logs(args) => logs::logs(args).await,
         Verb::Events(args) => events::events(args).await,
@@ -400,6 +416,16 @@ mod tests {
             "unfreeze xmas --project shop",
             "unfreeze --run @latest -r fix",
             "freezes -o json",
+            "hold shop/production --digest sha256:0123456789ab --until 2026-12-31T00:00:00Z -m rolled-back",
+            "hold shop/* --below 1.9.0 -m old --name old",
+            "hold shop/production --commit 3f2a91c -r breaks",
+            "hold shop/production --run @latest -m broken -o json",
+            "unhold old --project shop",
+            "unhold --run @latest -m fix",
+            "holds -o json",
+            "bad @latest -m loses-orders",
+            "good sha256:0123456789ab -m it-was-the-database",
+            "run shop/production --despite-hold fix",
             "token create --name release-lead --role approver --role admin --to token -o json",
             "token list --token-file token",
             "token revoke release-lead",

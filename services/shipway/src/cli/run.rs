@@ -33,6 +33,9 @@ pub(crate) struct RunArgs {
     /// The hash of the plan that was looked at (`shipway plan`): if it is another one by now, nothing is started.
     #[arg(long, value_name = "HASH")]
     plan: Option<String>,
+    /// Releases what is held, too, and says why. What is marked bad it does not.
+    #[arg(long, value_name = "REASON")]
+    despite_hold: Option<String>,
     /// The flow's project, where two have a pipeline of that name.
     #[arg(long, value_name = "PROJECT")]
     project: Option<String>,
@@ -70,6 +73,7 @@ pub(crate) async fn run(args: RunArgs) -> Outcome {
         arguments_json: Value::Object(arguments).to_string(),
         document_json: String::new(),
         plan: args.plan.clone().unwrap_or_default(),
+        despite_hold: args.despite_hold.unwrap_or_default(),
     };
     let reply = client.runs().start_run(request).await?.into_inner();
     if !reply.plan.is_empty() {

@@ -127,6 +127,7 @@ impl Shipway {
             .grpc(scheduler.runs_server())
             .grpc(scheduler.events_server())
             .grpc(scheduler.freezes_server())
+            .grpc(scheduler.holds_server())
             .grpc(scheduler.history_server())
             .grpc(scheduler.rollbacks_server())
             .grpc(executor.executors_server())

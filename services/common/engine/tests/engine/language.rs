@@ -1,21 +1,22 @@
 //! A language small enough to see through: what a node asks for stands in its specification as it is.
 
 use serde_json::{Map, Value, json};
-use shipway_engine::{Language, Made, RunState, Step};
+use shipway_engine::{Candidate, Language, Made, RunState, Step};
 use shipway_events::{
     ProjectId, ResourceId,
     plan::Artifact,
-    run::{ApprovalRule, NodeError},
+    run::{ApprovalRule, NodeError, Started},
 };
 use shipway_nodes::{
     Child,
-    workload::{Command, Job, Noop, Target, Workload},
+    workload::{Command, Job, Noop, Release, Target, Workload},
 };
 
 /// Specifications are objects of flags: `done` (nothing to do), `broken` (cannot be resolved), `needs: ref`
 /// (cannot be resolved without that node's outputs), `heavy` (takes a process slot), `detached`, `item` (puts out what
 /// its iteration is about), `approve: n` with `by: names` and `notAuthor`, `until: ref` (waits for what that node makes),
-/// `child` (runs another flow). A loop's `times` is a number, or a node's output that is one.
+/// `child` (runs another flow), `commit` (a `Release` releases what was built of it; with `later` that is known only when its
+/// turn comes). A loop's `times` is a number, or a node's output that is one.
 pub(crate) struct Toy;
 
 impl Language for Toy {
@@ -58,6 +59,10 @@ impl Language for Toy {
             let (arguments, wait) = (Map::new(), !flag("detached"));
             return Ok(Step::Child(Child { flow: "shop/other".to_owned(), arguments, wait }));
         }
+        if let Some(artifact) = artifact(spec) {
+            let work = Workload::Release(release(artifact));
+            return Ok(Step::Work { work, detached: false });
+        }
         Ok(match flag("done") {
             true => Step::Done { outputs: Map::from_iter([("done".to_owned(), json!(true))]) },
             false => Step::Work {
@@ -82,6 +87,14 @@ impl Language for Toy {
         }
     }
 
+    fn candidates(&self, started: &Started) -> Vec<Candidate> {
+        let nodes = (0_u32..).zip(&started.plan.nodes).filter(|(_, node)| node.spec.get("later").is_none());
+        let found = nodes.filter_map(|(node, plan)| {
+            Some(Candidate { node, target: "shop-web".to_owned(), artifact: artifact(&plan.spec)? })
+        });
+        found.collect()
+    }
+
     fn iterations(&self, state: &RunState, node: u32) -> Result<Vec<Value>, NodeError> {
         let times = &state.plan_node(node).unwrap().spec["times"];
         let known = times.as_str().and_then(|path| {
@@ -94,6 +107,19 @@ impl Language for Toy {
     }
 }
 
+/// What a `Release` of a commit releases.
+fn artifact(spec: &Value) -> Option<Artifact> {
+    let text = |text: &str| text.to_owned();
+    let commit = text(spec.get("commit")?.as_str()?);
+    let digest = format!("sha256:{commit}");
+    Some(Artifact { digest, build: text("b"), service: text("web"), commit, branch: text("main") })
+}
+
+fn release(artifact: Artifact) -> Release {
+    let target = Target { slug: "shop-web".to_owned(), ..target() };
+    Release { target, artifact, service: None, wait: false, timeout_seconds: 60 }
+}
+
 pub(crate) fn error(code: &str, message: &str, transient: bool) -> NodeError {
     NodeError { code: code.to_owned(), message: message.to_owned(), transient }
 }
@@ -102,15 +128,19 @@ fn outputs<'a>(state: &'a RunState, from: u32, reference: &str) -> Option<&'a Ma
     state.node(state.node_meant(from, reference)?)?.outputs.as_deref()
 }
 
+fn target() -> Target {
+    let nil = "00000000-0000-0000-0000-000000000000";
+    Target {
+        project: nil.parse::<ProjectId>().unwrap(),
+        id: nil.parse::<ResourceId>().unwrap(),
+        slug: "x".to_owned(),
+    }
+}
+
 fn job() -> Workload {
     let text = || "x".to_owned();
-    let nil = "00000000-0000-0000-0000-000000000000";
     Workload::Job(Job {
-        job: Target {
-            project: nil.parse::<ProjectId>().unwrap(),
-            id: nil.parse::<ResourceId>().unwrap(),
-            slug: text(),
-        },
+        job: target(),
         job_run: text(),
         artifact: Artifact { digest: text(), build: text(), service: text(), commit: text(), branch: text() },
         command: Command::Process(text()),

@@ -5,6 +5,7 @@
 mod approvals;
 mod attempts;
 mod freezes;
+mod holds;
 mod lanes;
 mod language;
 mod plan;

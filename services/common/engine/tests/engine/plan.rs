@@ -91,12 +91,11 @@ fn node(line: &str, earlier: &[PlanNode]) -> PlanNode {
             "times" => node.spec["times"] = value.parse::<u32>().map_or(json!(value), Value::from),
             "locks" => node.locks = value.split(',').map(str::to_owned).collect(),
             "approve" => node.spec["approve"] = json!(number(value)),
-            "by" | "until" => node.spec[flag] = json!(value),
+            "by" | "until" | "commit" => node.spec[flag] = json!(value),
             "needs" => node.spec["needs"] = json!(value),
             "uninterruptible" => node.interruptible = false,
-            "failFast" | "done" | "broken" | "heavy" | "detached" | "item" | "notAuthor" | "child" => {
-                node.spec[flag] = json!(true)
-            }
+            "failFast" | "done" | "broken" | "heavy" | "detached" | "item" | "notAuthor" | "child"
+            | "later" => node.spec[flag] = json!(true),
             _ => panic!("`{word}` is not known"),
         }
     }

@@ -4,7 +4,8 @@ use std::{fmt::Write as _, time::Duration};
 
 use serde_json::{Map, Value, json};
 use shipway_engine::{
-    ChildEnd, Command, Free, Locks, Resolution, RunState, Slots, applied, decide_and_evolve, invariants,
+    ChildEnd, Command, Free, Hold, Locks, Resolution, RunState, Slots, applied, decide_and_evolve,
+    invariants,
     lane::{self, LaneState},
     why,
 };
@@ -13,7 +14,8 @@ use shipway_events::{
     StreamEvent, Timestamp,
     lane::{Admitted, Event as Lane, Left, Replaced, Superseded},
     lock::{Event as Lock, Queued, Released, Taken},
-    run::{self, Effect, Event, Frozen},
+    policy::Predicate,
+    run::{self, Effect, Event, Frozen, Origin},
 };
 use shipway_nodes::workload::Outcome;
 
@@ -31,6 +33,7 @@ pub(crate) struct Story {
     locks: Locks,
     lane: LaneState,
     freezes: Vec<Frozen>,
+    holds: Vec<Hold>,
     /// Name, light slots, heavy slots, start.
     executors: Vec<(char, u32, u32, u32)>,
 }
@@ -47,6 +50,7 @@ impl Story {
             locks: Locks::new(),
             lane: LaneState::default(),
             freezes: Vec::new(),
+            holds: Vec::new(),
             executors,
         }
     }
@@ -59,12 +63,19 @@ impl Story {
             "start" => {
                 let mut started = plan::started(plan::plan(&self.plan));
                 for word in &words[1..] {
-                    match word.strip_prefix("by=") {
-                        Some(who) => started.author = Some(author(who)),
-                        None => started.policy = ConcurrencyPolicy::parse(word).unwrap(),
+                    match (*word, word.strip_prefix("by=")) {
+                        (_, Some(who)) => started.author = Some(author(who)),
+                        ("pushed", _) => started.origin = Origin::Git,
+                        ("wanted", _) => started.origin = Origin::Run,
+                        ("despite", _) => {}
+                        _ => started.policy = ConcurrencyPolicy::parse(word).unwrap(),
                     }
                 }
-                Command::Start { started: Box::new(started) }
+                let started = Box::new(started);
+                match words.contains(&"despite") {
+                    true => Command::StartDespite { started, by: author("bo"), reason: "the fix".to_owned() },
+                    false => Command::Start { started },
+                }
             }
             "assign" => Command::Assign,
             "abort" => Command::Abort { reason: rest(1), by: None },
@@ -87,6 +98,18 @@ impl Story {
                 self.freezes.retain(|freeze| freeze.name != words[1]);
                 Command::Assign
             }
+            "hold" => {
+                self.holds.push(hold(&words[1..]));
+                if self.state.started().is_none() {
+                    return Vec::new();
+                }
+                Command::Assign
+            }
+            "unhold" => {
+                self.holds.retain(|hold| hold.name != words[1]);
+                Command::Assign
+            }
+            "pass" => Command::OverrideHolds { by: Actor::Person(words[1].to_owned()), reason: rest(2) },
             "override" => Command::OverrideFreeze { by: Actor::Person(words[1].to_owned()), reason: rest(2) },
             "lost" => {
                 let fences = vec![self.fence(self.node(words[1]))];
@@ -283,6 +306,13 @@ impl Story {
                 }
             }
             Event::FreezeOverridden(e) => detail("by", e.by.name().to_owned()),
+            Event::Held(e) => {
+                detail("by", if e.bad { "a mark".to_owned() } else { e.name.clone() });
+                if let Some(until) = e.until {
+                    detail("until", seconds(until));
+                }
+            }
+            Event::HoldOverridden(e) => detail("by", e.by.name().to_owned()),
             Event::NodeFailed(e) => detail("code", e.error.code.clone()),
             Event::ApprovalRequested(run::ApprovalRequested { deadline: Some(deadline), .. })
             | Event::WaitStarted(run::WaitStarted { deadline: Some(deadline), .. }) => {
@@ -326,6 +356,7 @@ impl Story {
             .with_locks(self.locks.clone())
             .with_lane(Some(self.lane.clone()))
             .with_freezes(self.freezes.clone().into())
+            .with_holds(self.holds.clone().into())
     }
 
     fn node(&self, reference: &str) -> u32 {
@@ -377,6 +408,22 @@ fn freeze(words: &[&str]) -> Frozen {
         reason: String::new(),
         until: until.map(|until| at(until.parse().unwrap())),
         stops_all: words.contains(&"all"),
+    }
+}
+
+/// `after-9 commit=c1 until=60`, or `after-9 commit=c1 bad` for a mark.
+fn hold(words: &[&str]) -> Hold {
+    let value = |name: &str| words.iter().find_map(|word| word.strip_prefix(name));
+    let commit = value("commit=").unwrap_or_default().to_owned();
+    Hold {
+        hold: id(words[0].bytes().map(u32::from).sum()),
+        name: words[0].to_owned(),
+        bad: words.contains(&"bad"),
+        by: Actor::Person("ana".to_owned()),
+        reason: "broken".to_owned(),
+        until: value("until=").map(|until| at(until.parse().unwrap())),
+        what: Predicate::Commit { commit, lines: Vec::new() },
+        targets: None,
     }
 }
 

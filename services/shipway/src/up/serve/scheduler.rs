@@ -59,6 +59,7 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
             .grpc(service.runs_server())
             .grpc(service.events_server())
             .grpc(service.freezes_server())
+            .grpc(service.holds_server())
             .grpc(service.history_server())
             .grpc(service.rollbacks_server())
             .grpc(super::logs::server(&ground))

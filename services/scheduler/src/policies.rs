@@ -1,0 +1,210 @@
+//! What projects say of their runs, whatever the flows say: freezes, holds and bad marks, as the log has them.
+//!
+//! What is known of a project's policies is kept, and read on from there as soon as it is heard that there is more: from
+//! whoever wrote it in this process, and with several schedulers from the feed. So a decision about a run reads nothing,
+//! and a freeze or a hold is in force everywhere a moment after it was made.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use shipway_contracts::{Code, Error, v1};
+use shipway_engine::Hold;
+use shipway_eventing::log::{AppendError, Expected, Item, Log, ReadError};
+use shipway_events::{
+    CommandId, DecodeError, Meta, Position, ProjectId, StreamEvent, StreamName, Timestamp, Version, policy,
+    run::{Frozen, Held, Started},
+};
+
+use crate::{
+    freezes::Freezes,
+    holds::{Holds, candidates},
+    service::Shared,
+    start::from_status,
+};
+
+/// How many events are read at a time.
+const PAGE: usize = 500;
+/// How often a change is decided again after somebody else's came in between.
+const TRIES: u32 = 10;
+
+/// Why a project's policies are not known.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PolicyError {
+    /// The log did not answer.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A newer Shipway has written some: what they mean is not known here.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+/// A project's policies.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Policies {
+    pub(crate) freezes: Freezes,
+    pub(crate) holds: Holds,
+}
+
+/// What of them is about one run, at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct InForce {
+    pub(crate) freezes: Arc<[Frozen]>,
+    pub(crate) holds: Arc<[Hold]>,
+}
+
+/// All policies that this process has read.
+#[derive(Default)]
+pub(crate) struct PolicyBook {
+    projects: Mutex<HashMap<ProjectId, Known>>,
+}
+
+/// A project's policies up to the version that was read, and the version that was heard of.
+#[derive(Clone, Default)]
+struct Known {
+    policies: Arc<Policies>,
+    read: Option<Version>,
+    heard: Version,
+}
+
+impl PolicyBook {
+    /// A project's policies, with the version of their stream. Nothing is read for what is known.
+    pub(crate) async fn of(
+        &self,
+        log: &dyn Log,
+        project: ProjectId,
+    ) -> Result<(Arc<Policies>, Version), PolicyError> {
+        let known = self.lock().get(&project).cloned().unwrap_or_default();
+        match known.read {
+            Some(read) if read >= known.heard => Ok((known.policies, read)),
+            _ => self.read_on(log, project, known).await,
+        }
+    }
+
+    /// The same, up to what is in the log by now, whoever wrote it.
+    pub(crate) async fn newest(
+        &self,
+        log: &dyn Log,
+        project: ProjectId,
+    ) -> Result<(Arc<Policies>, Version), PolicyError> {
+        let known = self.lock().get(&project).cloned().unwrap_or_default();
+        self.read_on(log, project, known).await
+    }
+
+    async fn read_on(
+        &self,
+        log: &dyn Log,
+        project: ProjectId,
+        known: Known,
+    ) -> Result<(Arc<Policies>, Version), PolicyError> {
+        let stream = StreamName::policy(project);
+        let (mut policies, mut version) = (known.policies, known.read.unwrap_or(0));
+        loop {
+            let page = log.read_stream(&stream, version, PAGE).await?;
+            for raw in &page {
+                if let Some(recorded) = policy::Event::read(raw)? {
+                    let policies = Arc::make_mut(&mut policies);
+                    policies.freezes.evolve(&recorded);
+                    policies.holds.evolve(&recorded);
+                }
+                version = raw.version;
+            }
+            if page.len() < PAGE {
+                break;
+            }
+        }
+        let mut projects = self.lock();
+        let entry = projects.entry(project).or_default();
+        if entry.read.is_none_or(|read| read < version) {
+            (entry.policies, entry.read) = (policies.clone(), Some(version));
+        }
+        Ok((policies, version))
+    }
+
+    /// What is in force and about a run, one that is about to start too.
+    pub(crate) async fn in_force(
+        &self,
+        log: &dyn Log,
+        started: Option<&Started>,
+        now: Timestamp,
+    ) -> Result<InForce, PolicyError> {
+        let Some(started) = started else { return Ok(InForce::default()) };
+        let (policies, _) = self.of(log, started.project).await?;
+        Ok(InForce {
+            freezes: policies.freezes.holding(&started.path, now),
+            holds: policies.holds.about(&started.path, now),
+        })
+    }
+
+    /// There is more to be read: whoever asks next reads it.
+    pub(crate) fn heard(&self, project: ProjectId, version: Version) {
+        let mut projects = self.lock();
+        let known = projects.entry(project).or_default();
+        known.heard = known.heard.max(version);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ProjectId, Known>> {
+        // What is in it is put there whole.
+        self.projects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    /// Appends to a project's policies what is decided on them as they are; every run looks again.
+    pub(crate) async fn change_policies(
+        &self,
+        command: CommandId,
+        project: ProjectId,
+        meta: Meta,
+        decide: impl Fn(&Policies, Timestamp) -> Result<policy::Event, Error> + Send,
+    ) -> Result<Position, Error> {
+        let stream = StreamName::policy(project);
+        for _ in 0..TRIES {
+            let (policies, version) = self.policies_of(project).await?;
+            // Of a command that came before, only its answer was lost.
+            let event = decide(&policies, self.log.now())?.encode();
+            let expected = if version == 0 { Expected::New } else { Expected::Version(version) };
+            let item = Item::one(command, meta.clone(), stream.clone(), expected, vec![event]);
+            match self.log.append(item).await {
+                Ok(appended) => {
+                    self.book.policies_changed(project, version + 1);
+                    return Ok(appended.first);
+                }
+                Err(AppendError::Conflict { .. }) => {}
+                Err(error) => return Err(Error::unavailable(format!("{error}; try again"))),
+            }
+        }
+        Err(Error::new(Code::Conflict, "the project's policies change all the time; try again"))
+    }
+
+    /// A project's policies as the log has them.
+    pub(crate) async fn policies_of(&self, project: ProjectId) -> Result<(Arc<Policies>, Version), Error> {
+        self.book.policies().newest(&*self.log, project).await.map_err(|error| match error {
+            PolicyError::Read(error) => Error::unavailable(format!("{error}; try again")),
+            PolicyError::Decode(error) => Error::internal(&error),
+        })
+    }
+
+    /// What holds and bad marks keep from being released by a run that starts like this.
+    pub(crate) async fn held_back(&self, started: &Started) -> Result<Vec<Held>, Error> {
+        let (policies, _) = self.policies_of(started.project).await?;
+        let holds = policies.holds.about(&started.path, self.log.now());
+        if holds.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        for candidate in candidates(started) {
+            let about = holds.iter().filter(|hold| hold.is_about(started, &candidate));
+            found.extend(about.max_by_key(|hold| hold.bad).map(|hold| hold.on(&candidate)));
+        }
+        Ok(found)
+    }
+
+    /// The parts of projects that a text stands for; every project when it is empty.
+    pub(crate) async fn scopes(&self, text: &str) -> Result<Vec<v1::Scope>, Error> {
+        let mut home = v1::project_home_client::ProjectHomeClient::new(self.projects.clone());
+        let request = v1::FindScopesRequest { text: text.to_owned() };
+        Ok(home.find_scopes(request).await.map_err(from_status)?.into_inner().scopes)
+    }
+}
