@@ -189,6 +189,18 @@ async fn a_rollback_brings_back_what_was_database_included() {
         assert_eq!(was["rollbacks"][0]["undid"], undid);
     }
 
+    // What was left is held: nothing brings it back but a person.
+    let held = wait("the hold", || {
+        let holds = shipway.json(&["holds"])?;
+        let held = holds["holds"].as_array().and_then(|all| all.first()).cloned();
+        Ok(held)
+    })
+    .unwrap();
+    assert_eq!(held["reason"], format!("rolled back by run {run}: it was wrong"), "{held:#}");
+    let refused = shipway.attempt(&["run", "shop/staging"]).unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains(held["name"].as_str().unwrap()), "{said}");
+
     // What the database was is kept until somebody confirms.
     let help = || shop.row("shop-db")["help"].as_str().unwrap_or_default().to_owned();
     assert!(help().contains(&format!("before run {run} restored it is kept since")), "{}", help());
@@ -262,7 +274,16 @@ async fn what_is_in_the_way_of_a_rollback_is_said() {
     let said = refused(&["--to", &two]);
     assert!(said.contains("is not among the blobs any more: build commit"), "{said}");
     fs::rename(&aside, blob).unwrap();
-    let again = shipway.json(&["rollback", "lab/development", "--to", &two, "--yes"]).unwrap();
+    let hold = wait("the hold", || {
+        let holds = shipway.json(&["holds"])?;
+        Ok(holds["holds"][0]["name"].as_str().map(str::to_owned))
+    })
+    .unwrap();
+    let said = refused(&["--to", &two]);
+    assert!(said.contains(&hold), "what was left is held: {said}");
+    shipway.shipway(&["unhold", &hold, "-r", "it was right"]).unwrap();
+    let to_two = ["rollback", "lab/development", "--to", &two, "--yes", "--no-hold"];
+    let again = shipway.json(&to_two).unwrap();
     assert_eq!(again["rollback"]["of"], rolled);
     assert_eq!(shipway.ended(again["run"].as_str().unwrap()).unwrap()["status"], "success");
     let state = shipway.json(&["state"]).unwrap();

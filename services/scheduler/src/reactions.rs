@@ -21,6 +21,7 @@ use uuid::Uuid;
 use crate::{
     children::Children,
     refused::Wanted,
+    rollback::RollbacksHold,
     schedules::Schedules,
     service::Shared,
     start::{Asked, FlowChoice},
@@ -33,6 +34,7 @@ pub(crate) fn all(shared: &Arc<Shared>) -> Vec<Arc<dyn Reaction>> {
         Arc::new(Resources { shared: shared.clone() }),
         Arc::new(Children { shared: shared.clone() }),
         Arc::new(Schedules { shared: shared.clone() }),
+        Arc::new(RollbacksHold { shared: shared.clone() }),
     ];
     if shared.cluster.together().is_some() {
         all.push(Arc::new(Places { shared: shared.clone() }));

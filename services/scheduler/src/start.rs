@@ -117,10 +117,11 @@ impl Shared {
             FlowChoice::Document(_) => World::default(),
             _ => failing!("scheduler.start_world", Error::unavailable, self.world(&flow).await)?,
         };
-        let (mut flow, mut rollback) = (flow, None);
+        let (mut flow, mut rollback, mut despite) = (flow, None, asked.despite_hold.clone());
         if let FlowChoice::Rollback(wanted) = &asked.choice {
             let back = self.way_back(wanted, flow, world).await?;
             back.is_decided()?;
+            despite = despite.or_else(|| back.despite_hold());
             (flow, world, rollback) = (back.flow, back.world, Some(back.rollback));
         }
         let meta = asked.meta.clone();
@@ -145,7 +146,7 @@ impl Shared {
         let in_force = self.book.policies().in_force(&*self.log, Some(&started), self.log.now()).await;
         let is_allowed = started.policy == ConcurrencyPolicy::Allow
             && in_force.is_ok_and(|all| all.freezes.is_empty() && all.holds.is_empty());
-        let start = self.book.start(started, asked.despite_hold.clone(), meta);
+        let start = self.book.start(started, despite, meta);
         let reply = match failing!("scheduler.start", Error::unavailable, start.await) {
             // The same command came twice at once.
             Err(error) if error.code == Code::AlreadyExists => {

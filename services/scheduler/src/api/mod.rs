@@ -16,6 +16,7 @@ pub use events::EventsApi;
 pub use freezes::FreezesApi;
 pub use history::HistoryApi;
 pub use holds::HoldsApi;
+pub(crate) use holds::NewHold;
 pub(crate) use people::asked_by;
 pub use rollbacks::RollbacksApi;
 pub use runs::RunsApi;

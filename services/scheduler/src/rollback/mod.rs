@@ -5,6 +5,7 @@
 mod asked;
 mod document;
 mod facts;
+mod hold;
 mod made;
 mod moment;
 mod reverse;
@@ -30,6 +31,7 @@ use shipway_events::{
 };
 
 use crate::{planning::World, service::Shared};
+pub(crate) use hold::RollbacksHold;
 pub(crate) use made::kind;
 use reverse::{Changed, Choice, Reverse, reverse};
 
@@ -83,6 +85,14 @@ pub(crate) struct WayBack {
 }
 
 impl WayBack {
+    /// Why its run may release what is held, if it may. What is stopped for a restore has to come up again, as it was too;
+    /// and what it was may be what the rollback itself holds.
+    pub(crate) fn despite_hold(&self) -> Option<String> {
+        let restores = self.data.iter().any(|data| !matches!(data.chosen.as_str(), "" | KEEP));
+        let why = "what a rollback stops while it restores comes up again, also what it holds itself";
+        (self.rollback.holds && restores).then(|| why.to_owned())
+    }
+
     /// Refuses while somebody has to decide about an addon: the choices are said.
     pub(crate) fn is_decided(&self) -> Result<(), Error> {
         let open = self.open();
