@@ -182,6 +182,8 @@ async fn a_rollback_brings_back_what_was_database_included() {
     let runs = shipway.json(&["runs", "shop/staging"]).unwrap();
     let kinds: Vec<_> = runs["runs"].as_array().unwrap().iter().map(|run| &run["kind"]).collect();
     assert_eq!(kinds, ["rollback", "release", "release"]);
+    let commits: Vec<_> = runs["runs"].as_array().unwrap().iter().map(|run| &run["commit"]).collect();
+    assert!(commits[0] == commits[2] && commits[0] != commits[1], "it is of what it went back to: {runs:#}");
     assert!(shipway.shipway(&["runs"]).unwrap().contains("shop/staging (rollback)"));
     for (release, undid) in [(&first, false), (&second, true)] {
         let was = shipway.json(&["show", release, "--at", "1"]).unwrap();

@@ -12,7 +12,7 @@ use shipway_events::{
 };
 use sqlx::AnyConnection;
 
-use crate::run::present;
+use crate::{rollback::gone_back_to, run::present};
 
 /// The read model of runs.
 pub(super) struct Runs;
@@ -133,7 +133,11 @@ async fn start(
 ) -> Result<(), HandleError> {
     let path = started.path.as_str();
     let (pipeline, stage) = started.pipeline.and_then(|_| path.split_once('/')).unwrap_or_default();
-    let (commit, branch) = named_by_trigger(&started.plan);
+    // A rollback is of what it goes back to: it may release something else for a while.
+    let (commit, branch) = match gone_back_to(&started).next() {
+        Some(artifact) => (artifact.commit.as_str(), artifact.branch.as_str()),
+        None => named_by_trigger(&started.plan),
+    };
     let delivery = match raw.meta.cause {
         Cause::Delivery(delivery) => delivery.to_string(),
         _ => String::new(),

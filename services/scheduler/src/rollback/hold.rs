@@ -8,6 +8,7 @@ use shipway_contracts::Code;
 use shipway_eventing::feed::{HandleError, Reaction};
 use shipway_events::{
     Cause, CommandId, Meta, RawEvent, StreamEvent,
+    plan::{Artifact, PlanNode},
     policy::Subject,
     run::{self, Started},
 };
@@ -75,11 +76,19 @@ fn subjects(started: &Started) -> (Vec<Subject>, Vec<Subject>) {
     let Some(rollback) = started.rollback.as_ref().filter(|rollback| rollback.holds) else {
         return (Vec::new(), Vec::new());
     };
+    let left = rollback.left.keys().filter_map(|slug| started.plan.deployed.get(slug));
+    (left.map(subject).collect(), gone_back_to(started).map(subject).collect())
+}
+
+/// What a rollback releases in the place of what it leaves; nothing of any other run.
+pub(crate) fn gone_back_to(started: &Started) -> impl Iterator<Item = &Artifact> {
     let plan = &started.plan;
-    let left = rollback.left.keys().filter_map(|slug| plan.deployed.get(slug)).map(subject).collect();
-    let back = plan.nodes.iter().filter(|node| rollback.left.contains_key(&node.reference));
+    let is_left = |node: &&PlanNode| {
+        started.rollback.as_ref().is_some_and(|rollback| rollback.left.contains_key(&node.reference))
+    };
+    let back = plan.nodes.iter().filter(is_left);
     let builds = back.filter_map(|node| node.spec.pointer("/origin/build").and_then(Value::as_str));
-    (left, builds.filter_map(|build| plan.builds.get(build)).map(subject).collect())
+    builds.filter_map(|build| plan.builds.get(build))
 }
 
 #[cfg(test)]
@@ -87,7 +96,7 @@ mod tests {
     use serde_json::json;
     use shipway_events::{
         ConcurrencyPolicy, FlowId, ProjectId, RunId,
-        plan::{Artifact, Plan, PlanNode},
+        plan::Plan,
         run::{Origin, Rollback},
     };
 

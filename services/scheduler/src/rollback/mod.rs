@@ -31,7 +31,7 @@ use shipway_events::{
 };
 
 use crate::{planning::World, service::Shared};
-pub(crate) use hold::RollbacksHold;
+pub(crate) use hold::{RollbacksHold, gone_back_to};
 pub(crate) use made::kind;
 use reverse::{Changed, Choice, Reverse, reverse};
 
