@@ -17,7 +17,12 @@ use shipway_events::{
     run::{Frozen, Held, Started},
 };
 
-use crate::{freezes::Freezes, holds::{Holds, candidates}, service::Shared, start::from_status};
+use crate::{
+    freezes::Freezes,
+    holds::{Holds, candidates},
+    service::Shared,
+    start::from_status,
+};
 
 /// How many events are read at a time.
 const PAGE: usize = 500;

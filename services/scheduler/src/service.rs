@@ -6,8 +6,8 @@ use shipway_contracts::{
     Channel,
     v1::{
         events_server::EventsServer, freezes_server::FreezesServer, history_server::HistoryServer,
-        holds_server::HoldsServer,
-        peers_server::PeersServer, runs_server::RunsServer, work_server::WorkServer,
+        holds_server::HoldsServer, peers_server::PeersServer, runs_server::RunsServer,
+        work_server::WorkServer,
     },
 };
 use shipway_eventing::{Consumer, Durable, DurableError, Feed, Log, People, Views, ViewsError};

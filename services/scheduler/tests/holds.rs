@@ -50,7 +50,10 @@ async fn row_h_1_five_pushes_during_a_hold_are_five_events_and_no_promotion() {
 
     let request = WhyRequest { what: skipped[4].0.clone(), ..WhyRequest::default() };
     let why = world.runs.why(request).await.unwrap().into_inner();
-    assert_eq!((why.blockers[0].kind.as_str(), why.blockers[0].action.as_str()), ("held_back", "shipway unhold after-1"));
+    assert_eq!(
+        (why.blockers[0].kind.as_str(), why.blockers[0].action.as_str()),
+        ("held_back", "shipway unhold after-1")
+    );
     // Another branch does not contain it, as far as anybody can tell.
     world.pushed("shop/staging", "hotfix", 9).await;
     assert_eq!(world.pushed("shop/production", "hotfix", 9).await.status, "success");

@@ -59,7 +59,7 @@ fn effect_in_words(effect: &Effect) -> String {
     };
     match effect {
         Effect::Released { slug, artifact, .. } => format!("released `{slug}` with {}", of(artifact)),
-        Effect::Built { artifact } => format!("made {}", of(artifact)),
+        Effect::Built { artifact, .. } => format!("made {}", of(artifact)),
         Effect::AddonStarted { slug, .. } => format!("started or changed the addon `{slug}`"),
         Effect::BackedUp { addon, backup, .. } => format!("backed up `{addon}` as {backup}"),
         Effect::Restored { addon, backup } => format!("restored `{addon}` from {backup}"),

@@ -68,9 +68,9 @@ impl Command {
     #[must_use]
     pub fn started(&self) -> Option<&run::Started> {
         match self {
-            Self::Start { started }
-            | Self::StartDespite { started, .. }
-            | Self::Resume { started, .. } => Some(started),
+            Self::Start { started } | Self::StartDespite { started, .. } | Self::Resume { started, .. } => {
+                Some(started)
+            }
             _ => None,
         }
     }

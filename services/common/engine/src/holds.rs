@@ -161,10 +161,7 @@ impl Decision<'_> {
         let Some(started) = self.state.started.clone() else { return };
         let state = &*self.state;
         let is_new = !state.begun && state.resumed.is_none() && state.aborting.is_none();
-        if !is_new
-            || state.ended.is_some()
-            || !is_automatic(started.origin)
-            || self.slots.holds().is_empty()
+        if !is_new || state.ended.is_some() || !is_automatic(started.origin) || self.slots.holds().is_empty()
         {
             return;
         }

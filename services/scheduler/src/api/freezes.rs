@@ -5,8 +5,8 @@ use std::{str::FromStr, sync::Arc};
 use shipway_contracts::{
     Code, Error, id,
     v1::{
-        Calendar, CreateFreezeReply, CreateFreezeRequest, Freeze as Shown, InFlight,
-        LetPassRequest, LiftFreezeReply, LiftFreezeRequest, ListFreezesReply, ListFreezesRequest, Run,
+        Calendar, CreateFreezeReply, CreateFreezeRequest, Freeze as Shown, InFlight, LetPassRequest,
+        LiftFreezeReply, LiftFreezeRequest, ListFreezesReply, ListFreezesRequest, Run,
         freezes_client::FreezesClient, freezes_server,
     },
 };
@@ -20,12 +20,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::asked_by;
-use crate::{
-    cluster::passed_on,
-    freezes::Freeze,
-    run::present,
-    service::Shared,
-};
+use crate::{cluster::passed_on, freezes::Freeze, run::present, service::Shared};
 
 /// `shipway.v1.Freezes`.
 #[derive(Clone)]
@@ -164,7 +159,8 @@ impl Shared {
         for scope in self.scopes(&request.project).await? {
             let project: ProjectId = id("project", &scope.project)?;
             let (policies, _) = self.policies_of(project).await?;
-            found.extend(policies.freezes.named(&request.freeze, now).map(|freeze| (project, freeze.clone())));
+            found
+                .extend(policies.freezes.named(&request.freeze, now).map(|freeze| (project, freeze.clone())));
         }
         let (project, freeze) = match found.len() {
             0 => {

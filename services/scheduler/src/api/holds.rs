@@ -237,7 +237,8 @@ impl Shared {
             }
             1 => found.remove(0),
             _ => {
-                let message = format!("several projects have a hold `{}`; say which: `--project`", request.hold);
+                let message =
+                    format!("several projects have a hold `{}`; say which: `--project`", request.hold);
                 return Err(Error::bad_request(message));
             }
         };
@@ -260,8 +261,7 @@ impl Shared {
         let mark = HoldId::new(command.uuid());
         let marked = MarkedBad { mark, run, artifacts, reason };
         let event = policy::Event::from(marked.clone());
-        let position =
-            self.change_policies(command, project, meta.clone(), |_, _| Ok(event.clone())).await?;
+        let position = self.change_policies(command, project, meta.clone(), |_, _| Ok(event.clone())).await?;
         let mark = Mark { marked, by: meta.actor, at: self.log.now() };
         let placed = self.placed(&project.to_string(), self.log.now()).await?;
         let mut running = Vec::new();
@@ -295,7 +295,8 @@ impl Shared {
             }
         }
         if marks.is_empty() {
-            let message = format!("nothing is marked bad as `{}`; `shipway holds` lists what is", request.what);
+            let message =
+                format!("nothing is marked bad as `{}`; `shipway holds` lists what is", request.what);
             return Err(Error::not_found(message));
         }
         Ok(UnmarkBadReply { marks, position })

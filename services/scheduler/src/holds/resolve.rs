@@ -37,10 +37,7 @@ pub(crate) enum Wanted {
     /// What contains a commit.
     Commit(String),
     /// Versions below one, and that one too if it is inclusive.
-    Version {
-        below: String,
-        inclusive: bool,
-    },
+    Version { below: String, inclusive: bool },
 }
 
 /// A service's builds of a branch, from the first one of a commit on.
@@ -70,9 +67,8 @@ impl Shared {
                 let mut after = 0;
                 for kept in since.iter().filter(|kept| kept.service == subject.service) {
                     let there = self.built_of(project, &kept.commit).await?;
-                    let same = |other: &&Built| {
-                        other.service == built.service && other.branch == built.branch
-                    };
+                    let same =
+                        |other: &&Built| other.service == built.service && other.branch == built.branch;
                     after = there.iter().filter(same).map(|other| other.first).fold(after, i64::max);
                 }
                 commits.extend(self.before(project, &built, after).await?);
@@ -129,7 +125,9 @@ impl Shared {
         let mut found: Vec<Subject> = rows.iter().map(read).collect::<Result<_, _>>().map_err(away)?;
         found.dedup();
         if found.is_empty() {
-            return Err(Error::not_found(format!("nothing with the digest {digest} was built in this project")));
+            return Err(Error::not_found(format!(
+                "nothing with the digest {digest} was built in this project"
+            )));
         }
         Ok(found)
     }
@@ -188,7 +186,9 @@ impl Shared {
             (1, _) => Ok(found.remove(0)),
             (0, Some(missing)) => Err(missing),
             (0, None) => Err(Error::not_found(format!("`{what}` is of no project that was meant"))),
-            _ => Err(Error::bad_request(format!("`{what}` was built in several projects; say which: `--project`"))),
+            _ => Err(Error::bad_request(format!(
+                "`{what}` was built in several projects; say which: `--project`"
+            ))),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The scheduler's read tables. One file each, and this list.
 
 mod deployed;
+mod insight;
 mod places;
 mod runs;
 
@@ -10,7 +11,8 @@ use shipway_eventing::feed::Projection;
 
 /// Every read model of the scheduler. Targets have places where there may be several hosts.
 pub(crate) fn all(placing: bool) -> Vec<Arc<dyn Projection>> {
-    let mut all: Vec<Arc<dyn Projection>> = vec![Arc::new(runs::Runs), Arc::new(deployed::Deployed)];
+    let mut all: Vec<Arc<dyn Projection>> =
+        vec![Arc::new(runs::Runs), Arc::new(deployed::Deployed), Arc::new(insight::Insight)];
     if placing {
         all.push(Arc::new(places::Places));
     }
@@ -19,5 +21,5 @@ pub(crate) fn all(placing: bool) -> Vec<Arc<dyn Projection>> {
 
 /// Their names, to wait for.
 pub(crate) const fn names(placing: bool) -> &'static [&'static str] {
-    if placing { &["runs", "deployed", "places"] } else { &["runs", "deployed"] }
+    if placing { &["runs", "deployed", "insight", "places"] } else { &["runs", "deployed", "insight"] }
 }

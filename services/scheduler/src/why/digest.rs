@@ -44,7 +44,8 @@ impl Shared {
                 places.extend(found.iter().map(|(stage, placed)| place(&pipeline, stage, placed)));
                 let Some(next) = next_stage(&pipeline, &found) else { continue };
                 let path = format!("{}/{}", pipeline.slug, next.to_lowercase());
-                let kept = self.kept_from(&id, &path, found.iter().map(|(_, placed)| &placed.artifact)).await?;
+                let kept =
+                    self.kept_from(&id, &path, found.iter().map(|(_, placed)| &placed.artifact)).await?;
                 blockers.extend(kept);
                 blockers.extend(self.towards(&id, &path).await?);
             }

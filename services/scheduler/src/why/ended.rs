@@ -33,7 +33,8 @@ pub(super) fn why(state: &RunState) -> Vec<Blocker> {
 
 /// What a hold or a bad mark kept from being released.
 fn held_back(state: &RunState, held: &Held, facts: Facts, words: String) -> Blocker {
-    let bad = if held.artifact.digest.is_empty() { held.hold.to_string() } else { held.artifact.digest.clone() };
+    let bad =
+        if held.artifact.digest.is_empty() { held.hold.to_string() } else { held.artifact.digest.clone() };
     let kind = if held.bad { Kind::Bad } else { Kind::HeldBack };
     let facts = Facts { hold: held.name.clone(), bad, ..facts };
     Blocker {

@@ -59,7 +59,8 @@ fn blocker(hold: &Hold, path: &str, artifact: &Artifact) -> Blocker {
     let (kind, words) = match hold.bad {
         true => (Kind::Bad, format!("{by} marked {what} bad ({}): it goes no further", hold.reason)),
         false => {
-            let words = format!("the hold `{}` of {by} ({}) keeps {what} from {path}", hold.name, hold.reason);
+            let words =
+                format!("the hold `{}` of {by} ({}) keeps {what} from {path}", hold.name, hold.reason);
             (Kind::HeldBack, words)
         }
     };

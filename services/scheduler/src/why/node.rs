@@ -70,7 +70,10 @@ impl Shared {
             told.until = present::text(node.and_then(|node| node.deadline));
         }
         if told.expected.is_none()
-            && !matches!(found.blocked, Blocked::Slot { .. } | Blocked::Freeze { .. } | Blocked::Hold { .. } | Blocked::Nothing)
+            && !matches!(
+                found.blocked,
+                Blocked::Slot { .. } | Blocked::Freeze { .. } | Blocked::Hold { .. } | Blocked::Nothing
+            )
         {
             let began = node.and_then(|node| node.started_at);
             told.expected = began.map(|began| history.of_node(name, began));

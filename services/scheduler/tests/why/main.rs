@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
 
+#[expect(dead_code, reason = "it is another test that pushes")]
 #[path = "../shop/mod.rs"]
 mod shop;
 mod world;
@@ -149,7 +150,10 @@ async fn doing_what_is_told_changes_the_answer() {
         let mut world = World::with(executors).await;
         let Some(Asked { what, node }) = make(kind, &mut world).await else { continue };
         let told = world.until_told(&what, &node, kind).await;
-        assert_eq!((told.kind.as_str(), told.run.is_empty()), (kind.as_str(), matches!(kind, Kind::Paused | Kind::HeldBack)));
+        assert_eq!(
+            (told.kind.as_str(), told.run.is_empty()),
+            (kind.as_str(), matches!(kind, Kind::Paused | Kind::HeldBack))
+        );
         assert!(!told.words.is_empty(), "{told:#?}");
         let acted = world.act(&told).await;
         match acted {

@@ -17,7 +17,8 @@ use shipway_contracts::{
     v1::{
         self, AbortRunRequest, Assignment, BeatRequest, Blocker, CompleteRequest, CreateFreezeRequest,
         GetRunRequest, Held, JudgeNodeRequest, LiftFreezeRequest, ListRunsRequest, MarkBadRequest,
-        PlaceHoldRequest, RegisterRequest, ReleaseHoldRequest, RetryNodeRequest, UnmarkBadRequest, Run, StartRunRequest, WhyReply, WhyRequest,
+        PlaceHoldRequest, RegisterRequest, ReleaseHoldRequest, RetryNodeRequest, Run, StartRunRequest,
+        UnmarkBadRequest, WhyReply, WhyRequest,
         freezes_client::FreezesClient,
         holds_client::HoldsClient,
         project_home_server::{ProjectHome, ProjectHomeServer},

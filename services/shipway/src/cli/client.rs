@@ -10,9 +10,9 @@ use serde::Deserialize;
 use shipway_contracts::v1::{GetRunRequest, ListProjectsRequest, Page};
 use shipway_contracts::v1::{
     Project, Run, accounts_client::AccountsClient, events_client::EventsClient,
-    freezes_client::FreezesClient, history_client::HistoryClient, holds_client::HoldsClient, logs_client::LogsClient,
-    pipelines_client::PipelinesClient, projects_client::ProjectsClient, runs_client::RunsClient,
-    tokens_client::TokensClient, triggers_client::TriggersClient,
+    freezes_client::FreezesClient, history_client::HistoryClient, holds_client::HoldsClient,
+    logs_client::LogsClient, pipelines_client::PipelinesClient, projects_client::ProjectsClient,
+    runs_client::RunsClient, tokens_client::TokensClient, triggers_client::TriggersClient,
 };
 use tonic::{
     Request, Status,

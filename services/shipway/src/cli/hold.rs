@@ -190,7 +190,9 @@ pub(crate) async fn holds(args: HoldsArgs) -> Outcome {
         return Ok(Exit::Ok);
     }
     if reply.holds.is_empty() && reply.bad.is_empty() {
-        talk("nothing is held, and nothing is marked bad: `shipway hold <pipeline>/<stage> --digest … -m \"…\"`");
+        talk(
+            "nothing is held, and nothing is marked bad: `shipway hold <pipeline>/<stage> --digest … -m \"…\"`",
+        );
         return Ok(Exit::Ok);
     }
     if let Some(first) = reply.holds.first() {
@@ -244,7 +246,11 @@ pub(crate) async fn bad(args: BadArgs) -> Outcome {
     } else {
         for artifact in &mark.artifacts {
             let commit = short_commit(&artifact.commit);
-            out(&format!("{} of {} at {commit} goes no further", short_digest(&artifact.digest), artifact.service));
+            out(&format!(
+                "{} of {} at {commit} goes no further",
+                short_digest(&artifact.digest),
+                artifact.service
+            ));
         }
         runs_now(&reply.running);
     }
@@ -314,9 +320,7 @@ fn told(hold: &Hold) -> Value {
 }
 
 fn marked(mark: &BadMark) -> Value {
-    let artifact = |artifact: &shipway_contracts::v1::BadArtifact| {
-        json!({"digest": artifact.digest, "service": artifact.service, "commit": artifact.commit})
-    };
+    let artifact = |artifact: &shipway_contracts::v1::BadArtifact| json!({"digest": artifact.digest, "service": artifact.service, "commit": artifact.commit});
     json!({
         "id": mark.id, "project": mark.project, "run": some(&mark.run),
         "artifacts": mark.artifacts.iter().map(artifact).collect::<Vec<_>>(), "reason": mark.reason,

@@ -1,11 +1,7 @@
 //! What holds are about.
 
 use serde_json::{Map, json};
-use shipway_events::{
-    ConcurrencyPolicy, FlowId, ProjectId, RunId,
-    plan::Plan,
-    policy::Line,
-};
+use shipway_events::{ConcurrencyPolicy, FlowId, ProjectId, RunId, plan::Plan, policy::Line};
 use uuid::Uuid;
 
 use super::*;
@@ -84,16 +80,15 @@ fn a_version_is_a_tag_a_name_or_a_branch_and_what_has_none_is_held() {
         assert_eq!(matches(&below(false), Some(&run), &artifact), expected, "{name} {tag:?} {branch}");
     }
     let exactly = (run_called("v1.9", None), built("d", "web", "c", "main"));
-    assert!(!matches(&below(false), Some(&exactly.0), &exactly.1) && matches(&below(true), Some(&exactly.0), &exactly.1));
+    assert!(
+        !matches(&below(false), Some(&exactly.0), &exactly.1)
+            && matches(&below(true), Some(&exactly.0), &exactly.1)
+    );
 }
 
 #[test]
 fn what_contains_a_commit_was_built_after_it_where_it_was_built() {
-    let line = Line {
-        service: "web".to_owned(),
-        branch: "main".to_owned(),
-        before: vec!["c1".to_owned()],
-    };
+    let line = Line { service: "web".to_owned(), branch: "main".to_owned(), before: vec!["c1".to_owned()] };
     let what = |lines: &[Line]| Predicate::Commit { commit: "c2".to_owned(), lines: lines.to_vec() };
     for (artifact, with, without) in [
         (built("d", "web", "c2ffff", "main"), true, true),

@@ -49,7 +49,12 @@ fn one_that_has_begun_goes_on_to_the_release_and_waits_there() {
     rule(RELEASE, &given, "unhold h", &goes_on);
     rule(RELEASE, &["start pushed", "hold h commit=c1 until=60", "a ok", "restart"], "unhold h", &goes_on);
     // What has begun is seen to its end.
-    rule(RELEASE, &["start pushed", "a ok", HOLD], "b ok", &["node succeeded b", "attempt requested c attempt=1 on=a"]);
+    rule(
+        RELEASE,
+        &["start pushed", "a ok", HOLD],
+        "b ok",
+        &["node succeeded b", "attempt requested c attempt=1 on=a"],
+    );
 }
 
 #[test]
@@ -74,7 +79,10 @@ fn of_several_holds_the_one_that_ends_last_is_told() {
 fn whoever_starts_it_by_hand_has_to_mean_it() {
     let mut story = rule(RELEASE, &[], HOLD, &[]);
     let refused = story.tell("start");
-    assert!(refused[0].starts_with("refused: `shop-web` may not get commit c1 of main: the hold `h` of ana (broken)"));
+    assert!(
+        refused[0]
+            .starts_with("refused: `shop-web` may not get commit c1 of main: the hold `h` of ana (broken)")
+    );
     assert!(refused[0].contains("--despite-hold"), "{refused:?}");
     let meant = ["started", "hold overridden by=bo", "attempt requested a attempt=1 on=a"];
     rule(RELEASE, &[HOLD], "start despite", &meant);
@@ -93,7 +101,8 @@ fn a_person_lets_a_run_go_on() {
 #[test]
 fn what_is_marked_bad_is_refused_wherever_it_would_have_waited() {
     const BAD: &str = "hold m commit=c1 bad";
-    let because = "ended status=skipped because=commit c1 of main for `shop-web` is marked bad by ana (broken)";
+    let because =
+        "ended status=skipped because=commit c1 of main for `shop-web` is marked bad by ana (broken)";
     let skipped = ["started", "held b by=a mark", "node skipped main", because];
     rule(RELEASE, &[BAD], "start pushed", &skipped);
     let mut story = rule(RELEASE, &[], BAD, &[]);

@@ -93,9 +93,8 @@ fn node(line: &str, earlier: &[PlanNode]) -> PlanNode {
             "by" | "until" | "commit" => node.spec[flag] = json!(value),
             "needs" => node.spec["needs"] = json!(value),
             "uninterruptible" => node.interruptible = false,
-            "failFast" | "done" | "broken" | "heavy" | "detached" | "item" | "notAuthor" | "child" | "later" => {
-                node.spec[flag] = json!(true)
-            }
+            "failFast" | "done" | "broken" | "heavy" | "detached" | "item" | "notAuthor" | "child"
+            | "later" => node.spec[flag] = json!(true),
             _ => panic!("`{word}` is not known"),
         }
     }

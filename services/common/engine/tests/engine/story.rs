@@ -4,7 +4,8 @@ use std::{fmt::Write as _, time::Duration};
 
 use serde_json::{Map, Value, json};
 use shipway_engine::{
-    ChildEnd, Command, Free, Hold, Locks, Resolution, RunState, Slots, applied, decide_and_evolve, invariants,
+    ChildEnd, Command, Free, Hold, Locks, Resolution, RunState, Slots, applied, decide_and_evolve,
+    invariants,
     lane::{self, LaneState},
     why,
 };
