@@ -13,7 +13,16 @@ async fn what_was_built_once_is_what_runs_everywhere() {
     let lab = Lab::create(&shipway).unwrap();
     run(&shipway, &["lab/development"]);
     let dev = digest(&shipway, "lab-web-dev");
+    let why = || shipway.json(&["why", &dev]).unwrap()["blockers"].clone();
+    let told = &why()[0];
+    assert_eq!(
+        (&told["kind"], &told["action"]),
+        (&"not_started".into(), &"shipway run lab/staging".into()),
+        "{told}"
+    );
     run(&shipway, &["lab/staging"]);
+    let told = &why()[0];
+    assert_eq!(told["path"], "lab/production", "what was told was done: {told}");
     assert_eq!(digest(&shipway, "lab-web-staging"), dev);
     assert_eq!(digest(&shipway, "lab-migrate"), dev);
     let address = lab.address(&shipway, "lab-web-staging").unwrap();

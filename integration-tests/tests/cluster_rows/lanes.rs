@@ -14,7 +14,10 @@ use shipway_integration_tests::{
     workload::{self, Ended, Workload, patiently, percentile},
 };
 
-use crate::given::{Given, sized};
+use crate::{
+    freezes::lines_stop_everywhere,
+    given::{Given, sized},
+};
 
 const POLICIES: [&str; 5] = ["allow", "queue", "forbid", "latest", "replace"];
 
@@ -67,6 +70,8 @@ async fn row_e_11_each_policy_is_kept_while_schedulers_die() {
         percentile(&all, 99)
     );
     assert!(kills > 0, "the runs had ended before a scheduler was killed");
+    let last = all.iter().map(|ended| ended.number).max().unwrap_or_default();
+    lines_stop_everywhere(&given, &POLICIES, last).await;
 }
 
 /// The runs of each flow: each round numbers them flow after flow.

@@ -234,6 +234,12 @@ async fn row_e_18_run_control_is_linearizable() {
         unanswered += history.iter().filter(|operation| operation.seen == Seen::Nothing).count();
         let faults = faults(&history);
         assert!(faults.is_empty(), "seed {seed}, history {n}: {faults:#?}");
+        if (n + 1).is_multiple_of(50) {
+            println!(
+                "E-18 histories={} of={histories} operations={operations} kills={kills} faults=0",
+                n + 1
+            );
+        }
     }
     given.cluster.wait_ready("scheduler").unwrap();
     given.cluster.verify().unwrap();

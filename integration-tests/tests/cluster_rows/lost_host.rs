@@ -54,6 +54,11 @@ fn history(cluster: &Cluster, id: &str) -> anyhow::Result<Vec<String>> {
     events.lines().map(kind).collect()
 }
 
+/// What holds a run up before all.
+fn blocker(cluster: &Cluster, run: &str) -> anyhow::Result<Value> {
+    Ok(cluster.json(&["why", run])?["blockers"][0].clone())
+}
+
 fn resource_id(cluster: &Cluster, target: &str) -> String {
     row(cluster, target).unwrap()["id"].as_str().unwrap().to_owned()
 }
@@ -162,6 +167,12 @@ async fn row_e_6_what_a_dead_machine_ran_is_moved_or_restored() {
     })
     .unwrap();
     assert_eq!(history(&cluster, &database).unwrap(), ["place.chosen", "place.lost"]);
+    let told = blocker(&cluster, &waiting.run).unwrap();
+    assert_eq!(
+        (&told["kind"], &told["action"]),
+        (&"host_lost".into(), &"shipway addon move lab-db".into()),
+        "{told:#}"
+    );
 
     // A person has it restored elsewhere, knowing what it costs.
     let refused = cluster.attempt(&["addon", "move", "lab-db"]).unwrap();
@@ -172,7 +183,13 @@ async fn row_e_6_what_a_dead_machine_ran_is_moved_or_restored() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("lab-db has no backup `bk-none`; its newest: bk-"), "{said}");
     let asked = cluster.json(&["addon", "move", "lab-db", "--backup", "latest", "--yes"]).unwrap();
-    let ended = workload::end(&runs, asked["run"].as_str().unwrap()).await.unwrap();
+    let asked = asked["run"].as_str().unwrap();
+    wait("what waits for the addon to say that it is being restored", || {
+        let told = blocker(&cluster, &waiting.run)?;
+        Ok((told["kind"] == "restoring" && told["holderRun"] == asked).then_some(()))
+    })
+    .unwrap();
+    let ended = workload::end(&runs, asked).await.unwrap();
     assert_eq!(ended.status, "success", "{ended:#?}");
     let restored = dead.elapsed();
     // What waited for it goes on only then, with what was in the backup and nothing else.

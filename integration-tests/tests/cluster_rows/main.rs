@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
 
 mod backup;
+mod cancel;
 mod clocks;
 mod database;
 mod demo;
@@ -13,6 +14,7 @@ mod disk;
 mod executors;
 mod exhaustion;
 mod failpoints;
+mod freezes;
 mod given;
 mod kills;
 mod lanes;

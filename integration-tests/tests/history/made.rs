@@ -176,6 +176,7 @@ impl Made {
             author: Some(Actor::Person(self.author.clone())),
             parent: None,
             policy: ConcurrencyPolicy::Allow,
+            rollback: None,
             plan: Plan { nodes: nodes(1), triggers, ..Plan::default() },
         }
     }

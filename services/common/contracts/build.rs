@@ -13,6 +13,7 @@ const FILES: &[&str] = &[
     "pipelines",
     "triggers",
     "runs",
+    "rollbacks",
     "freezes",
     "holds",
     "history",

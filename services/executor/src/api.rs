@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use shipway_contracts::{
     Error, id,
     v1::{
-        NodeLogReply, NodeLogRequest, StopAllReply, StopAllRequest, TargetStatus, TargetStatusesReply,
-        TargetStatusesRequest, executors_server::Executors,
+        MissingBlobsReply, MissingBlobsRequest, NodeLogReply, NodeLogRequest, StopAllReply, StopAllRequest,
+        TargetStatus, TargetStatusesReply, TargetStatusesRequest, executors_server::Executors,
     },
 };
 use shipway_eventing::node_logs::LiveTail;
@@ -58,6 +58,22 @@ impl Executors for ExecutorsApi {
 
     async fn stop_all(&self, _: Request<StopAllRequest>) -> Result<Response<StopAllReply>, Status> {
         Ok(Response::new(StopAllReply { stopped: stop_keepers(&self.executor).await }))
+    }
+
+    async fn missing_blobs(
+        &self,
+        request: Request<MissingBlobsRequest>,
+    ) -> Result<Response<MissingBlobsReply>, Status> {
+        let mut digests = Vec::new();
+        for digest in request.into_inner().digests {
+            let id =
+                digest.parse().map_err(|error| Error::bad_request(format!("field `digests`: {error}")))?;
+            let exists = self.executor.blobs().exists(&id).await;
+            if !exists.map_err(|error| Error::unavailable(error.to_string()))? {
+                digests.push(digest);
+            }
+        }
+        Ok(Response::new(MissingBlobsReply { digests }))
     }
 }
 

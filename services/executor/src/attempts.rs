@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shipway_eventing::failpoint;
+use shipway_eventing::{Blobs, failpoint};
 use shipway_events::{Fence, RegistrationId, ResourceId, RunId};
 use shipway_forge::Outbound;
 use shipway_nodes::Outcome;
@@ -252,6 +252,11 @@ impl Executor {
     /// Its record could not be put away; it goes on.
     pub async fn evict(&self, target: ResourceId) -> Result<(), RuntimeError> {
         self.0.host.runtime.evict(target).await
+    }
+
+    /// Where artifacts and backups are.
+    pub(crate) fn blobs(&self) -> &Blobs {
+        &self.0.host.blobs
     }
 
     /// The logs of nodes.

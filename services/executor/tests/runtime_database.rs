@@ -14,11 +14,56 @@ use serde_json::json;
 use shipway_events::{Fence, plan::BackupPin, run::Effect};
 use shipway_nodes::{
     Workload,
-    workload::{Addon, Backup, Restart, Restore, Target},
+    workload::{Addon, Backup, Fate, Kept, Restart, Restore, Target},
 };
 
 fn fence(raw: u64) -> Fence {
     Fence::from_raw(raw)
+}
+
+/// What was there before a restore takes its place again, as often as somebody wants, until it is let go of.
+async fn what_a_restore_keeps_can_be_put_back(
+    scheduler: &Scheduler,
+    executor: &shipway_executor::Executor,
+    addon: &Addon,
+    sql: &impl Fn(&str) -> (bool, String),
+) {
+    let backup = Backup {
+        addon: addon.clone(),
+        backup: "bk-kept".into(),
+        backup_type: "dump".into(),
+        compression: "zstd".into(),
+    };
+    executor.offer(assignment(81, "run/81", Workload::Backup(backup)));
+    let (_, effects) = scheduler.succeed(fence(81)).await;
+    let [Effect::BackedUp { digest, .. }] = &effects[..] else { panic!("{effects:?}") };
+    assert!(sql("DELETE FROM item WHERE n > 1").0);
+    let pin = BackupPin { addon: "shop-db".into(), digest: digest.clone() };
+    let restore = Restore { addon: addon.clone(), backup: "bk-kept".into(), pin, keep: true };
+    executor.offer(assignment(82, "run82/1", Workload::Restore(restore.clone())));
+    let (_, effects) = scheduler.succeed(fence(82)).await;
+    let [Effect::Restored { kept: Some(kept), resource: Some(of), .. }] = &effects[..] else { panic!() };
+    assert_eq!((kept.as_str(), *of), ("shop_db__kept_run821run821", addon.addon.id));
+    assert_eq!(sql("SELECT count(*) FROM item").1, "1000");
+    // Asked again, the same answer.
+    executor.offer(assignment(83, "run82/1", Workload::Restore(restore)));
+    assert_eq!(scheduler.succeed(fence(83)).await.1, effects);
+
+    let decide = |fate| Workload::Kept(Kept { addon: addon.clone(), fate });
+    for (number, rows) in [(84, "1"), (85, "1000")] {
+        executor.offer(assignment(number, &format!("run{number}/1"), decide(Fate::PutBack)));
+        let (_, effects) = scheduler.succeed(fence(number)).await;
+        assert!(matches!(&effects[..], [Effect::Restored { kept: Some(_), .. }]), "{effects:?}");
+        assert_eq!(sql("SELECT count(*) FROM item").1, rows);
+    }
+    executor.offer(assignment(86, "run86/1", decide(Fate::LetGo)));
+    let (_, effects) = scheduler.succeed(fence(86)).await;
+    let [Effect::AddonStarted { let_go, .. }] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(let_go, &["shop_db__kept_run851run851"]);
+    assert_eq!(sql("SELECT count(*) FROM pg_database WHERE datname LIKE '%kept%'").1, "0");
+    executor.offer(assignment(87, "run87/1", decide(Fate::PutBack)));
+    assert_eq!(scheduler.fail(fence(87)).await.code, "nothing_kept");
+    assert_eq!(sql("SELECT count(*) FROM item").1, "1000");
 }
 
 /// A real PostgreSQL: started, backed up, damaged, restored, restarted.
@@ -72,7 +117,7 @@ async fn a_database_comes_back_from_its_backup() {
         assert!(sql("DROP TABLE item").0);
         assert!(!sql("SELECT count(*) FROM item").0);
         let pin = BackupPin { addon: "shop-db".into(), digest: digest.clone() };
-        let restore = Restore { addon: addon.clone(), backup: format!("bk-{compression}"), pin };
+        let restore = Restore { addon: addon.clone(), backup: format!("bk-{compression}"), pin, keep: false };
         executor.offer(assignment(
             number + 2,
             &format!("run/{}", number + 2),
@@ -101,6 +146,7 @@ async fn a_database_comes_back_from_its_backup() {
                 .unwrap()
                 .to_string(),
         },
+        keep: true,
     };
     executor.offer(assignment(80, "run/80", Workload::Restore(broken)));
     assert_eq!(scheduler.fail(fence(80)).await.code, "restore_failed");
@@ -113,6 +159,7 @@ async fn a_database_comes_back_from_its_backup() {
     ));
     scheduler.succeed(fence(90)).await;
     assert_eq!(sql("SELECT count(*) FROM item").1, "1000");
+    what_a_restore_keeps_can_be_put_back(&scheduler, &executor, &addon, &sql).await;
     let mut old = addon.clone();
     old.version = "9.6".into();
     executor.offer(assignment(91, "run/91", Workload::Addon(old)));

@@ -234,6 +234,7 @@ pub(crate) fn refused(rejection: &Rejection) -> Error {
             Why::NoSuchResource { .. }
             | Why::NoSuchPipeline { .. }
             | Why::NoSuchFlow { .. }
+            | Why::NoSuchVersion { .. }
             | Why::NoSuchHook { .. },
         ) => Code::NotFound,
         Some(Why::BadArgumentName { .. }) => Code::BadRequest,

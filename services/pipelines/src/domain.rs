@@ -72,6 +72,15 @@ pub(crate) enum Command {
         /// The flow.
         flow: FlowId,
     },
+    /// Makes the document of an earlier version of a flow its newest one.
+    RestoreFlow {
+        /// The flow.
+        flow: FlowId,
+        /// The earlier version.
+        version: u32,
+        /// Why, in a person's words.
+        reason: String,
+    },
     /// Gives a hook one more secret.
     RotateHook {
         /// The hook.
@@ -197,6 +206,7 @@ pub(crate) fn decide(state: &ProjectState, command: &Command) -> Result<Vec<proj
         Command::CreateHook(wish) => Ok(create_hook(state, wish)),
         Command::Pause { flow, reason } => pause(state, *flow, reason),
         Command::Resume { flow } => resume(state, *flow),
+        Command::RestoreFlow { flow, version, reason } => restore_flow(state, *flow, *version, reason),
         Command::RotateHook { hook, secret } => rotate_hook(state, *hook, secret),
         Command::RetireHook { hook, all } => retire_hook(state, *hook, *all),
         Command::Built { artifact, run } => Ok(delivery::built(state, artifact, *run)),
@@ -243,6 +253,34 @@ fn resume(state: &ProjectState, flow: FlowId) -> Result<Vec<project::Event>, Rej
     }
     let paused = state.paused.contains_key(&flow);
     Ok(paused.then(|| project::FlowResumed { flow }.into()).into_iter().collect())
+}
+
+fn restore_flow(
+    state: &ProjectState,
+    flow: FlowId,
+    version: u32,
+    reason: &str,
+) -> Result<Vec<project::Event>, Rejection> {
+    let gone = || Rejection::one("", Why::NoSuchFlow { flow: flow.to_string() });
+    let known = state.flows.get(&flow).ok_or_else(gone)?;
+    let pipeline = state.pipelines.get(&known.pipeline).ok_or_else(gone)?;
+    let newest = known.newest().ok_or_else(gone)?;
+    let earlier = known.versions.iter().find(|known| known.version == version).ok_or_else(|| {
+        let (path, newest) = (known.path(), newest.version);
+        Rejection::one("", Why::NoSuchVersion { path, version, newest })
+    })?;
+    if earlier.document == newest.document {
+        return Ok(Vec::new());
+    }
+    let published = project::FlowPublished {
+        flow,
+        pipeline: pipeline.id,
+        stage: known.stage.clone(),
+        version: newest.version + 1,
+        document: earlier.document.clone(),
+        reason: format!("version {version} again: {reason}"),
+    };
+    Ok(vec![published.into()])
 }
 
 /// Whether the document itself says that the flow's triggers start nothing.

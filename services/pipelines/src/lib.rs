@@ -18,6 +18,7 @@ mod fences;
 mod lookup;
 mod projections;
 mod queries;
+mod restore;
 mod secrets;
 mod senders;
 mod service;

@@ -10,7 +10,7 @@ use shipway_events::{
     plan::{Artifact, PlanNode, When},
     run::{NodeError, Started},
 };
-use shipway_nodes::workload::Workload;
+use shipway_nodes::workload::{Fate, Workload};
 use uuid::Uuid;
 
 use crate::language::Documents;
@@ -220,6 +220,9 @@ fn of_work(state: &RunState, work: &Workload) -> Said {
                 .map_or_else(|| build.branch.clone(), |number| format!("pull request #{number}"));
             said(Would::Run, format!("builds `{}` at {what}", build.service.slug))
         }
+        Workload::Release(release) if release.service.as_ref().is_some_and(|spec| spec.instances == 0) => {
+            said(Would::Change, format!("`{}` is stopped; who asks it waits", release.target.slug))
+        }
         Workload::Release(release) => {
             let (slug, to) = (&release.target.slug, &release.artifact);
             let from = deployed(state, Some(slug));
@@ -266,9 +269,18 @@ fn of_work(state: &RunState, work: &Workload) -> Said {
         Workload::Restore(restore) => said(
             Would::Change,
             format!(
-                "replaces the content of `{}` by the backup {}",
-                restore.addon.addon.slug, restore.backup
+                "replaces the content of `{}` by the backup {}{}",
+                restore.addon.addon.slug,
+                restore.backup,
+                if restore.keep { "; what is there now is kept until somebody confirms" } else { "" }
             ),
+        ),
+        Workload::Kept(kept) => said(
+            Would::Change,
+            match kept.fate {
+                Fate::LetGo => format!("lets go of what `{}` was before its restores", kept.addon.addon.slug),
+                Fate::PutBack => format!("puts back what `{}` was before its restore", kept.addon.addon.slug),
+            },
         ),
         Workload::Restart(restart) => said(Would::Change, format!("restarts `{}`", restart.target.slug)),
         Workload::Await(_) => said(Would::Wait, "waits for a condition"),

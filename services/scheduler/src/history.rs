@@ -176,7 +176,11 @@ impl Shared {
             }
         }
         Ok(OpenRunReply {
-            run: Some(Run { nodes, ..present::head(state, past.position) }),
+            run: Some(Run {
+                nodes,
+                rollbacks: self.rollbacks_of(run).await?,
+                ..present::head(state, past.position)
+            }),
             next,
             counts: counts(state),
             event: past.version,

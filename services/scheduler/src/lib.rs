@@ -24,6 +24,7 @@ mod queries;
 mod reactions;
 mod refused;
 mod registry;
+mod rollback;
 mod run;
 mod schedules;
 mod secrets;
@@ -36,7 +37,7 @@ mod watchdog;
 mod whereabouts;
 mod why;
 
-pub use api::{EventsApi, FreezesApi, HistoryApi, HoldsApi, RunsApi, WorkApi};
+pub use api::{EventsApi, FreezesApi, HistoryApi, HoldsApi, RollbacksApi, RunsApi, WorkApi};
 pub use cluster::{PeersApi, Together};
 pub use registry::{Bell, Bells};
 pub use service::{Deps, Service, StartError};

@@ -209,6 +209,7 @@ impl Shared {
         for run in runs.iter_mut().filter(|run| !run.concluded) {
             self.say_where_it_stands(run).await;
         }
+        self.say_kinds(&mut runs).await?;
         let next = match floor {
             _ if rows.len() > limit => runs.last().map(|run| run.position.to_string()),
             Some(floor) => Some((floor + 1).to_string()),
@@ -324,7 +325,7 @@ impl Shared {
     }
 
     /// The position of the first run that was made at a time or later. Positions are in the order of time.
-    async fn first_run_from(&self, at: Timestamp) -> Result<Option<i64>, Error> {
+    pub(crate) async fn first_run_from(&self, at: Timestamp) -> Result<Option<i64>, Error> {
         let read = sqlx::query_scalar(NOT_BEFORE).bind(at.micros()).fetch_optional(self.tables());
         read.await.map_err(away)
     }

@@ -28,7 +28,10 @@ use shipway_events::{
 use shipway_nodes::validate::{Known, Resource, StageContext, validate_flow_with};
 use uuid::Uuid;
 
-use crate::{schedules, secrets, start::Asked};
+use crate::{
+    schedules, secrets,
+    start::{Asked, FlowChoice},
+};
 
 /// What there is in the project when a run starts.
 #[derive(Debug, Default)]
@@ -80,6 +83,22 @@ pub(crate) fn restored(mut reply: FlowForRunReply, backup: &str) -> FlowForRunRe
     reply
 }
 
+/// The flow of an addon in which it is decided what becomes of what it kept.
+pub(crate) fn kept(mut reply: FlowForRunReply, put_back: bool) -> FlowForRunReply {
+    let addon = reply.path.rsplit('/').next().unwrap_or_default();
+    let act = if put_back { "revert" } else { "confirm" };
+    let node = json!({
+        "kind": "Action", "ref": act, "condition": "success",
+        "spec": {"kind": "Addon", "spec": {"type": act, "data": {"addonId": addon}}},
+    });
+    reply.document_json = json!({
+        "apiVersion": "v1.2",
+        "spec": {"kind": "Workflow", "spec": {"type": "sequential", "steps": [node]}},
+    })
+    .to_string();
+    reply
+}
+
 fn foreign_kind(node: &Value) -> Option<&str> {
     match node.get("kind").and_then(Value::as_str)? {
         "Noop" | "LoopData" | "Approval" => None,
@@ -106,7 +125,9 @@ pub(crate) fn plan(
     };
     let flow = Flow::parse(&document).map_err(|problems| shown(&problems))?;
     let resources = resources(reply)?;
-    if asked.origin != Origin::Resource && !is_of_resource(reply) {
+    // Nobody wrote the flow of a rollback either: it may name what other flows of its stage may not.
+    let is_rollback = matches!(asked.choice, FlowChoice::Rollback(_));
+    if asked.origin != Origin::Resource && !is_of_resource(reply) && !is_rollback {
         let problems = validate_flow_with(&flow, &stage(reply, &resources), &known(&overrides, asked));
         if problems.has_errors() {
             return Err(shown(&problems));
@@ -156,6 +177,7 @@ pub(crate) fn plan(
         author: Some(asked.author.as_ref().unwrap_or(&asked.meta.actor).clone()),
         parent: asked.parent.clone(),
         policy,
+        rollback: None,
         plan,
     })
 }
@@ -246,7 +268,7 @@ fn trigger_values(flow: &Flow, asked: &Asked, now: Timestamp) -> Map<String, Val
     values
 }
 
-fn resources(reply: &FlowForRunReply) -> Result<BTreeMap<String, PinnedResource>, Vec<Problem>> {
+pub(crate) fn resources(reply: &FlowForRunReply) -> Result<BTreeMap<String, PinnedResource>, Vec<Problem>> {
     reply
         .resources
         .iter()

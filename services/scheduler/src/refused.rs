@@ -68,6 +68,7 @@ fn failed(asked: Asked, wanted: Wanted<'_>, reason: String) -> [Event; 2] {
         author: Some(asked.meta.actor),
         parent: None,
         policy: ConcurrencyPolicy::Allow,
+        rollback: None,
         plan: Plan {
             nodes: vec![root],
             triggers: asked.triggers,

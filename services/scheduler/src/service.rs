@@ -6,8 +6,8 @@ use shipway_contracts::{
     Channel,
     v1::{
         events_server::EventsServer, freezes_server::FreezesServer, history_server::HistoryServer,
-        holds_server::HoldsServer, peers_server::PeersServer, runs_server::RunsServer,
-        work_server::WorkServer,
+        holds_server::HoldsServer, peers_server::PeersServer, rollbacks_server::RollbacksServer,
+        runs_server::RunsServer, work_server::WorkServer,
     },
 };
 use shipway_eventing::{Consumer, Durable, DurableError, Feed, Log, People, Views, ViewsError};
@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    api::{EventsApi, FreezesApi, HistoryApi, HoldsApi, RunsApi, WorkApi},
+    api::{EventsApi, FreezesApi, HistoryApi, HoldsApi, RollbacksApi, RunsApi, WorkApi},
     cluster::{self, Cluster, PeersApi, Together},
     history::Folds,
     hosts::Hosts,
@@ -204,6 +204,12 @@ impl Service {
     #[must_use]
     pub fn history_server(&self) -> HistoryServer<HistoryApi> {
         HistoryServer::new(HistoryApi { shared: self.shared.clone() }).max_encoding_message_size(LARGE)
+    }
+
+    /// `shipway.v1.Rollbacks`.
+    #[must_use]
+    pub fn rollbacks_server(&self) -> RollbacksServer<RollbacksApi> {
+        RollbacksServer::new(RollbacksApi { shared: self.shared.clone() }).max_encoding_message_size(LARGE)
     }
 
     /// `shipway.v1.Events`.

@@ -12,12 +12,13 @@ use shipway_eventing::failing;
 use shipway_events::{
     Actor, ConcurrencyPolicy, Meta, Position, ProjectId, RunId, RunStatus,
     plan::Fork,
-    run::{Origin, Parent},
+    run::{Origin, Parent, Started},
 };
 
 use crate::{
     cluster::shards::Shard,
     planning::{self, World},
+    rollback,
     service::Shared,
 };
 
@@ -65,6 +66,10 @@ pub(crate) enum FlowChoice {
     Document(String),
     /// An addon's own, with its content from a backup.
     Restored { addon: String, backup: String },
+    /// A stage's, with the way back to what ran there.
+    Rollback(Box<rollback::Wanted>),
+    /// An addon's own, with a decision about what it kept when a backup was put into it.
+    Kept { addon: String, put_back: bool },
 }
 
 impl Shared {
@@ -91,6 +96,12 @@ impl Shared {
             FlowChoice::Restored { addon, backup } => {
                 planning::restored(self.flow_for_run("", addon, asked.at_least).await?, backup)
             }
+            FlowChoice::Rollback(wanted) => {
+                self.flow_for_run(&wanted.project, &wanted.flow, asked.at_least).await?
+            }
+            FlowChoice::Kept { addon, put_back } => {
+                planning::kept(self.flow_for_run("", addon, asked.at_least).await?, *put_back)
+            }
         };
         let flow_id = shipway_contracts::id("flow", &flow.flow)?;
         Self::check_nesting(asked.parent.as_ref(), flow_id, &flow.path)?;
@@ -102,15 +113,19 @@ impl Shared {
                 self.start_there(&peer, &asked).await
             );
         }
-        let world = match &asked.choice {
+        let mut world = match &asked.choice {
             FlowChoice::Document(_) => World::default(),
-            FlowChoice::Published { .. } | FlowChoice::Restored { .. } => {
-                failing!("scheduler.start_world", Error::unavailable, self.world(&flow).await)?
-            }
+            _ => failing!("scheduler.start_world", Error::unavailable, self.world(&flow).await)?,
         };
+        let (mut flow, mut rollback) = (flow, None);
+        if let FlowChoice::Rollback(wanted) = &asked.choice {
+            let back = self.way_back(wanted, flow, world).await?;
+            back.is_decided()?;
+            (flow, world, rollback) = (back.flow, back.world, Some(back.rollback));
+        }
         let meta = asked.meta.clone();
         let started = match planning::plan(&asked, &flow, world, self.log.now()) {
-            Ok(started) => started,
+            Ok(started) => Started { rollback, ..started },
             Err(problems) => return Ok(refused(&flow, problems)),
         };
         if let Some(seen) = &asked.plan {

@@ -35,6 +35,9 @@ impl Shared {
             if at.is_none() && self.cluster.together().is_some() {
                 self.say_places(&slug, &resources, &mut rows).await?;
             }
+            if at.is_none() {
+                self.say_kept(&mut rows).await?;
+            }
             deployed.extend(rows);
         }
         Ok(GetStateReply { deployed, position, at: asked.to_string() })

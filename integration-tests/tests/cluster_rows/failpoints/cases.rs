@@ -162,7 +162,15 @@ impl Bench {
                 self.go(armed, fresh).await;
                 self.verify_patiently(armed);
             }
-            Some(Help::StandStill | Help::OtherLane) | None => self.go(armed, fresh).await,
+            Some(Help::Newcomer) => {
+                for name in armed {
+                    self.installation.wait_ready(name).unwrap();
+                }
+                self.installation.disarm("executor-1").unwrap();
+                self.go(armed, fresh).await;
+                self.installation.wait_ready("executor-1").unwrap();
+            }
+            Some(Help::StandStill | Help::OtherLane | Help::Surely) | None => self.go(armed, fresh).await,
         }
         let took = begin.elapsed();
         if !self.has_fired(armed) {

@@ -14,6 +14,10 @@ pub(super) enum Help {
     Takeover,
     /// Another project, whose lane may be with another process.
     OtherLane,
+    /// An executor is started again, which tells the armed service what it can run.
+    Newcomer,
+    /// The armed service is one whose processes all come to it, where others do by chance only.
+    Surely,
 }
 
 /// How often a round is gone through until its point fires: which process has a lane is chance.
@@ -22,13 +26,16 @@ pub(super) const TRIES: usize = 8;
 impl Help {
     /// What a point needs, with the service that passes it then; none where plain rounds pass it.
     fn of(point: &str, many: bool) -> Option<(Self, &'static str)> {
-        let call = point.rsplit_once('.').map_or(point, |(call, _)| call);
+        let call = point.strip_suffix(".before").or_else(|| point.strip_suffix(".after")).unwrap_or(point);
         Some(match (call, many) {
             ("db.pg.streams", true) => (Self::Verify, "scheduler"),
             ("db.lite.streams", false) => (Self::Verify, "up"),
             ("db.views.position", true) => (Self::StandStill, "scheduler"),
             ("scheduler.open" | "scheduler.complete_there", true) => (Self::Takeover, "scheduler"),
             ("scheduler.start_there", true) => (Self::OtherLane, "scheduler"),
+            ("scheduler.register", true) => (Self::Newcomer, "scheduler"),
+            // Each scheduler has lanes to give up; of the relay's lease there is one.
+            ("db.lease.release", true) => (Self::Surely, "scheduler"),
             _ => return None,
         })
     }
@@ -42,7 +49,7 @@ impl Help {
                 let late = (1..=18).map(|nth| format!(";feed.project.before=delay@{nth}"));
                 late.fold(armed, |armed, late| armed + &late)
             }
-            Self::Verify | Self::Takeover | Self::OtherLane => armed,
+            Self::Verify | Self::Takeover | Self::OtherLane | Self::Newcomer | Self::Surely => armed,
         }
     }
 }

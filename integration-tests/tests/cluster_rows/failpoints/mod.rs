@@ -29,6 +29,16 @@ fn wanted() -> Option<Vec<String>> {
     Some(points.split(',').map(str::to_owned).collect())
 }
 
+/// The points and actions that fired in a run which was cut off, from what it printed: the file `SHIPWAY_TRIED`
+/// names. The long test takes the better part of an hour; what is left of it need not begin anew.
+fn tried() -> BTreeSet<(String, String)> {
+    let Ok(file) = std::env::var("SHIPWAY_TRIED") else { return BTreeSet::new() };
+    let printed = std::fs::read_to_string(file).unwrap();
+    let cases = printed.lines().filter(|line| line.contains(" fired=true "));
+    let cases = cases.filter_map(|line| line.strip_prefix("case ")?.split_once('@')?.0.split_once('='));
+    cases.map(|(point, action)| (point.to_owned(), action.to_owned())).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn row_e_3_processes_die_fail_and_wait_at_every_point() {
     let (mut random, seed) = chance();
@@ -37,15 +47,22 @@ async fn row_e_3_processes_die_fail_and_wait_at_every_point() {
         |point: &String| wanted.as_ref().is_none_or(|all| all.iter().any(|begin| point.starts_with(begin)));
     let shape = Shape { services: [1, 2, 2, 2, 1], ..Shape::default() };
     let many = Bench::new(Installation::many("e3", shape).unwrap()).await;
-    let (mut fired, mut cases) = (BTreeSet::new(), 0);
+    let tried = tried();
+    let is_tried = |case: &Case| tried.contains(&(case.point.clone(), case.action.word().to_owned()));
+    let mut fired: BTreeSet<String> = tried.iter().map(|(point, _)| point.clone()).collect();
+    let mut cases = tried.len();
     let mut slowest = std::time::Duration::ZERO;
     let mut missed = Vec::new();
+    let mut by_cluster = BTreeSet::new();
     for (mut bench, sample) in [(many, 4), (Bench::new(Installation::one("e3").unwrap()).await, 2)] {
         // What a cluster has passed is not tried in one process again.
         let mut all: Vec<Case> = failpoints::all()
             .filter(is_wanted)
-            .filter(|point| !fired.contains(point) && (bench.passes(point) || bench.help(point).is_some()))
+            .filter(|point| {
+                !by_cluster.contains(point) && (bench.passes(point) || bench.help(point).is_some())
+            })
             .flat_map(|point| Action::ALL.map(|action| Case { point: point.clone(), action }))
+            .filter(|case| !is_tried(case))
             .collect();
         all.shuffle(&mut random);
         all.truncate(sized(sample, usize::MAX));
@@ -56,11 +73,13 @@ async fn row_e_3_processes_die_fail_and_wait_at_every_point() {
         }
         bench.judge_all().await;
         fired.extend(bench.installation.fired().iter().cloned());
+        by_cluster = fired.clone();
         missed.append(&mut bench.missed);
     }
     let never: Vec<String> = failpoints::all().filter(|point| !fired.contains(point)).collect();
     println!(
-        "ROW E-3 seed={seed} cases={cases} points_fired={} of={} not_fired={} slowest={slowest:?} lost=0 doubled=0 stuck=0",
+        "ROW E-3 seed={seed} cases={cases} before={} points_fired={} of={} not_fired={} slowest={slowest:?} lost=0 doubled=0 stuck=0",
+        tried.len(),
         fired.len(),
         failpoints::all().count(),
         missed.len(),

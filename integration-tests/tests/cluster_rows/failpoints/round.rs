@@ -1,15 +1,17 @@
-//! One round of everything that an installation does: a project is declared, a delivery comes, runs start, wait for a
-//! retry and end. Whoever asks repeats what was not answered, as people's clients and Git hosts do.
+//! One round of everything that an installation does: a project is declared, a request and a push come, runs start, wait
+//! for a retry and end. Whoever asks repeats what was not answered, as people's clients and Git hosts do.
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
+use sha2::Sha256;
 use shipway_contracts::{
     Channel,
     v1::{
-        ApplyRequest, ListRunsRequest, SourceFile, problem::Severity, projects_client::ProjectsClient,
-        runs_client::RunsClient,
+        ApplyRequest, Hook, ListRunsRequest, Problem, SourceFile, problem::Severity,
+        projects_client::ProjectsClient, runs_client::RunsClient,
     },
 };
 use shipway_integration_tests::{
@@ -40,19 +42,24 @@ impl Round {
     /// Goes through it; the runs that ended.
     pub(super) async fn go(self) -> Result<Vec<Ended>> {
         let token = format!("{}-{:032}", self.project, self.first);
+        // A repository of its own has a hook of its own, whose secret is in this answer alone.
         let more = format!(
-            "          webhook: {{enabled: true, token: {token}}}\n          description: round {}\n",
+            "          webhook: {{enabled: true, token: {token}}}\n          description: round {0}\n          \
+             triggers: [{{ref: push, vcsService: github, repoUrl: \"https://github.com/round/r{0}\", \
+             branchRestrictions: [release], prRestrictions: []}}]\n",
             self.first
         );
-        self.apply(&project_of(&self.project, &more)).await.context("declaring a project")?;
+        let hooks = self.apply(&project_of(&self.project, &more)).await.context("declaring a project")?;
         let through = |door| Workload::through(self.channel.clone(), &self.sink, door);
         let (at_once, with_retries) = (through("effect"), through("once"));
         let last = self.first + RUNS - 1;
-        let (delivered, effects, later) = tokio::join!(
+        let (delivered, pushed, effects, later) = tokio::join!(
             self.deliver(&token, self.first),
+            self.push(&hooks),
             at_once.run(self.first + 1..last, RUNS),
             with_retries.one(last),
         );
+        pushed.context("pushing")?;
         let mut ended = effects?;
         ended.extend([delivered.context("delivering")?, later?]);
         let runs = RunsClient::new(self.channel.clone());
@@ -64,9 +71,45 @@ impl Round {
         Ok(ended)
     }
 
-    /// Declares a document.
-    pub(super) async fn apply(&self, document: &str) -> Result<()> {
+    /// Declares a document; its hooks.
+    pub(super) async fn apply(&self, document: &str) -> Result<Vec<Hook>> {
         apply(&self.channel, document).await
+    }
+
+    /// Posts a push that no trigger wants until it is taken, and once more. Nobody can sign it where the answer with the
+    /// secret was lost.
+    async fn push(&self, hooks: &[Hook]) -> Result<()> {
+        let repository = format!("r{}", self.first);
+        let ours = |hook: &&Hook| hook.of.ends_with(&repository) && !hook.secret.is_empty();
+        let Some(hook) = hooks.iter().find(ours) else { return Ok(()) };
+        let body = serde_json::json!({
+            "ref": "refs/heads/main", "before": "1".repeat(40), "after": "2".repeat(40), "commits": [],
+            "repository": {"clone_url": format!("https://github.com/round/{repository}")},
+        })
+        .to_string();
+        let mut mac = Hmac::<Sha256>::new_from_slice(hook.secret.as_bytes())?;
+        mac.update(body.as_bytes());
+        let signature = format!("sha256={}", hex::encode(mac.finalize().into_bytes()));
+        let (address, key, client) =
+            (format!("{}{}", self.url, hook.path), Uuid::now_v7().to_string(), http());
+        let (begin, mut taken) = (std::time::Instant::now(), 0);
+        while taken < 2 {
+            let request = client
+                .post(&address)
+                .header("content-type", "application/json")
+                .header("x-github-event", "push")
+                .header("x-github-delivery", &key)
+                .header("x-hub-signature-256", &signature)
+                .body(body.clone());
+            match request.timeout(Duration::from_secs(10)).send().await {
+                Ok(answer) if answer.status() == 202 => taken += 1,
+                other if begin.elapsed() > SENDER => {
+                    anyhow::bail!("the push was not taken in {SENDER:?}: {other:?}")
+                }
+                _ => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+        Ok(())
     }
 
     /// Posts a delivery until it is taken, and once more; the run that follows, when it has ended.
@@ -105,8 +148,8 @@ impl Round {
     }
 }
 
-/// Declares a document; the command's id is the same however often it has to be said.
-pub(super) async fn apply(channel: &Channel, document: &str) -> Result<()> {
+/// Declares a document, and gives back its hooks; the command's id is the same however often it has to be said.
+pub(super) async fn apply(channel: &Channel, document: &str) -> Result<Vec<Hook>> {
     let file = SourceFile { name: "declared.yaml".to_owned(), text: document.to_owned() };
     let request =
         ApplyRequest { command: Uuid::now_v7().to_string(), files: vec![file], ..ApplyRequest::default() };
@@ -115,8 +158,9 @@ pub(super) async fn apply(channel: &Channel, document: &str) -> Result<()> {
         let (mut projects, request) = (projects.clone(), request.clone());
         async move { projects.apply(request).await }
     });
-    let errors: Vec<_> =
-        reply.await?.problems.into_iter().filter(|problem| problem.severity() == Severity::Error).collect();
+    let reply = reply.await?;
+    let is_error = |problem: &Problem| problem.severity() == Severity::Error;
+    let errors: Vec<_> = reply.problems.into_iter().filter(is_error).collect();
     ensure!(errors.is_empty(), "{errors:#?}");
-    Ok(())
+    Ok(reply.hooks)
 }

@@ -60,9 +60,15 @@ fn effect_in_words(effect: &Effect) -> String {
     match effect {
         Effect::Released { slug, artifact, .. } => format!("released `{slug}` with {}", of(artifact)),
         Effect::Built { artifact, .. } => format!("made {}", of(artifact)),
+        Effect::AddonStarted { slug, let_go, .. } if !let_go.is_empty() => {
+            format!("let go of what `{slug}` was before: {}", let_go.join(", "))
+        }
         Effect::AddonStarted { slug, .. } => format!("started or changed the addon `{slug}`"),
         Effect::BackedUp { addon, backup, .. } => format!("backed up `{addon}` as {backup}"),
-        Effect::Restored { addon, backup } => format!("restored `{addon}` from {backup}"),
+        Effect::Restored { addon, backup, kept: None, .. } => format!("restored `{addon}` from {backup}"),
+        Effect::Restored { addon, backup, kept: Some(kept), .. } => {
+            format!("restored `{addon}` from {backup}; what it was before is kept as {kept}")
+        }
         Effect::JobRan { job, job_run, .. } => format!("ran the job `{job}` as {job_run}"),
     }
 }

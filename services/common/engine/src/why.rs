@@ -301,6 +301,7 @@ mod tests {
             author: None,
             parent: None,
             policy: ConcurrencyPolicy::Allow,
+            rollback: None,
             plan: Plan { nodes: vec![node], ..Plan::default() },
         }
     }

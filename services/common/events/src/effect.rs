@@ -31,6 +31,9 @@ pub enum Effect {
         addon: ResourceId,
         /// Its id in documents.
         slug: String,
+        /// Contents of before a restore that were kept, and are not any more.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        let_go: Vec<String>,
     },
     /// An addon was backed up.
     BackedUp {
@@ -49,6 +52,12 @@ pub enum Effect {
         addon: String,
         /// The backup.
         backup: String,
+        /// The addon itself; not known of restores of versions that did not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        resource: Option<ResourceId>,
+        /// What the content of before is called, if it is kept until somebody confirms the restore.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kept: Option<String>,
     },
     /// A job ran to its end.
     JobRan {

@@ -38,6 +38,7 @@ pub mod plan;
 pub mod policy;
 pub mod project;
 mod resumed;
+mod rollback;
 pub mod roster;
 pub mod run;
 pub mod schedule;

@@ -97,6 +97,7 @@ pub use crate::{
     hold::{Held, HoldOverridden, LetGo},
     origin::{HeldLock, Origin, Parent},
     resumed::{Kept, Resumed},
+    rollback::Rollback,
 };
 
 #[cfg(not(feature = "next-schema"))]
@@ -143,6 +144,9 @@ pub struct Started {
     /// [`Event::Admitted`].
     #[serde(default, skip_serializing_if = "is_allow")]
     pub policy: ConcurrencyPolicy,
+    /// What it goes back to, if it is a rollback; a run of a stage's flow without this is a release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Rollback>,
     /// What it will do.
     pub plan: Plan,
 }

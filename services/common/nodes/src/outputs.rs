@@ -38,6 +38,7 @@ pub fn outputs_at_start(work: &Workload) -> Map<String, Value> {
         Workload::Addon(addon) => json!({ "id": addon.addon.slug }),
         Workload::Restore(restore) => json!({ "id": restore.backup, "addonId": restore.addon.addon.slug }),
         Workload::Exec(_)
+        | Workload::Kept(_)
         | Workload::Restart(_)
         | Workload::Noop(_)
         | Workload::Await(_)

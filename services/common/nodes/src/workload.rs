@@ -30,6 +30,8 @@ pub enum Workload {
     Backup(Backup),
     /// Puts a backup's content into an addon.
     Restore(Restore),
+    /// Decides about what an addon kept when a backup was put into it.
+    Kept(Kept),
     /// Executes a command in a running service.
     Exec(Exec),
     /// Restarts a service or an addon.
@@ -53,6 +55,7 @@ impl Workload {
             | Self::Build(_)
             | Self::Backup(_)
             | Self::Restore(_)
+            | Self::Kept(_)
             | Self::Await(_)
             | Self::Message(_)
             | Self::Comment(_) => EffectClass::Keyed,
@@ -68,6 +71,7 @@ impl Workload {
             Self::Addon(addon) => Some(&addon.addon),
             Self::Backup(backup) => Some(&backup.addon.addon),
             Self::Restore(restore) => Some(&restore.addon.addon),
+            Self::Kept(kept) => Some(&kept.addon.addon),
             Self::Exec(exec) => Some(&exec.target),
             Self::Restart(restart) => Some(&restart.target),
             Self::Await(Await { watch: Watch::Service { target } | Watch::Addon { target }, .. }) => {
@@ -312,6 +316,28 @@ pub struct Restore {
     pub backup: String,
     /// Where its content is.
     pub pin: BackupPin,
+    /// What was there is kept, until somebody confirms the restore or takes it back ([`Kept`]).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep: bool,
+}
+
+/// See [`Workload::Kept`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The addon.
+    pub addon: Addon,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What becomes of contents that were kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Fate {
+    /// The restore was right: all that was kept is let go of.
+    LetGo,
+    /// The restore was wrong: the newest that was kept takes its place again, and what is there now is kept.
+    PutBack,
 }
 
 /// See [`Workload::Exec`].

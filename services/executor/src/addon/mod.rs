@@ -21,8 +21,25 @@ pub(crate) trait Engine: Send + Sync {
     /// recorded, so that an attempt that is taken up again finds it.
     async fn backup(&self, attempt: &Attempt<'_>, work: &Backup, dump: &Path) -> Result<Effect, Failure>;
 
-    /// Replaces the content by a dump's; what was there stays until the dump is in.
-    async fn restore(&self, attempt: &Attempt<'_>, work: &Restore, dump: &Path) -> Result<(), Failure>;
+    /// Replaces the content by a dump's; what was there stays until the dump is in. If it is kept beyond that, gives the
+    /// name that it is kept by.
+    async fn restore(
+        &self,
+        attempt: &Attempt<'_>,
+        work: &Restore,
+        dump: &Path,
+    ) -> Result<Option<String>, Failure>;
+
+    /// Lets go of all that restores have kept; gives the names.
+    async fn let_go(&self, attempt: &Attempt<'_>, addon: &Addon) -> Result<Vec<String>, Failure>;
+
+    /// Puts the newest content that was kept back into its place; gives its name, and the name that what was there is kept
+    /// by.
+    async fn put_back(
+        &self,
+        attempt: &Attempt<'_>,
+        addon: &Addon,
+    ) -> Result<(String, Option<String>), Failure>;
 }
 
 /// The engine of that name.

@@ -69,38 +69,126 @@ impl Engine for Postgresql {
         Ok(Effect::BackedUp { addon: slug.clone(), backup: work.backup.clone(), digest, bytes })
     }
 
-    async fn restore(&self, attempt: &Attempt<'_>, work: &Restore, dump: &Path) -> Result<(), Failure> {
+    async fn restore(
+        &self,
+        attempt: &Attempt<'_>,
+        work: &Restore,
+        dump: &Path,
+    ) -> Result<Option<String>, Failure> {
         let server = Server::of(attempt, &work.addon).await?;
         let name = database(&work.addon.addon.slug);
-        let (new, old) = (format!("{name}__new"), format!("{name}__old"));
-        let (current, new_id, old_id) = (identifier(&name), identifier(&new), identifier(&old));
-        // The database says which restore made it: one that was swapped in before a crash is not made again.
-        let made_by = format!(
-            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = {}",
-            literal(&name)
-        );
-        let mark = format!("shipway restore {}", attempt.given.effect_key);
-        let databases: Vec<String> = server.query("SELECT datname FROM pg_database").await?;
-        let has = |database: &str| databases.iter().any(|known| known == database);
-        if server.query(&made_by).await?.first() == Some(&mark) {
-            attempt.note("this restore was made already");
-        } else if !has(&name) && has(&new) && has(&old) {
-            server.query(&format!("ALTER DATABASE {new_id} RENAME TO {current}")).await?;
-        } else {
-            if !has(&name) && has(&old) {
-                server.query(&format!("ALTER DATABASE {old_id} RENAME TO {current}")).await?;
-            }
-            self.load(attempt, &server, &new, dump).await?;
-            server.query(&format!("COMMENT ON DATABASE {new_id} IS {}", literal(&mark))).await?;
-            server.swap(&name, &new, &old).await?;
+        let old = match work.keep {
+            true => kept_as(&name, &attempt.given.effect_key),
+            false => format!("{name}__old"),
+        };
+        let new = format!("{name}__new");
+        self.put_in(attempt, &server, Names { name: &name, new: &new, old: &old }, Some(dump)).await?;
+        if work.keep {
+            return Ok(server.databases().await?.contains(&old).then_some(old));
         }
-        server.query(&format!("DROP DATABASE IF EXISTS {old_id} WITH (FORCE)")).await?;
-        server.query(&format!("ALTER DATABASE {current} WITH ALLOW_CONNECTIONS true")).await?;
-        Ok(())
+        server.query(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", identifier(&old))).await?;
+        Ok(None)
+    }
+
+    async fn let_go(&self, attempt: &Attempt<'_>, addon: &Addon) -> Result<Vec<String>, Failure> {
+        let server = Server::of(attempt, addon).await?;
+        let kept = kept_of(&server, &database(&addon.addon.slug)).await?;
+        for name in &kept {
+            server.query(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", identifier(name))).await?;
+        }
+        Ok(kept)
+    }
+
+    async fn put_back(
+        &self,
+        attempt: &Attempt<'_>,
+        addon: &Addon,
+    ) -> Result<(String, Option<String>), Failure> {
+        let server = Server::of(attempt, addon).await?;
+        let name = database(&addon.addon.slug);
+        let old = kept_as(&name, &attempt.given.effect_key);
+        // What this attempt has put aside already is not what it puts back.
+        let kept = kept_of(&server, &name).await?.into_iter().rev().find(|kept| *kept != old);
+        let Some(back) = kept else {
+            if server.databases().await?.contains(&old) {
+                server.open(&name).await?;
+                return Ok((name, Some(old)));
+            }
+            let message = format!(
+                "{} keeps nothing of before a restore: it was confirmed, or none was made that keeps it",
+                addon.addon.slug
+            );
+            return Err(error("nothing_kept", message));
+        };
+        self.put_in(attempt, &server, Names { name: &name, new: &back, old: &old }, None).await?;
+        Ok((back, server.databases().await?.contains(&old).then_some(old)))
     }
 }
 
+/// The database that programs use, the one that takes its place, and the name that it has from then on.
+#[derive(Clone, Copy)]
+struct Names<'a> {
+    name: &'a str,
+    new: &'a str,
+    old: &'a str,
+}
+
+/// What a database is called that an effect puts aside: the same on every attempt, in the order of their runs, and within
+/// the 63 bytes of a name.
+fn kept_as(name: &str, effect_key: &str) -> String {
+    let key: String = effect_key.chars().filter(char::is_ascii_alphanumeric).collect();
+    let (first, last) = (&key[..key.len().min(8)], &key[key.len().saturating_sub(8)..]);
+    format!("{name}{KEPT}{}{}", first.to_lowercase(), last.to_lowercase())
+}
+
+/// The databases that restores have kept, oldest first.
+async fn kept_of(server: &Server<'_>, name: &str) -> Result<Vec<String>, Failure> {
+    let begins = format!("{name}{KEPT}");
+    let mut kept = server.databases().await?;
+    kept.retain(|database| database.starts_with(&begins));
+    kept.sort();
+    Ok(kept)
+}
+
+/// Between a database's name and what tells apart those that were kept of it.
+const KEPT: &str = "__kept_";
+
 impl Postgresql {
+    /// Puts a database into the place of the one that programs use, which goes on under its old name. A dump is loaded into
+    /// the new one first; without one it is there already.
+    async fn put_in(
+        &self,
+        attempt: &Attempt<'_>,
+        server: &Server<'_>,
+        Names { name, new, old }: Names<'_>,
+        dump: Option<&Path>,
+    ) -> Result<(), Failure> {
+        let (current, new_id, old_id) = (identifier(name), identifier(new), identifier(old));
+        // The database says what made it: one that was swapped in before a crash is not made again.
+        let made_by = format!(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = {}",
+            literal(name)
+        );
+        let mark = format!("shipway restore {}", attempt.given.effect_key);
+        let databases = server.databases().await?;
+        let has = |database: &str| databases.iter().any(|known| known == database);
+        if server.query(&made_by).await?.first() == Some(&mark) {
+            attempt.note("this restore was made already");
+        } else if !has(name) && has(new) && has(old) {
+            server.query(&format!("ALTER DATABASE {new_id} RENAME TO {current}")).await?;
+        } else {
+            if !has(name) && has(old) {
+                server.query(&format!("ALTER DATABASE {old_id} RENAME TO {current}")).await?;
+            }
+            if let Some(dump) = dump {
+                self.load(attempt, server, new, dump).await?;
+            }
+            server.query(&format!("COMMENT ON DATABASE {new_id} IS {}", literal(&mark))).await?;
+            server.swap(name, new, old).await?;
+        }
+        server.open(name).await
+    }
+
     async fn store(
         &self,
         attempt: &Attempt<'_>,

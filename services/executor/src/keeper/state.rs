@@ -283,7 +283,11 @@ impl Keeper {
             new.take_over(&self.shared);
             self.listeners.keep(new.plan.spec.listen, &new.plan.spec.ports);
             if let Some(old) = old {
-                old.drain(Arc::clone(&self.shared));
+                let drained = old.drain(Arc::clone(&self.shared));
+                // Who stops a service waits for it to be stopped: something is done next that it must not meet.
+                if new.slots.is_empty() {
+                    let _ = drained.join();
+                }
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Addon) -> Result<Success, 
         Value::Object(outputs) => outputs,
         _ => Map::new(),
     };
-    let effect = Effect::AddonStarted { addon: work.addon.id, slug: work.addon.slug.clone() };
+    let effect =
+        Effect::AddonStarted { addon: work.addon.id, slug: work.addon.slug.clone(), let_go: Vec::new() };
     Ok(Success { outputs, effects: vec![effect] })
 }

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Map, Value, json};
 use shipway_eventing::BlobId;
 use shipway_events::run::Effect;
-use shipway_nodes::workload::{Backup, Restore};
+use shipway_nodes::workload::{Backup, Fate, Kept, Restore};
 
 use super::{Attempt, Failure, Success, error, io_failure};
 use crate::{addon, build, os::files};
@@ -64,10 +64,30 @@ pub(super) async fn restore(attempt: &Attempt<'_>, work: &Restore) -> Result<Suc
     let restored = restored.await;
     let _ = fs::remove_file(&stored);
     let _ = fs::remove_file(&dump);
-    restored?;
-    let effect = Effect::Restored { addon: work.addon.addon.slug.clone(), backup: work.backup.clone() };
+    let kept = restored?;
+    let (addon, backup) = (work.addon.addon.slug.clone(), work.backup.clone());
+    let effect = Effect::Restored { addon, backup, resource: Some(work.addon.addon.id), kept };
     let outputs = json!({ "id": work.backup, "addonId": work.addon.addon.slug, "status": "completed" });
     Ok(Success { outputs: object(outputs), effects: vec![effect] })
+}
+
+/// What was kept when a backup was put into an addon is let go of, or put back.
+pub(super) async fn kept(attempt: &Attempt<'_>, work: &Kept) -> Result<Success, Failure> {
+    let engine = addon::engine(&work.addon.engine)?;
+    let slug = &work.addon.addon.slug;
+    let effect = match work.fate {
+        Fate::LetGo => {
+            let let_go = engine.let_go(attempt, &work.addon).await?;
+            attempt.note(&format!("let go of {} content(s) that {slug} had before", let_go.len()));
+            Effect::AddonStarted { addon: work.addon.addon.id, slug: slug.clone(), let_go }
+        }
+        Fate::PutBack => {
+            let (back, kept) = engine.put_back(attempt, &work.addon).await?;
+            attempt.note(&format!("{slug} has again what was kept as {back}"));
+            Effect::Restored { addon: slug.clone(), backup: back, resource: Some(work.addon.addon.id), kept }
+        }
+    };
+    Ok(Success { outputs: Map::new(), effects: vec![effect] })
 }
 
 /// What attempts left that a crash cut off.

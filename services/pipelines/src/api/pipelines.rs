@@ -8,7 +8,8 @@ use shipway_contracts::{
         CheckDocumentReply, CheckDocumentRequest, DeletePipelineReply, DeletePipelineRequest, DiffFlowReply,
         DiffFlowRequest, GetFlowReply, GetFlowRequest, GetFormReply, GetFormRequest, GetSchemaReply,
         GetSchemaRequest, ListPipelinesReply, ListPipelinesRequest, Member, PauseFlowReply, PauseFlowRequest,
-        Pipeline, RemoveMemberReply, RemoveMemberRequest, Stage, pipelines_server::Pipelines,
+        Pipeline, RemoveMemberReply, RemoveMemberRequest, RestoreFlowReply, RestoreFlowRequest, Stage,
+        pipelines_server::Pipelines,
     },
 };
 use shipway_documents::{DocumentType, flow::Flow, list};
@@ -156,6 +157,14 @@ impl Pipelines for PipelinesApi {
         };
         let done = self.shared.change(command, meta, project.id, &wish, &[]).await?;
         Ok(Response::new(PauseFlowReply { path: flow.path(), position: done.position }))
+    }
+
+    async fn restore_flow(
+        &self,
+        request: Request<RestoreFlowRequest>,
+    ) -> Result<Response<RestoreFlowReply>, Status> {
+        let meta = self.shared.meta(request.metadata()).await?;
+        Ok(Response::new(self.shared.restore_flow(request.into_inner(), meta).await?))
     }
 }
 

@@ -98,6 +98,8 @@ pub(crate) enum Why {
     StageOrder { wanted: String, now: String },
     #[error("this project has no pipeline `{slug}`.{suggestion}")]
     NoSuchPipeline { slug: String, suggestion: String },
+    #[error("{path} has no version {version}; its newest is {newest}.")]
+    NoSuchVersion { path: String, version: u32, newest: u32 },
     #[error("there is no flow `{flow}` in this project.")]
     NoSuchFlow { flow: String },
     #[error("the flow {path} cannot be read: {problem}")]
@@ -170,6 +172,7 @@ impl Why {
                 "Keep their order: promotion goes from each stage to the next. New stages may stand anywhere.".into()
             }
             Self::NoSuchPipeline { .. } => "`shipway status` shows the pipelines.".into(),
+            Self::NoSuchVersion { .. } => "`shipway diff --flow` compares the versions that there are.".into(),
             Self::NoSuchFlow { .. } => "Name it `<pipeline>/<stage>`, as `shop/production`.".into(),
             Self::FlowUnreadable { .. } => "Publish a new version of it first: `shipway apply`.".into(),
             Self::SecretSteers { .. } => "Set it with `--plain`, or use it in variables and messages only.".into(),

@@ -166,6 +166,7 @@ impl World {
             author: None,
             parent: None,
             policy: shipway_events::ConcurrencyPolicy::Allow,
+            rollback: None,
             plan: Plan { triggers: values.as_object().unwrap().clone(), ..Plan::default() },
         };
         self.append(run, vec![Event::from(started).encode()]).await;

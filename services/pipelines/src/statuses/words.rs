@@ -127,6 +127,7 @@ mod tests {
             author: None,
             parent: None,
             policy: shipway_events::ConcurrencyPolicy::Allow,
+            rollback: None,
             plan: Plan { triggers: triggers.as_object().unwrap().clone(), ..Plan::default() },
         }
     }

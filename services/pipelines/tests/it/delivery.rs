@@ -56,6 +56,7 @@ async fn ran(lab: &Lab, project: ProjectId, flow: FlowId, effect: Effect) {
         author: None,
         parent: None,
         policy: shipway_events::ConcurrencyPolicy::Allow,
+        rollback: None,
         plan: Plan::default(),
     };
     let done = NodeSucceeded { node: 1, fence: None, outputs: Map::new(), effects: vec![effect] };

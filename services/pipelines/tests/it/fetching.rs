@@ -61,6 +61,7 @@ impl<'a> Run<'a> {
                 author: None,
                 parent: None,
                 policy: shipway_events::ConcurrencyPolicy::Allow,
+                rollback: None,
                 plan: Plan { nodes, without_secrets, ..Plan::default() },
             }
             .into(),

@@ -129,7 +129,7 @@ impl Shared {
     }
 
     /// When the node began that made a backup: what was written later may not be in it.
-    async fn backup_began(&self, position: Position) -> Result<Timestamp, Error> {
+    pub(crate) async fn backup_began(&self, position: Position) -> Result<Timestamp, Error> {
         let read = self.log.read(position.saturating_sub(1), 1).await;
         let events = read.map_err(|error| Error::unavailable(error.to_string()))?;
         let event = events.first().ok_or_else(|| Error::unavailable("the log was not read; try again"))?;

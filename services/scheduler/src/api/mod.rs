@@ -8,6 +8,7 @@ mod holds;
 mod people;
 mod plans;
 mod resume;
+mod rollbacks;
 mod runs;
 mod work;
 
@@ -16,5 +17,6 @@ pub use freezes::FreezesApi;
 pub use history::HistoryApi;
 pub use holds::HoldsApi;
 pub(crate) use people::asked_by;
+pub use rollbacks::RollbacksApi;
 pub use runs::RunsApi;
 pub use work::WorkApi;

@@ -66,17 +66,32 @@ impl Shared {
                 return Ok(PlanRunReply { path: flow.path, problems, ..PlanRunReply::default() });
             }
         };
-        let hash = started.plan.hash(started.plan.nodes.len());
-        let mut nodes = foresee(&started);
-        let mut gates = gates(&started);
-        for held in self.held_back(&started).await? {
+        let foreseen = self.foreseen(&started).await?;
+        let warnings = self.warnings(&started, &foreseen.0).await?;
+        self.show_plan(started, foreseen, warnings)
+    }
+
+    /// What each node would do, and what will have to let it: with what holds its artifacts back.
+    pub(crate) async fn foreseen(&self, started: &Started) -> Result<(Vec<Foreseen>, Vec<String>), Error> {
+        let (mut nodes, mut gates) = (foresee(started), gates(started));
+        for held in self.held_back(started).await? {
             let words = hold_in_words(&held);
             match nodes.iter_mut().find(|node| node.node == held.node) {
                 Some(node) if held.bad => (node.would, node.words) = (Would::Fail, words),
                 _ => gates.push(words),
             }
         }
-        let warnings = self.warnings(&started, &nodes).await?;
+        Ok((nodes, gates))
+    }
+
+    /// A plan as it is shown, and remembered from then on.
+    pub(crate) fn show_plan(
+        &self,
+        started: Started,
+        (nodes, gates): (Vec<Foreseen>, Vec<String>),
+        warnings: Vec<String>,
+    ) -> Result<PlanRunReply, Error> {
+        let hash = started.plan.hash(started.plan.nodes.len());
         let reply = PlanRunReply {
             plan: hash.clone(),
             path: started.path.clone(),

@@ -82,6 +82,7 @@ fn started(steps: &[Value]) -> Started {
         author: None,
         parent: None,
         policy: ConcurrencyPolicy::Queue,
+        rollback: None,
         plan,
     }
 }

@@ -68,7 +68,10 @@ async fn every_filter_walks_an_index_of_its_own_and_sorts_nothing() {
 #[tokio::test]
 async fn what_else_is_asked_of_the_tables_searches_an_index_too() {
     let (_folder, views, _consumers) = tables().await;
-    let questions = [NOT_BEFORE, COMMIT_FROM, COMMIT_AFTER].into_iter().chain(crate::queries::ALL);
+    let questions = [NOT_BEFORE, COMMIT_FROM, COMMIT_AFTER]
+        .into_iter()
+        .chain(crate::queries::ALL)
+        .chain(crate::rollback::questions());
     for sql in questions {
         let highest = (1..9).rev().find(|n| sql.contains(&format!("${n}"))).unwrap_or(0);
         let query = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));

@@ -7,6 +7,8 @@ use shipway_contracts::v1;
 use shipway_engine::{Blocked, Blocker, RunState, applied, why};
 use shipway_events::{ExecutorId, Position, Timestamp, plan::PlanNode};
 
+use crate::rollback;
+
 /// The whole run, with its nodes.
 pub(crate) fn run(state: &RunState, position: Position, now: Timestamp) -> v1::Run {
     let all = (0..).take(state.nodes().len());
@@ -40,6 +42,8 @@ pub(crate) fn head(state: &RunState, position: Position) -> v1::Run {
         applied: applied(state),
         resumes: state.resumed().map(|resumed| resumed.of.to_string()).unwrap_or_default(),
         resumed_from: state.resumed().map(|resumed| resumed.from.clone()).unwrap_or_default(),
+        kind: rollback::kind(started.pipeline.is_some(), started.rollback.is_some()).to_owned(),
+        rollback: started.rollback.as_ref().map(rollback::mark),
         author: started.author.as_ref().map(|author| author.name().to_owned()).unwrap_or_default(),
         ..v1::Run::default()
     }

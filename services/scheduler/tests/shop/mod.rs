@@ -1,7 +1,7 @@
 //! A shop with one build service and a service in each of two stages, for tests of what is released: its documents, and what
 //! an executor makes of its work.
 
-#![expect(unreachable_pub, reason = "several tests use it")]
+#![expect(unreachable_pub, reason = "several tests have it")]
 
 use std::{collections::BTreeMap, time::Duration};
 

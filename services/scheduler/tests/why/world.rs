@@ -17,8 +17,8 @@ use shipway_contracts::{
     v1::{
         self, AbortRunRequest, Assignment, BeatRequest, Blocker, CompleteRequest, CreateFreezeRequest,
         GetRunRequest, Held, JudgeNodeRequest, LiftFreezeRequest, ListRunsRequest, MarkBadRequest,
-        PlaceHoldRequest, RegisterRequest, ReleaseHoldRequest, RetryNodeRequest, Run, StartRunRequest,
-        UnmarkBadRequest, WhyReply, WhyRequest,
+        PlaceHoldRequest, RegisterRequest, ReleaseHoldRequest, ResolveNodeRequest, RetryNodeRequest, Run,
+        StartRunRequest, UnmarkBadRequest, WhyReply, WhyRequest,
         freezes_client::FreezesClient,
         holds_client::HoldsClient,
         project_home_server::{ProjectHome, ProjectHomeServer},
@@ -77,6 +77,7 @@ fn flow(name: &str) -> Value {
             ("allow", "parallel", vec![with(noop("one"), "retry", rule)])
         }
         "lock" => ("allow", "parallel", vec![with(noop("one"), "locks", json!(["db"]))]),
+        "once" => ("allow", "parallel", vec![with(noop("one"), "effect", json!("once"))]),
         "two" => ("allow", "parallel", vec![noop("one"), noop("other")]),
         "replace" => ("replace", "parallel", vec![with(noop("one"), "interruptible", json!(false))]),
         policy @ ("queue" | "forbid" | "latest") => (policy, "parallel", vec![noop("one")]),
@@ -405,6 +406,16 @@ impl World {
             ["shipway", "retry", of, node] => {
                 let request = RetryNodeRequest { command, run: run(of), node: node.to_owned() };
                 self.runs.retry_node(request).await.unwrap();
+            }
+            ["shipway", "resolve", of, node, "--happened"] => {
+                let request = ResolveNodeRequest {
+                    command,
+                    run: run(of),
+                    node: node.to_owned(),
+                    outcome: "happened".to_owned(),
+                    ..ResolveNodeRequest::default()
+                };
+                self.runs.resolve_node(request).await.unwrap();
             }
             ["shipway", "unfreeze", freeze] => {
                 let freeze = freeze.to_owned();

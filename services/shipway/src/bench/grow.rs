@@ -111,6 +111,7 @@ fn started(n: u64, chance: u64, author: &str) -> Started {
         author: Some(Actor::Person(author.to_owned())),
         parent: None,
         policy: ConcurrencyPolicy::Allow,
+        rollback: None,
         plan: Plan {
             nodes,
             triggers: Map::from_iter([("app".to_owned(), json!({"branch": branch, "sha": sha}))]),

@@ -1,14 +1,15 @@
-//! `shipway addon move`: what a person can do for an addon whose host is lost.
+//! `shipway addon`: what a person can do for an addon whose host is lost, or into which a backup was put.
 
 use std::io::{self, BufRead, IsTerminal};
 
 use clap::Subcommand;
 use jiff::Timestamp;
-use shipway_contracts::v1::{MoveAddonReply, MoveAddonRequest};
+use shipway_contracts::v1::{DecideKeptRequest, MoveAddonReply, MoveAddonRequest};
 use uuid::Uuid;
 
 use super::{
-    Client, Exit, Failure, Outcome, flags::Common, hint, json as shown, out, output::out_json, short_id, talk,
+    Client, Exit, Failure, Outcome, flags::Common, hint, json as shown, out, output::out_json, short_id,
+    talk, watch,
 };
 
 /// Verbs of `shipway addon`.
@@ -16,6 +17,25 @@ use super::{
 pub(crate) enum Addon {
     /// Restores an addon whose host is lost on another, from a backup. What was written since the backup is lost.
     Move(MoveArgs),
+    /// Lets go of what an addon was before a backup was put into it.
+    Confirm(KeptArgs),
+    /// Puts back what an addon was before a backup was put into it; what it is now is kept then.
+    Revert(KeptArgs),
+}
+
+/// Arguments of `shipway addon confirm` and `revert`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct KeptArgs {
+    /// The addon's id.
+    addon: String,
+    /// Follows the run until it ends; the exit code says how.
+    #[arg(short, long)]
+    watch: bool,
+    /// Its project.
+    #[arg(long, value_name = "PROJECT")]
+    project: Option<String>,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Arguments of `shipway addon move`.
@@ -40,7 +60,35 @@ pub(crate) struct MoveArgs {
 }
 
 pub(crate) async fn addon(verb: Addon) -> Outcome {
-    let Addon::Move(args) = verb;
+    match verb {
+        Addon::Move(args) => move_away(args).await,
+        Addon::Confirm(args) => kept(args, false).await,
+        Addon::Revert(args) => kept(args, true).await,
+    }
+}
+
+/// Decides about what a restore has kept, by a run.
+async fn kept(args: KeptArgs, put_back: bool) -> Outcome {
+    let client = Client::connect(&args.common.place).await?;
+    let request = DecideKeptRequest {
+        command: Uuid::now_v7().to_string(),
+        project: client.the_project(args.project.as_deref()).await?,
+        addon: args.addon.clone(),
+        put_back,
+    };
+    let run = client.rollbacks().decide_kept(request).await?.into_inner().run;
+    if args.watch {
+        return watch::follow(&client, &run, args.common.json()).await;
+    }
+    match args.common.json() {
+        true => out_json(&serde_json::json!({ "run": run })),
+        false => out(&run),
+    }
+    hint(&format!("shipway watch {}", short_id(&run)));
+    Ok(Exit::Ok)
+}
+
+async fn move_away(args: MoveArgs) -> Outcome {
     let client = Client::connect(&args.common.place).await?;
     let mut request = MoveAddonRequest {
         command: Uuid::now_v7().to_string(),

@@ -12,7 +12,8 @@ use shipway_contracts::v1::{
     Project, Run, accounts_client::AccountsClient, events_client::EventsClient,
     freezes_client::FreezesClient, history_client::HistoryClient, holds_client::HoldsClient,
     logs_client::LogsClient, pipelines_client::PipelinesClient, projects_client::ProjectsClient,
-    runs_client::RunsClient, tokens_client::TokensClient, triggers_client::TriggersClient,
+    rollbacks_client::RollbacksClient, runs_client::RunsClient, tokens_client::TokensClient,
+    triggers_client::TriggersClient,
 };
 use tonic::{
     Request, Status,
@@ -137,6 +138,10 @@ impl Client {
 
     pub(crate) fn runs(&self) -> RunsClient<Way> {
         RunsClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
+    }
+
+    pub(crate) fn rollbacks(&self) -> RollbacksClient<Way> {
+        RollbacksClient::new(self.channel.clone()).max_decoding_message_size(LIMIT)
     }
 
     pub(crate) fn history(&self) -> HistoryClient<Way> {

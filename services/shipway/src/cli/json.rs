@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use shipway_contracts::v1::{
     Artifact, Change, Delivery, Deployed, Event, GivenApproval, HeldCommit, Hook, MoveAddonReply, Node,
-    NodeApproval, Pipeline, Problem, Project, RuleVerdict, Run, change, problem,
+    NodeApproval, Pipeline, Problem, Project, Rollback, RuleVerdict, Run, change, problem,
 };
 
 pub(crate) fn run(run: &Run) -> Value {
@@ -33,6 +33,22 @@ pub(crate) fn run(run: &Run) -> Value {
         "commit": run.commit,
         "resumes": run.resumes,
         "resumedFrom": run.resumed_from,
+        "kind": run.kind,
+        "rollback": rollback(run.rollback.as_ref()),
+        "rollbacks": run.rollbacks.iter().map(|made| json!({
+            "run": made.run, "at": made.at, "undid": made.undid,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+pub(crate) fn rollback(rollback: Option<&Rollback>) -> Value {
+    rollback.map_or(Value::Null, |rollback| {
+        json!({
+            "of": rollback.of,
+            "to": rollback.to,
+            "at": rollback.at,
+            "flowVersion": rollback.flow_version,
+        })
     })
 }
 

@@ -36,6 +36,7 @@ mod plan;
 pub(crate) mod problems;
 mod replay;
 mod resume;
+mod rollback;
 mod run;
 mod runs;
 mod schedules;
@@ -135,6 +136,8 @@ enum Verb {
     Resume(resume::ResumeArgs),
     /// Go on after a node of a run that has ended, without running it.
     Skip(resume::SkipArgs),
+    /// Go back to what ran in a stage before, databases included.
+    Rollback(rollback::Args),
     /// Hold runs that have not begun: a project's, a pipeline's or a stage's, once or by a calendar.
     Freeze(freeze::FreezeArgs),
     /// Let nothing more begin, in runs that go on too, and say what is in flight.
@@ -268,6 +271,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Retry(args) => settle::retry(args).await,
         Verb::Resume(args) => resume::resume(args).await,
         Verb::Skip(args) => resume::skip(args).await,
+        Verb::Rollback(args) => rollback::rollback(args).await,
         Verb::Freeze(args) => freeze::freeze(args).await,
         Verb::StopTheLine(args) => freeze::stop_the_line(args).await,
         Verb::Unfreeze(args) => freeze::unfreeze(args).await,
@@ -386,6 +390,9 @@ mod tests {
             "resume @failed --from deploy --set deploy.data.replicas=2 --dry-run",
             "resume 01934f2e -w -o json",
             "skip @failed migrate -r done-by-hand",
+            "rollback shop/production --plan -o json",
+            "rollback shop/production --to 01934f2e-8c1a --restore db=keep --with-flow -r broken --no-hold --yes -w",
+            "rollback shop/production --to sha256:0123abcd --exact --plan=sha256:0 --yes",
             "events -f --after 10 --stream org",
             "state --at 2026-01-01T00:00:00Z",
             "state --diff 2026-01-01T00:00:00Z now --project shop",
@@ -431,6 +438,8 @@ mod tests {
             "token revoke release-lead",
             "token whoami",
             "addon move shop-db --backup latest --yes --project shop",
+            "addon confirm shop-db --project shop",
+            "addon revert shop-db -w -o json",
             "hook post-receive --config hooks/shipway.json",
             "deliveries -n 5",
             "deliveries explain --provider github --event push payload.json --flow flow.json -o json",

@@ -67,7 +67,7 @@ pub(crate) async fn plan(args: Args) -> Outcome {
     Ok(Exit::Ok)
 }
 
-fn table(nodes: &[PlannedNode]) -> Table {
+pub(super) fn table(nodes: &[PlannedNode]) -> Table {
     let mut table = Table::new(&["WOULD", "NODE", "KIND", "WHAT"]);
     for node in nodes {
         let style = match node.would.as_str() {
@@ -87,7 +87,7 @@ fn table(nodes: &[PlannedNode]) -> Table {
     table
 }
 
-fn json(reply: &PlanRunReply) -> Value {
+pub(super) fn json(reply: &PlanRunReply) -> Value {
     let node = |node: &PlannedNode| {
         json!({
             "index": node.index,

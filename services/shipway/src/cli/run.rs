@@ -106,7 +106,7 @@ pub(crate) async fn run(args: RunArgs) -> Outcome {
 }
 
 /// The plan is another one by now: what has moved, and the plan as it is.
-fn moved(flow: &str, as_json: bool, reply: &StartRunReply) -> Exit {
+pub(super) fn moved(flow: &str, as_json: bool, reply: &StartRunReply) -> Exit {
     if as_json {
         out_json(&json!({"run": null, "plan": reply.plan, "moved": reply.moved}));
     } else {

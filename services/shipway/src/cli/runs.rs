@@ -188,13 +188,18 @@ fn quoted(word: &str) -> String {
     }
 }
 
+/// Its flow; a rollback is marked.
+fn flow(run: &Run) -> String {
+    if run.rollback.is_some() { format!("{} (rollback)", run.path) } else { run.path.clone() }
+}
+
 fn table(runs: &[Run], now: Timestamp) -> Table {
     let mut table = Table::new(&["RUN", "FLOW", "NAME", "STATUS", "TOOK", "AGE", "COMMIT", "BY", "REASON"]);
     for run in runs {
         let quiet = |text: &str| (text.to_owned(), Style::Quiet);
         table.styled([
             (short_id(&run.id).to_owned(), Style::Plain),
-            (run.path.clone(), Style::Plain),
+            (flow(run), Style::Plain),
             (run.name.clone(), Style::Plain),
             (run.status.clone(), Style::of_status(&run.status)),
             quiet(&lasted(&run.created_at, &run.ended_at, now)),

@@ -1,6 +1,6 @@
 //! Times and ids, short enough to read.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, Zoned, civil::Time, tz::TimeZone};
 
 use super::Failure;
 
@@ -32,14 +32,32 @@ pub(crate) fn length(span: SignedDuration) -> String {
 /// Reads a time as people say it: RFC 3339, or `2h ago`.
 pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     let wrong = || {
-        Failure::usage(format!("`{text}` is no time"))
-            .help("give it as 2026-01-31T17:00:00Z, or as `90s ago`, `5m ago`, `2h ago`, `3d ago`")
+        Failure::usage(format!("`{text}` is no time")).help(
+            "give it as 2026-01-31T17:00:00Z, or as `90s ago`, `5m ago`, `2h ago`, `3d ago`, `yesterday 17:00`",
+        )
     };
     if let Ok(at) = text.parse() {
         return Ok(at);
     }
+    if let Some(at) = of_day(text, &now.to_zoned(TimeZone::system())) {
+        return Ok(at);
+    }
     let back = text.strip_suffix("ago").and_then(parse_span).ok_or_else(wrong)?;
     now.checked_sub(back).map_err(|_| wrong())
+}
+
+/// A time of today or yesterday, as the clock here shows it: `today 9:00`, `yesterday 17:00`.
+fn of_day(text: &str, now: &Zoned) -> Option<Timestamp> {
+    let (day, clock) = text.split_once(' ')?;
+    let date = match day {
+        "today" => now.date(),
+        "yesterday" => now.date().yesterday().ok()?,
+        _ => return None,
+    };
+    let (hour, minute) = clock.trim().split_once(':')?;
+    let (hour, minute): (i8, i8) = (hour.parse().ok()?, minute.parse().ok()?);
+    let at = date.to_datetime(Time::new(hour, minute, 0, 0).ok()?).to_zoned(now.time_zone().clone()).ok()?;
+    Some(at.timestamp())
 }
 
 /// Reads a time that is to come: RFC 3339, or `in 2h`.
@@ -73,7 +91,7 @@ pub(crate) fn parse_span(text: &str) -> Option<SignedDuration> {
 /// The time of day, for lines that come one after another.
 pub(crate) fn clock(at: &str) -> String {
     at.parse::<Timestamp>()
-        .map(|at| at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string())
+        .map(|at| at.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string())
         .unwrap_or_default()
 }
 
@@ -121,6 +139,10 @@ mod tests {
         for wrong in ["tomorrow", "in", "in x", "in 5y", "2h ago", "in 9223372036854775807d"] {
             assert_eq!(parse_ahead(wrong, now).unwrap_err().exit, super::super::Exit::Usage, "{wrong}");
         }
+        let here = now.to_zoned(TimeZone::fixed(jiff::tz::offset(1)));
+        assert_eq!(of_day("yesterday 17:00", &here), Some(at("2026-01-02T16:00:00Z")));
+        assert_eq!(of_day("today 0:30", &here), Some(at("2026-01-02T23:30:00Z")));
+        assert_eq!(of_day("today 25:00", &here), None);
         for wrong in ["yesterday", "ago", "x ago", "5y ago", "9223372036854775807d ago"] {
             assert_eq!(parse(wrong, now).unwrap_err().exit, super::super::Exit::Usage, "{wrong}");
         }

@@ -11,6 +11,7 @@ use super::{
 /// The lines of a run: what it is, then its nodes in order, each under its workflow.
 pub(crate) fn tree(run: &Run, now: Timestamp, width: usize, paint: Paint) -> Vec<String> {
     let mut lines = vec![head(run, now, paint)];
+    lines.extend(rollbacks(run).into_iter().map(|line| paint.on(&line, Style::Quiet)));
     if let Some(root) = run.nodes.iter().find(|node| node.parent < 0) {
         children(run, root, "", now, width, paint, &mut lines);
     }
@@ -23,6 +24,27 @@ pub(crate) fn tree(run: &Run, now: Timestamp, width: usize, paint: Paint) -> Vec
             false => "  applied before it, and not taken back:".to_owned(),
         });
         lines.extend(run.applied.iter().map(|applied| cut(&format!("    {applied}"), width)));
+    }
+    lines
+}
+
+/// What it goes back to, if it is a rollback; and which rollbacks there were of it.
+fn rollbacks(run: &Run) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(rollback) = &run.rollback {
+        let of = match rollback.of.as_str() {
+            "" => String::new(),
+            of => format!(" of run {}", short_id(of)),
+        };
+        let to = match rollback.to.as_str() {
+            "" => rollback.at.clone(),
+            to => format!("run {}", short_id(to)),
+        };
+        lines.push(format!("  rollback{of} to {to}"));
+    }
+    for made in &run.rollbacks {
+        let what = if made.undid { "undone" } else { "gone back to" };
+        lines.push(format!("  {what} by the rollback {}, {}", short_id(&made.run), made.at));
     }
     lines
 }

@@ -129,6 +129,7 @@ impl Shipway {
             .grpc(scheduler.freezes_server())
             .grpc(scheduler.holds_server())
             .grpc(scheduler.history_server())
+            .grpc(scheduler.rollbacks_server())
             .grpc(executor.executors_server())
             .grpc(executor.logs_server());
         Ok(Self {

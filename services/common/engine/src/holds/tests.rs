@@ -9,6 +9,7 @@ use super::*;
 fn run_called(name: &str, tag: Option<&str>) -> Started {
     let triggers = tag.map(|tag| Map::from_iter([("release".to_owned(), json!({ "tag": tag }))]));
     Started {
+        rollback: None,
         run: RunId::new(Uuid::nil()),
         project: ProjectId::new(Uuid::nil()),
         pipeline: None,

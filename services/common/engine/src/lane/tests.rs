@@ -95,6 +95,7 @@ impl World {
             author: None,
             parent: None,
             policy,
+            rollback: None,
             plan: Plan { nodes, ..Plan::default() },
         };
         self.command(run, &Command::Start { started: Box::new(started) }).unwrap()

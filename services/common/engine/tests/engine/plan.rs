@@ -52,6 +52,7 @@ pub(crate) fn started(plan: Plan) -> Started {
         author: Some(Actor::Person("ana".to_owned())),
         parent: None,
         policy: ConcurrencyPolicy::Allow,
+        rollback: None,
         plan,
     }
 }

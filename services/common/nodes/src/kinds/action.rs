@@ -1,4 +1,4 @@
-//! `Action`: executes a command, restarts, restores a backup.
+//! `Action`: executes a command, restarts, stops, restores a backup, decides about what a restore kept.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -9,6 +9,7 @@ use shipway_events::{project::ResourceKind, run::NodeError};
 use super::{addon, job_run, literal, named};
 use crate::{
     Kind, Outputs, Role, Shape, Step, StepContext, Use, UseKind, Validation,
+    service::service_spec,
     shape::Config,
     step::{codes, environment, fail, read},
     words::split_words,
@@ -45,7 +46,7 @@ enum Subject {
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Inner {
-    /// `execute`, `restart` or `restore`
+    /// `execute`, `restart`, `stop`, `restore`, `confirm` or `revert`
     r#type: Type,
     /// What it needs to know
     data: Data,
@@ -60,6 +61,9 @@ enum Type {
     Execute,
     Restore,
     CreateRepoFromSource,
+    Stop,
+    Confirm,
+    Revert,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -73,6 +77,8 @@ struct Data {
     addon_id: Option<String>,
     /// The backup's id, or `latest`.
     backup_id: Option<String>,
+    /// Whether what the addon has is kept until the restore is confirmed or reverted.
+    keep: Option<bool>,
     /// The command; its words are passed as they are, without a shell.
     command: Option<String>,
     /// A shell to run it in.
@@ -111,8 +117,11 @@ static CONFIG: Config<Spec> = Config::new();
 const ACTIONS: &[(&str, &str, &str)] = &[
     ("Service", "execute", "serviceId"),
     ("Service", "restart", "serviceId"),
+    ("Service", "stop", "serviceId"),
     ("Job", "execute", "jobId"),
     ("Addon", "restart", "addonId"),
+    ("Addon", "confirm", "addonId"),
+    ("Addon", "revert", "addonId"),
     ("AddonBackup", "restore", "addonId"),
 ];
 
@@ -178,7 +187,7 @@ impl Kind for Action {
             }
         }
         if let Some(condition) = literal(spec, "/spec/condition") {
-            let right = if act == "restart" { "running" } else { "success" };
+            let right = if matches!(act, "restart" | "stop") { "running" } else { "success" };
             if condition != right {
                 ctx.error(
                     "/spec/condition",
@@ -236,6 +245,9 @@ impl Kind for Action {
             (Subject::Addon, Type::Restart) => {
                 restart(&required(data.addon_id.as_ref(), "addonId")?, ResourceKind::Addon, wait, ctx)?
             }
+            (Subject::Service, Type::Stop) => stop(&required(data.service_id.as_ref(), "serviceId")?, ctx)?,
+            (Subject::Addon, Type::Confirm) => kept(data, workload::Fate::LetGo, ctx)?,
+            (Subject::Addon, Type::Revert) => kept(data, workload::Fate::PutBack, ctx)?,
             (Subject::Job, Type::Execute) => execute_job(data, ctx)?,
             (Subject::AddonBackup, Type::Restore) => restore(data, ctx)?,
             (subject, act) => {
@@ -303,6 +315,26 @@ fn restart(slug: &str, kind: ResourceKind, wait: bool, ctx: &StepContext<'_>) ->
     Ok(Workload::Restart(workload::Restart { target, wait, timeout_seconds }))
 }
 
+/// What runs there is what is there without an instance: the next release starts it again. Who asks meanwhile waits.
+fn stop(slug: &str, ctx: &StepContext<'_>) -> Result<Workload, NodeError> {
+    let (resource, target) = ctx.resource(slug, &[ResourceKind::DeploymentService])?;
+    let artifact = ctx.current(slug).ok_or_else(|| {
+        fail(codes::NOTHING_DEPLOYED, format!("nothing runs at `{slug}`, so there is nothing to stop"))
+    })?;
+    Ok(Workload::Release(workload::Release {
+        target,
+        artifact: artifact.clone(),
+        service: Some(workload::ServiceSpec { instances: 0, ..service_spec(slug, resource)? }),
+        wait: true,
+        timeout_seconds: ctx.timeout_seconds.unwrap_or(TIMEOUT_SECONDS),
+    }))
+}
+
+fn kept(data: &Data, fate: workload::Fate, ctx: &StepContext<'_>) -> Result<Workload, NodeError> {
+    let slug = required(data.addon_id.as_ref(), "addonId")?;
+    Ok(Workload::Kept(workload::Kept { addon: addon::pinned(&slug, ctx)?, fate }))
+}
+
 fn restore(data: &Data, ctx: &StepContext<'_>) -> Result<Workload, NodeError> {
     let slug = required(data.addon_id.as_ref(), "addonId")?;
     let asked = required(data.backup_id.as_ref(), "backupId")?;
@@ -317,5 +349,6 @@ fn restore(data: &Data, ctx: &StepContext<'_>) -> Result<Workload, NodeError> {
         addon,
         backup: backup.unwrap_or_default().to_owned(),
         pin: pin.clone(),
+        keep: data.keep.unwrap_or_default(),
     }))
 }

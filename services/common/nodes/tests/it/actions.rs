@@ -79,6 +79,18 @@ fn action() {
         let Workload::Restart(restart) = world.work("Action", spec) else { panic!() };
         assert_eq!((restart.target.slug.as_str(), restart.wait, restart.timeout_seconds), (slug, true, 600));
     }
+    let stop = json!({"kind": "Service", "spec": {"type": "stop", "data": {"serviceId": "web-dev"}}});
+    let Workload::Release(stopped) = world.work("Action", stop.clone()) else { panic!() };
+    assert_eq!(
+        (stopped.artifact.build.as_str(), stopped.service.map(|spec| spec.instances)),
+        ("b-1", Some(0))
+    );
+    world.released.remove("web-dev");
+    assert!(world.refused("Action", stop).starts_with("nothing_deployed: nothing runs at `web-dev`"));
+    for (act, fate) in [("confirm", "letGo"), ("revert", "putBack")] {
+        let kept = json!({"kind": "Addon", "spec": {"type": act, "data": {"addonId": "db"}}});
+        assert_eq!(shown(&world.work("Action", kept))["fate"], fate);
+    }
     for (spec, expected) in [
         (execute(json!("a 'b")), "bad_spec: `spec.spec.data.command`: a `'` in the command is never closed"),
         (

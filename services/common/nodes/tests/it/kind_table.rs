@@ -227,7 +227,7 @@ fn builds_and_actions() -> Vec<Row> {
         (
             "Action",
             "/spec/spec/type",
-            json!(["restart", "execute", "restore", "createRepoFromSource"]),
+            json!(["restart", "execute", "restore", "createRepoFromSource", "stop", "confirm", "revert"]),
             json!(["stop", null]),
         ),
         (

@@ -234,6 +234,17 @@ impl<'a> Server<'a> {
             .collect())
     }
 
+    /// The databases that there are.
+    pub(super) async fn databases(&self) -> Result<Vec<String>, Failure> {
+        self.query("SELECT datname FROM pg_database").await
+    }
+
+    /// Lets programs connect to a database.
+    pub(super) async fn open(&self, name: &str) -> Result<(), Failure> {
+        let statement = format!("ALTER DATABASE {} WITH ALLOW_CONNECTIONS true", identifier(name));
+        self.query(&statement).await.map(|_| ())
+    }
+
     /// Puts the database `new` in the place of `name`, which stays as `old`. Programs that connect meanwhile are
     /// refused for an instant, and connect again.
     pub(super) async fn swap(&self, name: &str, new: &str, old: &str) -> Result<(), Failure> {

@@ -61,6 +61,7 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
             .grpc(service.freezes_server())
             .grpc(service.holds_server())
             .grpc(service.history_server())
+            .grpc(service.rollbacks_server())
             .grpc(super::logs::server(&ground))
             .grpc(service.work_server())
             .grpc(service.peers_server());
