@@ -4,11 +4,10 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use async_trait::async_trait;
-use serde::Deserialize;
 use shipway_eventing::feed::{HandleError, Projection};
 use shipway_events::{
-    RawEvent, RunId, RunStatus, StreamEvent, policy,
-    run::{self, Effect, Origin, Started},
+    RawEvent, RunStatus, StreamEvent, policy,
+    run::{self, Effect, Origin, Rollback, Started},
 };
 use sqlx::AnyConnection;
 
@@ -64,19 +63,6 @@ const RELEASED: &str =
 const MARKED: &str = "INSERT INTO insight_marks_1 (mark, artifact, project, at, digest, service, commit_sha)
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
 const UNMARKED: &str = "DELETE FROM insight_marks_1 WHERE mark = $1";
-
-/// What of a start says that it is a rollback.
-#[derive(Deserialize)]
-struct Start {
-    #[serde(default)]
-    rollback: Option<Undoes>,
-}
-
-#[derive(Deserialize)]
-struct Undoes {
-    #[serde(default)]
-    of: Option<RunId>,
-}
 
 #[async_trait]
 impl Projection for Insight {
@@ -175,8 +161,8 @@ async fn run_event(
     let event = run::Event::from_raw(raw)?.event;
     if let run::Event::Started(started) = &event {
         *tally = place(started).map(Tally::of);
-        if tally.is_some() && raw.data.contains("\"rollback\"") {
-            begins_to_roll_back(tables, raw, run).await?;
+        if let (Some(_), Some(rollback)) = (&tally, &started.rollback) {
+            begins_to_roll_back(tables, raw, run, rollback).await?;
         }
     }
     if let Some(tally) = tally.as_mut() {
@@ -214,9 +200,8 @@ async fn begins_to_roll_back(
     tables: &mut AnyConnection,
     raw: &RawEvent,
     run: &str,
+    rollback: &Rollback,
 ) -> Result<(), HandleError> {
-    let start: Start = serde_json::from_str(&raw.data).map_err(HandleError::retry)?;
-    let Some(rollback) = start.rollback else { return Ok(()) };
     let undoes = rollback.of.map(|of| of.to_string()).unwrap_or_default();
     sqlx::query(ROLLS_BACK).bind(run).bind(undoes).bind(raw.at.micros()).execute(&mut *tables).await?;
     Ok(())

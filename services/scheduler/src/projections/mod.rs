@@ -26,9 +26,8 @@ pub(crate) fn all(placing: bool) -> Vec<Arc<dyn Projection>> {
 
 /// Their names, to wait for.
 pub(crate) const fn names(placing: bool) -> &'static [&'static str] {
-    if placing {
-        &["runs", "deployed", "rollbacks", "insight", "places"]
-    } else {
-        &["runs", "deployed", "rollbacks", "insight"]
+    match placing {
+        true => &["runs", "deployed", "rollbacks", "insight", "places"],
+        false => &["runs", "deployed", "rollbacks", "insight"],
     }
 }

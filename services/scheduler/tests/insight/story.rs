@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 use shipway_contracts::{
     Channel,
     v1::{
@@ -19,7 +19,8 @@ use shipway_events::{
     policy::{MarkedBad, Subject, Unmarked},
     run::{
         Admitted, ApprovalRequested, ApprovalRule, AttemptFailed, AttemptRequested, Effect, Ended, Event,
-        Frozen, Held, LetGo, NodeError, NodeFailed, NodeSucceeded, Origin, Started, Thawed, WaitStarted,
+        Frozen, Held, LetGo, NodeError, NodeFailed, NodeSucceeded, Origin, Rollback, Started, Thawed,
+        WaitStarted,
     },
 };
 use shipway_scheduler::{Deps, Service};
@@ -177,23 +178,22 @@ impl Story {
             author: None,
             parent: None,
             policy: if queued { ConcurrencyPolicy::Queue } else { ConcurrencyPolicy::Allow },
+            rollback: self.rollback(pipeline.is_some()),
             plan: Plan { nodes: vec![root], ..Plan::default() },
         };
-        let mut event = Event::from(started).encode();
-        if pipeline.is_some() && self.below(6) == 0 {
-            let of = match self.ended.len() as u64 {
-                0 => Value::Null,
-                count => {
-                    let n = self.below(count + 1);
-                    self.ended.get(usize::try_from(n).unwrap()).map_or(Value::Null, |of| json!(of))
-                }
-            };
-            let mut data: Value = serde_json::from_str(&event.data).unwrap();
-            data["rollback"] = if of.is_null() { json!({"at": 5}) } else { json!({"at": 5, "of": of}) };
-            event.data = data.to_string();
-        }
+        let event = Event::from(started).encode();
         self.append(StreamName::run(id), event).await;
         self.runs.push(Run { id, queued, frozen: false, nodes: [None; 4], steps: 0 });
+    }
+
+    /// Some runs take back what an earlier one has released, or do not say which one.
+    fn rollback(&mut self, may: bool) -> Option<Rollback> {
+        if !may || self.below(6) > 0 {
+            return None;
+        }
+        let n = self.below(self.ended.len() as u64 + 1);
+        let of = self.ended.get(usize::try_from(n).unwrap()).copied();
+        Some(Rollback { of, at: Timestamp::from_micros(5), ..Rollback::default() })
     }
 
     async fn step(&mut self, n: usize) {
