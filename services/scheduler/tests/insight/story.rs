@@ -165,7 +165,6 @@ impl Story {
         let root =
             PlanNode { reference: "all".to_owned(), kind: "Workflow".to_owned(), ..PlanNode::default() };
         let started = Started {
-            rollback: None,
             run: id,
             project: PROJECT,
             pipeline,
