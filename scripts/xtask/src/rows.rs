@@ -134,6 +134,8 @@ const ROWS: &[Row] = &[
     row("W-15", "50 pushes", "pushes whose delivery never came are found by asking, one run each"),
     row("S-12", "", "hostile addresses, refs and commits: Git runs nothing and reads nowhere else"),
     row("S-17", "", "a credential is sent to its own host and to no other, over redirects neither"),
+    row("H-1", "", "five pushes during a hold: every skipped candidate has its event, nothing is promoted"),
+    row("I-1", "200 histories", "every figure of every stage equals a recount of the raw events"),
 ];
 
 const fn row(id: &'static str, full: &'static str, what: &'static str) -> Row {
