@@ -106,7 +106,7 @@ fn build(service: &Target, repository: &Path, id: &str, sha: Option<&str>) -> Bu
 
 fn built(effects: &[Effect]) -> Artifact {
     match effects {
-        [Effect::Built { artifact }] => artifact.clone(),
+        [Effect::Built { artifact, .. }] => artifact.clone(),
         other => panic!("{other:?}"),
     }
 }

@@ -50,7 +50,7 @@ impl Reaction for Deliveries {
             }
             let Some((run, project, flow)) = self.run_of(&event.stream).await? else { return Ok(()) };
             let wish = match effect {
-                Effect::Built { artifact } => Command::Built { artifact, run },
+                Effect::Built { artifact, .. } => Command::Built { artifact, run },
                 Effect::Released { target, .. } => Command::Released { target, flow, run },
                 _ => continue,
             };

@@ -11,6 +11,7 @@ mod freezes;
 mod history;
 mod holds;
 mod hosts;
+mod insight;
 mod language;
 mod lists;
 mod moved;

@@ -1,9 +1,9 @@
 //! The service: what it needs, what it serves, what runs beside it.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use shipway_contracts::{
-    Channel,
+    Channel, Error,
     v1::{
         events_server::EventsServer, freezes_server::FreezesServer, history_server::HistoryServer,
         holds_server::HoldsServer, peers_server::PeersServer, rollbacks_server::RollbacksServer,
@@ -58,9 +58,6 @@ pub enum StartError {
     /// The checkpoints of the reactions could not be read.
     #[error("reading where the scheduler's reactions are")]
     Checkpoints(#[from] DurableError),
-    /// Open runs could not be found.
-    #[error("opening the runs that go on: {0}")]
-    Open(String),
 }
 
 /// The running scheduler.
@@ -137,8 +134,10 @@ impl Service {
         let starting = shared.clone();
         match deps.together {
             None => {
-                let opening = async move { starting.open_all().await.map_err(StartError::Open) };
-                deps.lifecycle.spawn("open runs", opening);
+                deps.lifecycle.spawn("open runs", async move {
+                    starting.open_all().await;
+                    Ok::<(), std::convert::Infallible>(())
+                });
             }
             Some(together) => {
                 cluster::measure(&shared);
@@ -219,14 +218,31 @@ impl Service {
     }
 }
 
+/// Between two tries to open what goes on.
+const PAUSE: Duration = Duration::from_millis(200);
+
 /// Messages with a whole document or many assignments in them.
 const LARGE: usize = 64 << 20;
 
 impl Shared {
-    /// Opens every run that is not over, so that its timers and its work go on.
-    async fn open_all(&self) -> Result<(), String> {
-        self.caught_up().await.map_err(|error| error.to_string())?;
-        let open = self.open_runs().await.map_err(|error| error.to_string())?;
+    /// Opens every run that is not over, so that its timers and its work go on. Where the read tables have to be made anew
+    /// first, of a large log, that takes as long as it takes.
+    async fn open_all(&self) {
+        loop {
+            match self.try_open_all().await {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(%error, "the runs that go on are not opened yet; trying again"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                () = self.stopping.cancelled() => return,
+            }
+        }
+    }
+
+    async fn try_open_all(&self) -> Result<(), Error> {
+        self.caught_up().await?;
+        let open = self.open_runs().await?;
         if !open.is_empty() {
             tracing::info!(runs = open.len(), "runs go on");
         }

@@ -5,6 +5,7 @@ mod cases;
 mod deliveries;
 mod helped;
 mod round;
+mod slow;
 
 use std::collections::BTreeSet;
 

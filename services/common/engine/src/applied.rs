@@ -59,7 +59,7 @@ fn effect_in_words(effect: &Effect) -> String {
     };
     match effect {
         Effect::Released { slug, artifact, .. } => format!("released `{slug}` with {}", of(artifact)),
-        Effect::Built { artifact } => format!("made {}", of(artifact)),
+        Effect::Built { artifact, .. } => format!("made {}", of(artifact)),
         Effect::AddonStarted { slug, let_go, .. } if !let_go.is_empty() => {
             format!("let go of what `{slug}` was before: {}", let_go.join(", "))
         }

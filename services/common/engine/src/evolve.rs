@@ -344,7 +344,7 @@ impl RunState {
                 Effect::Released { slug, artifact, .. } => {
                     self.released.insert(slug.clone(), artifact.clone());
                 }
-                Effect::Built { artifact } => {
+                Effect::Built { artifact, .. } => {
                     self.builds.insert(artifact.build.clone(), artifact.clone());
                 }
                 Effect::BackedUp { addon, backup, digest, .. } => {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ResourceId, plan::Artifact};
+use crate::{ResourceId, Timestamp, plan::Artifact};
 
 /// A change in the world that a node made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub enum Effect {
     Built {
         /// The artifact.
         artifact: Artifact,
+        /// When the author of its commit says to have written it, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        authored: Option<Timestamp>,
     },
     /// An addon was started or changed.
     AddonStarted {

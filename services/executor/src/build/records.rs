@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use shipway_events::{plan::Artifact, run::NodeError};
+use shipway_events::{Timestamp, plan::Artifact, run::NodeError};
 use shipway_nodes::workload::Build;
 
 use crate::os::files;
@@ -19,6 +19,9 @@ use crate::os::files;
 pub(crate) struct BuildRecord {
     /// What it made.
     pub(crate) artifact: Artifact,
+    /// When the author of its commit says to have written it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) authored: Option<Timestamp>,
     /// Size of the archive in bytes.
     pub(crate) bytes: u64,
     /// The command.

@@ -82,7 +82,7 @@ async fn make(
     folders: &Folders,
     records: &Records,
 ) -> Result<Success, Failure> {
-    let commit = checkout(attempt, work, folders).await?;
+    let (commit, authored) = checkout(attempt, work, folders).await?;
     if work.sha.is_none()
         && let Some(found) = reusable(attempt, work, records, &commit).await?
     {
@@ -130,6 +130,7 @@ async fn make(
             commit,
             branch: work.branch.clone(),
         },
+        authored,
         bytes,
         command: recipe.command.clone(),
         variables: work.arguments.keys().cloned().collect(),
@@ -181,7 +182,10 @@ fn success(work: &Build, record: &BuildRecord, reused: bool) -> Success {
         outputs["pullRequestId"] = number.into();
     }
     let Value::Object(outputs) = outputs else { unreachable!("it is written as an object") };
-    Success { outputs, effects: vec![Effect::Built { artifact: artifact.clone() }] }
+    Success {
+        outputs,
+        effects: vec![Effect::Built { artifact: artifact.clone(), authored: record.authored }],
+    }
 }
 
 fn work_dir(work: &Build, folders: &Folders) -> Result<PathBuf, Failure> {

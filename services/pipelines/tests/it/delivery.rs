@@ -135,12 +135,12 @@ async fn builds_are_taken_until_somebody_releases_and_jobs_are_due() {
     let (own, other) = (FlowId::new(web.uuid()), FlowId::new(Uuid::from_u128(9)));
     let release =
         |target, slug: &str| Effect::Released { target, slug: slug.into(), artifact: artifact("b-1") };
-    ran(&lab, project, other, Effect::Built { artifact: artifact("b-1") }).await;
+    ran(&lab, project, other, Effect::Built { artifact: artifact("b-1"), authored: None }).await;
     assert_eq!(followed(&lab, 1).await, ["web takes b-1"]);
     ran(&lab, project, own, release(web, "web")).await;
     ran(&lab, project, other, release(web, "web")).await;
     assert_eq!(followed(&lab, 2).await, ["web takes b-1", "web is off"]);
-    ran(&lab, project, other, Effect::Built { artifact: artifact("b-2") }).await;
+    ran(&lab, project, other, Effect::Built { artifact: artifact("b-2"), authored: None }).await;
     ran(&lab, project, other, release(job, "migrate")).await;
     assert_eq!(followed(&lab, 3).await, ["web takes b-1", "web is off", "migrate is due"]);
 

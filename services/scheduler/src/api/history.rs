@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use shipway_contracts::v1::{
-    CompareRunsReply, CompareRunsRequest, DiffStatesReply, DiffStatesRequest, OpenRunReply, OpenRunRequest,
-    TraceDigestReply, TraceDigestRequest, history_server::History,
+    CompareRunsReply, CompareRunsRequest, DiffStatesReply, DiffStatesRequest, GetInsightReply,
+    GetInsightRequest, OpenRunReply, OpenRunRequest, TraceDigestReply, TraceDigestRequest,
+    history_server::History,
 };
 use tonic::{Request, Response, Status};
 
@@ -45,5 +46,13 @@ impl History for HistoryApi {
         request: Request<CompareRunsRequest>,
     ) -> Result<Response<CompareRunsReply>, Status> {
         Ok(Response::new(self.shared.compare_runs(request.into_inner()).await?))
+    }
+
+    #[tracing::instrument(skip_all)]
+    async fn get_insight(
+        &self,
+        request: Request<GetInsightRequest>,
+    ) -> Result<Response<GetInsightReply>, Status> {
+        Ok(Response::new(self.shared.insight(request.into_inner()).await?))
     }
 }

@@ -83,7 +83,7 @@ fn about(state: &RunState, node: u32) -> Value {
         about.insert("inputs".to_owned(), plan.spec.clone());
     }
     for effect in state.effects_of(node) {
-        if let Effect::Released { artifact, .. } | Effect::Built { artifact } = effect {
+        if let Effect::Released { artifact, .. } | Effect::Built { artifact, .. } = effect {
             about.insert("image".to_owned(), artifact.digest.clone().into());
             about.insert("commit".to_owned(), artifact.commit.clone().into());
         }

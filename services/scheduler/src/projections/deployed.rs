@@ -147,7 +147,7 @@ async fn record(
                 .execute(&mut *tables)
                 .await?;
         }
-        Effect::Built { artifact } => {
+        Effect::Built { artifact, .. } => {
             sqlx::query(BUILT)
                 .bind(project)
                 .bind(artifact.build)

@@ -1,6 +1,7 @@
 //! The scheduler's read tables. One file each, and this list.
 
 mod deployed;
+mod insight;
 mod places;
 mod rollbacks;
 mod runs;
@@ -11,8 +12,12 @@ use shipway_eventing::feed::Projection;
 
 /// Every read model of the scheduler. Targets have places where there may be several hosts.
 pub(crate) fn all(placing: bool) -> Vec<Arc<dyn Projection>> {
-    let mut all: Vec<Arc<dyn Projection>> =
-        vec![Arc::new(runs::Runs), Arc::new(deployed::Deployed), Arc::new(rollbacks::Rollbacks)];
+    let mut all: Vec<Arc<dyn Projection>> = vec![
+        Arc::new(runs::Runs),
+        Arc::new(deployed::Deployed),
+        Arc::new(rollbacks::Rollbacks),
+        Arc::new(insight::Insight),
+    ];
     if placing {
         all.push(Arc::new(places::Places));
     }
@@ -21,5 +26,8 @@ pub(crate) fn all(placing: bool) -> Vec<Arc<dyn Projection>> {
 
 /// Their names, to wait for.
 pub(crate) const fn names(placing: bool) -> &'static [&'static str] {
-    if placing { &["runs", "deployed", "rollbacks", "places"] } else { &["runs", "deployed", "rollbacks"] }
+    match placing {
+        true => &["runs", "deployed", "rollbacks", "insight", "places"],
+        false => &["runs", "deployed", "rollbacks", "insight"],
+    }
 }

@@ -171,7 +171,7 @@ async fn start(
 /// A run whose trigger named no commit is of the first one that it built or released.
 async fn made(tables: &mut AnyConnection, run: &str, effects: &[Effect]) -> Result<(), HandleError> {
     let artifact = effects.iter().find_map(|effect| match effect {
-        Effect::Built { artifact } | Effect::Released { artifact, .. } => Some(artifact),
+        Effect::Built { artifact, .. } | Effect::Released { artifact, .. } => Some(artifact),
         _ => None,
     });
     let Some(Artifact { commit, branch, .. }) = artifact.filter(|artifact| !artifact.commit.is_empty())

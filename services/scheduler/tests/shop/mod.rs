@@ -49,7 +49,7 @@ pub fn flow(path: &str) -> Option<v1::FlowForRunReply> {
     let document = json!({
         "apiVersion": "v1.2",
         "triggers": [{"ref": "push", "vcsService": "self-hosted", "repoUrl": "https://git.example/shop.git",
-            "branchRestrictions": ["*"], "prRestrictions": []}],
+            "branchRestrictions": ["main"], "prRestrictions": []}],
         "spec": {"kind": "Workflow", "ref": "all", "spec": {"type": "sequential", "steps": steps}},
     });
     Some(v1::FlowForRunReply {
@@ -104,7 +104,7 @@ pub fn done(work: &v1::Assignment) -> Outcome {
             let commit = build.sha.unwrap_or_else(|| commit(1));
             let (digest, service) = (digest_of(&commit), build.service.slug);
             let artifact = Artifact { digest, build: build.build, service, commit, branch: build.branch };
-            effects.push(Effect::Built { artifact });
+            effects.push(Effect::Built { artifact, authored: None });
         }
         Workload::Release(release) => effects.push(Effect::Released {
             target: release.target.id,

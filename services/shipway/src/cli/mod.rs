@@ -26,6 +26,7 @@ mod fmt;
 mod freeze;
 mod hold;
 pub(crate) mod hook;
+mod insight;
 mod json;
 mod judge;
 mod lint;
@@ -163,6 +164,8 @@ enum Verb {
     Trace(trace::Args),
     /// What is different in two runs.
     Compare(compare::Args),
+    /// How often stages get something new, how long it takes, how often it goes wrong, and where the time goes.
+    Insight(insight::Args),
     /// Prove that the log is whole.
     Verify(events::VerifyArgs),
     /// Copy everything into one file, while all goes on.
@@ -255,6 +258,7 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::State(args) => state::state(args).await,
         Verb::Trace(args) => trace::trace(args).await,
         Verb::Compare(args) => compare::compare(args).await,
+        Verb::Insight(args) => insight::insight(args).await,
         Verb::Plan(args) => plan::plan(args).await,
         Verb::Run(args) => run::run(args).await,
         Verb::Runs(args) => runs::runs(args).await,
@@ -394,6 +398,9 @@ mod tests {
             "state --diff 2026-01-01T00:00:00Z now --project shop",
             "trace sha256:0123456789ab -o json",
             "compare @latest @failed",
+            "insight",
+            "insight shop --pipeline shop --stage production --since 90d --by week -o json",
+            "insight shop --events failures -n 50 --after 20",
             "backup -f x.tar.zst --with-keys",
             "restore x.tar.zst --data y",
             "database migrate --url postgres://owner@h/d",

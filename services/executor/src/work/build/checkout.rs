@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use shipway_events::plan::RepositoryLogin;
+use shipway_events::{Timestamp, plan::RepositoryLogin};
 use shipway_nodes::workload::Build;
 use shipway_repository::{
     Address, Credential, HOSTS_FILE, KEY_FILE, LOCAL, Secret, pull_request_refs, ssh_command,
@@ -19,12 +19,12 @@ use crate::{
 /// Makes the checkout's folder empty, then becomes git.
 const CHECKOUT: &str = r#"set -e; find "$1" -mindepth 1 -delete; rm -f "$GIT_INDEX_FILE"; shift; exec "$@""#;
 
-/// Brings the commit into the source folder; says which it is.
+/// Brings the commit into the source folder; says which it is, and when its author says to have written it.
 pub(super) async fn checkout(
     attempt: &Attempt<'_>,
     work: &Build,
     folders: &Folders,
-) -> Result<String, Failure> {
+) -> Result<(String, Option<Timestamp>), Failure> {
     let source = build::address(&work.repository, attempt.host.config.local_repositories)?;
     // A name that is none is refused before anything is asked.
     let wanted = match work.pull_request {
@@ -42,7 +42,8 @@ pub(super) async fn checkout(
         }
     };
     git.check_out(&commit).await?;
-    Ok(commit)
+    let authored = git.authored(&commit).await?;
+    Ok((commit, authored))
 }
 
 /// What the commit is on.
@@ -257,6 +258,19 @@ impl Git<'_> {
         let commit = text.lines().last().unwrap_or_default().trim().to_owned();
         build::check_commit(&commit)?;
         Ok(commit)
+    }
+
+    /// When the author of a commit says to have written it. It is for figures: a build does not fail because of it.
+    async fn authored(&self, commit: &str) -> Result<Option<Timestamp>, Failure> {
+        let output = self.folders.temporary.join("authored");
+        let words = ["log", "-1", "--no-show-signature", "--format=%at", "--end-of-options", commit];
+        let mut task = self.task("authored", &[], &words);
+        task.stdout = Some(output.clone());
+        if !self.attempt.execute(&task).await?.is_success() {
+            return Ok(None);
+        }
+        let seconds = self.read(&output)?.trim().parse::<i64>().ok();
+        Ok(seconds.and_then(|seconds| seconds.checked_mul(1_000_000)).map(Timestamp::from_micros))
     }
 
     async fn check_out(&self, commit: &str) -> Result<(), Failure> {
