@@ -87,6 +87,7 @@ fn action() {
     );
     world.released.remove("web-dev");
     assert!(world.refused("Action", stop).starts_with("nothing_deployed: nothing runs at `web-dev`"));
+    world.released.insert("web-dev".into(), artifact("b-1"));
     for (act, fate) in [("confirm", "letGo"), ("revert", "putBack")] {
         let kept = json!({"kind": "Addon", "spec": {"type": act, "data": {"addonId": "db"}}});
         assert_eq!(shown(&world.work("Action", kept))["fate"], fate);
