@@ -213,3 +213,19 @@ fn the_servers_take_their_configurations() {
     let haproxy = haproxy.output().expect("haproxy is installed: ./scripts/test sets it up");
     assert!(haproxy.status.success(), "{}", String::from_utf8_lossy(&haproxy.stderr));
 }
+
+#[test]
+fn the_load_balancer_knows_every_service() {
+    let balancer = fs::read_to_string(infra("haproxy/haproxy.cfg")).unwrap();
+    let mut services = 0;
+    for file in fs::read_dir(infra("../proto/shipway/v1")).unwrap() {
+        let text = fs::read_to_string(file.unwrap().path()).unwrap();
+        for service in text.lines().filter_map(|line| line.strip_prefix("service ")?.split(' ').next()) {
+            // Schedulers find each other without it.
+            let is_there = balancer.contains(&format!(" /shipway.v1.{service}/ "));
+            assert_eq!(is_there, service != "Peers", "{service}");
+            services += 1;
+        }
+    }
+    assert!(services >= 16, "{services} services");
+}

@@ -32,16 +32,17 @@ async fn row_e_5_a_zombie_executor_changes_nothing() {
         })
         .unwrap();
     let replaced = begin.elapsed();
-    // The zombie's own request is answered now, and it wakes up to that answer.
+    // The zombie's own request is answered now, and it wakes up to that answer: awake, it would first see that its time is
+    // up, and hang up.
     given.sink.release();
-    given.cluster.process("executor-1").resume().unwrap();
-    let ended = load.ended().await;
     let refused = given
         .sink
         .wait("the refusal of the zombie's effect", TAKEN_OVER, |ledger| {
             ledger.iter().any(|entry| entry.what == What::Refused).then_some(())
         })
         .is_ok();
+    given.cluster.process("executor-1").resume().unwrap();
+    let ended = load.ended().await;
     let verdict = given.judge(&ended);
     println!("ROW E-5 by={name} replaced_after={replaced:?} refused={} doubled=0", verdict.refused);
     assert!(refused);
