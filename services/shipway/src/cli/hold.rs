@@ -211,7 +211,7 @@ pub(crate) async fn holds(args: HoldsArgs) -> Outcome {
             let age = time::age(&mark.marked_at, now);
             for artifact in &mark.artifacts {
                 table.row([
-                    &short_digest(&artifact.digest),
+                    short_digest(&artifact.digest),
                     artifact.service.as_str(),
                     short_commit(&artifact.commit),
                     short_id(&mark.run),

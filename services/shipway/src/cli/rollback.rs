@@ -104,7 +104,8 @@ pub(crate) async fn rollback(args: Args) -> Outcome {
     if !args.common.json() {
         talk(&words(&reply, Paint::stderr()));
     }
-    if !args.yes && !(can_ask && agreed()?) {
+    let agreed = args.yes || (can_ask && agreed()?);
+    if !agreed {
         return Err(
             Failure::usage("nothing was done").help("say --yes; --plan only shows what would be done")
         );
