@@ -273,6 +273,23 @@ impl Installation {
         &self.fired
     }
 
+    /// Takes the read tables away from what is one process: its next life makes them anew.
+    ///
+    /// # Errors
+    /// If they cannot be removed.
+    pub fn forget_views(&self) -> Result<()> {
+        let Kind::One { data, .. } = &self.kind else { bail!("many processes keep them in a server") };
+        for name in ["views.db", "views.db-wal", "views.db-shm"] {
+            fs::remove_file(data.join("data").join(name)).with_context(|| format!("removing {name}"))?;
+        }
+        Ok(())
+    }
+
+    /// What a process has said since it was started last.
+    pub fn said(&mut self, name: &str) -> String {
+        self.process(name).said()
+    }
+
     /// Whether it has several processes.
     #[must_use]
     pub const fn is_many(&self) -> bool {

@@ -59,10 +59,15 @@ impl Work for WorkApi {
         }
         if shared.registry.register(executor, intro) {
             tracing::info!(%executor, %registration, "an executor has started");
-            match shared.cluster.together() {
-                None => shared.take_over(executor, registration).await?,
-                Some(_) => shared.settle_all().await,
-            }
+            let (taking, alone) = (shared.clone(), shared.cluster.together().is_none());
+            // A start is news once: it is seen to its end, whether or not who told of it still waits for the answer.
+            let seen = tokio::spawn(async move {
+                match alone {
+                    true => taking.take_over_surely(executor, registration).await,
+                    false => taking.settle_all().await,
+                }
+            });
+            seen.await.map_err(|error| Error::internal(&error))?;
         }
         let log = shared.log.id().to_owned();
         Ok(Response::new(RegisterReply { generation: shared.log.generation(), log }))
@@ -170,7 +175,21 @@ async fn keep_lease(together: &Together, executor: ExecutorId, intro: &Introduct
     kept.map_err(|error| Error::unavailable(format!("{error}; ask again")))
 }
 
+/// Between two tries to ask for work again.
+const PAUSE: Duration = Duration::from_millis(200);
+
 impl Shared {
+    /// As [`Self::take_over`], until it goes well: the read tables may be far behind.
+    async fn take_over_surely(&self, executor: ExecutorId, registration: RegistrationId) {
+        while let Err(error) = self.take_over(executor, registration).await {
+            tracing::warn!(%executor, %error, "the work of its earlier start is not asked for again yet; trying again");
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                () = self.stopping.cancelled() => return,
+            }
+        }
+    }
+
     /// A host has started again: what its earlier start was given is asked for again, with a higher fence and
     /// the same effect keys. Its shims and keepers know what was done. Where this process is all of Shipway.
     async fn take_over(&self, executor: ExecutorId, registration: RegistrationId) -> Result<(), Error> {
