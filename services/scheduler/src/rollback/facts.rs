@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use shipway_contracts::{Code, Error, v1::FlowForRunReply};
 use shipway_engine::RunState;
 use shipway_events::{
-    NodeStatus, ProjectId, Timestamp,
+    NodeStatus, ProjectId, RunId, Timestamp,
     plan::{PinnedResource, PlanNode},
     project::ResourceKind,
     run::Effect,
@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{planning, service::Shared};
 
-/// How many runs of a pipeline, and of each resource by itself, are looked at.
-const LOOKED_AT: usize = 200;
+/// How many runs of a pipeline and of resources by themselves are looked at, the newest ones.
+pub(super) const LOOKED_AT: usize = 200;
 
 /// A stage and the project around it.
 #[derive(Debug)]
@@ -99,7 +99,10 @@ impl Shared {
                 None => {}
             }
         }
-        facts.done = self.done_since(stage, &facts, moment).await?;
+        let mut runs = self.runs_since(&project, &stage.path, moment.since, LOOKED_AT + 1).await?;
+        facts.cut = runs.len() > LOOKED_AT;
+        runs.truncate(LOOKED_AT);
+        facts.done = self.done_since(runs, stage, &facts, moment).await?;
         for (addon, (first, _)) in changes(&facts) {
             if let Some(backup) = self.backup_before(stage, &addon, first).await? {
                 facts.backups.insert(addon, backup);
@@ -113,11 +116,16 @@ impl Shared {
         Ok(facts)
     }
 
-    /// What runs of the pipeline, and of its jobs and addons by themselves, did after the moment.
-    async fn done_since(&self, stage: &Stage, facts: &Facts, moment: &Moment) -> Result<Vec<Done>, Error> {
-        let project = stage.project.to_string();
+    /// What these runs of the pipeline, and of its jobs and addons by themselves, did after the moment.
+    async fn done_since(
+        &self,
+        runs: Vec<RunId>,
+        stage: &Stage,
+        facts: &Facts,
+        moment: &Moment,
+    ) -> Result<Vec<Done>, Error> {
         let mut done = Vec::new();
-        for run in self.runs_since(&project, &stage.path, moment.since, LOOKED_AT).await? {
+        for run in runs {
             // What that run did is what is gone back to, also what nobody waited for.
             if Some(run) == moment.to {
                 continue;

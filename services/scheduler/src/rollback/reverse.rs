@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use shipway_events::{Timestamp, plan::Artifact};
 
+use super::facts::LOOKED_AT;
+
 /// A service or job of the project.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Member {
@@ -74,6 +76,8 @@ pub(crate) struct Facts {
     pub(crate) gone: Vec<String>,
     /// What was done since then, oldest first.
     pub(crate) done: Vec<Done>,
+    /// More was done since then than was looked at: the oldest of it is not known.
+    pub(crate) cut: bool,
     /// Of each addon the newest backup from before its first change since then.
     pub(crate) backups: BTreeMap<String, Backup>,
     /// What was said about addons.
@@ -218,6 +222,11 @@ fn changed(facts: &Facts) -> Vec<Changed> {
 
 fn warnings(facts: &Facts) -> Vec<String> {
     let mut all = Vec::new();
+    if facts.cut {
+        all.push(format!(
+            "more than {LOOKED_AT} runs began since then: what the older ones did, to databases too, is not looked at"
+        ));
+    }
     let chosen = |addon: &String| facts.choices.get(addon);
     for (addon, (_, by)) in changes(facts) {
         let by = by.join(", ");

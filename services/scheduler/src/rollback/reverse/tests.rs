@@ -198,5 +198,10 @@ fn what_is_not_taken_back_is_said() {
         ]
     );
     facts.exact = true;
+    facts.cut = true;
+    assert!(
+        reverse(&facts).warnings[0]
+            .starts_with("more than 200 runs began since then: what the older ones did")
+    );
     assert!(reverse(&facts).warnings.contains(&"`new` ran nothing then: it is stopped".to_owned()));
 }
