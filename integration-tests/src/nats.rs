@@ -181,6 +181,15 @@ impl NatsServer {
         Ok(files)
     }
 
+    /// What a failed test wants to know of it.
+    fn tell(&mut self) {
+        let state = self.server.as_mut().map(Child::try_wait);
+        let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(60)..].join("\n");
+        eprintln!("nats-server: {state:?} (none: it runs); its last words:\n{tail}");
+    }
+
     fn store(&self) -> PathBuf {
         self.folder.join("store")
     }
@@ -205,6 +214,9 @@ impl NatsServer {
 
 impl Drop for NatsServer {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell();
+        }
         if let Some(mut server) = self.server.take() {
             // It may have ended by itself.
             drop(server.kill());

@@ -94,7 +94,7 @@ impl Cluster {
             let ready = format!("{url}/readyz");
             let is_ready =
                 || async { http.get(&ready).send().await.is_ok_and(|answer| answer.status().is_success()) };
-            let ready = process.ready(is_ready).await?;
+            let ready = process.ready_on(stored, is_ready).await?;
             services.push(Service { process, url, ready });
         }
         Ok(Self {

@@ -56,7 +56,7 @@ impl Embedded {
             let Some(url) = address(&note, pid) else { return false };
             client.get(format!("{url}/readyz")).send().await.is_ok_and(|answer| answer.status().is_success())
         };
-        let ready = process.ready(answers).await?;
+        let ready = process.ready_on(stored, answers).await?;
         let url = address(&note, pid).context("the measured Shipway does not say where it is")?;
         let channel = connect(&url).await?;
         Ok(Self { process, url, channel, ready, data, folder: folder.to_owned() })

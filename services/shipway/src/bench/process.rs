@@ -12,6 +12,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a process may take to become ready.
 const START: Duration = Duration::from_secs(60);
+/// How much longer it may take for each stored run, which its read tables are made from first.
+const START_PER_RUN: Duration = Duration::from_millis(5);
 /// How long it may take to end once it is asked to.
 const END: Duration = Duration::from_secs(30);
 /// How often it is looked at meanwhile.
@@ -85,10 +87,23 @@ impl Process {
     }
 
     /// Asks until something says that it is ready; how long that took from its start.
-    pub(crate) async fn ready<F>(&mut self, mut is_ready: impl FnMut() -> F) -> anyhow::Result<Duration>
+    pub(crate) async fn ready<F>(&mut self, is_ready: impl FnMut() -> F) -> anyhow::Result<Duration>
     where
         F: Future<Output = bool>,
     {
+        self.ready_on(0, is_ready).await
+    }
+
+    /// The same of a process that finds so many runs stored.
+    pub(crate) async fn ready_on<F>(
+        &mut self,
+        stored: u64,
+        mut is_ready: impl FnMut() -> F,
+    ) -> anyhow::Result<Duration>
+    where
+        F: Future<Output = bool>,
+    {
+        let longest = START + START_PER_RUN.saturating_mul(u32::try_from(stored).unwrap_or(u32::MAX));
         loop {
             if let Some(status) = self.child.try_wait()? {
                 bail!("{} ended at once: {status}{}", self.name, self.said());
@@ -96,8 +111,8 @@ impl Process {
             if is_ready().await {
                 return Ok(self.begun.elapsed());
             }
-            if self.begun.elapsed() > START {
-                bail!("{} was not ready after {} s{}", self.name, START.as_secs(), self.said());
+            if self.begun.elapsed() > longest {
+                bail!("{} was not ready after {} s{}", self.name, longest.as_secs(), self.said());
             }
             tokio::time::sleep(LOOK).await;
         }

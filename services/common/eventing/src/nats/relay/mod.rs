@@ -8,9 +8,11 @@
 //!
 //! Where to go on it learns from the stream's last message, which must prove itself by the log's hash at its position.
 //! Whenever something may have to be published again, the generation rises: a part of the message ids, so that the
-//! server's memory of ids swallows nothing. The stream is never purged.
+//! server's memory of ids swallows nothing. The stream is never purged; one that can no longer be gone on with is made
+//! anew (`refusals`).
 
 mod publish;
+mod refusals;
 mod resync;
 mod row;
 
@@ -26,6 +28,7 @@ use crate::{
     durable::{Durable, DurableError},
     lease::Epoch,
 };
+use refusals::Refusals;
 pub(crate) use row::TABLES;
 use row::{Place, Rows};
 
@@ -51,6 +54,8 @@ pub struct RelayStatus {
     pub resyncs: u64,
     /// How often a publish was refused because another had published (error 10071).
     pub refused: u64,
+    /// How often it made a damaged stream anew.
+    pub made_anew: u64,
 }
 
 /// The relay of this process. Dropped, it ends.
@@ -149,6 +154,8 @@ enum Stop {
     Superseded,
     /// The stream has to be looked at again.
     LookAgain(String),
+    /// The same, because the server refused what should have gone on at the stream's end (error 10071).
+    Refused(String),
     /// Only an operator can mend it.
     Final(SetUpError),
 }
@@ -173,10 +180,20 @@ impl Work {
     async fn lead(&self, epoch: Epoch) {
         let mut place = None;
         let mut warned = String::new();
+        let mut refusals = Refusals::default();
         while self.leadership.epoch() == Some(epoch) {
             self.nats.connected().await;
             let stopped = match self.resync(epoch, place.as_ref()).await {
-                Ok(found) => self.publish(epoch, place.insert(found)).await,
+                Ok((found, proven)) => {
+                    let before = found.clone();
+                    let after = place.insert(found);
+                    let stopped = self.publish(epoch, after).await;
+                    if refusals.count(&before, proven, after, &stopped) {
+                        self.delete_stream(&before).await;
+                        refusals = Refusals::default();
+                    }
+                    stopped
+                }
                 Err(stop) => stop,
             };
             self.status.send_modify(|status| status.publishes = false);
@@ -186,7 +203,7 @@ impl Work {
                     self.leadership.doubt();
                     tokio::time::sleep(AGAIN).await;
                 }
-                Stop::LookAgain(why) => {
+                Stop::LookAgain(why) | Stop::Refused(why) => {
                     // Once, however long it lasts.
                     if why == warned {
                         tracing::debug!(why, "the relay looks at the stream again");
@@ -202,6 +219,22 @@ impl Work {
                     tokio::time::sleep(MUCH_LATER).await;
                 }
             }
+        }
+    }
+}
+
+impl Work {
+    /// Deletes a stream that refuses to be gone on with; the next look makes it anew.
+    async fn delete_stream(&self, end: &Place) {
+        let name = self.origin.names.events_stream();
+        tracing::warn!(
+            stream = name,
+            sequence = end.sequence,
+            "the stream of events is damaged: it refuses to go on where it ends; making it anew from the log"
+        );
+        self.status.send_modify(|status| status.made_anew += 1);
+        if let Err(error) = self.nats.jetstream().delete_stream(&name).await {
+            tracing::warn!(%error, stream = name, "the damaged stream could not be deleted; trying again");
         }
     }
 }

@@ -160,6 +160,7 @@ impl Flow<'_> {
                     self.work.status.send_modify(|status| status.refused += 1);
                     // Either another relay leads, or an operator has touched the stream: the lease tells.
                     self.work.leadership.doubt();
+                    return Err(Stop::Refused(super::chain(&error)));
                 }
                 return Err(Stop::LookAgain(super::chain(&error)));
             }

@@ -12,8 +12,9 @@ use crate::failpoint;
 const OVERLAP: u64 = 1_000;
 
 impl Work {
-    /// Looks at the stream, makes it if it is missing, and decides where to go on. `last`: where this leader was.
-    pub(super) async fn resync(&self, epoch: Epoch, last: Option<&Place>) -> Result<Place, Stop> {
+    /// Looks at the stream, makes it if it is missing, and decides where to go on; also whether the stream's last message
+    /// is what the log holds. `last`: where this leader was.
+    pub(super) async fn resync(&self, epoch: Epoch, last: Option<&Place>) -> Result<(Place, bool), Stop> {
         failpoint!("nats.resync", return Err(Stop::LookAgain("the stream did not answer".to_owned())));
         let Some(row) = self.rows.take(epoch).await? else { return Err(Stop::Superseded) };
         let mut known = last.cloned().or(row.clone());
@@ -51,7 +52,7 @@ impl Work {
             status.position = place.position;
             status.generation = place.generation;
         });
-        Ok(place)
+        Ok((place, proven.is_some()))
     }
 
     /// A consumer that was told of more than the stream has would pass over as many new messages: the store was rolled
