@@ -141,9 +141,9 @@ fn refusal(status: &Status) -> Seen {
     }
 }
 
-/// Three short nodes one after the other.
-fn document() -> String {
-    let step = |n| serde_json::json!({"kind": "Noop", "ref": format!("n{n}"), "spec": {"sleepMs": 400}});
+/// Three nodes one after the other, each of so many milliseconds.
+fn document(takes: u32) -> String {
+    let step = |n| serde_json::json!({"kind": "Noop", "ref": format!("n{n}"), "spec": {"sleepMs": takes}});
     let steps: Vec<_> = (0..3).map(step).collect();
     serde_json::json!({
         "apiVersion": "v1.2",
@@ -159,8 +159,8 @@ async fn operate(runs: &RunsClient<Channel>, run: Uuid, what: &'static str) -> O
     let doing = async {
         match what {
             "start" => {
-                let request =
-                    StartRunRequest { command: id, document_json: document(), ..StartRunRequest::default() };
+                let document_json = document(400);
+                let request = StartRunRequest { command: id, document_json, ..StartRunRequest::default() };
                 client.start_run(request).await.map(|_| Seen::AtLeast(Stage::Running))
             }
             "abort" => {
@@ -247,6 +247,54 @@ async fn row_e_18_run_control_is_linearizable() {
         "ROW E-18 histories={histories} operations={operations} unanswered={unanswered} kills={kills} faults=0"
     );
     assert!(unanswered * 2 < operations, "hardly anything was answered");
+}
+
+/// A scheduler that stood still while another took its lanes does not show what it knew before.
+#[tokio::test(flavor = "multi_thread")]
+async fn row_e_18_who_wakes_shows_no_less_than_others_told() {
+    let mut given = Given::new("e18-wakes", Shape { services: [1, 1, 2, 1, 1], ..Shape::default() });
+    let mut clients = Vec::new();
+    for name in ["scheduler-1", "scheduler-2"] {
+        let url = format!("http://{}", given.cluster.process(name).address());
+        clients.push(RunsClient::connect(url).await.unwrap());
+    }
+    let [sleeper, mut other] = clients.try_into().unwrap();
+    // So many that either has some.
+    let all: Vec<String> = (0..RUNS).map(|_| Uuid::now_v7().to_string()).collect();
+    for run in &all {
+        let (command, document_json) = (run.clone(), document(600_000));
+        let request = StartRunRequest { command, document_json, ..StartRunRequest::default() };
+        other.start_run(request).await.unwrap();
+    }
+    given.cluster.process("scheduler-1").pause().unwrap();
+    let over = |status: &str| matches!(exactly(status), Seen::Exactly(Stage::Ended, _));
+    for run in &all {
+        let reach = async {
+            while !other
+                .get_run(GetRunRequest { run: run.clone() })
+                .await
+                .is_ok_and(|it| over(&it.get_ref().status))
+            {
+                let command = Uuid::now_v7().to_string();
+                let request = AbortRunRequest { command, run: run.clone(), reason: "a test".to_owned() };
+                // Refused while nobody has the lane.
+                drop(other.abort_run(request).await);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(120), reach).await.unwrap();
+    }
+    // It is asked while it sleeps, and answers as soon as it wakes.
+    let ask = |run: &String| {
+        let (mut sleeper, request) = (sleeper.clone(), GetRunRequest { run: run.clone() });
+        tokio::spawn(async move { sleeper.get_run(request).await })
+    };
+    let asked: Vec<_> = all.iter().map(ask).collect();
+    given.cluster.process("scheduler-1").resume().unwrap();
+    for answer in asked {
+        let run = answer.await.unwrap().unwrap().into_inner();
+        assert!(over(&run.status), "run {} is {} again", run.id, run.status);
+    }
 }
 
 /// The checker finds what it is there for.

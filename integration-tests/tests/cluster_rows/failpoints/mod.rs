@@ -4,6 +4,7 @@
 mod cases;
 mod deliveries;
 mod helped;
+mod refused;
 mod round;
 mod slow;
 

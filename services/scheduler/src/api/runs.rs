@@ -330,7 +330,7 @@ fn arguments(text: &str) -> Result<Map<String, Value>, Error> {
 impl Shared {
     /// The run as the API shows it.
     pub(crate) async fn show(&self, run: RunId) -> Result<Run, Error> {
-        let state = self.book.look(run).await?;
+        let state = self.book.look_now(run).await?;
         let mut shown = present::run(&state, *self.log.tail().borrow(), self.log.now());
         // What it waits for in its lane is as of now; since when, its age says.
         if let Some(words) = self.book.turn_in_words(&state).await {

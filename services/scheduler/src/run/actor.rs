@@ -12,7 +12,7 @@ use std::{
 };
 
 use shipway_contracts::{Error, v1};
-use shipway_engine::{Command, RunState, decide_and_evolve};
+use shipway_engine::{Command, Rejection, RunState, decide_and_evolve};
 use shipway_eventing::{
     failing, failpoint,
     log::{AppendError, Expected, Item, ReadError, Write},
@@ -296,16 +296,13 @@ impl Actor {
             let undone = decided.into_iter().map(|decision: Decided| decision.asked).chain(undone).collect();
             return Some((Undone::Behind, undone));
         }
-        for (asked, rejection) in refused {
-            // Who stopped waiting does not need the answer.
-            let _ = asked.reply.send(Err(crate::refusal(&rejection)));
-        }
         for other in woken {
             let book = self.book.clone();
             shared.tasks.spawn(async move { book.nudge(other, Command::Due).await });
         }
         let (locks, freed) = (held.writes(&self.state), held.next(&self.state));
         if events.is_empty() && locks.is_empty() {
+            refuse(refused);
             for decision in decided {
                 let _ = decision.asked.reply.send(Ok(Reply::default()));
             }
@@ -335,13 +332,17 @@ impl Actor {
                     shared.registry.set_place(target, executor);
                 }
                 self.committed(&events, first, version, decided, trace);
+                // Only now is what they were refused for, which those before them may have brought about, in the log.
+                refuse(refused);
                 None
             }
             Err(error) => {
                 if let AppendError::Conflict { stream, .. } = &error {
                     self.learn_place(stream).await;
                 }
-                Some((Undone::Append(error), decided.into_iter().map(|decision| decision.asked).collect()))
+                let undone = refused.into_iter().map(|(asked, _)| asked);
+                let undone = decided.into_iter().map(|decision| decision.asked).chain(undone).collect();
+                Some((Undone::Append(error), undone))
             }
         }
     }
@@ -480,6 +481,13 @@ impl Actor {
         self.book.shared.cluster.address().clone_into(&mut assignment.scheduler);
         assignment.shard = self.shard.number();
         assignment
+    }
+}
+
+/// Tells those who were refused. Who stopped waiting does not need the answer.
+fn refuse(refused: Vec<(Asked, Rejection)>) {
+    for (asked, rejection) in refused {
+        let _ = asked.reply.send(Err(crate::refusal(&rejection)));
     }
 }
 

@@ -253,6 +253,21 @@ impl Book {
         load(&*self.shared.log, run).await.map(|(state, _)| state)
     }
 
+    /// The same, as it is in the log by now. A scheduler that has lost a run's lane without having heard of it would show
+    /// what it knew to somebody to whom the one that has the lane has told more.
+    pub(crate) async fn look_now(&self, run: RunId) -> Result<RunState, LoadError> {
+        let log = &*self.shared.log;
+        if self.shared.cluster.together().is_some()
+            && let Some(known) = self.version(run)
+        {
+            let newer = log.read_stream(&StreamName::run(run), known, 1).await;
+            if !newer.map_err(|source| LoadError::Read { run, source })?.is_empty() {
+                return load(log, run).await.map(|(state, _)| state);
+            }
+        }
+        self.look(run).await
+    }
+
     /// Changes whenever the run does; none when the run is not open.
     pub(crate) fn changes(&self, run: RunId) -> Option<watch::Receiver<Change>> {
         self.open().get(&run).map(|handle| handle.changed.clone())

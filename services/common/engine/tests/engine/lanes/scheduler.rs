@@ -68,8 +68,8 @@ impl World {
         let events = match decide_and_evolve(&mut state, &command, &Toy, &mut slots, self.time()) {
             Ok(events) => events,
             Err(Rejection::NotStarted | Rejection::Ended(_) | Rejection::AlreadyStarted) => return,
-            // It was decided on what is old: the log is read again.
-            Err(_) => return self.forget(s, run),
+            // It was decided on what is old.
+            Err(_) => return self.read_again(s, run),
         };
         let scheduler = &mut self.schedulers[s];
         scheduler.note(run, &state);
@@ -97,7 +97,7 @@ impl World {
         let here = self.streams.get(&run).map_or(0, Vec::len);
         if here != version || lane.is_some_and(|lane| lane != self.lane.len()) {
             self.report.conflicts += 1;
-            self.forget(s, run);
+            self.read_again(s, run);
             if self.owner == s {
                 self.command(s, run, command);
             }
@@ -198,18 +198,20 @@ impl World {
     }
 
     fn open(&mut self, s: usize, run: RunId) {
-        self.forget(s, run);
-        let (state, version) = self.folded(run);
-        self.schedulers[s].note(run, &state);
-        self.schedulers[s].open.insert(run, (state, version));
+        self.read_again(s, run);
         self.command(s, run, Command::Due);
         self.look(s, 1);
     }
 
-    /// The run's task has ended here.
-    fn forget(&mut self, s: usize, run: RunId) {
-        self.schedulers[s].open.remove(&run);
-        self.schedulers[s].waiting.remove(&run);
+    /// What is held of a run is what the log says: its task goes on, even if another is just asking the lane.
+    fn read_again(&mut self, s: usize, run: RunId) {
+        let (state, version) = self.folded(run);
+        let scheduler = &mut self.schedulers[s];
+        scheduler.note(run, &state);
+        scheduler.open.remove(&run);
+        if version > 0 {
+            scheduler.open.insert(run, (state, version));
+        }
     }
 
     /// The lane is another scheduler's: nothing is kept.
