@@ -7,8 +7,8 @@ mod shop;
 mod world;
 
 use shipway_contracts::v1::{
-    MarkBadRequest, PlaceHoldRequest, PlanRunRequest, ReleaseHoldRequest, StartRunRequest, UnmarkBadRequest,
-    WhyRequest,
+    MarkBadRequest, PlaceHoldRequest, PlanRunRequest, ReleaseHoldRequest, RollbackRequest, StartRunRequest,
+    UnmarkBadRequest, WhyRequest,
 };
 use tonic::Code;
 use uuid::Uuid;
@@ -139,6 +139,30 @@ async fn whoever_starts_what_is_held_has_to_say_so() {
     let overridden = world.events("run.hold_overridden").await;
     assert_eq!(overridden.len(), 1);
     assert_eq!(overridden[0]["reason"], "we need it");
+    world.over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_rolls_back_to_what_is_held_has_to_say_so() {
+    let mut world = World::new().await;
+    for n in 1..=2 {
+        assert_eq!(world.pushed("shop/direct", "main", n).await.status, "success");
+    }
+    world.hold("shop/direct", |request| request.digest = digest_of(&commit(1))).await.unwrap();
+    let what = RollbackRequest { flow: "shop/direct".to_owned(), ..RollbackRequest::default() };
+    let planned = world.rollbacks.plan_rollback(what).await.unwrap().into_inner().plan.unwrap();
+    assert!(planned.gates[0].contains("`shipway rollback --despite-hold`"), "{planned:#?}");
+    let refused = world.roll_back("shop/direct", " ").await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    assert!(refused.message().contains("the hold `after-1`"), "{refused}");
+    assert!(refused.message().contains("`shipway rollback --despite-hold`"), "{refused}");
+    assert!(world.events("run.hold_overridden").await.is_empty());
+    let run = world.roll_back("shop/direct", "one is better than two").await.unwrap();
+    assert_eq!(world.settled(&run).await.status, "success");
+    assert_eq!(world.released("web-production").await, [commit(1), commit(2), commit(1)]);
+    let overridden = world.events("run.hold_overridden").await;
+    assert_eq!(overridden.len(), 1, "{overridden:#?}");
+    assert_eq!((&overridden[0]["run"], &overridden[0]["reason"]), (&run.into(), &"one is better than two".into()));
     world.over().await;
 }
 
