@@ -270,6 +270,19 @@ impl World {
         }
     }
 
+    /// Waits until the log's clock has come to a time.
+    pub(crate) async fn over_at(&self, until: jiff::Timestamp) {
+        while self.log.now().micros() <= until.as_microsecond() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// How many events of policies there are.
+    pub(crate) async fn count(&self) -> usize {
+        let all = self.log.read(0, 10_000).await.unwrap();
+        all.iter().filter(|raw| raw.stream.kind() == "policy").count()
+    }
+
     /// All events of a type, with the run that each is of.
     pub(crate) async fn events(&self, kind: &str) -> Vec<Value> {
         let all = self.log.read(0, 10_000).await.unwrap();
