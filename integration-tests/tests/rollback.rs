@@ -163,6 +163,16 @@ async fn a_rollback_brings_back_what_was_database_included() {
     let hash = planned["plan"].as_str().unwrap();
     assert!(hash.starts_with("sha256:"), "{planned:#}");
 
+    // What is stopped for the restore may come up again; what is gone back to is held like for any other run.
+    let earlier = digests.iter().find(|(resource, _)| resource == "shop-web-staging").unwrap().1.as_str();
+    let words = ["hold", "shop/staging", "--digest", earlier, "--name", "early", "-m", "slow"];
+    shipway.shipway(&words).unwrap();
+    let refused = shipway.attempt(&[&wanted[..], &["--yes"]].concat()).unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("the hold `early`"), "{said}");
+    assert!(said.contains("`shipway rollback --despite-hold`"), "{said}");
+    shipway.shipway(&["unhold", "early"]).unwrap();
+
     let begin = Instant::now();
     let exactly = format!("--plan={hash}");
     let words = [&wanted[..], &[&exactly, "--yes", "-r", "it was wrong"]].concat();
@@ -283,11 +293,18 @@ async fn what_is_in_the_way_of_a_rollback_is_said() {
     .unwrap();
     let said = refused(&["--to", &two]);
     assert!(said.contains(&hold), "what was left is held: {said}");
-    shipway.shipway(&["unhold", &hold, "-r", "it was right"]).unwrap();
+    assert!(said.contains("`shipway rollback --despite-hold`"), "{said}");
     let to_two = ["rollback", "lab/development", "--to", &two, "--yes", "--no-hold"];
-    let again = shipway.json(&to_two).unwrap();
+    let again = shipway.json(&[&to_two[..], &["--despite-hold", "it was right"]].concat()).unwrap();
     assert_eq!(again["rollback"]["of"], rolled);
     assert_eq!(shipway.ended(again["run"].as_str().unwrap()).unwrap()["status"], "success");
+    let stream = format!("run-{}", again["run"].as_str().unwrap());
+    let events = shipway.shipway(&["events", "--stream", &stream, "-o", "json"]).unwrap();
+    let mut events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let overridden = events.find(|event| event["type"] == "run.hold_overridden");
+    let overridden = overridden.expect("that it passed the hold is in the log");
+    assert_eq!(overridden["data"]["reason"], "it was right", "{overridden:#}");
+    assert!(!overridden["data"]["by"].is_null(), "{overridden:#}");
     let state = shipway.json(&["state"]).unwrap();
     assert_eq!(state["deployed"][0]["artifact"]["digest"], two.as_str(), "{state:#}");
 

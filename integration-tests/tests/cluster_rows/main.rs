@@ -27,3 +27,4 @@ mod schedules;
 mod stops;
 mod timers;
 mod upgrade;
+mod why;

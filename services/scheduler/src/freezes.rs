@@ -46,6 +46,11 @@ impl Freezes {
         self.0.iter().filter(move |freeze| !freeze.is_over(now))
     }
 
+    /// The one of that id, over or not.
+    pub(crate) fn get(&self, id: FreezeId) -> Option<&Freeze> {
+        self.0.iter().find(|freeze| freeze.froze.freeze == id)
+    }
+
     /// The one of that id or name.
     pub(crate) fn named(&self, text: &str, now: Timestamp) -> Option<&Freeze> {
         let id = text.parse::<FreezeId>().ok();

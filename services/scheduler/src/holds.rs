@@ -64,6 +64,11 @@ impl Holds {
         &self.bad
     }
 
+    /// The hold of that id, over or not.
+    pub(crate) fn get(&self, id: HoldId) -> Option<&Kept> {
+        self.holds.iter().find(|kept| kept.held.hold == id)
+    }
+
     /// The hold of that id or name.
     pub(crate) fn named(&self, text: &str, now: Timestamp) -> Option<&Kept> {
         let id = text.parse::<HoldId>().ok();

@@ -4,19 +4,22 @@
 //! whoever wrote it in this process, and with several schedulers from the feed. So a decision about a run reads nothing,
 //! and a freeze or a hold is in force everywhere a moment after it was made.
 
+mod changes;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use shipway_contracts::{Code, Error, v1};
+use shipway_contracts::{Error, id, v1};
 use shipway_engine::Hold;
-use shipway_eventing::log::{AppendError, Expected, Item, Log, ReadError};
+use shipway_eventing::log::{Log, ReadError};
 use shipway_events::{
-    CommandId, DecodeError, Meta, Position, ProjectId, StreamEvent, StreamName, Timestamp, Version, policy,
+    DecodeError, ProjectId, Recorded, StreamEvent, StreamName, Timestamp, Version, policy,
     run::{Frozen, Held, Started},
 };
 
+pub(crate) use self::changes::{Change, Changed};
 use crate::{
     freezes::Freezes,
     holds::{Holds, candidates},
@@ -26,8 +29,6 @@ use crate::{
 
 /// How many events are read at a time.
 const PAGE: usize = 500;
-/// How often a change is decided again after somebody else's came in between.
-const TRIES: u32 = 10;
 
 /// Why a project's policies are not known.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,13 @@ pub(crate) enum PolicyError {
 pub(crate) struct Policies {
     pub(crate) freezes: Freezes,
     pub(crate) holds: Holds,
+}
+
+impl Policies {
+    fn evolve(&mut self, recorded: &Recorded<policy::Event>) {
+        self.freezes.evolve(recorded);
+        self.holds.evolve(recorded);
+    }
 }
 
 /// What of them is about one run, at one moment.
@@ -104,9 +112,7 @@ impl PolicyBook {
             let page = log.read_stream(&stream, version, PAGE).await?;
             for raw in &page {
                 if let Some(recorded) = policy::Event::read(raw)? {
-                    let policies = Arc::make_mut(&mut policies);
-                    policies.freezes.evolve(&recorded);
-                    policies.holds.evolve(&recorded);
+                    Arc::make_mut(&mut policies).evolve(&recorded);
                 }
                 version = raw.version;
             }
@@ -151,33 +157,6 @@ impl PolicyBook {
 }
 
 impl Shared {
-    /// Appends to a project's policies what is decided on them as they are; every run looks again.
-    pub(crate) async fn change_policies(
-        &self,
-        command: CommandId,
-        project: ProjectId,
-        meta: Meta,
-        decide: impl Fn(&Policies, Timestamp) -> Result<policy::Event, Error> + Send,
-    ) -> Result<Position, Error> {
-        let stream = StreamName::policy(project);
-        for _ in 0..TRIES {
-            let (policies, version) = self.policies_of(project).await?;
-            // Of a command that came before, only its answer was lost.
-            let event = decide(&policies, self.log.now())?.encode();
-            let expected = if version == 0 { Expected::New } else { Expected::Version(version) };
-            let item = Item::one(command, meta.clone(), stream.clone(), expected, vec![event]);
-            match self.log.append(item).await {
-                Ok(appended) => {
-                    self.book.policies_changed(project, version + 1);
-                    return Ok(appended.first);
-                }
-                Err(AppendError::Conflict { .. }) => {}
-                Err(error) => return Err(Error::unavailable(format!("{error}; try again"))),
-            }
-        }
-        Err(Error::new(Code::Conflict, "the project's policies change all the time; try again"))
-    }
-
     /// A project's policies as the log has them.
     pub(crate) async fn policies_of(&self, project: ProjectId) -> Result<(Arc<Policies>, Version), Error> {
         self.book.policies().newest(&*self.log, project).await.map_err(|error| match error {
@@ -206,5 +185,11 @@ impl Shared {
         let mut home = v1::project_home_client::ProjectHomeClient::new(self.projects.clone());
         let request = v1::FindScopesRequest { text: text.to_owned() };
         Ok(home.find_scopes(request).await.map_err(from_status)?.into_inner().scopes)
+    }
+
+    /// The project that a text stands for; every project when it is empty.
+    pub(crate) async fn projects_of(&self, text: &str) -> Result<Vec<ProjectId>, Error> {
+        let scopes = self.scopes(text).await?;
+        Ok(scopes.iter().map(|scope| id("project", &scope.project)).collect::<Result<_, _>>()?)
     }
 }

@@ -117,11 +117,11 @@ impl Shared {
             FlowChoice::Document(_) => World::default(),
             _ => failing!("scheduler.start_world", Error::unavailable, self.world(&flow).await)?,
         };
-        let (mut flow, mut rollback, mut despite) = (flow, None, asked.despite_hold.clone());
+        let (mut flow, mut rollback, mut comes_up) = (flow, None, None);
         if let FlowChoice::Rollback(wanted) = &asked.choice {
             let back = self.way_back(wanted, flow, world).await?;
             back.is_decided()?;
-            despite = despite.or_else(|| back.despite_hold());
+            comes_up = back.despite_hold();
             (flow, world, rollback) = (back.flow, back.world, Some(back.rollback));
         }
         let meta = asked.meta.clone();
@@ -142,6 +142,10 @@ impl Shared {
                 });
             }
         }
+        if asked.despite_hold.is_none() && comes_up.is_some() {
+            self.only_what_runs_is_held(&started).await?;
+        }
+        let despite = asked.despite_hold.or(comes_up);
         let (path, name) = (started.path.clone(), started.name.clone());
         let in_force = self.book.policies().in_force(&*self.log, Some(&started), self.log.now()).await;
         let is_allowed = started.policy == ConcurrencyPolicy::Allow

@@ -136,6 +136,82 @@ async fn a_freeze_ends_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_comes_again_is_answered_as_before_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::over(folder.path()).await;
+    let client = || world.freezes.clone();
+    let weekend = CreateFreezeRequest {
+        command: Uuid::now_v7().to_string(),
+        scope: "shop/queue".to_owned(),
+        name: "weekend".to_owned(),
+        ..CreateFreezeRequest::default()
+    };
+    let frozen = client().create_freeze(weekend.clone()).await.unwrap().into_inner();
+    let outage = CreateFreezeRequest {
+        command: Uuid::now_v7().to_string(),
+        scope: "shop".to_owned(),
+        name: "outage".to_owned(),
+        stops_all: true,
+        ..CreateFreezeRequest::default()
+    };
+    let going = world.start("allow").await;
+    world.assigned(&going.run, 1).await;
+    let client = || world.freezes.clone();
+    let stopped = client().create_freeze(outage.clone()).await.unwrap().into_inner();
+    assert_eq!(stopped.in_flight.len(), 2, "{stopped:#?}");
+    let lifts: Vec<LiftFreezeRequest> = ["weekend", "outage"]
+        .map(|name| LiftFreezeRequest {
+            command: Uuid::now_v7().to_string(),
+            freeze: name.to_owned(),
+            ..LiftFreezeRequest::default()
+        })
+        .to_vec();
+    let mut lifted = Vec::new();
+    for lift in &lifts {
+        lifted.push(client().lift_freeze(lift.clone()).await.unwrap().into_inner());
+    }
+    assert_eq!(lifted[1].freeze, stopped.freeze);
+    // Another of that name is there by now: what was lifted is the first one all the same.
+    freeze(&world, "shop/allow", |request| request.name = "weekend".to_owned()).await.unwrap();
+    // What began later was not in flight.
+    let later = world.start("queue").await;
+    world.assigned(&later.run, 1).await;
+    let client = || world.freezes.clone();
+    assert_eq!(client().create_freeze(weekend.clone()).await.unwrap().into_inner(), frozen);
+    assert_eq!(client().create_freeze(outage.clone()).await.unwrap().into_inner(), stopped);
+    for (lift, answer) in lifts.iter().zip(lifted) {
+        assert_eq!(client().lift_freeze(lift.clone()).await.unwrap().into_inner(), answer);
+    }
+    assert_eq!(names(&world).await, ["weekend"], "nothing was frozen or lifted once more");
+    let list = client().list_freezes(ListFreezesRequest::default()).await.unwrap().into_inner();
+    assert_eq!(list.freezes[0].scope, "shop/shop/allow");
+    // An id is of one command.
+    let mixed = LiftFreezeRequest { command: weekend.command, ..lifts[0].clone() };
+    let refused = client().lift_freeze(mixed).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    assert!(refused.message().contains("did something else before"), "{refused}");
+    assert!(world.lifecycle.stop(Duration::from_secs(5)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freeze_is_lifted_once_when_its_command_comes_twice_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::over(folder.path()).await;
+    for _ in 0..20 {
+        freeze(&world, "shop", |request| request.name = "weekend".to_owned()).await.unwrap();
+        let lift = LiftFreezeRequest {
+            command: Uuid::now_v7().to_string(),
+            freeze: "weekend".to_owned(),
+            ..LiftFreezeRequest::default()
+        };
+        let (mut one, mut two) = (world.freezes.clone(), world.freezes.clone());
+        let (one, two) = tokio::join!(one.lift_freeze(lift.clone()), two.lift_freeze(lift));
+        assert_eq!(one.unwrap().into_inner(), two.unwrap().into_inner());
+    }
+    assert!(world.lifecycle.stop(Duration::from_secs(5)).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_frozen_is_refused_with_the_field() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::over(folder.path()).await;

@@ -7,8 +7,8 @@ mod shop;
 mod world;
 
 use shipway_contracts::v1::{
-    MarkBadRequest, PlaceHoldRequest, PlanRunRequest, ReleaseHoldRequest, StartRunRequest, UnmarkBadRequest,
-    WhyRequest,
+    MarkBadRequest, PlaceHoldRequest, PlanRunRequest, ReleaseHoldRequest, RollbackRequest, StartRunRequest,
+    UnmarkBadRequest, WhyRequest,
 };
 use tonic::Code;
 use uuid::Uuid;
@@ -143,6 +143,33 @@ async fn whoever_starts_what_is_held_has_to_say_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_rolls_back_to_what_is_held_has_to_say_so() {
+    let mut world = World::new().await;
+    for n in 1..=2 {
+        assert_eq!(world.pushed("shop/direct", "main", n).await.status, "success");
+    }
+    world.hold("shop/direct", |request| request.digest = digest_of(&commit(1))).await.unwrap();
+    let what = RollbackRequest { flow: "shop/direct".to_owned(), ..RollbackRequest::default() };
+    let planned = world.rollbacks.plan_rollback(what).await.unwrap().into_inner().plan.unwrap();
+    assert!(planned.gates[0].contains("`shipway rollback --despite-hold`"), "{planned:#?}");
+    let refused = world.roll_back("shop/direct", " ").await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    assert!(refused.message().contains("the hold `after-1`"), "{refused}");
+    assert!(refused.message().contains("`shipway rollback --despite-hold`"), "{refused}");
+    assert!(world.events("run.hold_overridden").await.is_empty());
+    let run = world.roll_back("shop/direct", "one is better than two").await.unwrap();
+    assert_eq!(world.settled(&run).await.status, "success");
+    assert_eq!(world.released("web-production").await, [commit(1), commit(2), commit(1)]);
+    let overridden = world.events("run.hold_overridden").await;
+    assert_eq!(overridden.len(), 1, "{overridden:#?}");
+    assert_eq!(
+        (&overridden[0]["run"], &overridden[0]["reason"]),
+        (&run.into(), &"one is better than two".into())
+    );
+    world.over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_marked_bad_goes_no_further_until_it_is_good() {
     let mut world = World::new().await;
     let run = world.pushed("shop/staging", "main", 1).await;
@@ -182,9 +209,71 @@ async fn what_is_marked_bad_goes_no_further_until_it_is_good() {
         ..UnmarkBadRequest::default()
     };
     assert_eq!(world.holds.unmark_bad(good.clone()).await.unwrap().into_inner().marks.len(), 1);
-    assert_eq!(world.holds.unmark_bad(good).await.unwrap_err().code(), Code::NotFound);
+    let once_more = UnmarkBadRequest { command: Uuid::now_v7().to_string(), ..good };
+    assert_eq!(world.holds.unmark_bad(once_more).await.unwrap_err().code(), Code::NotFound);
     let run = world.start("shop/production", "").await.unwrap();
     assert_eq!(world.settled(&run).await.status, "success");
+    world.over().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_comes_again_is_answered_as_before_and_changes_nothing() {
+    let mut world = World::new().await;
+    let run = world.pushed("shop/staging", "main", 1).await;
+    let command = || Uuid::now_v7().to_string();
+    let until = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(2_500);
+    let hold = |name: &str, until: String| PlaceHoldRequest {
+        command: command(),
+        scope: "shop/production".to_owned(),
+        name: name.to_owned(),
+        reason: "broken".to_owned(),
+        commit: commit(1),
+        until,
+        ..PlaceHoldRequest::default()
+    };
+    let (ends, stays) = (hold("ends", until.to_string()), hold("stays", String::new()));
+    let short = world.holds.place_hold(ends.clone()).await.unwrap().into_inner();
+    let held = world.holds.place_hold(stays.clone()).await.unwrap().into_inner();
+    let release =
+        ReleaseHoldRequest { command: command(), hold: "stays".to_owned(), ..ReleaseHoldRequest::default() };
+    let released = world.holds.release_hold(release.clone()).await.unwrap().into_inner();
+    assert_eq!(released.hold, held.hold);
+    let bad = |what: &str| MarkBadRequest {
+        command: command(),
+        what: what.to_owned(),
+        reason: "loses orders".to_owned(),
+        ..MarkBadRequest::default()
+    };
+    let (one, two) = (bad(&run.id), bad(&digest_of(&commit(1))));
+    let marked = world.holds.mark_bad(one.clone()).await.unwrap().into_inner();
+    let twice = world.holds.mark_bad(two.clone()).await.unwrap().into_inner();
+    assert_eq!(marked.running.len(), 1, "{marked:#?}");
+    let good =
+        UnmarkBadRequest { command: command(), what: digest_of(&commit(1)), ..UnmarkBadRequest::default() };
+    let unmarked = world.holds.unmark_bad(good.clone()).await.unwrap().into_inner();
+    assert_eq!(unmarked.marks, [marked.mark.clone().unwrap(), twice.mark.clone().unwrap()]);
+    // Others of the same names are there by now, something else runs, and the first hold is over.
+    world.hold("shop/staging", |it| (it.name, it.commit) = ("stays".to_owned(), commit(2))).await.unwrap();
+    world.holds.mark_bad(bad(&run.id)).await.unwrap();
+    assert_eq!(world.pushed("shop/staging", "other", 3).await.status, "success");
+    world.over_at(until).await;
+
+    let before = world.count().await;
+    assert_eq!(world.holds.place_hold(ends).await.unwrap().into_inner(), short);
+    assert_eq!(world.holds.place_hold(stays).await.unwrap().into_inner(), held);
+    assert_eq!(world.holds.release_hold(release.clone()).await.unwrap().into_inner(), released);
+    assert_eq!(world.holds.mark_bad(one).await.unwrap().into_inner(), marked);
+    assert_eq!(world.holds.mark_bad(two).await.unwrap().into_inner(), twice);
+    assert_eq!(world.holds.unmark_bad(good).await.unwrap().into_inner(), unmarked);
+    assert_eq!(world.count().await, before, "nothing was written once more");
+    let listed = world.list().await;
+    assert_eq!((listed.holds.len(), listed.bad.len()), (1, 1), "{listed:#?}");
+    // An id is of one command, a run's too.
+    for id in [&release.command, &run.id] {
+        let refused = world.holds.mark_bad(MarkBadRequest { command: id.clone(), ..bad(&run.id) }).await;
+        let refused = refused.unwrap_err();
+        assert!(refused.message().contains("did something else before"), "{refused}");
+    }
     world.over().await;
 }
 

@@ -19,14 +19,13 @@ pub(crate) fn pushed(what: &str, deliveries: &[Delivery]) -> Result<WhyReply, Er
     };
     let mut blockers: Vec<Blocker> = deliveries.iter().flat_map(held_up).collect();
     let mut runs: Vec<String> = Vec::new();
-    for verdict in deliveries.iter().flat_map(|delivery| &delivery.verdicts) {
-        if is_started(verdict) && !runs.contains(&verdict.run) {
+    for verdict in deliveries.iter().flat_map(started) {
+        if !runs.contains(&verdict.run) {
             runs.push(verdict.run.clone());
         }
     }
     sort(&mut blockers);
-    let started = newest.verdicts.iter().filter(|verdict| is_started(verdict)).count();
-    let came = match started {
+    let came = match started(newest).count() {
         0 => match held_up(newest).first() {
             Some(blocker) => format!("has started no run: {}", blocker.words),
             None => "has started no run: no trigger is of its repository".to_owned(),
@@ -115,6 +114,12 @@ fn of_verdict(delivery: &Delivery, verdict: &Verdict) -> Blocker {
 /// Its repository may still say that it fits.
 fn is_open(verdict: &Verdict) -> bool {
     !verdict.matched && !verdict.rules.iter().any(|rule| rule.outcome == "failed")
+}
+
+/// What has started runs. Those of a delivery that is only stored are promised: the log does not know them yet.
+fn started(delivery: &Delivery) -> impl Iterator<Item = &Verdict> {
+    let verdicts = delivery.verdicts.iter().filter(|_| delivery.state != "stored");
+    verdicts.filter(|verdict| is_started(verdict))
 }
 
 fn is_started(verdict: &Verdict) -> bool {

@@ -130,8 +130,8 @@ impl Decision<'_> {
             return Ok(());
         }
         match self.first_held(started) {
-            Some(held) if held.bad => Err(Rejection::MarkedBad(in_words(&held))),
-            Some(held) if !despite => Err(Rejection::OnHold(in_words(&held))),
+            Some(held) if held.bad => Err(Rejection::MarkedBad(in_words(&held, started))),
+            Some(held) if !despite => Err(Rejection::OnHold(in_words(&held, started))),
             _ => Ok(()),
         }
     }
@@ -184,11 +184,13 @@ impl Decision<'_> {
     /// Whether a node whose turn has come has to wait for the end of a hold, or has failed because it may not release what
     /// it would.
     pub(crate) fn is_held_back(&mut self, node: u32) -> bool {
-        let Some(held) = self.hold_of(node) else { return false };
+        let (Some(held), Some(started)) = (self.hold_of(node), self.state.started.clone()) else {
+            return false;
+        };
         // What cleans up a run that is to end must not wait for a person.
         if held.bad || self.state.aborting.is_some() {
             let code = if held.bad { MARKED_BAD } else { ON_HOLD };
-            let message = in_words(&held);
+            let message = in_words(&held, &started);
             self.record(held);
             let error = NodeError { code: code.to_owned(), message, transient: false };
             self.fail_for_good(node, error);
@@ -275,9 +277,9 @@ impl RunState {
     }
 }
 
-/// Why a node releases nothing, with what would let it.
+/// Why a node of a run that has started like this releases nothing, with what would let it.
 #[must_use]
-pub fn in_words(held: &run::Held) -> String {
+pub fn in_words(held: &run::Held, started: &Started) -> String {
     let run::Held { target, artifact, name, until, bad, .. } = held;
     let what = what_in_words(artifact);
     if *bad {
@@ -288,9 +290,10 @@ pub fn in_words(held: &run::Held) -> String {
         Some(until) => format!("until {until}"),
         None => "until somebody ends it".to_owned(),
     };
+    let verb = if started.rollback.is_some() { "rollback" } else { "run" };
     format!(
         "`{target}` may not get {what}: the hold `{name}` of {} holds it {ends}; `shipway unhold {name}`, or for one run \
-         alone `shipway unhold --run` (`shipway run --despite-hold` for a new one)",
+         alone `shipway unhold --run` (`shipway {verb} --despite-hold` for a new one)",
         who(held)
     )
 }

@@ -196,9 +196,9 @@ fn blocker(state: &RunState, n: u32, now: Timestamp) -> Option<Blocker> {
                 Blocked::Freeze { until: freeze.until },
                 format!("`{name}` {}", freezes::held_in_words(freeze)),
             ),
-            None if let Some(held) = state.hold_on(n) => (
+            None if let (Some(held), Some(started)) = (state.hold_on(n), state.started()) => (
                 Blocked::Hold { until: held.until },
-                format!("`{name}` is held back: {}", holds::in_words(held)),
+                format!("`{name}` is held back: {}", holds::in_words(held, started)),
             ),
             None if let Some(wait) = state.lock_waits.get(&n) => lock(state, wait, name),
             None if state.agenda.contains(n) || node.due.is_some() => slot(state, n, name),

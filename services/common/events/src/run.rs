@@ -1,12 +1,15 @@
 //! The stream `run-<id>`: everything that happened in a run. Written by the scheduler.
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+mod approval;
+mod attempt;
+mod child;
+mod node;
 
-use crate::{
-    Actor, ConcurrencyPolicy, EffectClass, ExecutorId, Fence, FlowId, PipelineId, ProjectId, RegistrationId,
-    RunId, RunStatus, Timestamp, plan::Plan,
-};
+use serde::{Deserialize, Serialize};
+#[cfg(not(feature = "next-schema"))]
+use serde_json::Value;
+
+use crate::{Actor, ConcurrencyPolicy, FlowId, PipelineId, ProjectId, RunId, RunStatus, plan::Plan};
 
 stream_events! {
     /// What happens in a run.
@@ -87,6 +90,15 @@ stream_events! {
     }
 }
 
+pub use self::{
+    approval::{ApprovalGiven, ApprovalRejected, ApprovalRequested, ApprovalRule},
+    attempt::{AttemptFailed, AttemptLost, AttemptRequested, OutcomeRejected, RetryScheduled},
+    child::{ChildCancelled, ChildRequested},
+    node::{
+        LoopEntered, NodeAborted, NodeEndedLater, NodeError, NodeFailed, NodeSkipped, NodeStarted,
+        NodeSucceeded, NodeTimedOut, NodeUnknown, WaitStarted, WorkflowEntered,
+    },
+};
 #[cfg(feature = "next-schema")]
 pub use crate::next::NotedWriter;
 #[cfg(feature = "next-schema")]
@@ -172,303 +184,6 @@ pub struct Queued {
 /// See [`Event::Admitted`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Admitted {}
-
-/// See [`Event::AttemptRequested`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AttemptRequested {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// 1 for the first attempt; requests after a lost attempt keep the number.
-    pub attempt: u32,
-    /// How many attempts the node may have, as far as is known when it is asked for.
-    #[cfg(feature = "next-schema")]
-    pub of: u32,
-    /// The executor that is to do it.
-    pub executor: ExecutorId,
-    /// The start of the executor that is to do it.
-    pub registration: RegistrationId,
-    /// How the effect stays single.
-    pub effect: EffectClass,
-    /// The workload (the type is `shipway_nodes::Workload`), secrets by name only.
-    pub work: Value,
-    /// When the node's time is up, if it has a limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deadline: Option<Timestamp>,
-    /// Nothing waits for the node's end: its executor says when it has started, then how it ended.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub detached: bool,
-}
-
-/// See [`Event::WorkflowEntered`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WorkflowEntered {
-    /// The workflow's index in the plan.
-    pub node: u32,
-}
-
-/// See [`Event::LoopEntered`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LoopEntered {
-    /// The loop's index in the plan.
-    pub node: u32,
-    /// What each iteration is about, in order. Each adds a workflow and the loop's steps to the end of the plan.
-    pub iterations: Vec<Value>,
-}
-
-/// See [`Event::NodeStarted`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NodeStarted {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// The attempt's fence.
-    pub fence: Fence,
-    /// What is known when it starts: ids, so that later nodes can refer to it.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub outputs: Map<String, Value>,
-}
-
-/// See [`Event::NodeSucceeded`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NodeSucceeded {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// The attempt's fence; none for nodes that the engine carries out itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fence: Option<Fence>,
-    /// What later nodes can refer to.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub outputs: Map<String, Value>,
-    /// What changed in the world.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub effects: Vec<Effect>,
-}
-
-/// What went wrong with a node, in words for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct NodeError {
-    /// A short stable word: `build_failed`, `unhealthy`, `missing_binary`, `disk_full`, `timeout`, `aborted`.
-    pub code: String,
-    /// What was attempted, what happened, what to do; a process' last log lines are part of it.
-    pub message: String,
-    /// Whether another attempt may well go better.
-    #[serde(default)]
-    pub transient: bool,
-}
-
-/// See [`Event::AttemptFailed`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AttemptFailed {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// The attempt's fence; none if the node failed before it was given to an executor.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fence: Option<Fence>,
-    /// Why.
-    pub error: NodeError,
-}
-
-/// See [`Event::NodeFailed`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NodeFailed {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// The attempt's fence, if there was an attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fence: Option<Fence>,
-    /// Why.
-    pub error: NodeError,
-}
-
-/// See [`Event::NodeSkipped`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeSkipped {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// Why, in words.
-    pub reason: String,
-}
-
-/// See [`Event::RetryScheduled`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RetryScheduled {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// The attempt that will be made.
-    pub attempt: u32,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// See [`Event::WaitStarted`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct WaitStarted {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// What is waited for.
-    pub watch: Value,
-    /// When the wait is given up, if it has a limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deadline: Option<Timestamp>,
-}
-
-/// Who has to approve before a node counts as done.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ApprovalRule {
-    /// How many different people.
-    pub amount: u32,
-    /// Who may, by name; everybody when empty.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub approvers: Vec<String>,
-    /// Who started the run may not.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub exclude_author: bool,
-}
-
-/// See [`Event::ApprovalRequested`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ApprovalRequested {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// Who has to.
-    pub rule: ApprovalRule,
-    /// When it is given up, if it has a limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deadline: Option<Timestamp>,
-}
-
-/// See [`Event::ApprovalGiven`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ApprovalGiven {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// Who.
-    pub by: Actor,
-    /// The hash of the plan that was approved.
-    pub plan: String,
-    /// What they said.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub reason: String,
-}
-
-/// See [`Event::ApprovalRejected`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ApprovalRejected {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// Who.
-    pub by: Actor,
-    /// The hash of the plan that was rejected.
-    pub plan: String,
-    /// What they said.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub reason: String,
-}
-
-/// See [`Event::ChildRequested`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ChildRequested {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// 1 for the first attempt.
-    pub attempt: u32,
-    /// The run that is to be: its id follows from this run, node and attempt.
-    pub child: RunId,
-    /// The flow, as the document names it.
-    pub flow: String,
-    /// What it is given.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub arguments: Map<String, Value>,
-    /// What follows the node waits for the run's end.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub wait: bool,
-    /// When the node's time is up, if it has a limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deadline: Option<Timestamp>,
-}
-
-/// See [`Event::ChildCancelled`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChildCancelled {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// The run that is to stop.
-    pub child: RunId,
-}
-
-/// See [`Event::AttemptLost`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AttemptLost {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// The attempt's fence.
-    pub fence: Fence,
-    /// Why, in words.
-    pub reason: String,
-    /// It is certain that nothing of the attempt was started.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub never_started: bool,
-}
-
-/// See [`Event::NodeUnknown`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeUnknown {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// The attempt's fence.
-    pub fence: Fence,
-    /// What is and is not known.
-    pub reason: String,
-}
-
-/// See [`Event::NodeTimedOut`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeTimedOut {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// The attempt's fence, if one was running.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fence: Option<Fence>,
-}
-
-/// See [`Event::NodeAborted`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeAborted {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// The attempt's fence, if one was running.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fence: Option<Fence>,
-}
-
-/// See [`Event::NodeEndedLater`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct NodeEndedLater {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// The attempt's fence.
-    pub fence: Fence,
-    /// What changed in the world.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub effects: Vec<Effect>,
-    /// Why it ended badly; none if it ended well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<NodeError>,
-}
-
-/// See [`Event::OutcomeRejected`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OutcomeRejected {
-    /// The node's index in the plan.
-    pub node: u32,
-    /// The fence that came.
-    pub fence: Fence,
-    /// Why it was not taken.
-    pub reason: String,
-}
 
 /// See [`Event::Aborting`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,13 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::asked_by;
-use crate::{cluster::passed_on, freezes::Freeze, run::present, service::Shared};
+use crate::{
+    cluster::passed_on,
+    freezes::Freeze,
+    policies::{Change, Changed, Policies},
+    run::present,
+    service::Shared,
+};
 
 /// `shipway.v1.Freezes`.
 #[derive(Clone)]
@@ -99,6 +105,9 @@ impl Shared {
         meta: Meta,
     ) -> Result<CreateFreezeReply, Error> {
         let command = CommandId::new(id::<Uuid>("command", &request.command)?);
+        if let Some(change) = self.changed_before(command).await? {
+            return self.frozen(change).await;
+        }
         if request.scope.is_empty() {
             return Err(Error::bad_request(
                 "field `scope`: say what is frozen: `<project>`, `<pipeline>/*` or `<pipeline>/<stage>`",
@@ -129,9 +138,8 @@ impl Shared {
             stops_all: request.stops_all,
             reason,
         };
-        let event = policy::Event::from(froze.clone());
-        let position = self
-            .change_policies(command, project, meta.clone(), |policies, now| match policies.freezes.named(&froze.name, now) {
+        let change = self
+            .change_policies(command, project, meta, |policies, now| match policies.freezes.named(&froze.name, now) {
                 Some(other) if other.froze.freeze != freeze => Err(Error::new(
                     Code::AlreadyExists,
                     format!(
@@ -140,53 +148,60 @@ impl Shared {
                         other.by.name()
                     ),
                 )),
-                _ => Ok(event.clone()),
+                _ => Ok(froze.clone().into()),
             })
             .await?;
-        let now = self.log.now();
-        let freeze = Freeze { froze, by: meta.actor, at: now };
-        let (in_flight, more) = match freeze.froze.stops_all {
+        self.frozen(change).await
+    }
+
+    /// The answer to whoever froze something, now or when the command came before.
+    async fn frozen(&self, change: Change) -> Result<CreateFreezeReply, Error> {
+        let Some(Changed { event: policy::Event::Froze(froze), .. }) = change.events.first() else {
+            return Err(change.was_another());
+        };
+        let freeze = Freeze { froze: froze.clone(), by: change.by.clone(), at: change.at };
+        let (in_flight, more) = match froze.stops_all {
             true => self.in_flight(&freeze).await?,
             false => (Vec::new(), false),
         };
-        Ok(CreateFreezeReply { freeze: Some(shown(&freeze, now)), position, in_flight, more })
+        let Change { at, position, .. } = change;
+        Ok(CreateFreezeReply { freeze: Some(shown(&freeze, at)), position, in_flight, more })
     }
 
     async fn lift_freeze(&self, request: LiftFreezeRequest, meta: Meta) -> Result<LiftFreezeReply, Error> {
         let command = CommandId::new(id::<Uuid>("command", &request.command)?);
-        let reason = reason(request.reason)?;
-        let (now, mut found) = (self.log.now(), Vec::new());
-        for scope in self.scopes(&request.project).await? {
-            let project: ProjectId = id("project", &scope.project)?;
-            let (policies, _) = self.policies_of(project).await?;
-            found
-                .extend(policies.freezes.named(&request.freeze, now).map(|freeze| (project, freeze.clone())));
+        if let Some(change) = self.changed_before(command).await? {
+            return lifted(&change);
         }
-        let (project, freeze) = match found.len() {
-            0 => {
-                let message =
-                    format!("there is no freeze `{}`; `shipway freezes` lists them", request.freeze);
-                return Err(Error::not_found(message));
+        let reason = reason(request.reason)?;
+        let projects = self.projects_of(&request.project).await?;
+        let change = self.change_some(command, &projects, meta, |all, now| {
+            let named = |(project, policies): &(ProjectId, Arc<Policies>)| {
+                Some((*project, policies.freezes.named(&request.freeze, now)?.froze.freeze))
+            };
+            match all.iter().filter_map(named).collect::<Vec<_>>().as_slice() {
+                [] => {
+                    let message =
+                        format!("there is no freeze `{}`; `shipway freezes` lists them", request.freeze);
+                    Err(Error::not_found(message))
+                }
+                [(project, freeze)] => {
+                    let lifted = Lifted { freeze: *freeze, reason: reason.clone() };
+                    Ok(vec![(*project, lifted.into())])
+                }
+                _ => {
+                    let message = format!(
+                        "several projects have a freeze `{}`; say which: `--project`",
+                        request.freeze
+                    );
+                    Err(Error::bad_request(message))
+                }
             }
-            1 => found.remove(0),
-            _ => {
-                let message =
-                    format!("several projects have a freeze `{}`; say which: `--project`", request.freeze);
-                return Err(Error::bad_request(message));
-            }
-        };
-        let id = freeze.froze.freeze;
-        let lifted = policy::Event::from(Lifted { freeze: id, reason });
-        let gone = || Error::not_found(format!("the freeze `{}` was lifted meanwhile", request.freeze));
-        let position = self
-            .change_policies(command, project, meta, |policies, now| {
-                policies.freezes.named(&id.to_string(), now).map(|_| lifted.clone()).ok_or_else(gone)
-            })
-            .await?;
-        Ok(LiftFreezeReply { freeze: Some(shown(&freeze, now)), position })
+        });
+        lifted(&change.await?)
     }
 
-    /// What goes on in a freeze's scope, oldest runs first; and whether there is more.
+    /// What went on in a freeze's scope when it was made and goes on now, oldest runs first; and whether there is more.
     async fn in_flight(&self, freeze: &Freeze) -> Result<(Vec<InFlight>, bool), Error> {
         self.caught_up().await?;
         let mut found = Vec::new();
@@ -196,7 +211,7 @@ impl Shared {
             if !freeze.is_about(&path) {
                 continue;
             }
-            for open in state.open_attempts() {
+            for open in state.open_attempts().filter(|open| open.attempt.requested_at <= freeze.at) {
                 if found.len() == MOST_IN_FLIGHT {
                     return Ok((found, true));
                 }
@@ -212,6 +227,18 @@ impl Shared {
         }
         Ok((found, false))
     }
+}
+
+/// The answer to whoever lifted a freeze, now or when the command came before.
+fn lifted(change: &Change) -> Result<LiftFreezeReply, Error> {
+    let lifted = match change.events.as_slice() {
+        [Changed { event: policy::Event::Lifted(Lifted { freeze, .. }), before, .. }] => {
+            before.freezes.get(*freeze)
+        }
+        _ => None,
+    };
+    let freeze = lifted.ok_or_else(|| change.was_another())?;
+    Ok(LiftFreezeReply { freeze: Some(shown(freeze, change.at)), position: change.position })
 }
 
 fn freezes_client(channel: shipway_contracts::Channel) -> FreezesClient<shipway_contracts::Channel> {

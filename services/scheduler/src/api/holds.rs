@@ -5,14 +5,14 @@ use std::{str::FromStr, sync::Arc};
 use shipway_contracts::{
     Code, Error, id,
     v1::{
-        BadPlace, Hold as Shown, LetReleaseRequest, ListHoldsReply, ListHoldsRequest, MarkBadReply,
-        MarkBadRequest, PlaceHoldReply, PlaceHoldRequest, ReleaseHoldReply, ReleaseHoldRequest, Run,
-        UnmarkBadReply, UnmarkBadRequest, holds_client::HoldsClient, holds_server,
+        BadPlace, LetReleaseRequest, ListHoldsReply, ListHoldsRequest, MarkBadReply, MarkBadRequest,
+        PlaceHoldReply, PlaceHoldRequest, ReleaseHoldReply, ReleaseHoldRequest, Run, UnmarkBadReply,
+        UnmarkBadRequest, holds_client::HoldsClient, holds_server,
     },
 };
 use shipway_engine::Command;
 use shipway_events::{
-    CommandId, HoldId, Meta, Position, ProjectId, Timestamp,
+    CommandId, HoldId, Meta, ProjectId, Timestamp,
     policy::{self, Held, MarkedBad, Predicate, Released, Subject, Unmarked},
 };
 use tonic::{Request, Response, Status};
@@ -25,6 +25,7 @@ use super::{
 use crate::{
     cluster::passed_on,
     holds::{Kept, Mark, Wanted, shown_bad, shown_hold, version},
+    policies::{Change, Changed, Policies},
     service::Shared,
     state::artifact,
 };
@@ -55,17 +56,7 @@ impl holds_server::Holds for HoldsApi {
         request: Request<PlaceHoldRequest>,
     ) -> Result<Response<PlaceHoldReply>, Status> {
         let meta = self.shared.meta(request.metadata()).await?;
-        let request = request.into_inner();
-        let wanted = wanted(&request)?;
-        let new = NewHold {
-            command: CommandId::new(id::<Uuid>("command", &request.command)?),
-            until: until(&request.until, self.shared.log.now())?,
-            reason: said(request.reason)?,
-            scope: request.scope,
-            name: request.name,
-        };
-        let (hold, position) = self.shared.place_hold(new, &wanted, meta).await?;
-        Ok(Response::new(PlaceHoldReply { hold: Some(hold), position }))
+        Ok(Response::new(self.shared.place_hold(request.into_inner(), meta).await?))
     }
 
     async fn release_hold(
@@ -130,22 +121,29 @@ impl Shared {
         artifacts: Vec<Subject>,
         since: &[Subject],
         meta: Meta,
-    ) -> Result<(Shown, Position), Error> {
+    ) -> Result<PlaceHoldReply, Error> {
         let (project, held) = self.new_hold(&new).await?;
         self.caught_up().await?;
         let what = self.lineage(project, artifacts, since).await?;
-        self.append_hold(&new, project, Held { what, ..held }, meta).await
+        self.append_hold(new.command, project, Held { what, ..held }, meta).await
     }
 
-    async fn place_hold(
-        &self,
-        new: NewHold,
-        wanted: &Wanted,
-        meta: Meta,
-    ) -> Result<(Shown, Position), Error> {
+    async fn place_hold(&self, request: PlaceHoldRequest, meta: Meta) -> Result<PlaceHoldReply, Error> {
+        let command = CommandId::new(id::<Uuid>("command", &request.command)?);
+        if let Some(change) = self.changed_before(command).await? {
+            return placed(&change);
+        }
+        let wanted = wanted(&request)?;
+        let new = NewHold {
+            command,
+            until: until(&request.until, self.log.now())?,
+            reason: said(request.reason)?,
+            scope: request.scope,
+            name: request.name,
+        };
         let (project, held) = self.new_hold(&new).await?;
         self.caught_up().await?;
-        let what = match wanted {
+        let what = match &wanted {
             Wanted::Digest(text) => {
                 let artifacts = self.subjects_of_digest(project, text).await?;
                 return self.hold_lineage(new, artifacts, &[], meta).await;
@@ -157,7 +155,7 @@ impl Shared {
             Wanted::Commit(text) => self.containing(project, text).await?,
             Wanted::Version { below, inclusive } => version(below, *inclusive)?,
         };
-        self.append_hold(&new, project, Held { what, ..held }, meta).await
+        self.append_hold(command, project, Held { what, ..held }, meta).await
     }
 
     /// Where a hold is to be, and the hold without what it holds.
@@ -196,74 +194,78 @@ impl Shared {
 
     async fn append_hold(
         &self,
-        new: &NewHold,
+        command: CommandId,
         project: ProjectId,
         held: Held,
         meta: Meta,
-    ) -> Result<(Shown, Position), Error> {
-        let event = policy::Event::from(held.clone());
-        let position = self
-            .change_policies(new.command, project, meta.clone(), |policies, now| {
-                match policies.holds.named(&held.name, now) {
-                    Some(other) if other.held.hold != held.hold => Err(Error::new(
-                        Code::AlreadyExists,
-                        format!(
-                            "the project has a hold `{}` already, of {}; end it (`shipway unhold {0}`) or take another \
-                             name",
-                            held.name,
-                            other.by.name()
-                        ),
-                    )),
-                    _ => Ok(event.clone()),
-                }
-            })
-            .await?;
-        Ok((shown_hold(&Kept { held, by: meta.actor, at: self.log.now() }), position))
+    ) -> Result<PlaceHoldReply, Error> {
+        let change = self.change_policies(command, project, meta, |policies, now| {
+            match policies.holds.named(&held.name, now) {
+                Some(other) if other.held.hold != held.hold => Err(Error::new(
+                    Code::AlreadyExists,
+                    format!(
+                        "the project has a hold `{}` already, of {}; end it (`shipway unhold {0}`) or take another name",
+                        held.name,
+                        other.by.name()
+                    ),
+                )),
+                _ => Ok(held.clone().into()),
+            }
+        });
+        placed(&change.await?)
     }
 
     async fn release_hold(&self, request: ReleaseHoldRequest, meta: Meta) -> Result<ReleaseHoldReply, Error> {
         let command = CommandId::new(id::<Uuid>("command", &request.command)?);
-        let reason = reason(request.reason)?;
-        let (now, mut found) = (self.log.now(), Vec::new());
-        for scope in self.scopes(&request.project).await? {
-            let project: ProjectId = id("project", &scope.project)?;
-            let (policies, _) = self.policies_of(project).await?;
-            found.extend(policies.holds.named(&request.hold, now).map(|kept| (project, kept.clone())));
+        if let Some(change) = self.changed_before(command).await? {
+            return released(&change);
         }
-        let (project, kept) = match found.len() {
-            0 => {
-                let message = format!("there is no hold `{}`; `shipway holds` lists them", request.hold);
-                return Err(Error::not_found(message));
+        let reason = reason(request.reason)?;
+        let projects = self.projects_of(&request.project).await?;
+        let change = self.change_some(command, &projects, meta, |all, now| {
+            let named = |(project, policies): &(ProjectId, Arc<Policies>)| {
+                Some((*project, policies.holds.named(&request.hold, now)?.held.hold))
+            };
+            match all.iter().filter_map(named).collect::<Vec<_>>().as_slice() {
+                [] => {
+                    let message = format!("there is no hold `{}`; `shipway holds` lists them", request.hold);
+                    Err(Error::not_found(message))
+                }
+                [(project, hold)] => {
+                    let released = Released { hold: *hold, reason: reason.clone() };
+                    Ok(vec![(*project, released.into())])
+                }
+                _ => {
+                    let message =
+                        format!("several projects have a hold `{}`; say which: `--project`", request.hold);
+                    Err(Error::bad_request(message))
+                }
             }
-            1 => found.remove(0),
-            _ => {
-                let message =
-                    format!("several projects have a hold `{}`; say which: `--project`", request.hold);
-                return Err(Error::bad_request(message));
-            }
-        };
-        let hold = kept.held.hold;
-        let released = policy::Event::from(Released { hold, reason });
-        let gone = || Error::not_found(format!("the hold `{}` has ended meanwhile", request.hold));
-        let position = self
-            .change_policies(command, project, meta, |policies, now| {
-                policies.holds.named(&hold.to_string(), now).map(|_| released.clone()).ok_or_else(gone)
-            })
-            .await?;
-        Ok(ReleaseHoldReply { hold: Some(shown_hold(&kept)), position })
+        });
+        released(&change.await?)
     }
 
     async fn mark_bad(&self, request: MarkBadRequest, meta: Meta) -> Result<MarkBadReply, Error> {
         let command = CommandId::new(id::<Uuid>("command", &request.command)?);
+        if let Some(change) = self.changed_before(command).await? {
+            return self.marked(change).await;
+        }
         let reason = said(request.reason)?;
         self.caught_up().await?;
-        let (project, slug, run, artifacts) = self.bad_subjects(&request.what, &request.project).await?;
-        let mark = HoldId::new(command.uuid());
-        let marked = MarkedBad { mark, run, artifacts, reason };
-        let event = policy::Event::from(marked.clone());
-        let position = self.change_policies(command, project, meta.clone(), |_, _| Ok(event.clone())).await?;
-        let mark = Mark { marked, by: meta.actor, at: self.log.now() };
-        let placed = self.placed(&project.to_string(), self.log.now()).await?;
+        let (project, run, artifacts) = self.bad_subjects(&request.what, &request.project).await?;
+        let marked = MarkedBad { mark: HoldId::new(command.uuid()), run, artifacts, reason };
+        let change = self.change_policies(command, project, meta, |_, _| Ok(marked.clone().into())).await?;
+        self.marked(change).await
+    }
+
+    /// The answer to whoever marked something bad, now or when the command came before: with where it ran then.
+    async fn marked(&self, change: Change) -> Result<MarkBadReply, Error> {
+        let Some(Changed { event: policy::Event::MarkedBad(marked), project, .. }) = change.events.first()
+        else {
+            return Err(change.was_another());
+        };
+        let mark = Mark { marked: marked.clone(), by: change.by.clone(), at: change.at };
+        let placed = self.placed(&project.to_string(), change.at).await?;
         let mut running = Vec::new();
         for placed in placed.into_iter().filter(|placed| mark.is_about(&placed.artifact)) {
             running.push(BadPlace {
@@ -274,33 +276,77 @@ impl Shared {
                 artifact: Some(artifact(placed.artifact)),
             });
         }
-        Ok(MarkBadReply { mark: Some(shown_bad(&mark, &slug)), position, running })
+        let mark = shown_bad(&mark, &self.slug_of(*project).await?);
+        Ok(MarkBadReply { mark: Some(mark), position: change.position, running })
     }
 
     async fn unmark_bad(&self, request: UnmarkBadRequest, meta: Meta) -> Result<UnmarkBadReply, Error> {
         let command = CommandId::new(id::<Uuid>("command", &request.command)?);
+        if let Some(change) = self.changed_before(command).await? {
+            return self.unmarked(change).await;
+        }
         let reason = reason(request.reason)?;
         self.caught_up().await?;
-        let (mut marks, mut position) = (Vec::new(), 0);
-        for scope in self.scopes(&request.project).await? {
-            let project: ProjectId = id("project", &scope.project)?;
-            let (policies, _) = self.policies_of(project).await?;
-            for mark in policies.holds.bad().iter().filter(|mark| mark.is_called(&request.what)) {
-                let marked = mark.marked.mark;
-                let event = policy::Event::from(Unmarked { mark: marked, reason: reason.clone() });
-                // One command may take back several marks: each has an id of its own, the same when it is asked again.
-                let one = CommandId::new(Uuid::from_u128(command.uuid().as_u128() ^ marked.uuid().as_u128()));
-                position = self.change_policies(one, project, meta.clone(), |_, _| Ok(event.clone())).await?;
-                marks.push(shown_bad(mark, &scope.project_slug));
+        let projects = self.projects_of(&request.project).await?;
+        let change = self.change_some(command, &projects, meta, |all, _| {
+            let mut unmarked: Vec<(ProjectId, policy::Event)> = Vec::new();
+            for (project, policies) in all {
+                for mark in policies.holds.bad().iter().filter(|mark| mark.is_called(&request.what)) {
+                    let event = Unmarked { mark: mark.marked.mark, reason: reason.clone() };
+                    unmarked.push((*project, event.into()));
+                }
             }
-        }
-        if marks.is_empty() {
-            let message =
-                format!("nothing is marked bad as `{}`; `shipway holds` lists what is", request.what);
-            return Err(Error::not_found(message));
-        }
-        Ok(UnmarkBadReply { marks, position })
+            if unmarked.is_empty() {
+                let message =
+                    format!("nothing is marked bad as `{}`; `shipway holds` lists what is", request.what);
+                return Err(Error::not_found(message));
+            }
+            Ok(unmarked)
+        });
+        self.unmarked(change.await?).await
     }
+
+    /// The answer to whoever took bad marks back, now or when the command came before.
+    async fn unmarked(&self, change: Change) -> Result<UnmarkBadReply, Error> {
+        let mut marks = Vec::new();
+        for Changed { project, event, before } in &change.events {
+            let policy::Event::Unmarked(Unmarked { mark: id, .. }) = event else {
+                return Err(change.was_another());
+            };
+            let slug = self.slug_of(*project).await?;
+            let was = before.holds.bad().iter().filter(|mark| mark.marked.mark == *id);
+            marks.extend(was.map(|mark| shown_bad(mark, &slug)));
+        }
+        Ok(UnmarkBadReply { marks, position: change.position })
+    }
+
+    /// What people call a project; its id if it is gone.
+    async fn slug_of(&self, project: ProjectId) -> Result<String, Error> {
+        let project = project.to_string();
+        let found = self.scopes("").await?.into_iter().find(|scope| scope.project == project);
+        Ok(found.map_or(project, |scope| scope.project_slug))
+    }
+}
+
+/// The answer to whoever placed a hold, now or when the command came before.
+fn placed(change: &Change) -> Result<PlaceHoldReply, Error> {
+    let Some(Changed { event: policy::Event::Held(held), .. }) = change.events.first() else {
+        return Err(change.was_another());
+    };
+    let kept = Kept { held: held.clone(), by: change.by.clone(), at: change.at };
+    Ok(PlaceHoldReply { hold: Some(shown_hold(&kept)), position: change.position })
+}
+
+/// The answer to whoever ended a hold, now or when the command came before.
+fn released(change: &Change) -> Result<ReleaseHoldReply, Error> {
+    let released = match change.events.as_slice() {
+        [Changed { event: policy::Event::Released(Released { hold, .. }), before, .. }] => {
+            before.holds.get(*hold)
+        }
+        _ => None,
+    };
+    let kept = released.ok_or_else(|| change.was_another())?;
+    Ok(ReleaseHoldReply { hold: Some(shown_hold(kept)), position: change.position })
 }
 
 /// What is to be held: one thing.

@@ -75,7 +75,7 @@ impl Shared {
     pub(crate) async fn foreseen(&self, started: &Started) -> Result<(Vec<Foreseen>, Vec<String>), Error> {
         let (mut nodes, mut gates) = (foresee(started), gates(started));
         for held in self.held_back(started).await? {
-            let words = hold_in_words(&held);
+            let words = hold_in_words(&held, started);
             match nodes.iter_mut().find(|node| node.node == held.node) {
                 Some(node) if held.bad => (node.would, node.words) = (Would::Fail, words),
                 _ => gates.push(words),

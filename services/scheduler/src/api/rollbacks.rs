@@ -18,6 +18,7 @@ use shipway_events::{
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 use uuid::Uuid;
 
+use super::runs::despite;
 use crate::{
     cluster::{is_passed_on, passed_on, shards::Shard},
     foresee::Would,
@@ -97,6 +98,7 @@ impl Shared {
         let plan = match planning::plan(&asked, &back.flow, back.world, self.log.now()) {
             Err(problems) => PlanRunReply { path: back.flow.path, problems, ..PlanRunReply::default() },
             Ok(started) => {
+                let started = Started { rollback: Some(back.rollback), ..started };
                 let foreseen = self.foreseen(&started).await?;
                 let fails = foreseen.0.iter().filter(|node| node.would == Would::Fail);
                 let fails = fails.map(|node| format!("`{}`: {}", node.reference, node.words));
@@ -115,7 +117,7 @@ impl Shared {
         metadata: &MetadataMap,
     ) -> Result<StartRollbackReply, Error> {
         let meta = self.meta(metadata).await?;
-        let StartRollbackRequest { command, what, plan, reason, no_hold } = request;
+        let StartRollbackRequest { command, what, plan, reason, no_hold, despite_hold } = request;
         let wanted = wanted(&what.unwrap_or_default(), !no_hold)?;
         let (project, named) = (wanted.project.clone(), wanted.flow.clone());
         let asked = Asked {
@@ -123,6 +125,7 @@ impl Shared {
             choice: FlowChoice::Rollback(Box::new(wanted)),
             description: reason.clone(),
             plan: Some(plan).filter(|plan| !plan.is_empty()),
+            despite_hold: despite(despite_hold)?,
             ..nothing(meta)
         };
         let run = asked.run;

@@ -312,11 +312,9 @@ async fn quiet(shared: &Shared, run: RunId, changes: &mut watch::Receiver<Change
 }
 
 /// Why a run may release what is held, if whoever starts it says so.
-fn despite(reason: String) -> Result<Option<String>, Error> {
-    match super::freezes::reason(reason)? {
-        reason if reason.is_empty() => Ok(None),
-        reason => Ok(Some(reason)),
-    }
+pub(super) fn despite(reason: String) -> Result<Option<String>, Error> {
+    let reason = super::freezes::reason(reason)?;
+    Ok(Some(reason).filter(|reason| !reason.trim().is_empty()))
 }
 
 fn arguments(text: &str) -> Result<Map<String, Value>, Error> {

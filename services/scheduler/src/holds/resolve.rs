@@ -152,12 +152,12 @@ impl Shared {
         }
     }
 
-    /// What is meant to be bad, by a run or a digest: its project with its name, the run if one was named, and what is bad.
+    /// What is meant to be bad, by a run or a digest: its project, the run if one was named, and what is bad.
     pub(crate) async fn bad_subjects(
         &self,
         what: &str,
         project: &str,
-    ) -> Result<(ProjectId, String, Option<RunId>, Vec<Subject>), Error> {
+    ) -> Result<(ProjectId, Option<RunId>, Vec<Subject>), Error> {
         let mut found = Vec::new();
         let mut missing = None;
         let scopes = self.scopes(project).await?;
@@ -165,7 +165,7 @@ impl Shared {
             for scope in scopes {
                 let project = id("project", &scope.project)?;
                 match self.subjects_of_digest(project, what).await {
-                    Ok(subjects) => found.push((project, scope.project_slug, None, subjects)),
+                    Ok(subjects) => found.push((project, None, subjects)),
                     Err(error) if error.code == Code::NotFound => missing = Some(error),
                     Err(error) => return Err(error),
                 }
@@ -178,7 +178,7 @@ impl Shared {
                 let project: ProjectId = id("project", &scope.project)?;
                 if of == Some(project) {
                     let (run, subjects) = self.subjects_of_run(project, what).await?;
-                    found.push((project, scope.project_slug, Some(run), subjects));
+                    found.push((project, Some(run), subjects));
                 }
             }
         }

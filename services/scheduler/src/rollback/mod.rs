@@ -24,10 +24,11 @@ use shipway_contracts::{
     Code, Error,
     v1::{self, DataChoice, FlowForRunReply},
 };
+use shipway_engine::hold_in_words;
 use shipway_events::{
     Timestamp,
     plan::{Artifact, BackupPin},
-    run,
+    run::{self, Started},
 };
 
 use crate::{planning::World, service::Shared};
@@ -85,8 +86,8 @@ pub(crate) struct WayBack {
 }
 
 impl WayBack {
-    /// Why its run may release what is held, if it may. What is stopped for a restore has to come up again, as it was too;
-    /// and what it was may be what the rollback itself holds.
+    /// Why its run may release what is held, if it may without anybody having said so. What is stopped for a restore has to
+    /// come up again, as it was too; and what it was may be what the rollback itself holds.
     pub(crate) fn despite_hold(&self) -> Option<String> {
         let restores = self.data.iter().any(|data| !matches!(data.chosen.as_str(), "" | KEEP));
         let why = "what a rollback stops while it restores comes up again, also what it holds itself";
@@ -188,6 +189,18 @@ impl Shared {
             data,
             warnings,
         })
+    }
+
+    /// Refuses a rollback that may bring up again whatever runs there now, if it would release something else that is held:
+    /// of that nobody has said that they mean it.
+    pub(crate) async fn only_what_runs_is_held(&self, started: &Started) -> Result<(), Error> {
+        let runs_there = |held: &run::Held| {
+            started.plan.deployed.get(&held.target).is_some_and(|now| now.digest == held.artifact.digest)
+        };
+        match self.held_back(started).await?.iter().find(|held| !held.bad && !runs_there(held)) {
+            None => Ok(()),
+            Some(held) => Err(Error::new(Code::FailedPrecondition, hold_in_words(held, started))),
+        }
     }
 
     async fn backup_pin(&self, stage: &facts::Stage, addon: &str, backup: &str) -> Result<BackupPin, Error> {

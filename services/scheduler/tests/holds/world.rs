@@ -7,9 +7,10 @@ use shipway_contracts::{
     Channel,
     v1::{
         self, Assignment, CompleteRequest, GetRunRequest, Hold, LetReleaseRequest, ListHoldsReply,
-        ListHoldsRequest, ListRunsRequest, RegisterRequest, Run,
+        ListHoldsRequest, ListRunsRequest, RegisterRequest, RollbackRequest, Run, StartRollbackRequest,
         holds_client::HoldsClient,
         project_home_server::{ProjectHome, ProjectHomeServer},
+        rollbacks_client::RollbacksClient,
         runs_client::RunsClient,
         work_client::WorkClient,
     },
@@ -83,6 +84,7 @@ impl ProjectHome for Home {
 pub(crate) struct World {
     pub(crate) runs: RunsClient<Channel>,
     pub(crate) holds: HoldsClient<Channel>,
+    pub(crate) rollbacks: RollbacksClient<Channel>,
     work: WorkClient<Channel>,
     log: Arc<dyn Log>,
     lifecycle: Lifecycle,
@@ -129,6 +131,7 @@ impl World {
         Self {
             runs: RunsClient::new(Channel::local(service.runs_server())),
             holds: HoldsClient::new(Channel::local(service.holds_server())),
+            rollbacks: RollbacksClient::new(Channel::local(service.rollbacks_server())),
             work,
             log,
             lifecycle,
@@ -187,6 +190,20 @@ impl World {
         let reply = self.runs.start_run(request).await?.into_inner();
         assert!(reply.problems.is_empty(), "{:#?}", reply.problems);
         Ok(reply.run)
+    }
+
+    /// Rolls a stage back without a hold on what is left, for it is gone back to again.
+    pub(crate) async fn roll_back(&mut self, flow: &str, despite_hold: &str) -> Result<String, Status> {
+        let what = RollbackRequest { flow: flow.to_owned(), ..RollbackRequest::default() };
+        let request = StartRollbackRequest {
+            command: Uuid::now_v7().to_string(),
+            what: Some(what),
+            no_hold: true,
+            despite_hold: despite_hold.to_owned(),
+            ..StartRollbackRequest::default()
+        };
+        let reply = self.rollbacks.start_rollback(request).await?.into_inner();
+        Ok(reply.run.unwrap().run)
     }
 
     /// Pushes a commit that a flow wants, and waits for what becomes of its run.
@@ -251,6 +268,19 @@ impl World {
             };
             work.extend(self.work.complete(request).await.unwrap().into_inner().next);
         }
+    }
+
+    /// Waits until the log's clock has come to a time.
+    pub(crate) async fn over_at(&self, until: jiff::Timestamp) {
+        while self.log.now().micros() <= until.as_microsecond() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// How many events of policies there are.
+    pub(crate) async fn count(&self) -> usize {
+        let all = self.log.read(0, 10_000).await.unwrap();
+        all.iter().filter(|raw| raw.stream.kind() == "policy").count()
     }
 
     /// All events of a type, with the run that each is of.

@@ -130,8 +130,8 @@ async fn make(kind: Kind, world: &mut World) -> Option<Asked> {
             world.pause();
             about("shop/one".to_owned(), "")
         }
-        // The engine's own tests make one that is stuck; hosts go away and releases go on only where there are real ones (E-6,
-        // `what_was_built_once…`, `why/room.rs`); the triggers service has the others.
+        // The engine's own tests make one that is stuck; hosts and executors go away and releases go on only where there are
+        // real ones (E-6, `cluster_rows/why.rs`, `what_was_built_once…`); the triggers service has the others.
         Kind::Stuck
         | Kind::ExecutorAway
         | Kind::ExecutorDraining

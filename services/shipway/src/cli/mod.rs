@@ -433,6 +433,7 @@ mod tests {
             "bad @latest -m loses-orders",
             "good sha256:0123456789ab -m it-was-the-database",
             "run shop/production --despite-hold fix",
+            "rollback shop/production --yes --despite-hold fix",
             "token create --name release-lead --role approver --role admin --to token -o json",
             "token list --token-file token",
             "token revoke release-lead",

@@ -49,6 +49,9 @@ pub(crate) struct Args {
     /// Lets automation release again at once what is left.
     #[arg(long)]
     no_hold: bool,
+    /// Releases what is held, too, and says why. What is marked bad it does not.
+    #[arg(long, value_name = "REASON")]
+    despite_hold: Option<String>,
     /// Does it without asking.
     #[arg(short, long)]
     yes: bool,
@@ -121,6 +124,7 @@ async fn start(client: &Client, args: Args, what: RollbackRequest, seen: String)
         plan: args.plan.clone().unwrap_or(seen),
         reason: args.reason.clone().unwrap_or_default(),
         no_hold: args.no_hold,
+        despite_hold: args.despite_hold.clone().unwrap_or_default(),
     };
     let reply = client.rollbacks().start_rollback(request).await?.into_inner();
     let run = reply.run.clone().unwrap_or_default();
@@ -272,6 +276,9 @@ fn command(args: &Args, request: &RollbackRequest) -> String {
             words.push_str(&format!(" --{flag}"));
         }
     }
+    if let Some(reason) = &args.despite_hold {
+        words.push_str(&format!(" --despite-hold '{reason}'"));
+    }
     words
 }
 
@@ -380,7 +387,9 @@ mod tests {
         assert!(told.contains("is lost: --restore shop-db=bk-1 or --restore shop-db=keep"), "{told}");
         let mut asked = request(&args(&["shop/staging"]), Timestamp::now()).unwrap();
         asked.data.insert("shop-db".to_owned(), KEEP.to_owned());
-        let line = command(&args(&["shop/staging", "--exact"]), &asked);
-        assert_eq!(line, "shipway rollback shop/staging --restore shop-db=keep --exact");
+        let line = command(&args(&["shop/staging", "--exact", "--despite-hold", "we need it"]), &asked);
+        let wanted =
+            "shipway rollback shop/staging --restore shop-db=keep --exact --despite-hold 'we need it'";
+        assert_eq!(line, wanted);
     }
 }

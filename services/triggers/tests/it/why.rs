@@ -5,6 +5,7 @@ use shipway_contracts::{
     blockers::Kind,
     v1::{self, Blocker, WhyReply, WhyRequest},
 };
+use sqlx::Connection as _;
 
 use crate::{
     pull_requests::{pull_request, tell},
@@ -148,6 +149,30 @@ async fn a_forks_commit_waits_for_somebody_and_an_absent_repository_for_itself()
     assert_eq!(of(&why(&world, "shop/development").await, Kind::Repository).len(), 1);
     std::fs::rename(&bare, &folder).unwrap();
     started(&world, &id, 1).await;
+    world.end().await;
+}
+
+/// What is stored is answered at once; while the log takes nothing, it has not been judged.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_is_only_stored_says_so_until_it_is_judged() {
+    let mut place = Place::postgresql();
+    let home = Home::with_repository(REPOSITORY);
+    let world = World::start(&place, &home, config()).await;
+    let mut session = sqlx::PgConnection::connect(&place.server().url("shipway")).await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT position FROM shipway_log.head FOR UPDATE")
+        .execute(&mut session)
+        .await
+        .unwrap();
+    deliver(&world, &push_body(REPOSITORY, "main", &commit(0), &commit(1))).await;
+    let reply = why(&world, &commit(1)).await;
+    let told = of(&reply, Kind::Stored)[0];
+    assert!(told.words.ends_with("has not been judged yet"), "{told:#?}");
+    // Nobody has to do anything.
+    assert!(told.action.is_empty() && told.who.is_empty(), "{told:#?}");
+    assert!(reply.runs.is_empty() && reply.sentence.contains("has started no run"), "{reply:#?}");
+    session.close().await.unwrap();
+    let reply = started(&world, &commit(1), 1).await;
+    assert!(of(&reply, Kind::Stored).is_empty(), "{reply:#?}");
     world.end().await;
 }
 
