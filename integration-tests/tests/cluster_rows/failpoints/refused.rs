@@ -13,7 +13,7 @@ const TRIES: usize = 10;
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_refused_for_what_the_log_did_not_take() {
     let mut installation = Installation::one("refused").unwrap();
-    let gate = json!({"kind": "Approval", "ref": "gate", "timeoutDuration": 3600});
+    let gate = json!({"kind": "Approval", "ref": "gate", "spec": {"amount": 1}, "timeoutDuration": 3600});
     let document = json!({
         "apiVersion": "v1.2",
         "spec": {"kind": "Workflow", "spec": {"type": "sequential", "steps": [gate]}},
@@ -25,7 +25,8 @@ async fn nobody_is_refused_for_what_the_log_did_not_take() {
         document_json: document.to_string(),
         ..StartRunRequest::default()
     };
-    runs.start_run(request).await.unwrap();
+    let started = runs.start_run(request).await.unwrap().into_inner();
+    assert_eq!(started.problems, []);
 
     // A look makes the run's task pause, so that both commands are decided together; then nothing is written.
     let pauses = (1..=4).map(|nth| format!("scheduler.decide=delay@{nth}"));
@@ -34,13 +35,14 @@ async fn nobody_is_refused_for_what_the_log_did_not_take() {
     installation.wait_ready("up").unwrap();
     let mut runs = RunsClient::connect(installation.url()).await.unwrap();
     runs.get_run(GetRunRequest { run: run.clone() }).await.unwrap();
+    let client = runs.clone();
     let abort = || {
         let request = AbortRunRequest {
             command: Uuid::now_v7().to_string(),
             run: run.clone(),
             reason: "a test".to_owned(),
         };
-        let mut runs = runs.clone();
+        let mut runs = client.clone();
         async move { runs.abort_run(request).await.map(|run| run.into_inner().status).map_err(|it| it.code()) }
     };
     let (one, other) = tokio::join!(abort(), abort());
@@ -48,7 +50,7 @@ async fn nobody_is_refused_for_what_the_log_did_not_take() {
     assert!(installation.has_fired("up").unwrap());
 
     let status = runs.get_run(GetRunRequest { run: run.clone() }).await.unwrap().into_inner().status;
-    assert_eq!(status, "running", "nobody has stopped it");
+    assert_eq!(status, "approval_wait", "nobody has stopped it");
     assert_eq!(abort().await, Ok("aborted".to_owned()));
     assert_eq!(abort().await, Err(Code::FailedPrecondition));
     assert_eq!(installation.ends(), 0);
