@@ -285,11 +285,6 @@ impl Installation {
         Ok(())
     }
 
-    /// What a process has said since it was started last.
-    pub fn said(&mut self, name: &str) -> String {
-        self.process(name).said()
-    }
-
     /// Whether it has several processes.
     #[must_use]
     pub const fn is_many(&self) -> bool {

@@ -84,8 +84,11 @@ impl World {
     }
 
     fn run(&self, arguments: &[&str]) -> Value {
-        let ran = self.shipway.attempt(&[&["run", "-w"], arguments].concat()).unwrap();
-        let shown = self.shipway.json(&["show", "@latest"]).unwrap();
+        let started = self.shipway.json(&[&["run"], arguments].concat()).unwrap();
+        // An addon's own run may begin at the same time: the latest one is not always this one.
+        let run = started["id"].as_str().or(started["run"].as_str()).unwrap();
+        let ran = self.shipway.attempt(&["watch", run]).unwrap();
+        let shown = self.shipway.json(&["show", run]).unwrap();
         assert!(ran.status.success(), "{}\n{shown:#}", String::from_utf8_lossy(&ran.stderr));
         assert_eq!(shown["status"], "success", "{shown:#}");
         shown
