@@ -190,6 +190,6 @@ impl Shared {
     /// The project that a text stands for; every project when it is empty.
     pub(crate) async fn projects_of(&self, text: &str) -> Result<Vec<ProjectId>, Error> {
         let scopes = self.scopes(text).await?;
-        scopes.iter().map(|scope| id("project", &scope.project)).collect::<Result<_, _>>()
+        scopes.iter().map(|scope| id("project", &scope.project)).collect()
     }
 }
