@@ -21,6 +21,16 @@ pub(crate) enum QueryError {
     Database(#[from] sqlx::Error),
 }
 
+impl QueryError {
+    /// When to ask again, where that is known.
+    pub(crate) const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Behind(error) => error.retry_after(),
+            Self::Database(_) => None,
+        }
+    }
+}
+
 /// Whether one of these targets still has what this attempt gave it, everything up to `head` counted.
 pub(crate) async fn is_last_release(
     views: &Views,

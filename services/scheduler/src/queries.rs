@@ -265,7 +265,23 @@ impl Shared {
     pub(crate) async fn caught_up(&self) -> Result<(), Error> {
         let head = *self.log.tail().borrow();
         let waited = self.views.wait_for(self.models(), head, PATIENCE).await;
-        waited.map_err(|error| Error::unavailable(format!("{error}; try again")))
+        waited.map_err(|error| {
+            let after = error.retry_after();
+            let when = if after.is_some() { " then" } else { "" };
+            Error::unavailable(format!("{error}; try again{when}")).retry_after(after)
+        })
+    }
+
+    /// Waits until the read tables hold all that is in the log by now, also where they have to be made of all of a large
+    /// log first.
+    pub(crate) async fn caught_up_in_the_end(&self) -> Result<(), Error> {
+        let head = *self.log.tail().borrow();
+        tokio::select! {
+            waited = self.views.wait_long_for(self.models(), head) => {
+                waited.map_err(|error| Error::unavailable(error.to_string()))
+            }
+            () = self.stopping.cancelled() => Err(Error::unavailable("this scheduler stops")),
+        }
     }
 }
 

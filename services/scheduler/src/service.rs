@@ -241,7 +241,7 @@ impl Shared {
     }
 
     async fn try_open_all(&self) -> Result<(), Error> {
-        self.caught_up().await?;
+        self.caught_up_in_the_end().await?;
         let open = self.open_runs().await?;
         if !open.is_empty() {
             tracing::info!(runs = open.len(), "runs go on");

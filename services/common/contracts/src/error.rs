@@ -1,6 +1,6 @@
 //! The closed list of error codes, mapped once to gRPC and HTTP.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,12 +38,17 @@ pub struct Error {
     pub code: Code,
     /// Where, what was expected and what to do.
     pub message: String,
+    /// When it may go well, where that is known.
+    pub retry_after: Option<Duration>,
 }
+
+/// Where a gRPC answer says when to try again, in milliseconds, as clients that repeat calls by themselves know it.
+pub const RETRY_AFTER: &str = "grpc-retry-pushback-ms";
 
 impl Error {
     /// An error of this kind.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), retry_after: None }
     }
 
     /// The request itself is wrong.
@@ -59,6 +64,13 @@ impl Error {
     /// A part is away.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(Code::Unavailable, message)
+    }
+
+    /// Says when it may go well, if that is known.
+    #[must_use]
+    pub const fn retry_after(mut self, after: Option<Duration>) -> Self {
+        self.retry_after = after;
+        self
     }
 
     /// A defect: the chain of causes as one line, for the one place where it is answered.
@@ -110,8 +122,20 @@ impl fmt::Display for Code {
 
 impl From<Error> for tonic::Status {
     fn from(error: Error) -> Self {
-        Self::new(error.code.grpc(), error.message)
+        let mut status = Self::new(error.code.grpc(), error.message);
+        if let Some(after) = error.retry_after {
+            let milliseconds = i32::try_from(after.as_millis()).unwrap_or(i32::MAX);
+            status.metadata_mut().insert(RETRY_AFTER, milliseconds.into());
+        }
+        status
     }
+}
+
+/// When to try again, if an answer says it.
+#[must_use]
+pub fn retry_after(status: &tonic::Status) -> Option<Duration> {
+    let milliseconds = status.metadata().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_millis(milliseconds))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -123,4 +147,18 @@ fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_says_when_to_try_again_where_that_is_known() {
+        let later = Error::unavailable("x").retry_after(Some(Duration::from_secs(7)));
+        assert_eq!(retry_after(&later.into()), Some(Duration::from_secs(7)));
+        let ages = Error::unavailable("x").retry_after(Some(Duration::MAX));
+        assert_eq!(retry_after(&ages.into()), Some(Duration::from_millis(i32::MAX as u64)));
+        assert_eq!(retry_after(&Error::unavailable("x").into()), None);
+    }
 }

@@ -22,7 +22,7 @@ pub mod v1 {
 
 pub use channel::{Channel, Door};
 pub use convert::{id, optional_id};
-pub use error::{Code, Error};
+pub use error::{Code, Error, RETRY_AFTER, retry_after};
 pub use targets::{BadAddress, Targets, is_away};
 
 /// The descriptors of all protos, for reflection.

@@ -5,6 +5,8 @@
 //! built beside the old one; when it has caught up with the log, the old one's tables are dropped. After a restore
 //! (another generation of the log) everything is built anew.
 
+mod wait;
+
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -22,7 +24,7 @@ use tokio::sync::{Notify, watch};
 use crate::{
     database::{Database, Promise, Tx},
     failing,
-    feed::Projection,
+    feed::{Left, Pace, Projection, part},
     log::Log,
 };
 
@@ -39,9 +41,6 @@ const TABLES: &[&str] = &[
 
 /// How many queries may run at the same time.
 const READERS: u32 = 4;
-
-/// How often a checkpoint that another process moves is looked at.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// Why the views could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +65,31 @@ pub enum ViewsError {
         /// Where it was wanted.
         wanted: Position,
     },
+    /// A read model is far from a position, as when it is made anew from the log, and will not be there in time.
+    #[error(
+        "the read model {model} is being made from the log: it is at {}, {left}", part(*.at, *.wanted)
+    )]
+    Far {
+        /// The read model.
+        model: String,
+        /// Where it is.
+        at: Position,
+        /// Where it was wanted.
+        wanted: Position,
+        /// What is left of the way.
+        left: Left,
+    },
+}
+
+impl ViewsError {
+    /// When to ask again, where that is known.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Far { left, .. } => Some(left.time),
+            _ => None,
+        }
+    }
 }
 
 pub(crate) fn failed(attempting: &'static str) -> impl Fn(sqlx::Error) -> ViewsError {
@@ -79,8 +103,12 @@ pub struct Views {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    /// The log's end, as far as it is known here.
+    tail: watch::Receiver<Position>,
+    /// How fast read models get on that are far behind, whoever writes them.
+    paces: Mutex<BTreeMap<String, Pace>>,
     /// Transactions of projections that this process committed.
     commits: AtomicU64,
     /// Checkpoints of the read models that this process writes.
@@ -114,7 +142,7 @@ impl Views {
 
     async fn of(database: Database, log: &dyn Log) -> Result<Self, ViewsError> {
         database.create(TABLES).await.map_err(failed("making their own tables"))?;
-        let views = Self { database, shared: Arc::default() };
+        let views = Self { database, shared: Arc::new(Shared::of(log)) };
         views
             .adopt(&format!("{}/{}", log.id(), log.generation()))
             .await
@@ -146,81 +174,16 @@ impl Views {
         self.database.readers()
     }
 
-    /// Waits until these read models hold everything up to a position (of a command's answer).
-    ///
-    /// # Errors
-    /// [`ViewsError::Behind`] if they do not in time, [`ViewsError::Database`].
-    pub async fn wait_for(
-        &self,
-        models: &[&str],
-        wanted: Position,
-        within: Duration,
-    ) -> Result<(), ViewsError> {
-        let deadline = tokio::time::Instant::now() + within;
-        let _waiting = Waiting::begin(&self.shared);
-        for model in models {
-            match tokio::time::timeout_at(deadline, self.reached(model, wanted)).await {
-                Ok(reached) => reached?,
-                Err(_) => {
-                    let at = self.position(model).await?;
-                    if at < wanted {
-                        return Err(ViewsError::Behind { model: (*model).to_owned(), at, wanted });
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits without end for a read model to get to a position, whichever process writes it.
-    async fn reached(&self, model: &str, wanted: Position) -> Result<(), ViewsError> {
-        let written = {
-            let written = self.shared.written.lock().expect("nothing panics while it holds this");
-            written.get(model).map(watch::Sender::subscribe)
-        };
-        // It ends without that if this process does not write it any more.
-        if let Some(mut written) = written
-            && written.wait_for(|at| *at >= wanted).await.is_ok()
-        {
-            return Ok(());
-        }
-        // However many wait, one of them looks for all: a database that is late would get later by their questions.
-        let mut seen = self.shared.seen.subscribe();
-        let told = async {
-            let there = |at: &BTreeMap<String, Position>| at.get(model).is_some_and(|at| *at >= wanted);
-            seen.wait_for(there).await.map(drop)
-        };
-        tokio::select! {
-            biased;
-            Ok(()) = told => Ok(()),
-            _turn = self.shared.looks.lock() => self.look_until(model, wanted).await,
-        }
-    }
-
-    /// Looks at the checkpoints again and again, and tells all who wait.
-    async fn look_until(&self, model: &str, wanted: Position) -> Result<(), ViewsError> {
-        loop {
-            let now = self.positions().await?;
-            let reached = now.get(model).copied().unwrap_or(0) >= wanted;
-            self.shared.seen.send_if_modified(|seen| {
-                let moved = *seen != now;
-                *seen = now;
-                moved
-            });
-            if reached {
-                return Ok(());
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-    }
-
     /// The checkpoint of each read model's newest version.
     async fn positions(&self) -> Result<BTreeMap<String, Position>, ViewsError> {
         let read = sqlx::query_as("SELECT name, position FROM read_models ORDER BY name, version")
             .fetch_all(self.pool());
         let rows: Vec<(String, i64)> =
             failing!("db.views.positions", read.await).map_err(failed("reading the checkpoints"))?;
-        Ok(rows.into_iter().map(|(name, position)| (name, position.cast_unsigned())).collect())
+        let at: BTreeMap<_, _> =
+            rows.into_iter().map(|(name, position)| (name, position.cast_unsigned())).collect();
+        at.iter().for_each(|(model, position)| self.seen(model, *position));
+        Ok(at)
     }
 
     /// The checkpoint of the newest version of a read model; 0 if there is none.
@@ -235,7 +198,9 @@ impl Views {
         .fetch_optional(self.pool());
         let position: Option<i64> =
             failing!("db.views.position", read.await).map_err(failed("reading a checkpoint"))?;
-        Ok(position.map_or(0, i64::cast_unsigned))
+        let position = position.map_or(0, i64::cast_unsigned);
+        self.seen(model, position);
+        Ok(position)
     }
 
     /// Empties a read model. Its consumer, running or started later, builds it again from the start of the log.
@@ -328,6 +293,7 @@ impl Views {
 
     /// Tells those who wait where a read model is.
     pub(crate) fn written(&self, model: &str, position: Position) {
+        self.seen(model, position);
         let mut written = self.shared.written.lock().expect("nothing panics while it holds this");
         match written.get(model) {
             Some(at) => drop(at.send_replace(position)),
@@ -387,25 +353,17 @@ async fn remove(tx: &mut Tx, name: &str, version: i64, tables: &str) -> Result<(
     Ok(())
 }
 
-/// Somebody waits for a position: consumers do not pause.
-struct Waiting<'a>(&'a Shared);
-
-impl<'a> Waiting<'a> {
-    fn begin(shared: &'a Shared) -> Self {
-        shared.waiting.fetch_add(1, Ordering::AcqRel);
-        shared.hurry.notify_waiters();
-        Self(shared)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if self.0.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // Whoever waits next must not take an old look for a new one: a read model may be emptied meanwhile.
-            self.0.seen.send_if_modified(|seen| {
-                seen.clear();
-                false
-            });
+impl Shared {
+    fn of(log: &dyn Log) -> Self {
+        Self {
+            tail: log.tail(),
+            paces: Mutex::default(),
+            commits: AtomicU64::default(),
+            written: Mutex::default(),
+            seen: watch::Sender::default(),
+            looks: tokio::sync::Mutex::default(),
+            waiting: AtomicUsize::default(),
+            hurry: Notify::default(),
         }
     }
 }

@@ -148,9 +148,8 @@ impl Shared {
         let allowed = fences::check(&*self.log, project, run, fence, &names).await.map_err(fence_error)?;
         if let Open::Released(targets) = allowed.open {
             let head = self.log.head().await.map_err(|error| away(&error))?.position;
-            let last =
-                is_last_release(&self.views, &targets, fence, head).await.map_err(|error| away(&error))?;
-            if !last {
+            let last = is_last_release(&self.views, &targets, fence, head).await;
+            if !last.map_err(|error| away(&error).retry_after(error.retry_after()))? {
                 return Err(fence_error(fences::Refused::Over { fence, run }.into()));
             }
         }

@@ -194,7 +194,7 @@ impl Shared {
     /// the same effect keys. Its shims and keepers know what was done. Where this process is all of Shipway.
     async fn take_over(&self, executor: ExecutorId, registration: RegistrationId) -> Result<(), Error> {
         // A run that is open here may not be in the read tables yet, one of the tables not open here yet.
-        self.caught_up().await?;
+        self.caught_up_in_the_end().await?;
         let mut open: BTreeSet<RunId> = self.open_runs().await?.into_iter().map(|(run, _)| run).collect();
         open.extend(self.book.open_runs());
         for run in open {

@@ -51,7 +51,7 @@ impl Shared {
 
     async fn open_shards(&self, shards: &BTreeSet<Shard>) -> Result<usize, Error> {
         // The last scheduler may have started a run a moment before it went.
-        self.caught_up().await?;
+        self.caught_up_in_the_end().await?;
         let places = self.all_places().await?;
         for (target, row) in &places {
             if let Some(moving) = row.moving.as_ref().filter(|moving| moving.restores)

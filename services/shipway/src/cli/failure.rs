@@ -38,12 +38,14 @@ pub(crate) struct Failure {
     pub(crate) exit: Exit,
     message: String,
     help: Vec<String>,
+    /// It is over after a while, by itself.
+    pub(crate) passes: bool,
 }
 
 impl Failure {
     /// A failure with exit code 1.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { exit: Exit::Failed, message: message.into(), help: Vec::new() }
+        Self { exit: Exit::Failed, message: message.into(), help: Vec::new(), passes: false }
     }
 
     /// A wrong command, exit code 2.
@@ -80,6 +82,13 @@ impl From<tonic::Status> for Failure {
             Code::Unauthenticated | Code::PermissionDenied => {
                 Self { exit: Exit::NotAllowed, ..Self::new(message) }
             }
+            Code::Unavailable if shipway_contracts::retry_after(&status).is_some() => Self {
+                passes: true,
+                ..Self::new(message)
+            }
+            .help(
+                "nothing is wrong: `shipway up` and /readyz say how far it is, and it answers by itself then",
+            ),
             Code::Unavailable => Self::new(or(message, "Shipway does not answer"))
                 .help("is it running? `shipway up` starts it; its own log says why it stopped"),
             Code::Unimplemented => Self::new(format!("this Shipway does not know that call ({message})"))
@@ -117,6 +126,8 @@ impl std::error::Error for Failure {}
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -128,6 +139,16 @@ mod tests {
         assert!(failure.help[0].contains("load balancer"), "{:?}", failure.help);
         let own = Failure::from(tonic::Status::internal("reading a row failed"));
         assert_eq!(own.message, "reading a row failed");
+    }
+
+    #[test]
+    fn who_has_to_wait_is_not_told_to_start_shipway() {
+        let later = shipway_contracts::Error::unavailable("at 3 of 9; try again then");
+        let known =
+            Failure::from(tonic::Status::from(later.clone().retry_after(Some(Duration::from_secs(3)))));
+        assert!(known.passes && known.help[0].contains("nothing is wrong"), "{known:?}");
+        let away = Failure::from(tonic::Status::from(later));
+        assert!(!away.passes && away.help[0].contains("is it running?"), "{away:?}");
     }
 
     #[test]

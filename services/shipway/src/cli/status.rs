@@ -40,7 +40,21 @@ pub(crate) async fn status(args: StatusArgs) -> Outcome {
     let mut screen = Screen::default();
     let mut last = String::new();
     loop {
-        let board = look(&client, &args).await?;
+        let board = match look(&client, &args).await {
+            Ok(board) => board,
+            // Whoever goes on looking sees how far it is.
+            Err(failure) if args.watch && failure.passes => {
+                if args.common.json() {
+                    eprintln!("{failure}");
+                } else if live() {
+                    screen.draw(&[failure.to_string()]);
+                } else {
+                    out(&failure.to_string());
+                }
+                if pause().await { continue } else { return Ok(Exit::Ok) }
+            }
+            Err(failure) => return Err(failure),
+        };
         if args.common.json() {
             let value = board.json();
             let text = value.to_string();
@@ -60,10 +74,17 @@ pub(crate) async fn status(args: StatusArgs) -> Outcome {
         if !args.watch {
             return Ok(Exit::Ok);
         }
-        tokio::select! {
-            () = tokio::time::sleep(LOOK) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Ok),
+        if !pause().await {
+            return Ok(Exit::Ok);
         }
+    }
+}
+
+/// Waits until it is time to look again; false if somebody has seen enough.
+async fn pause() -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(LOOK) => true,
+        _ = tokio::signal::ctrl_c() => false,
     }
 }
 

@@ -5,6 +5,7 @@ mod down;
 mod folder;
 mod observe;
 mod port;
+mod progress;
 mod restore;
 mod serve;
 mod wire;
@@ -79,6 +80,7 @@ async fn run(args: UpArgs) -> anyhow::Result<ExitCode> {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     folder.announce(&Note { url: url.clone(), pid: std::process::id(), version })?;
     greet(&url, taken, &folder, args.demo);
+    progress::tell(&shipway.feed, &lifecycle, |line| eprintln!("{line}"));
 
     let mut code = ExitCode::SUCCESS;
     let mut leave_all = true;

@@ -15,6 +15,8 @@ use shipway_eventing::{
 };
 use shipway_service_kit::{Health, Lifecycle, metrics};
 
+use super::progress::place;
+
 /// How often parked events are counted.
 const COUNT_PARKED: Duration = Duration::from_secs(15);
 
@@ -64,10 +66,12 @@ pub(crate) fn judge(health: &Health, log: Arc<dyn Log>, feed: Feed, lag: u64) {
         async move { log.head().await.map(|_| ()).map_err(|error| error.to_string()) }
     });
     health.check("consumers", move || {
-        let slow = feed.standing().into_iter().find(|standing| standing.behind > lag);
+        let standing = feed.standing().into_iter();
+        let last = standing.filter(|standing| standing.behind > lag).max_by_key(|standing| standing.behind);
         async move {
-            slow.map_or(Ok(()), |Standing { name, behind, .. }| {
-                Err(format!("`{name}` is {behind} events behind, more than {lag}"))
+            last.map_or(Ok(()), |last| {
+                let (Standing { name, behind, .. }, place) = (&last, place(&last));
+                Err(format!("`{name}` is {behind} events behind, more than {lag}: it is at {place}"))
             })
         }
     });

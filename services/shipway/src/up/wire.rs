@@ -15,6 +15,7 @@ use super::{args::UpArgs, folder::Folder, observe};
 /// Everything that runs.
 pub(crate) struct Shipway {
     pub(crate) log: Arc<dyn Log>,
+    pub(crate) feed: Feed,
     pub(crate) executor: shipway_executor::Service,
     triggers: shipway_triggers::Service,
     /// Their read tables and reactions end with them.
@@ -88,7 +89,7 @@ impl Shipway {
         let triggers = shipway_triggers::start(
             shipway_triggers::Deps {
                 log: log.clone(),
-                feed,
+                feed: feed.clone(),
                 durable,
                 home,
                 keys: folder.keys(),
@@ -134,6 +135,7 @@ impl Shipway {
             .grpc(executor.logs_server());
         Ok(Self {
             log,
+            feed,
             executor,
             triggers,
             _scheduler: scheduler,

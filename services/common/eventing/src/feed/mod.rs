@@ -14,6 +14,7 @@
 //! Delivery is not the handler's business: what fails for now is tried again with growing delay, what will never go
 //! well is parked (reactions) or stops the consumer with an alarm (projections, which must not skip anything).
 
+mod pace;
 mod progress;
 mod projection;
 mod reaction;
@@ -28,6 +29,8 @@ use sqlx::AnyConnection;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use pace::Pace;
+pub use pace::{FAR, Left, part};
 pub use progress::{Consumers, Form, Standing};
 pub use reaction::Parked;
 pub(crate) use reaction::TABLES as REACTION_TABLES;

@@ -10,6 +10,7 @@ use std::{
 
 use shipway_events::Position;
 
+use super::{Left, Pace};
 use crate::log::Log;
 
 /// What a consumer writes.
@@ -22,7 +23,7 @@ pub enum Form {
 }
 
 /// How far a consumer is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Standing {
     /// The consumer.
     pub name: &'static str,
@@ -34,6 +35,8 @@ pub struct Standing {
     pub behind: u64,
     /// How long since it was last at the end of the log; zero while it is.
     pub behind_for: Duration,
+    /// What is left if it is far behind and its pace is known.
+    pub left: Option<Left>,
 }
 
 /// The consumers of one feed, as long as they run.
@@ -47,13 +50,15 @@ pub(super) struct Progress {
     form: Form,
     position: AtomicU64,
     behind_since: Mutex<Option<Instant>>,
+    pace: Mutex<Pace>,
 }
 
 impl Consumers {
     /// A consumer begins to work; it says where it is with [`Progress::at`].
     pub(super) fn begin(&self, name: &'static str, form: Form) -> Arc<Progress> {
         let position = AtomicU64::new(0);
-        let progress = Arc::new(Progress { name, form, position, behind_since: Mutex::new(None) });
+        let (behind_since, pace) = (Mutex::default(), Mutex::default());
+        let progress = Arc::new(Progress { name, form, position, behind_since, pace });
         let mut all = lock(&self.0);
         all.retain(|other| other.strong_count() > 0);
         all.push(Arc::downgrade(&progress));
@@ -74,6 +79,12 @@ impl Progress {
         self.position.store(position, Ordering::Relaxed);
     }
 
+    /// The same, of a log that ends there.
+    pub(super) fn at_of(&self, position: Position, end: Position) {
+        lock(&self.pace).seen(position, end, Instant::now());
+        self.at(position);
+    }
+
     /// There is nothing more to handle.
     pub(super) fn caught_up(&self) {
         *lock(&self.behind_since) = None;
@@ -89,7 +100,8 @@ impl Progress {
         let behind = end.saturating_sub(position);
         let since = *lock(&self.behind_since);
         let behind_for = since.filter(|_| behind > 0).map_or(Duration::ZERO, |since| since.elapsed());
-        Standing { name: self.name, form: self.form, position, behind, behind_for }
+        let left = lock(&self.pace).left(end);
+        Standing { name: self.name, form: self.form, position, behind, behind_for, left }
     }
 }
 

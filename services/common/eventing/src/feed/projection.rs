@@ -52,7 +52,7 @@ impl Run {
                 match views.prepare(projection).await {
                     Ok(at) => {
                         known = Some(at);
-                        progress.at(at);
+                        progress.at_of(at, *tail.borrow());
                         views.written(model, at);
                     }
                     Err(error) => {
@@ -80,7 +80,7 @@ impl Run {
                 Ok(next) => {
                     known = next;
                     let Some(position) = next else { continue };
-                    progress.at(position);
+                    progress.at_of(position, end);
                     views.written(model, position);
                     backoff = Backoff::new();
                     if *tail.borrow() < position + BATCH as u64 {

@@ -14,6 +14,7 @@ use shipway_eventing::{
 };
 use shipway_events::RawEvent;
 use sqlx::{AnyConnection, Row};
+use tokio::sync::Semaphore;
 
 use crate::fixture::{Fixture, item};
 
@@ -75,6 +76,41 @@ pub(crate) async fn many_wait_for_what_another_process_writes(given: &Fixture) {
     assert!(behind.to_string().contains("at position 0"), "{behind}");
     reading.close().await;
     writing.close().await;
+}
+
+/// Nobody waits for a read model that will not be there in time, whether this process makes it or another one does.
+pub(crate) async fn one_who_waits_hears_at_once_that_it_is_far(given: &Fixture) {
+    let (writing, reading) = (given.views().await, given.views().await);
+    let last = given.append("run-a", Expected::New, 20_000).await.unwrap().last;
+    let (feed, gate) = (Feed::new(Arc::clone(&given.log)), Arc::new(Semaphore::new(0)));
+    let gated = Gated { inner: Counts { version: 1, factor: 1 }, gate: Arc::clone(&gate) };
+    let consumer = feed.project(&writing, Arc::new(gated)).await.unwrap();
+    assert_eq!(reading.position("counts").await.unwrap(), 0);
+    // A pace takes some time to be one.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    gate.add_permits(1);
+    while reading.position("counts").await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let (ages, hour) = (1 << 50, Duration::from_secs(3_600));
+    for views in [&writing, &reading] {
+        let far = views.wait_for(&["counts"], ages, hour).await.unwrap_err();
+        assert!(far.to_string().contains("is being made from the log: it is at "), "{far}");
+        assert!(far.retry_after().is_some_and(|after| after > hour), "{far}");
+    }
+    let standing = feed.standing();
+    assert!(standing[0].left.is_some_and(|left| left.events == standing[0].behind), "{standing:?}");
+    // What is left of this log is not worth giving up for, and whoever has time waits anyway.
+    gate.add_permits(1_000);
+    let (near, long) =
+        tokio::join!(reading.wait_for(&["counts"], last, hour), writing.wait_long_for(&["counts"], last));
+    near.unwrap();
+    long.unwrap();
+    assert_eq!(counts(&reading, 1).await, [("run-a".into(), 20_000)]);
+    assert_eq!(feed.standing()[0].left, None);
+    consumer.stop().await;
+    writing.close().await;
+    reading.close().await;
 }
 
 pub(crate) async fn a_new_version_is_built_beside_the_old_and_takes_over(given: &Fixture) {
@@ -285,6 +321,36 @@ impl Projection for FailsFirst {
             Ok(_) => Err(HandleError::retry("not yet")),
             Err(_) => Ok(()),
         }
+    }
+}
+
+/// Applies a batch when it is let.
+struct Gated {
+    inner: Counts,
+    gate: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl Projection for Gated {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn version(&self) -> u32 {
+        self.inner.version()
+    }
+
+    fn tables(&self) -> &'static [&'static str] {
+        self.inner.tables()
+    }
+
+    fn schema(&self) -> &'static [&'static str] {
+        self.inner.schema()
+    }
+
+    async fn apply(&self, tx: &mut AnyConnection, events: &[RawEvent]) -> Result<(), HandleError> {
+        self.gate.acquire().await.map_err(HandleError::retry)?.forget();
+        self.inner.apply(tx, events).await
     }
 }
 

@@ -75,6 +75,7 @@ contract! {
     feed::a_projection_keeps_its_tables_and_checkpoint_together,
     feed::a_read_model_is_rebuilt_while_it_is_written,
     feed::many_wait_for_what_another_process_writes,
+    feed::one_who_waits_hears_at_once_that_it_is_far,
     feed::a_new_version_is_built_beside_the_old_and_takes_over,
     feed::a_projection_that_fails_is_tried_again_and_keeps_nothing_half,
     feed::a_reaction_handles_every_event_and_goes_on_where_it_was,

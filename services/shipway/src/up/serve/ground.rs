@@ -12,7 +12,7 @@ use shipway_eventing::{
 use shipway_service_kit::{Health, Lifecycle, config::section};
 use tokio_util::sync::CancellationToken;
 
-use super::super::observe;
+use super::super::{observe, progress};
 
 /// How long a service that starts waits for its database.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -115,6 +115,7 @@ impl Ground {
         let health = Health::new(lifecycle.retiring());
         observe::judge(&health, self.log.clone(), self.feed.clone(), lag);
         observe::count_parked(self.durable.clone(), lifecycle);
+        progress::tell(&self.feed, lifecycle, |line| tracing::info!("{line}"));
         health
     }
 
