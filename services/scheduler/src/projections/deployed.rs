@@ -1,8 +1,10 @@
 //! `deployed`, `builds` and `backups`: what runs made, what ran where since when, and who let it. History is kept, so that
 //! what was deployed at any time can be asked, and where it comes from.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
-use shipway_eventing::feed::{HandleError, Projection};
+use shipway_eventing::feed::{HandleError, Projection, Rows};
 use shipway_events::{
     RawEvent, StreamEvent,
     run::{self, Effect},
@@ -38,7 +40,7 @@ const SCHEMA: &[&str] = &[
         at BIGINT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (run, position))",
 ];
 
-const PROJECT: &str = "INSERT INTO run_projects_2 (run, project) VALUES ($1, $2)";
+const PROJECT: &str = "INSERT INTO run_projects_2 (run, project)";
 const PROJECT_OF: &str = "SELECT project FROM run_projects_2 WHERE run = $1";
 const TARGET: &str =
     "INSERT INTO targets_2 (resource, project) VALUES ($1, $2) ON CONFLICT (resource) DO NOTHING";
@@ -78,6 +80,8 @@ impl Projection for Deployed {
     }
 
     async fn apply(&self, tables: &mut AnyConnection, events: &[RawEvent]) -> Result<(), HandleError> {
+        // Runs that start among them, which are written together.
+        let mut new: BTreeMap<&str, String> = BTreeMap::new();
         for raw in events {
             // A node without effects, which most are, has no such word in its event.
             let may_have_effects = raw.data.contains("\"effects\"")
@@ -91,11 +95,7 @@ impl Projection for Deployed {
             let run = raw.stream.id().unwrap_or_default();
             let effects = match run::Event::from_raw(raw)?.event {
                 run::Event::Started(started) => {
-                    sqlx::query(PROJECT)
-                        .bind(run)
-                        .bind(started.project.to_string())
-                        .execute(&mut *tables)
-                        .await?;
+                    new.insert(run, started.project.to_string());
                     continue;
                 }
                 run::Event::ApprovalGiven(e) => {
@@ -110,13 +110,18 @@ impl Projection for Deployed {
                 run::Event::NodeEndedLater(done) => done.effects,
                 _ => continue,
             };
-            let project: Option<String> =
-                sqlx::query_scalar(PROJECT_OF).bind(run).fetch_optional(&mut *tables).await?;
+            let project = match new.get(run) {
+                Some(project) => Some(project.clone()),
+                None => sqlx::query_scalar(PROJECT_OF).bind(run).fetch_optional(&mut *tables).await?,
+            };
             let Some(project) = project else { continue };
             for effect in effects {
                 record(tables, raw, run, &project, effect).await?;
             }
         }
+        let mut rows = Rows::new(PROJECT);
+        new.into_iter().for_each(|(run, project)| rows.push([run.into(), project.into()]));
+        rows.write(tables).await?;
         Ok(())
     }
 }

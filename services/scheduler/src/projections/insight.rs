@@ -95,7 +95,7 @@ impl Projection for Insight {
 
     async fn apply(&self, tables: &mut AnyConnection, events: &[RawEvent]) -> Result<(), HandleError> {
         // A run's row is read and written once for all of its events that come together.
-        let mut open: BTreeMap<String, Option<Tally>> = BTreeMap::new();
+        let mut open: BTreeMap<String, Open> = BTreeMap::new();
         for raw in events {
             let id = raw.stream.id().unwrap_or_default();
             match raw.stream.kind() {
@@ -104,13 +104,21 @@ impl Projection for Insight {
                 _ => {}
             }
         }
-        for (run, tally) in open {
+        for (run, Open { tally, .. }) in open {
             let Some(tally) = tally else { continue };
             let text = serde_json::to_string(&tally).map_err(HandleError::retry)?;
             sqlx::query(KEEP).bind(run).bind(text).execute(&mut *tables).await?;
         }
         Ok(())
     }
+}
+
+/// A run of which events come together.
+#[derive(Default)]
+struct Open {
+    tally: Option<Tally>,
+    /// Whether it goes back to something, if it starts among these events: then nothing of it is in the tables yet.
+    starts: Option<bool>,
 }
 
 async fn policies(tables: &mut AnyConnection, raw: &RawEvent, project: &str) -> Result<(), HandleError> {
@@ -141,16 +149,17 @@ async fn run_event(
     tables: &mut AnyConnection,
     raw: &RawEvent,
     run: &str,
-    open: &mut BTreeMap<String, Option<Tally>>,
+    open: &mut BTreeMap<String, Open>,
 ) -> Result<(), HandleError> {
     let started = raw.kind == "run.started";
-    let tally = match open.entry(run.to_owned()) {
+    let Open { tally, starts } = match open.entry(run.to_owned()) {
         Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(new) if started => new.insert(None),
+        Entry::Vacant(new) if started => new.insert(Open::default()),
         Entry::Vacant(new) => {
             let text: Option<String> =
                 sqlx::query_scalar(TALLY).bind(run).fetch_optional(&mut *tables).await?;
-            new.insert(text.and_then(|text| serde_json::from_str(&text).ok()))
+            let tally = text.and_then(|text| serde_json::from_str(&text).ok());
+            new.insert(Open { tally, starts: None })
         }
     };
     // What a measurement does is not read.
@@ -161,6 +170,7 @@ async fn run_event(
     let event = run::Event::from_raw(raw)?.event;
     if let run::Event::Started(started) = &event {
         *tally = place(started).map(Tally::of);
+        *starts = Some(started.rollback.is_some());
         if let (Some(_), Some(rollback)) = (&tally, &started.rollback) {
             begins_to_roll_back(tables, raw, run, rollback).await?;
         }
@@ -180,9 +190,17 @@ async fn run_event(
         && let Some(done) = tally.take()
     {
         if !done.place[1].is_empty() {
-            end(tables, raw, run, &done, ended.status).await?;
+            let is_rollback = match *starts {
+                Some(known) => known,
+                None => {
+                    sqlx::query_scalar::<_, i64>(IS_ROLLBACK).bind(run).fetch_one(&mut *tables).await? > 0
+                }
+            };
+            end(tables, raw, run, &done, is_rollback, ended.status).await?;
         }
-        sqlx::query(FORGET).bind(run).execute(&mut *tables).await?;
+        if starts.is_none() {
+            sqlx::query(FORGET).bind(run).execute(&mut *tables).await?;
+        }
     }
     Ok(())
 }
@@ -276,9 +294,9 @@ async fn end(
     raw: &RawEvent,
     run: &str,
     tally: &Tally,
+    is_rollback: bool,
     status: RunStatus,
 ) -> Result<(), HandleError> {
-    let rollback: i64 = sqlx::query_scalar(IS_ROLLBACK).bind(run).fetch_one(&mut *tables).await?;
     let [project, pipeline, stage] = &tally.place;
     let mut query = sqlx::query(END)
         .bind(run)
@@ -289,7 +307,7 @@ async fn end(
         .bind(tally.started)
         .bind(raw.at.micros())
         .bind(status.as_str())
-        .bind(rollback)
+        .bind(i64::from(is_rollback))
         .bind(i64::from(tally.unhealthy));
     for spent in tally.spent {
         query = query.bind(spent);

@@ -2,9 +2,11 @@
 //!
 //! A list comes newest first, so every index ends with the position, and a page is read from one index from its end on.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use serde_json::Value;
-use shipway_eventing::feed::{HandleError, Projection};
+use shipway_eventing::feed::{Cell, HandleError, Projection, Rows};
 use shipway_events::{
     Cause, ConcurrencyPolicy, RawEvent, RunStatus, StreamEvent,
     plan::{Artifact, Plan},
@@ -45,8 +47,7 @@ const SCHEMA: &[&str] = &[
 
 const START: &str = "INSERT INTO runs_3 (run, position, project, flow, path, pipeline, stage, name, sought,
         description, flow_version, origin, author, branch, commit_sha, delivery, parent, status, reason,
-        created, ended, going_on, triggers)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, '', $19, 0, 0, $20)";
+        created, ended, going_on, triggers)";
 const ADMIT: &str = "UPDATE runs_3 SET status = 'running' WHERE run = $1";
 const ABORT: &str = "UPDATE runs_3 SET status = 'aborting' WHERE run = $1 AND ended = 0";
 const TRAIL: &str = "UPDATE runs_3 SET going_on = going_on + $2 WHERE run = $1";
@@ -76,6 +77,8 @@ impl Projection for Runs {
     }
 
     async fn apply(&self, tables: &mut AnyConnection, events: &[RawEvent]) -> Result<(), HandleError> {
+        // A run that starts among them is written once, as they leave it.
+        let mut new: BTreeMap<&str, Row> = BTreeMap::new();
         for raw in events {
             // Most events of a run leave its row as it is.
             let moves = matches!(
@@ -94,92 +97,186 @@ impl Projection for Runs {
             }
             let run = raw.stream.id().unwrap_or_default();
             match run::Event::from_raw(raw)?.event {
-                run::Event::Started(started) => start(tables, raw, run, started).await?,
-                run::Event::Admitted(_) => {
-                    sqlx::query(ADMIT).bind(run).execute(&mut *tables).await?;
-                }
-                run::Event::Aborting(_) => {
-                    sqlx::query(ABORT).bind(run).execute(&mut *tables).await?;
-                }
-                run::Event::NodeStarted(_) => {
-                    sqlx::query(TRAIL).bind(run).bind(1_i64).execute(&mut *tables).await?;
-                }
-                run::Event::NodeSucceeded(done) => made(tables, run, &done.effects).await?,
-                run::Event::NodeEndedLater(done) => {
-                    sqlx::query(TRAIL).bind(run).bind(-1_i64).execute(&mut *tables).await?;
-                    made(tables, run, &done.effects).await?;
-                }
-                run::Event::Ended(ended) => {
-                    sqlx::query(END)
-                        .bind(run)
-                        .bind(ended.status.as_str())
-                        .bind(ended.reason.unwrap_or_default())
-                        .bind(raw.at.micros())
-                        .execute(&mut *tables)
-                        .await?;
-                }
-                _ => {}
+                run::Event::Started(started) => drop(new.insert(run, Row::of(raw, &started))),
+                event => match new.get_mut(run) {
+                    Some(row) => row.apply(raw, event),
+                    None => change(tables, raw, run, event).await?,
+                },
             }
         }
+        let mut rows = Rows::new(START);
+        new.into_iter().for_each(|(run, row)| rows.push(row.cells(run)));
+        rows.write(tables).await?;
         Ok(())
     }
 }
 
-async fn start(
+/// What changes of a run that is not written yet, and what its start says for good.
+struct Row {
+    status: RunStatus,
+    reason: String,
+    ended: i64,
+    going_on: i64,
+    commit: String,
+    branch: String,
+    position: i64,
+    created: i64,
+    project: String,
+    flow: String,
+    path: String,
+    name: String,
+    description: String,
+    flow_version: i64,
+    origin: String,
+    author: String,
+    delivery: String,
+    parent: String,
+    triggers: String,
+    is_of_pipeline: bool,
+}
+
+impl Row {
+    fn of(raw: &RawEvent, started: &run::Started) -> Self {
+        // A rollback is of what it goes back to: it may release something else for a while.
+        let (commit, branch) = match gone_back_to(started).next() {
+            Some(artifact) => (artifact.commit.as_str(), artifact.branch.as_str()),
+            None => named_by_trigger(&started.plan),
+        };
+        let delivery = match raw.meta.cause {
+            Cause::Delivery(delivery) => delivery.to_string(),
+            _ => String::new(),
+        };
+        Self {
+            status: first_status(started.policy),
+            reason: String::new(),
+            ended: 0,
+            going_on: 0,
+            commit: commit.to_owned(),
+            branch: branch.to_owned(),
+            position: raw.position.cast_signed(),
+            created: raw.at.micros(),
+            project: started.project.to_string(),
+            flow: started.flow.to_string(),
+            path: started.path.clone(),
+            name: started.name.clone(),
+            description: started.description.clone(),
+            flow_version: i64::from(started.flow_version),
+            origin: format!("{:?}", started.origin).to_lowercase(),
+            author: started.author.as_ref().map_or("", |author| author.name()).to_owned(),
+            delivery,
+            parent: started.parent.as_ref().map(|parent| parent.run.to_string()).unwrap_or_default(),
+            triggers: present::json(&started.plan.triggers),
+            is_of_pipeline: started.pipeline.is_some(),
+        }
+    }
+
+    /// As [`change`] does it to one that is written.
+    fn apply(&mut self, raw: &RawEvent, event: run::Event) {
+        match event {
+            run::Event::Admitted(_) => self.status = RunStatus::Running,
+            run::Event::Aborting(_) if self.ended == 0 => self.status = RunStatus::Aborting,
+            run::Event::NodeStarted(_) => self.going_on += 1,
+            run::Event::NodeSucceeded(done) => self.made(&done.effects),
+            run::Event::NodeEndedLater(done) => {
+                self.going_on -= 1;
+                self.made(&done.effects);
+            }
+            run::Event::Ended(ended) => {
+                self.status = ended.status;
+                self.reason = ended.reason.unwrap_or_default();
+                self.ended = raw.at.micros();
+            }
+            _ => {}
+        }
+    }
+
+    fn made(&mut self, effects: &[Effect]) {
+        if let Some(artifact) = first_made(effects).filter(|_| self.commit.is_empty()) {
+            self.commit.clone_from(&artifact.commit);
+            self.branch.clone_from(&artifact.branch);
+        }
+    }
+
+    fn cells(self, run: &str) -> [Cell; 23] {
+        let (pipeline, stage) = self.path.split_once('/').filter(|_| self.is_of_pipeline).unwrap_or_default();
+        [
+            run.into(),
+            self.position.into(),
+            self.project.into(),
+            self.flow.into(),
+            self.path.as_str().into(),
+            pipeline.into(),
+            stage.into(),
+            self.name.as_str().into(),
+            self.name.to_lowercase().into(),
+            self.description.into(),
+            self.flow_version.into(),
+            self.origin.into(),
+            self.author.into(),
+            self.branch.into(),
+            self.commit.into(),
+            self.delivery.into(),
+            self.parent.into(),
+            self.status.as_str().into(),
+            self.reason.into(),
+            self.created.into(),
+            self.ended.into(),
+            self.going_on.into(),
+            self.triggers.into(),
+        ]
+    }
+}
+
+/// Changes the row of a run that started earlier.
+async fn change(
     tables: &mut AnyConnection,
     raw: &RawEvent,
     run: &str,
-    started: run::Started,
+    event: run::Event,
 ) -> Result<(), HandleError> {
-    let path = started.path.as_str();
-    let (pipeline, stage) = started.pipeline.and_then(|_| path.split_once('/')).unwrap_or_default();
-    // A rollback is of what it goes back to: it may release something else for a while.
-    let (commit, branch) = match gone_back_to(&started).next() {
-        Some(artifact) => (artifact.commit.as_str(), artifact.branch.as_str()),
-        None => named_by_trigger(&started.plan),
-    };
-    let delivery = match raw.meta.cause {
-        Cause::Delivery(delivery) => delivery.to_string(),
-        _ => String::new(),
-    };
-    sqlx::query(START)
-        .bind(run)
-        .bind(raw.position.cast_signed())
-        .bind(started.project.to_string())
-        .bind(started.flow.to_string())
-        .bind(path)
-        .bind(pipeline)
-        .bind(stage)
-        .bind(started.name.as_str())
-        .bind(started.name.to_lowercase())
-        .bind(started.description.as_str())
-        .bind(i64::from(started.flow_version))
-        .bind(format!("{:?}", started.origin).to_lowercase())
-        .bind(started.author.as_ref().map_or("", |author| author.name()))
-        .bind(branch)
-        .bind(commit)
-        .bind(delivery)
-        .bind(started.parent.as_ref().map(|parent| parent.run.to_string()).unwrap_or_default())
-        .bind(first_status(started.policy).as_str())
-        .bind(raw.at.micros())
-        .bind(present::json(&started.plan.triggers))
-        .execute(&mut *tables)
-        .await?;
+    match event {
+        run::Event::Admitted(_) => {
+            sqlx::query(ADMIT).bind(run).execute(&mut *tables).await?;
+        }
+        run::Event::Aborting(_) => {
+            sqlx::query(ABORT).bind(run).execute(&mut *tables).await?;
+        }
+        run::Event::NodeStarted(_) => {
+            sqlx::query(TRAIL).bind(run).bind(1_i64).execute(&mut *tables).await?;
+        }
+        run::Event::NodeSucceeded(done) => made(tables, run, &done.effects).await?,
+        run::Event::NodeEndedLater(done) => {
+            sqlx::query(TRAIL).bind(run).bind(-1_i64).execute(&mut *tables).await?;
+            made(tables, run, &done.effects).await?;
+        }
+        run::Event::Ended(ended) => {
+            sqlx::query(END)
+                .bind(run)
+                .bind(ended.status.as_str())
+                .bind(ended.reason.unwrap_or_default())
+                .bind(raw.at.micros())
+                .execute(&mut *tables)
+                .await?;
+        }
+        _ => {}
+    }
     Ok(())
 }
 
 /// A run whose trigger named no commit is of the first one that it built or released.
 async fn made(tables: &mut AnyConnection, run: &str, effects: &[Effect]) -> Result<(), HandleError> {
+    let Some(Artifact { commit, branch, .. }) = first_made(effects) else { return Ok(()) };
+    sqlx::query(MADE).bind(run).bind(commit.as_str()).bind(branch.as_str()).execute(&mut *tables).await?;
+    Ok(())
+}
+
+/// The first artifact of a commit that is among what was built or released.
+fn first_made(effects: &[Effect]) -> Option<&Artifact> {
     let artifact = effects.iter().find_map(|effect| match effect {
         Effect::Built { artifact, .. } | Effect::Released { artifact, .. } => Some(artifact),
         _ => None,
     });
-    let Some(Artifact { commit, branch, .. }) = artifact.filter(|artifact| !artifact.commit.is_empty())
-    else {
-        return Ok(());
-    };
-    sqlx::query(MADE).bind(run).bind(commit.as_str()).bind(branch.as_str()).execute(&mut *tables).await?;
-    Ok(())
+    artifact.filter(|artifact| !artifact.commit.is_empty())
 }
 
 /// The commit and the branch that a trigger of the run named; empty where none did.

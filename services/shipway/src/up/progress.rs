@@ -69,7 +69,11 @@ impl Way {
             return None;
         }
         begun.said = Some(now);
-        let others = if others == 0 { String::new() } else { format!("; {others} more before it") };
+        let others = match others {
+            0 => String::new(),
+            1 => "; 1 other ahead".to_owned(),
+            others => format!("; {others} others ahead"),
+        };
         Some(format!("Read tables are being made from the log: {} at {}{others}.", last.name, place(last)))
     }
 }
@@ -98,7 +102,7 @@ mod tests {
         assert_eq!(way.line(&first, at(0)), None, "nothing is known of its pace");
         let both = [one("runs", 120_000, left(280_000)), one("deployed", 130_000, None)];
         let said = "Read tables are being made from the log: runs at 120000 of 400000 (30 %), 8000 events/s, \
-                    about 35 s left; 1 more before it.";
+                    about 35 s left; 1 other ahead.";
         assert_eq!(way.line(&both, at(500)).as_deref(), Some(said));
         assert_eq!(way.line(&both, at(5_400)), None, "a moment ago");
         assert_eq!(way.line(&both, at(5_500)).as_deref(), Some(said));

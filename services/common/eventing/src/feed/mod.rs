@@ -19,6 +19,7 @@ mod progress;
 mod projection;
 mod reaction;
 mod recent;
+mod rows;
 mod source;
 
 use std::time::Duration;
@@ -35,10 +36,14 @@ pub use progress::{Consumers, Form, Standing};
 pub use reaction::Parked;
 pub(crate) use reaction::TABLES as REACTION_TABLES;
 pub(crate) use recent::Recent;
+pub use rows::{Cell, Rows};
 pub use source::Feed;
 
 /// How many events a projection applies in one transaction.
 pub const BATCH: usize = 500;
+
+/// How many while it is far behind: nobody waits for the next ones, and each transaction costs.
+const LONG_BATCH: usize = 2_000;
 
 /// Writes the tables of one read model.
 #[async_trait]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use shipway_events::{Position, RawEvent};
 use tokio_util::sync::CancellationToken;
 
-use super::{BATCH, Backoff, Feed, Form, HandleError, Projection, wants};
+use super::{BATCH, Backoff, FAR, Feed, Form, HandleError, LONG_BATCH, Projection, wants};
 use crate::{failing, lease::Epoch, views::Views};
 
 /// After a batch, commits may gather for so long, so that a busy log costs a transaction per many events.
@@ -76,7 +76,8 @@ impl Run {
                 continue;
             }
             progress.behind();
-            match self.step(position).await {
+            let batch = if end - position > FAR { LONG_BATCH } else { BATCH };
+            match self.step(position, batch).await {
                 Ok(next) => {
                     known = next;
                     let Some(position) = next else { continue };
@@ -106,9 +107,9 @@ impl Run {
     }
 
     /// Applies one batch; the new checkpoint, or none if the checkpoint is not where it was thought to be.
-    async fn step(&self, position: Position) -> Result<Option<Position>, HandleError> {
+    async fn step(&self, position: Position, batch: usize) -> Result<Option<Position>, HandleError> {
         let (views, projection) = (&self.views, &*self.projection);
-        let events = self.feed.read(position, BATCH).await.map_err(HandleError::retry)?;
+        let events = self.feed.read(position, batch).await.map_err(HandleError::retry)?;
         let Some(last) = events.last() else { return Ok(Some(position)) };
         let next = last.position;
         let kinds = projection.kinds();
