@@ -116,7 +116,14 @@ async fn row_w_11_the_database_is_away_and_every_delivery_is_processed_once_in_o
     let ids: std::collections::BTreeSet<_> = matched.iter().map(|m| m.delivery.to_string()).collect();
     assert!(spooled.iter().all(|id| ids.contains(id)));
     // A sender that comes again hears what became of it.
-    let again = send(&router, delivery(&push(1), "d-1")).await;
+    let again = loop {
+        let again = send(&router, delivery(&push(1), "d-1")).await;
+        // A database that was late once more has it written to disk, and then nobody knows the first one yet.
+        if !again.json()["message"].as_str().unwrap_or_default().contains("safe on disk") {
+            break again;
+        }
+        drained(&place).await;
+    };
     assert_eq!((again.runs(), again.json()["delivery"].as_str().unwrap()), (1, spooled[0].as_str()));
     times.sort();
     let p99 = times[times.len() * 99 / 100];
