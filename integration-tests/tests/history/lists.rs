@@ -126,12 +126,13 @@ async fn whole_reads(direct: &mut sqlx::PgConnection) -> i64 {
     sqlx::query_scalar(sql).fetch_one(direct).await.unwrap()
 }
 
-/// PostgreSQL has used every index of the lists, and has never read the whole table. It counts with some delay.
+/// PostgreSQL has used every index of the lists, and has never read the whole table. It counts with some delay. The primary
+/// key is no list's: only what is written of a run after its first batch needs it, and that may be nothing.
 async fn each_by_its_index(world: &World, before: Option<i64>) {
     let Some(before) = before else { return };
     let mut direct = world.given.direct().await.unwrap();
-    let unused =
-        "SELECT indexrelname::text FROM pg_stat_user_indexes WHERE relname = 'runs_3' AND idx_scan = 0";
+    let unused = "SELECT indexrelname::text FROM pg_stat_user_indexes JOIN pg_index USING (indexrelid)
+        WHERE relname = 'runs_3' AND NOT indisprimary AND idx_scan = 0";
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let unused: Vec<String> = sqlx::query_scalar(unused).fetch_all(&mut direct).await.unwrap();
