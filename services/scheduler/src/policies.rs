@@ -4,7 +4,7 @@
 //! whoever wrote it in this process, and with several schedulers from the feed. So a decision about a run reads nothing,
 //! and a freeze or a hold is in force everywhere a moment after it was made.
 
-mod changes;
+pub(crate) mod changes;
 
 use std::{
     collections::HashMap,

@@ -92,8 +92,9 @@ impl freezes_server::Freezes for FreezesApi {
             return Err(Error::bad_request("field `reason`: say why this run does not wait").into());
         }
         let by = asker.actor.clone();
-        let command = Command::OverrideFreeze { by, reason };
-        self.shared.book.command(run, command, asked_by(asker.actor)).await?;
+        let command = Ok(Command::OverrideFreeze { by, reason });
+        let meta = asked_by(asker.actor);
+        self.shared.ask_once(run, &request.command, &["run.freeze_overridden"], command, meta).await?;
         Ok(Response::new(self.shared.show(run).await?))
     }
 }

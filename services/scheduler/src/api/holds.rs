@@ -92,8 +92,9 @@ impl holds_server::Holds for HoldsApi {
             let mut there = HoldsClient::new(peer.channel).max_decoding_message_size(64 << 20);
             return there.let_release(passed_on(&metadata, message)).await;
         }
-        let command = Command::OverrideHolds { by: asker.actor.clone(), reason: said(request.reason)? };
-        self.shared.book.command(run, command, asked_by(asker.actor)).await?;
+        let command = Ok(Command::OverrideHolds { by: asker.actor.clone(), reason: said(request.reason)? });
+        let meta = asked_by(asker.actor);
+        self.shared.ask_once(run, &request.command, &["run.hold_overridden"], command, meta).await?;
         Ok(Response::new(self.shared.show(run).await?))
     }
 

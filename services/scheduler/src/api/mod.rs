@@ -5,6 +5,7 @@ mod events;
 mod freezes;
 mod history;
 mod holds;
+mod once;
 mod people;
 mod plans;
 mod resume;

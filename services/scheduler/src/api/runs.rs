@@ -121,7 +121,8 @@ impl Runs for RunsApi {
             return RunsClient::new(peer.channel).abort_run(passed_on(&metadata, message)).await;
         }
         let reason = if request.reason.is_empty() { "asked to stop".to_owned() } else { request.reason };
-        self.shared.book.command(run, Command::Abort { reason, by: None }, meta).await?;
+        let command = Ok(Command::Abort { reason, by: None });
+        self.shared.ask_once(run, &request.command, &["run.aborting"], command, meta).await?;
         Ok(Response::new(self.shared.show(run).await?))
     }
 
@@ -142,9 +143,10 @@ impl Runs for RunsApi {
             return RunsClient::new(peer.channel).resolve_node(passed_on(&metadata, message)).await;
         }
         let state = self.shared.book.look(run).await.map_err(Error::from)?;
-        let node = the_node(&state, &request.node, state.held().collect(), "is `unknown`")?;
         let resolution = resolution(&request)?;
-        self.shared.book.command(run, Command::Resolve { node, resolution }, meta).await?;
+        let node = the_node(&state, &request.node, state.held().collect(), "is `unknown`");
+        let command = node.map(|node| Command::Resolve { node, resolution });
+        self.shared.ask_once(run, &request.command, &[], command, meta).await?;
         Ok(Response::new(self.shared.show(run).await?))
     }
 
@@ -157,8 +159,9 @@ impl Runs for RunsApi {
             return RunsClient::new(peer.channel).retry_node(passed_on(&metadata, message)).await;
         }
         let state = self.shared.book.look(run).await.map_err(Error::from)?;
-        let node = the_node(&state, &request.node, state.due().collect(), "waits to be tried again")?;
-        self.shared.book.command(run, Command::TryNow { node }, meta).await?;
+        let node = the_node(&state, &request.node, state.due().collect(), "waits to be tried again");
+        let command = node.map(|node| Command::TryNow { node });
+        self.shared.ask_once(run, &request.command, &["run.retry_scheduled"], command, meta).await?;
         Ok(Response::new(self.shared.show(run).await?))
     }
 
@@ -214,14 +217,15 @@ impl RunsApi {
         }
         let state = self.shared.book.look(run).await.map_err(Error::from)?;
         let waiting = state.awaiting_approval().collect();
-        let node = the_node(&state, &request.node, waiting, "waits for an approval")?;
+        let node = the_node(&state, &request.node, waiting, "waits for an approval");
         let meta = asked_by(by.actor.clone());
         let plan = Some(request.plan).filter(|plan| !plan.is_empty());
-        let command = match approves {
+        let command = node.map(|node| match approves {
             true => Command::Approve { node, by, reason: request.reason, plan },
             false => Command::Reject { node, by, reason: request.reason, plan },
-        };
-        self.shared.book.command(run, command, meta).await?;
+        });
+        let kinds = if approves { &["run.approval_given"] } else { &["run.approval_rejected"] };
+        self.shared.ask_once(run, &request.command, kinds, command, meta).await?;
         Ok(Response::new(self.shared.show(run).await?))
     }
 }

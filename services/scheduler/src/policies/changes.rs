@@ -39,13 +39,14 @@ pub(crate) struct Changed {
 }
 
 impl Change {
-    /// What is said to whoever gives a command the id of one that did something else.
+    /// That the command's id is of one that did something else.
     pub(crate) fn was_another(&self) -> Error {
         was_another(self.command)
     }
 }
 
-fn was_another(command: CommandId) -> Error {
+/// What is said to whoever gives a command the id of one that did something else.
+pub(crate) fn was_another(command: CommandId) -> Error {
     Error::bad_request(format!(
         "field `command`: the command {command} did something else before; give each command an id of its own"
     ))
@@ -163,6 +164,6 @@ impl Shared {
     }
 }
 
-fn unread(error: ReadError) -> Error {
+pub(crate) fn unread(error: ReadError) -> Error {
     Error::unavailable(format!("{error}; try again"))
 }

@@ -1,6 +1,7 @@
 //! One run's task: takes the commands that have come, decides them one after another on the state that
 //! includes what is not yet committed, and appends everything at once.
 
+mod append;
 mod beside;
 
 use std::{
@@ -52,6 +53,8 @@ pub(crate) enum Message {
 /// A command, who gave it, and who waits for its answer.
 pub(crate) struct Asked {
     pub(crate) command: Command,
+    /// What it is known by to whoever may give it again; most are given by Shipway itself, and have none.
+    pub(crate) id: Option<CommandId>,
     pub(crate) meta: Meta,
     pub(crate) reply: oneshot::Sender<Result<Reply, Error>>,
 }
@@ -81,6 +84,9 @@ enum Undone {
     /// The log did not take what was decided.
     #[error("its events were not appended: {0}")]
     Append(AppendError),
+    /// The log has it already: the command came before.
+    #[error("it was asked the same before")]
+    Before,
     /// The locks that it may want could not be read.
     #[error("its locks could not be read: {0}")]
     Locks(ReadError),
@@ -210,12 +216,25 @@ impl Actor {
 
     /// Decides all commands, and whatever is due by now, and appends it in one go. What could not be appended is
     /// decided again on what is in the log by then; false if that cannot be read here.
-    async fn decide_batch(&mut self, mut commands: Vec<Asked>) -> bool {
+    async fn decide_batch(&mut self, commands: Vec<Asked>) -> bool {
+        for commands in append::together(commands) {
+            if !self.decide_together(commands).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn decide_together(&mut self, mut commands: Vec<Asked>) -> bool {
         let mut tried = 0;
         while let Some((why, undone)) = self.try_batch(commands).await {
             tracing::warn!(%why, "a run is read again, and what was asked decided again");
             tried += 1;
             let readable = self.read_again().await;
+            if matches!(why, Undone::Before) {
+                append::came_before(undone);
+                return readable;
+            }
             if !readable || tried >= TRIES || !self.book.shared.cluster.is_here(self.shard) {
                 for asked in undone {
                     let _ = asked.reply.send(Err(Error::unavailable("the log did not take it; ask again")));
@@ -318,8 +337,9 @@ impl Actor {
         self.note_turn();
         let lane = lanes::write(asking.as_ref(), &self.state, self.run, &events);
         let moved = lane.as_ref().and_then(|_| self.state.started()).map(|started| started.flow);
-        match self.append(&events, meta, &places, locks.into_iter().chain(lane)).await {
-            Ok((first, version)) => {
+        let once = decided.first().and_then(|decision| decision.asked.id);
+        match self.append(&events, once, meta, &places, locks.into_iter().chain(lane)).await {
+            Ok(Some((first, version))) => {
                 if let Some(flow) = moved.filter(|flow| asking.is_some() || self.book.waits_for_lane(*flow)) {
                     self.book.tell_lane(flow);
                 }
@@ -336,52 +356,19 @@ impl Actor {
                 refuse(refused);
                 None
             }
-            Err(error) => {
-                if let AppendError::Conflict { stream, .. } = &error {
+            taken => {
+                let why = match taken {
+                    Err(error) => Undone::Append(error),
+                    Ok(_) => Undone::Before,
+                };
+                if let Undone::Append(AppendError::Conflict { stream, .. }) = &why {
                     self.learn_place(stream).await;
                 }
                 let undone = refused.into_iter().map(|(asked, _)| asked);
                 let undone = decided.into_iter().map(|decision| decision.asked).chain(undone).collect();
-                Some((Undone::Append(error), undone))
+                Some((why, undone))
             }
         }
-    }
-
-    /// Whether another scheduler has written to the run, which can be only where there are several.
-    async fn is_behind(&self) -> bool {
-        let shared = &self.book.shared;
-        if shared.cluster.together().is_none() {
-            return false;
-        }
-        // If the log cannot be asked, nothing is known for certain.
-        let newer = shared.log.read_stream(&StreamName::run(self.run), self.version, 1).await;
-        newer.map_or(true, |newer| !newer.is_empty())
-    }
-
-    async fn append(
-        &self,
-        events: &[run::Event],
-        meta: Meta,
-        places: &[(ResourceId, ExecutorId)],
-        others: impl Iterator<Item = Write>,
-    ) -> Result<(Position, Version), AppendError> {
-        let shared = &self.book.shared;
-        let expected = if self.version == 0 { Expected::New } else { Expected::Version(self.version) };
-        let mut writes = Vec::new();
-        if !events.is_empty() {
-            let events = events.iter().map(StreamEvent::encode).collect();
-            writes.push(Write { stream: StreamName::run(self.run), expected, events });
-        }
-        writes.extend(others);
-        writes.extend(places.iter().map(|place| self.place_write(events, *place)));
-        let command = match events.first() {
-            // Starting the same run twice is the same command.
-            Some(run::Event::Started(_)) => CommandId::new(self.run.uuid()),
-            _ => CommandId::new(Uuid::now_v7()),
-        };
-        let append = shared.log.append(Item { command, meta, writes });
-        let appended = failing!("scheduler.append", append.await)?;
-        Ok((appended.first, self.version + events.len() as Version))
     }
 
     /// What follows from a commit. Work points back to `trace`, the request that made it follow.

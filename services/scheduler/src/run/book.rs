@@ -16,7 +16,8 @@ use shipway_eventing::{
     log::{Log, ReadError},
 };
 use shipway_events::{
-    DecodeError, FlowId, Meta, Position, ProjectId, RunId, RunStatus, StreamEvent, StreamName, Version, run,
+    CommandId, DecodeError, FlowId, Meta, Position, ProjectId, RunId, RunStatus, StreamEvent, StreamName,
+    Version, run,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
@@ -184,15 +185,26 @@ impl Book {
             let mut open = self.open();
             open.entry(id).or_insert_with(|| Actor::spawn(self, (RunState::new(), 0), id, shard)).clone()
         };
-        self.tell(handle, command, meta).await?.ok_or_else(gone)
+        self.tell(handle, None, command, meta).await?.ok_or_else(gone)
     }
 
     /// Gives a run a command. A rejection comes back as an error, in words.
     pub(crate) async fn command(&self, run: RunId, command: Command, meta: Meta) -> Result<Reply, Error> {
+        self.command_once(run, None, command, meta).await
+    }
+
+    /// The same for a command that may come again. What the log has under its id already is refused.
+    pub(crate) async fn command_once(
+        &self,
+        run: RunId,
+        id: Option<CommandId>,
+        command: Command,
+        meta: Meta,
+    ) -> Result<Reply, Error> {
         // A task that is just ending answers nothing; the run is then opened again.
         for _ in 0..3 {
             let handle = self.handle(run).await?;
-            if let Some(reply) = self.tell(handle, command.clone(), meta.clone()).await? {
+            if let Some(reply) = self.tell(handle, id, command.clone(), meta.clone()).await? {
                 return Ok(reply);
             }
         }
@@ -205,7 +217,7 @@ impl Book {
             let (reply, _) = oneshot::channel();
             let meta = Meta { actor: system(), cause: shipway_events::Cause::Clock, trace: None };
             // A task that is just ending has nothing to do for a nudge.
-            let _ = handle.messages.send(Message::Command(Asked { command, meta, reply })).await;
+            let _ = handle.messages.send(Message::Command(Asked { command, id: None, meta, reply })).await;
         }
     }
 
@@ -358,9 +370,15 @@ impl Book {
         Ok(open.entry(run).or_insert_with(|| Actor::spawn(self, (state, version), run, shard)).clone())
     }
 
-    async fn tell(&self, handle: Handle, command: Command, meta: Meta) -> Result<Option<Reply>, Error> {
+    async fn tell(
+        &self,
+        handle: Handle,
+        id: Option<CommandId>,
+        command: Command,
+        meta: Meta,
+    ) -> Result<Option<Reply>, Error> {
         let (reply, answer) = oneshot::channel();
-        if handle.messages.send(Message::Command(Asked { command, meta, reply })).await.is_err() {
+        if handle.messages.send(Message::Command(Asked { command, id, meta, reply })).await.is_err() {
             return Ok(None);
         }
         match answer.await {

@@ -181,8 +181,8 @@ pub(crate) async fn unfreeze(args: UnfreezeArgs) -> Outcome {
     let client = Client::connect(&args.common.place).await?;
     let reason = args.reason.unwrap_or_default();
     if let Some(run) = args.run {
-        let run = client.run(&run).await?.id;
-        let run = client.freezes().let_pass(LetPassRequest { run, reason }).await?.into_inner();
+        let (command, run) = (Uuid::now_v7().to_string(), client.run(&run).await?.id);
+        let run = client.freezes().let_pass(LetPassRequest { run, reason, command }).await?.into_inner();
         if args.common.json() {
             out_json(&shown::run(&run));
         } else {
