@@ -10,7 +10,8 @@ use serde_json::json;
 use shipway_contracts::v1::{
     AbortRunRequest, JudgeNodeRequest, Node, RetryNodeRequest, Run, StartRunRequest,
 };
-use shipway_nodes::{NodeError, Outcome};
+use shipway_events::run::NodeError;
+use shipway_nodes::Outcome;
 use tonic::{Code, Response, Status};
 use uuid::Uuid;
 use world::World;
@@ -116,7 +117,7 @@ async fn the_id_of_another_command_is_refused() {
         assert!(refused.message().contains("did something else before"), "{refused}");
     }
     let shown = world.show(&other).await;
-    assert_eq!((shown.status.as_str(), shown.nodes[1].status.as_str()), ("running", "approval_wait"));
+    assert_eq!((shown.status.as_str(), shown.nodes[1].status.as_str()), ("approval_wait", "approval_wait"));
     let refused = approve(&world, &other, "one").await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
     world.lifecycle.stop(Duration::from_secs(5)).await;

@@ -43,7 +43,11 @@ async fn names(world: &World) -> Vec<String> {
 }
 
 async fn let_pass(world: &World, run: &str, reason: &str) -> Result<String, Status> {
-    let mut request = Request::new(LetPassRequest { run: run.to_owned(), reason: reason.to_owned() });
+    let mut request = Request::new(LetPassRequest {
+        run: run.to_owned(),
+        reason: reason.to_owned(),
+        ..LetPassRequest::default()
+    });
     request.metadata_mut().insert("shipway-actor", "ana".parse().unwrap());
     Ok(world.freezes.clone().let_pass(request).await?.into_inner().status)
 }

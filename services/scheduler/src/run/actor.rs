@@ -15,17 +15,13 @@ use std::{
 use shipway_contracts::{Error, v1};
 use shipway_engine::{Command, Rejection, RunState, decide_and_evolve};
 use shipway_eventing::{
-    failing, failpoint,
-    log::{AppendError, Expected, Item, ReadError, Write},
+    failpoint,
+    log::{AppendError, ReadError},
 };
-use shipway_events::{
-    CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, ResourceId, RunId, StreamEvent, StreamName,
-    Version, run,
-};
+use shipway_events::{CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, RunId, Version, run};
 use shipway_service_kit::metrics;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
-use uuid::Uuid;
 
 use super::{
     book::{Book, Change, Handle, LoadError, load},

@@ -175,7 +175,11 @@ impl World {
     }
 
     pub(crate) async fn let_release(&self, run: &str, reason: &str) -> Result<(), Status> {
-        let request = LetReleaseRequest { run: run.to_owned(), reason: reason.to_owned() };
+        let request = LetReleaseRequest {
+            run: run.to_owned(),
+            reason: reason.to_owned(),
+            ..LetReleaseRequest::default()
+        };
         self.holds.clone().let_release(request).await.map(drop)
     }
 
