@@ -232,9 +232,11 @@ impl Work {
             sequence = end.sequence,
             "the stream of events is damaged: it refuses to go on where it ends; making it anew from the log"
         );
-        self.status.send_modify(|status| status.made_anew += 1);
-        if let Err(error) = self.nats.jetstream().delete_stream(&name).await {
-            tracing::warn!(%error, stream = name, "the damaged stream could not be deleted; trying again");
+        match self.nats.jetstream().delete_stream(&name).await {
+            Ok(_) => self.status.send_modify(|status| status.made_anew += 1),
+            Err(error) => {
+                tracing::warn!(%error, stream = name, "the damaged stream could not be deleted; trying again");
+            }
         }
     }
 }
