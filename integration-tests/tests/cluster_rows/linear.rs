@@ -129,10 +129,11 @@ async fn client(runs: RunsClient<Channel>, all: Arc<Vec<Uuid>>, seed: u64) -> Ve
         let run = all[random.random_range(0..known)];
         let what = match random.random_range(0..20) {
             0..5 => "start",
-            5..7 => "abort",
-            7..10 if is_judged(run) => "approve",
+            5 => "abort",
+            6..10 if is_judged(run) => "approve",
             10 if is_judged(run) => "reject",
-            11..14 if is_judged(run) => "retry",
+            11..16 if is_judged(run) => "retry",
+            6 => "abort",
             _ => "get",
         };
         history.push(operate(&runs, run, what).await);
