@@ -159,6 +159,16 @@ impl Executor {
         }
     }
 
+    /// Ends work that nobody wants any more and that was not held when that was said: how it ended is told, if it did
+    /// and nobody took that; else it is stopped, and is never started here.
+    pub fn end(&self, assignment: Assignment) {
+        let outcome = self.0.lock().end(assignment.fence);
+        match outcome {
+            Some(outcome) => self.0.confirm(assignment, outcome),
+            None => self.stop(assignment.fence),
+        }
+    }
+
     /// The fences that wait, are worked on, or whose outcome nobody has taken yet; rising.
     #[must_use]
     pub fn held(&self) -> Vec<Fence> {

@@ -170,6 +170,16 @@ impl Holdings {
         self.unwait(fence)
     }
 
+    /// How work that is not held ended, which it has from now on; none if it is held.
+    pub(crate) fn end(&mut self, fence: Fence) -> Option<Outcome> {
+        if self.held.contains_key(&fence) {
+            return None;
+        }
+        let outcome = self.untaken(fence).unwrap_or(Outcome::Stopped);
+        self.remember(fence);
+        Some(outcome)
+    }
+
     /// The lease has ended: what runs is told, and what waits will not be started and is handed out.
     pub(crate) fn lapse(&mut self) -> Vec<Assignment> {
         self.held.values().for_each(|held| held.signals.over.cancel());
@@ -276,6 +286,20 @@ mod tests {
         assert_eq!(holdings.take(light(7)), Verdict::Known, "it is not done again");
         assert_eq!(holdings.untaken(fence), Some(Outcome::Stopped));
         assert_eq!(holdings.untaken(fence), None, "it is being told");
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_and_was_never_held_is_stopped_and_never_started() {
+        let mut holdings = Holdings::new(1, BTreeSet::new());
+        let (fence, other) = (Fence::from_raw(7), Fence::from_raw(8));
+        assert_eq!(holdings.end(fence), Some(Outcome::Stopped));
+        assert_eq!(holdings.take(light(7)), Verdict::Known, "it came too late");
+        assert_eq!(started(&mut holdings), [0; 0]);
+        holdings.was_refused(fence, Outcome::Unknown { reason: "it was refused".to_owned() });
+        assert_ne!(holdings.end(fence), Some(Outcome::Stopped), "how it ended is told, if that is known");
+        assert_eq!(holdings.take(light(8)), Verdict::Held);
+        assert_eq!(holdings.end(other), None, "what is held by now is stopped as ever");
+        assert_eq!(started(&mut holdings), [8]);
     }
 
     fn light(fence: u64) -> Assignment {

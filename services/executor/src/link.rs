@@ -59,6 +59,8 @@ pub(crate) struct Beat {
     pub(crate) hold: Vec<Assignment>,
     /// Attempts that are to be stopped.
     pub(crate) stop: Vec<Fence>,
+    /// Attempts that are to be stopped and that it does not hold.
+    pub(crate) end: Vec<Assignment>,
     /// Effect keys of nodes that have not ended; none unless every scheduler has said its own.
     pub(crate) keep: Option<BTreeSet<String>>,
     /// Targets on this host that another has by now.
@@ -149,6 +151,7 @@ impl Link {
             known: reply.known,
             hold: reply.hold.into_iter().filter_map(|work| self.read(work)).collect(),
             stop: reply.stop.into_iter().map(Fence::from_raw).collect(),
+            end: reply.end.into_iter().filter_map(|work| self.read(work)).collect(),
             keep: reply.complete.then(|| reply.keep.into_iter().collect()),
             evict: reply.evict.iter().filter_map(|target| target.parse().ok()).collect(),
             ways: reply

@@ -273,6 +273,7 @@ impl Beating {
                     }
                     beat.hold.into_iter().for_each(|work| self.executor.offer(work));
                     beat.stop.into_iter().for_each(|fence| self.executor.stop(fence));
+                    beat.end.into_iter().for_each(|work| self.executor.end(work));
                 }
                 Ok(_) => {
                     registered = false;

@@ -253,6 +253,39 @@ async fn a_beat_brings_what_the_bell_did_not() {
     assert_eq!(ended(world.runs.clone(), &run).await.status, "success");
 }
 
+/// Nobody may ever have told the executor of what is to stop: whoever had given it the work died before that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_aborted_before_its_executor_heard_of_its_work_ends() {
+    let world = world().await;
+    let registration = RegistrationId::new(Uuid::now_v7());
+    world.register(registration).await;
+    let run = world.start("sequential", 1).await;
+    world.abort(&run).await.unwrap();
+    let beat = BeatRequest {
+        executor: world.executor.to_string(),
+        registration: registration.to_string(),
+        ..BeatRequest::default()
+    };
+    let reply = world.work.clone().beat(beat.clone()).await.unwrap().into_inner();
+    assert!(reply.hold.is_empty() && reply.stop.is_empty(), "{reply:?}");
+    let [assignment] = reply.end.try_into().unwrap();
+    let held = Held { fence: assignment.fence, run: run.clone(), ..Held::default() };
+    let reply = world.work.clone().beat(BeatRequest { held: vec![held], ..beat.clone() }).await.unwrap();
+    assert!(reply.get_ref().end.is_empty(), "what is held is stopped as ever");
+    let stopped = CompleteRequest {
+        run: run.clone(),
+        node: assignment.node,
+        fence: assignment.fence,
+        outcome_json: serde_json::to_string(&Outcome::Stopped).unwrap(),
+        executor: world.executor.to_string(),
+        registration: registration.to_string(),
+    };
+    world.work.clone().complete(stopped).await.unwrap();
+    assert_eq!(ended(world.runs.clone(), &run).await.status, "aborted");
+    let reply = world.work.clone().beat(beat).await.unwrap().into_inner();
+    assert!(reply.end.is_empty(), "{reply:?}");
+}
+
 /// Prints what a node costs here; judged by `scripts/bench`.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "prints times; run it by name"]

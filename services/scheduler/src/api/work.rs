@@ -159,6 +159,7 @@ fn said(replies: impl IntoIterator<Item = Option<BeatReply>>) -> BeatReply {
         all.hold.extend(reply.hold);
         all.stop.extend(reply.stop);
         all.keep.extend(reply.keep);
+        all.end.extend(reply.end);
         all.complete &= reply.complete;
     }
     all
@@ -327,7 +328,8 @@ impl Shared {
 
     /// What the executor should hold and does not, and what it holds and should not.
     async fn compare(&self, executor: ExecutorId, registration: RegistrationId, held: &[Held]) -> BeatReply {
-        let (mut hold, mut keep): (Vec<Assignment>, Vec<String>) = (Vec::new(), Vec::new());
+        let (mut hold, mut end): (Vec<Assignment>, Vec<Assignment>) = (Vec::new(), Vec::new());
+        let mut keep: Vec<String> = Vec::new();
         let held: BTreeMap<u64, &Held> = held.iter().map(|held| (held.fence, held)).collect();
         let mut known = BTreeSet::new();
         let look = |run| async move { (run, self.book.look(run).await) };
@@ -343,11 +345,14 @@ impl Shared {
                 if open.attempt.executor != executor || open.attempt.registration != registration {
                     continue;
                 }
+                let is_held = held.contains_key(&open.fence.raw());
                 if !open.attempt.stopping {
                     known.insert(open.fence.raw());
-                    if !held.contains_key(&open.fence.raw()) {
-                        hold.push(self.book.told(&state, run, &open));
-                    }
+                }
+                // Whoever gave it the work, or told it to stop, may have died before it heard of that.
+                if !is_held {
+                    let missing = if open.attempt.stopping { &mut end } else { &mut hold };
+                    missing.push(self.book.told(&state, run, &open));
                 }
             }
         }
@@ -357,7 +362,7 @@ impl Shared {
                 stop.push(fence);
             }
         }
-        BeatReply { known: true, hold, stop, keep, complete: true, ..BeatReply::default() }
+        BeatReply { known: true, hold, stop, keep, end, complete: true, ..BeatReply::default() }
     }
 
     /// Whether the log says that an attempt is the executor's to do. What is open here may be a moment old.
