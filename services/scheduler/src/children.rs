@@ -13,6 +13,7 @@ use shipway_engine::{ChildEnd, Command, RunState, lock_names};
 use shipway_eventing::feed::{HandleError, Reaction};
 use shipway_events::{
     Cause, FlowId, Meta, RawEvent, RunId, RunStatus, StreamEvent,
+    plan::Given,
     run::{self, ChildRequested, HeldLock, Origin, Parent, Started},
 };
 use tonic::metadata::MetadataMap;
@@ -99,6 +100,7 @@ impl Children {
             without_secrets: above.plan.without_secrets,
             fork: above.plan.fork,
             plan: None,
+            given: Given::default(),
             despite_hold: None,
         };
         let why = match shared.start(asked).await {

@@ -1,5 +1,6 @@
 //! From a flow's document to a run's plan. No input or output: everything it needs is handed in.
 
+mod given;
 mod held;
 mod nodes;
 mod pin;
@@ -22,7 +23,7 @@ use shipway_documents::{
 };
 use shipway_events::{
     ConcurrencyPolicy, FlowId, PipelineId, ProjectId, SecretRef, Timestamp,
-    plan::{Artifact, BackupPin, PinnedResource, Plan},
+    plan::{Artifact, BackupPin, Given, PinnedResource, Plan},
     run::{Origin, Started},
 };
 use shipway_nodes::validate::{Known, Resource, StageContext, validate_flow_with};
@@ -117,8 +118,9 @@ pub(crate) fn plan(
     world: World,
     now: Timestamp,
 ) -> Result<Started, Vec<Problem>> {
-    let document: Value =
+    let mut document: Value =
         serde_json::from_str(&reply.document_json).map_err(|error| broken(&error.to_string()))?;
+    given::change(&mut document, &asked.given)?;
     let overrides: Map<String, Value> = match reply.overrides_json.as_str() {
         "" => Map::new(),
         text => serde_json::from_str(text).map_err(|error| broken(&error.to_string()))?,
@@ -159,7 +161,8 @@ pub(crate) fn plan(
     // What is resolved later has the same time as what is resolved now.
     let at = reply.document_json.contains("date(").then_some(now);
     let (without_secrets, fork) = (asked.without_secrets.clone(), asked.fork.clone());
-    let plan = Plan { at, without_secrets, fork, ..pin::pin(nodes, args, triggers, resources, world) };
+    let given = Given { arguments: asked.arguments.clone(), ..asked.given.clone() };
+    let plan = Plan { at, without_secrets, fork, given, ..pin::pin(nodes, args, triggers, resources, world) };
     // Runs that belong to no flow have no lane to share.
     let policy =
         if flow_id.uuid().is_nil() { ConcurrencyPolicy::Allow } else { flow.options.concurrency_policy };
@@ -263,6 +266,11 @@ fn trigger_values(flow: &Flow, asked: &Asked, now: Timestamp) -> Map<String, Val
                 slot.extend(given.iter().map(|(key, value)| (key.clone(), value.clone())));
             }
             (slot, given) => *slot = given.clone(),
+        }
+    }
+    for trigger in &flow.triggers {
+        if let Some(values) = values.get_mut(&trigger.reference) {
+            given::into_trigger(values, &trigger.reference, &asked.given);
         }
     }
     values

@@ -11,7 +11,7 @@ use shipway_events::{
     Actor, Cause, CommandId, DeliveryId, Meta, RawEvent, RunId, StreamEvent,
     delivery::{self, Approved, Held, Matched, Verdict},
     place,
-    plan::Fork,
+    plan::{Fork, Given},
     project::{self, ResourceKind},
     run::Origin,
 };
@@ -134,6 +134,7 @@ fn asked(event: &RawEvent, matches: &Matches, verdict: &Verdict, run: RunId) -> 
         without_secrets: matches.without_secrets.clone(),
         fork: verdict.held.as_ref().map(|held| fork(verdict, held)),
         plan: None,
+        given: Given::default(),
         despite_hold: None,
     }
 }
@@ -209,6 +210,7 @@ impl Reaction for Resources {
             without_secrets: None,
             fork: None,
             plan: None,
+            given: Given::default(),
             despite_hold: None,
         };
         settle(self.shared.start(asked).await, &slug)
@@ -261,6 +263,7 @@ impl Reaction for Places {
             without_secrets: None,
             fork: None,
             plan: None,
+            given: Given::default(),
             despite_hold: None,
         };
         match outcome(self.shared.start(asked).await)? {

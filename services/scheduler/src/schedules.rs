@@ -7,6 +7,7 @@ use serde_json::{Map, json};
 use shipway_eventing::feed::{HandleError, Reaction};
 use shipway_events::{
     Actor, Cause, Meta, RawEvent, StreamEvent as _, Timestamp,
+    plan::Given,
     run::Origin,
     schedule::{Event, Ticked},
 };
@@ -83,6 +84,7 @@ fn asked(event: &RawEvent, ticked: &Ticked) -> Asked {
         without_secrets: None,
         fork: None,
         plan: None,
+        given: Given::default(),
         despite_hold: None,
     }
 }

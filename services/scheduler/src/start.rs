@@ -11,7 +11,7 @@ use shipway_contracts::{
 use shipway_eventing::failing;
 use shipway_events::{
     Actor, ConcurrencyPolicy, Meta, Position, ProjectId, RunId, RunStatus,
-    plan::Fork,
+    plan::{Fork, Given},
     run::{Origin, Parent, Started},
 };
 
@@ -32,6 +32,9 @@ pub(crate) struct Asked {
     pub(crate) description: String,
     pub(crate) origin: Origin,
     pub(crate) arguments: Map<String, Value>,
+    /// What else was asked of this run alone; its arguments are not in it.
+    #[serde(default)]
+    pub(crate) given: Given,
     /// Trigger values by the trigger's ref.
     pub(crate) triggers: Map<String, Value>,
     pub(crate) meta: Meta,
@@ -90,7 +93,8 @@ impl Shared {
         let flow = match &asked.choice {
             FlowChoice::Document(text) => planning::diagnostic(text)?,
             FlowChoice::Published { project, flow } => {
-                let found = self.flow_for_run(project, flow, asked.at_least);
+                let found =
+                    self.flow_version_for_run(project, flow, asked.given.flow_version, asked.at_least);
                 failing!("scheduler.start_flow", Error::unavailable, found.await)?
             }
             FlowChoice::Restored { addon, backup } => {
@@ -192,13 +196,24 @@ impl Shared {
         flow: &str,
         at_least: Position,
     ) -> Result<FlowForRunReply, Error> {
+        self.flow_version_for_run(project, flow, 0, at_least).await
+    }
+
+    /// The same in one version; 0 for the newest.
+    pub(crate) async fn flow_version_for_run(
+        &self,
+        project: &str,
+        flow: &str,
+        version: u32,
+        at_least: Position,
+    ) -> Result<FlowForRunReply, Error> {
         let flow = if project.is_empty() || flow.matches('/').count() > 1 {
             flow.to_owned()
         } else {
             format!("{project}/{flow}")
         };
         let mut home = ProjectHomeClient::new(self.projects.clone()).max_decoding_message_size(64 << 20);
-        let request = FlowForRunRequest { flow, at_least };
+        let request = FlowForRunRequest { flow, at_least, version };
         Ok(home.flow_for_run(request).await.map_err(from_status)?.into_inner())
     }
 

@@ -90,6 +90,11 @@ pub enum Command {
         /// The hash of the plan that they saw, if they say it.
         plan: Option<String>,
     },
+    /// A person calls the run something else, or says something else about it: also once it has ended.
+    Describe {
+        /// What is another from now on.
+        words: run::NotedWords,
+    },
     /// A person lets the run go on although a freeze holds it.
     OverrideFreeze {
         /// Who.
@@ -199,6 +204,7 @@ pub fn decide_and_evolve(
         Command::Reject { node, by, reason, plan } => {
             decision.reject_approval(*node, by, reason, plan.as_deref())?;
         }
+        Command::Describe { words } => decision.describe(words),
         Command::OverrideFreeze { by, reason } => decision.override_freeze(by, reason)?,
         Command::OverrideHolds { by, reason } => decision.override_holds(by, reason)?,
         Command::ChildEnded { node, child, end } => decision.child_ended(*node, *child, end)?,

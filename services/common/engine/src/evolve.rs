@@ -78,6 +78,7 @@ impl RunState {
             | Event::Thawed(_)
             | Event::FreezeOverridden(_)
             | Event::HoldOverridden(_)
+            | Event::NotedWords(_)
             | Event::Aborting(_)
             | Event::Ended(_) => {
                 return self.started.is_some();
@@ -131,6 +132,7 @@ impl RunState {
                 }
             }
             Event::HoldOverridden(_) => self.overrides_holds = true,
+            Event::NotedWords(e) => self.note_words(e),
             Event::WorkflowEntered(e) => {
                 self.agenda.remove(e.node);
                 self.enter(e.node, at, ops);

@@ -30,6 +30,7 @@ mod state;
 mod step;
 mod waits;
 mod why;
+mod words;
 
 pub use answer::Standing;
 pub use applied::applied;

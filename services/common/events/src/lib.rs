@@ -46,6 +46,7 @@ mod secret;
 mod status;
 mod stream;
 mod time;
+mod words;
 
 pub use actor::{Actor, Cause};
 pub use envelope::{DecodeError, Meta, NewEvent, RawEvent, Recorded, StreamEvent};

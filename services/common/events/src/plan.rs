@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{EffectClass, ProjectId, ResourceId, Timestamp, project::ResourceKind};
+use crate::{EffectClass, ProjectId, ResourceId, RunId, Timestamp, project::ResourceKind};
 
 /// The pinned plan of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,9 @@ use crate::{EffectClass, ProjectId, ResourceId, Timestamp, project::ResourceKind
 pub struct Plan {
     /// The nodes: the root workflow first, parents before their children. A node's index is its id.
     pub nodes: Vec<PlanNode>,
+    /// What was asked of this run alone. The plan's hash leaves it out: what it comes to is in the nodes.
+    #[serde(default, skip_serializing_if = "Given::is_empty")]
+    pub given: Given,
     /// The arguments after all overrides. A secret is `{"$secret": "name@version"}`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub args: Map<String, Value>,
@@ -42,6 +45,41 @@ pub struct Plan {
     /// Backups that existed at the start, by backup id.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub backups: BTreeMap<String, BackupPin>,
+}
+
+/// What was asked of one run, beside what its flow's document says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Given {
+    /// The arguments that it was given.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub arguments: Map<String, Value>,
+    /// Fields of triggers and nodes that are another's value for this run: `{ref: {field: value}}`. A field is a member of
+    /// a trigger's values or of a node's `spec`, or the way to one inside it: `origin/build`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub fields: Map<String, Value>,
+    /// What is released in the place of what the document says: `{target: {type, origin}}`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub releases: Map<String, Value>,
+    /// The version of the flow that was asked for; 0: whichever was the newest.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub flow_version: u32,
+    /// The run of which this one is a repetition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<RunId>,
+}
+
+impl Given {
+    /// Whether nothing was asked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A pull request of a fork, at the commit that somebody let run.

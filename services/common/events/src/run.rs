@@ -34,6 +34,8 @@ stream_events! {
         LetGo = "run.let_go", 1;
         /// A person lets the run release what is held; what is marked bad it does not.
         HoldOverridden = "run.hold_overridden", 1;
+        /// People call the run something else, or say something else about it.
+        NotedWords = "run.noted_words", 1;
         /// A node's turn came and an executor was named. The event's position is the attempt's fence.
         #[cfg(not(feature = "next-schema"))]
         AttemptRequested = "run.attempt_requested", 1;
@@ -110,6 +112,7 @@ pub use crate::{
     origin::{HeldLock, Origin, Parent},
     resumed::{Kept, Resumed},
     rollback::Rollback,
+    words::NotedWords,
 };
 
 #[cfg(not(feature = "next-schema"))]

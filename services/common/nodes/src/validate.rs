@@ -26,6 +26,7 @@ use shipway_events::project::ResourceKind;
 use crate::{Use, allowed, find};
 pub use calls::{FindFlow, Stuck, check_calls};
 use index::Index;
+pub use triggers::trigger_values;
 
 /// What a stage's flow may name.
 #[derive(Clone, Debug, Default)]

@@ -22,8 +22,11 @@ use crate::{
     apply::hook_secret_name,
     builds,
     change::{Shared, away, secret_error},
-    delivery,
-    domain::{Account, Accounts, Flow, Override, Pipeline, Resource, is_account_secret, resolve_account},
+    compare, delivery,
+    domain::{
+        Account, Accounts, Flow, FlowVersion, Override, Pipeline, Resource, is_account_secret,
+        resolve_account,
+    },
     environment::environment,
     fences::{self, FenceError, Open},
     lookup::{self, Found},
@@ -51,7 +54,10 @@ impl ProjectHome for HomeApi {
         let known = self.shared.at_least(request.at_least);
         let projects = failing!("pipelines.flow_for_run", Error::unavailable, known.await)?;
         let mut reply = match lookup::flow(&projects, "", &request.flow)? {
-            Found::Stage(project, pipeline, flow) => stage_flow(&projects.accounts, project, pipeline, flow)?,
+            Found::Stage(project, pipeline, flow) => {
+                let version = compare::version(flow, request.version)?;
+                stage_flow(&projects.accounts, project, pipeline, flow, version)
+            }
             Found::Addon(project, addon) => addon_flow(&projects.accounts, project, addon),
             Found::Service(project, service) => service_flow(&projects.accounts, project, service),
             Found::Build(project, service) => builds::flow(&projects.accounts, project, service),
@@ -238,8 +244,8 @@ fn stage_flow(
     project: &Project,
     pipeline: &Pipeline,
     flow: &Flow,
-) -> Result<FlowForRunReply, Error> {
-    let newest = flow.newest().ok_or_else(|| lookup::unpublished(flow))?;
+    version: &FlowVersion,
+) -> FlowForRunReply {
     let resources = usable(&project.state, pipeline, &flow.stage)
         .into_iter()
         .map(|usable| {
@@ -260,20 +266,20 @@ fn stage_flow(
         .flatten()
         .map(|(argument, value)| (argument.clone(), override_value(value)))
         .collect();
-    Ok(FlowForRunReply {
+    FlowForRunReply {
         project: project.id.to_string(),
         pipeline: pipeline.id.to_string(),
         flow: flow.id.to_string(),
         path: flow.path(),
-        version: newest.version,
-        document_json: newest.document.to_string(),
+        version: version.version,
+        document_json: version.document.to_string(),
         stage: flow.stage.clone(),
         previous_stage: pipeline.before(&flow.stage).map(|before| before.name.clone()).unwrap_or_default(),
         resources,
         overrides_json: Value::Object(overrides).to_string(),
         paused: project.state.is_paused(flow),
         position: 0,
-    })
+    }
 }
 
 fn override_value(value: &Override) -> Value {

@@ -30,7 +30,8 @@ async fn an_instance_knows_what_another_one_did_once_it_is_asked_for_that_positi
     let second = lab.second().await;
     let position = lab.applied(SHOP).await.position;
     let mut home = ProjectHomeClient::new(Channel::local(second.project_home_server()));
-    let asked = FlowForRunRequest { flow: "shop/staging".into(), at_least: position };
+    let asked =
+        FlowForRunRequest { flow: "shop/staging".into(), at_least: position, ..FlowForRunRequest::default() };
     let there = home.flow_for_run(asked).await.unwrap().into_inner();
     assert_eq!(there, lab.flow("shop/staging").await.unwrap());
 }
@@ -64,7 +65,11 @@ async fn changes_at_the_same_moment_all_count_wherever_they_are_made() {
     positions.dedup();
     assert_eq!(positions.len(), 20);
     let newest = positions.last().copied().unwrap_or_default();
-    let asked = FlowForRunRequest { flow: "shop/development".into(), at_least: newest };
+    let asked = FlowForRunRequest {
+        flow: "shop/development".into(),
+        at_least: newest,
+        ..FlowForRunRequest::default()
+    };
     let flow = lab.home().flow_for_run(asked).await.unwrap().into_inner();
     let overrides: Value = serde_json::from_str(&flow.overrides_json).unwrap();
     let set = overrides.as_object().unwrap().keys().filter(|name| name.starts_with("ARGUMENT_")).count();

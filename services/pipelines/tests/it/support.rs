@@ -104,7 +104,8 @@ impl Lab {
     }
 
     pub(crate) async fn flow(&self, flow: &str) -> Result<FlowForRunReply, tonic::Status> {
-        let request = FlowForRunRequest { flow: flow.to_owned(), at_least: 0 };
+        let request =
+            FlowForRunRequest { flow: flow.to_owned(), at_least: 0, ..FlowForRunRequest::default() };
         self.home().flow_for_run(request).await.map(tonic::Response::into_inner)
     }
 

@@ -11,6 +11,7 @@ mod plans;
 mod resume;
 mod rollbacks;
 mod runs;
+mod wanted;
 mod work;
 
 pub use events::EventsApi;

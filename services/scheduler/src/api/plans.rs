@@ -1,25 +1,21 @@
 //! What a run would do if it were started now.
 
-use serde_json::{Map, Value};
 use shipway_contracts::{
     Error, id,
     v1::{Artifact, PlanRunReply, PlanRunRequest, PlannedNode, runs_client::RunsClient},
 };
 use shipway_engine::hold_in_words;
-use shipway_events::{
-    ProjectId, RunId, plan,
-    project::ResourceKind,
-    run::{Origin, Started},
-};
+use shipway_events::{ProjectId, RunId, plan, project::ResourceKind, run::Started};
 use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 
+use super::wanted::{WantedRun, json_object};
 use crate::{
     cluster::{is_passed_on, passed_on, shards::Shard},
     foresee::{Foreseen, Would, foresee, gates, named, secrets},
     planning,
     service::Shared,
-    start::{Asked, FlowChoice, from_status},
+    start::{FlowChoice, from_status},
 };
 
 /// A whole plan may be in the answer.
@@ -30,36 +26,29 @@ impl Shared {
     pub(crate) async fn plan_run(
         &self,
         request: PlanRunRequest,
-        arguments: Map<String, Value>,
         metadata: &MetadataMap,
     ) -> Result<PlanRunReply, Error> {
-        let flow = self.flow_for_run(&request.project, &request.flow, 0).await?;
         let run = RunId::new(Uuid::nil());
+        let wanted = WantedRun {
+            project: request.project.clone(),
+            flow: request.flow.clone(),
+            arguments: json_object("arguments_json", &request.arguments_json)?,
+            fields: json_object("fields_json", &request.fields_json)?,
+            releases: json_object("releases_json", &request.releases_json)?,
+            again: request.again.clone(),
+        };
+        let asked = self.asked_by_hand(run, wanted, self.meta(metadata).await?).await?;
+        let FlowChoice::Published { project, flow } = &asked.choice else {
+            return Err(Error::bad_request("field `flow`: say of which flow"));
+        };
+        let flow = self.flow_version_for_run(project, flow, asked.given.flow_version, 0).await?;
         let shard = Shard::of(id("flow", &flow.flow)?, run);
         if let Some(peer) = self.cluster.route(shard, is_passed_on(metadata)).await? {
             let mut there = RunsClient::new(peer.channel).max_decoding_message_size(LARGE);
             let reply = there.plan_run(passed_on(metadata, request)).await;
             return Ok(reply.map_err(from_status)?.into_inner());
         }
-        let meta = self.meta(metadata).await?;
         let world = self.world(&flow).await?;
-        let asked = Asked {
-            run,
-            choice: FlowChoice::Published { project: request.project, flow: request.flow },
-            name: String::new(),
-            description: String::new(),
-            origin: Origin::Manual,
-            arguments,
-            triggers: Map::new(),
-            meta,
-            author: None,
-            at_least: 0,
-            parent: None,
-            without_secrets: None,
-            fork: None,
-            plan: None,
-            despite_hold: None,
-        };
         let started = match planning::plan(&asked, &flow, world, self.log.now()) {
             Ok(started) => started,
             Err(problems) => {

@@ -13,6 +13,7 @@ use shipway_contracts::{
 };
 use shipway_events::{
     Actor, Cause, Meta, RunId,
+    plan::Given,
     run::{Origin, Started},
 };
 use tonic::{Request, Response, Status, metadata::MetadataMap};
@@ -184,6 +185,7 @@ impl Shared {
 /// A run that somebody asks for without more.
 fn nothing(meta: Meta) -> Asked {
     Asked {
+        given: Given::default(),
         despite_hold: None,
         run: RunId::new(Uuid::nil()),
         choice: FlowChoice::Document(String::new()),

@@ -3,18 +3,18 @@
 use std::{pin::Pin, sync::Arc};
 
 use futures::{Stream, StreamExt};
-use serde_json::{Map, Value};
 use shipway_contracts::{
     Code, Error, id,
     v1::{
-        AbortRunRequest, GetRunRequest, GetStateReply, GetStateRequest, JudgeNodeRequest, ListRunsReply,
-        ListRunsRequest, MoveAddonReply, MoveAddonRequest, NodeApproval, PlanRunReply, PlanRunRequest,
-        ResolveNodeRequest, ResumeRunReply, ResumeRunRequest, RetryNodeRequest, Run, StartRunReply,
-        StartRunRequest, WatchRunRequest, WhyReply, WhyRequest, runs_client::RunsClient, runs_server::Runs,
+        AbortRunRequest, DescribeRunRequest, GetRunRequest, GetStateReply, GetStateRequest, JudgeNodeRequest,
+        ListRunsReply, ListRunsRequest, MoveAddonReply, MoveAddonRequest, NodeApproval, PlanRunReply,
+        PlanRunRequest, ResolveNodeRequest, ResumeRunReply, ResumeRunRequest, RetryNodeRequest, Run,
+        StartRunReply, StartRunRequest, WatchRunRequest, WhyReply, WhyRequest, runs_client::RunsClient,
+        runs_server::Runs,
     },
 };
 use shipway_engine::{Command, Resolution, RunState, why};
-use shipway_events::{RunId, Timestamp, run::Origin};
+use shipway_events::{RunId, Timestamp, run::NotedWords};
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
@@ -22,6 +22,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
+use super::wanted::{WantedRun, described, json_object, named};
 use crate::{
     api::asked_by,
     cluster::passed_on,
@@ -31,7 +32,7 @@ use crate::{
         present,
     },
     service::Shared,
-    start::{Asked, FlowChoice},
+    start::FlowChoice,
 };
 
 /// Serves `Runs`.
@@ -48,37 +49,46 @@ impl Runs for RunsApi {
     async fn start_run(&self, request: Request<StartRunRequest>) -> Result<Response<StartRunReply>, Status> {
         let meta = self.shared.meta(request.metadata()).await?;
         let request = request.into_inner();
-        let arguments = arguments(&request.arguments_json)?;
-        let choice = if request.document_json.is_empty() {
-            FlowChoice::Published { project: request.project, flow: request.flow }
-        } else {
-            FlowChoice::Document(request.document_json)
+        // The run of a command is always the same run.
+        let run = id("command", &request.command)?;
+        let wanted = WantedRun {
+            project: request.project,
+            flow: request.flow,
+            arguments: json_object("arguments_json", &request.arguments_json)?,
+            fields: json_object("fields_json", &request.fields_json)?,
+            releases: json_object("releases_json", &request.releases_json)?,
+            again: request.again,
         };
-        let asked = Asked {
-            // The run of a command is always the same run.
-            run: id("command", &request.command)?,
-            choice,
-            name: request.name,
-            description: request.description,
-            origin: Origin::Manual,
-            arguments,
-            triggers: Map::new(),
-            meta,
-            author: None,
-            at_least: 0,
-            parent: None,
-            without_secrets: None,
-            fork: None,
-            plan: Some(request.plan).filter(|plan| !plan.is_empty()),
-            despite_hold: despite(request.despite_hold)?,
-        };
+        let mut asked = self.shared.asked_by_hand(run, wanted, meta).await?;
+        if !request.document_json.is_empty() {
+            asked.choice = FlowChoice::Document(request.document_json);
+        }
+        asked.name = named(request.name)?;
+        asked.description = described(request.description)?;
+        asked.plan = Some(request.plan).filter(|plan| !plan.is_empty());
+        asked.despite_hold = despite(request.despite_hold)?;
         Ok(Response::new(self.shared.start(asked).await?))
     }
 
     async fn plan_run(&self, request: Request<PlanRunRequest>) -> Result<Response<PlanRunReply>, Status> {
         let (metadata, _, request) = request.into_parts();
-        let arguments = arguments(&request.arguments_json)?;
-        Ok(Response::new(self.shared.plan_run(request, arguments, &metadata).await?))
+        Ok(Response::new(self.shared.plan_run(request, &metadata).await?))
+    }
+
+    async fn describe_run(&self, request: Request<DescribeRunRequest>) -> Result<Response<Run>, Status> {
+        let meta = self.shared.meta(request.metadata()).await?;
+        let (metadata, _, request) = request.into_parts();
+        let run = self.shared.find_run(&request.run).await?;
+        if let Some(peer) = self.shared.elsewhere(run, &metadata).await? {
+            let message = DescribeRunRequest { run: run.to_string(), ..request };
+            return RunsClient::new(peer.channel).describe_run(passed_on(&metadata, message)).await;
+        }
+        let name = request.name.map(named).transpose()?;
+        let name = name.map(|name| if name.is_empty() { run.to_string() } else { name });
+        let words = NotedWords { name, description: request.description.map(described).transpose()? };
+        let command = Ok(Command::Describe { words });
+        self.shared.ask_once(run, &request.command, &["run.noted_words"], command, meta).await?;
+        Ok(Response::new(self.shared.show(run).await?))
     }
 
     async fn get_run(&self, request: Request<GetRunRequest>) -> Result<Response<Run>, Status> {
@@ -319,14 +329,6 @@ async fn quiet(shared: &Shared, run: RunId, changes: &mut watch::Receiver<Change
 pub(super) fn despite(reason: String) -> Result<Option<String>, Error> {
     let reason = super::freezes::reason(reason)?;
     Ok(Some(reason).filter(|reason| !reason.trim().is_empty()))
-}
-
-fn arguments(text: &str) -> Result<Map<String, Value>, Error> {
-    if text.is_empty() {
-        return Ok(Map::new());
-    }
-    serde_json::from_str(text)
-        .map_err(|error| Error::bad_request(format!("field `arguments_json`: not a JSON object: {error}")))
 }
 
 impl Shared {

@@ -188,7 +188,7 @@ impl Shared {
     /// Whether a target can be made anew from its artifact. One that is no part of its project any more goes nowhere.
     async fn is_service(&self, target: ResourceId) -> Result<bool, Error> {
         let mut home = ProjectHomeClient::new(self.projects.clone()).max_decoding_message_size(64 << 20);
-        let request = FlowForRunRequest { flow: target.to_string(), at_least: 0 };
+        let request = FlowForRunRequest { flow: target.to_string(), ..FlowForRunRequest::default() };
         match home.flow_for_run(request).await.map_err(from_status) {
             Ok(reply) => Ok(reply.into_inner().path.starts_with("service/")),
             Err(error) if error.code == Code::NotFound => Ok(false),

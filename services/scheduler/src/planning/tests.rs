@@ -59,7 +59,12 @@ fn planned(reply: &FlowForRunReply) -> Result<Plan, Vec<Problem>> {
 
 /// What a run of it that a node of another run wants has as its plan.
 fn planned_below(reply: &FlowForRunReply, parent: Option<Parent>) -> Result<Plan, Vec<Problem>> {
-    let asked = Asked {
+    let now = Timestamp::from_micros(1_767_604_023_045_678);
+    plan(&by_hand(parent), reply, World::default(), now).map(|started| started.plan)
+}
+
+fn by_hand(parent: Option<Parent>) -> Asked {
+    Asked {
         run: RunId::new(Uuid::nil()),
         choice: FlowChoice::Published { project: String::new(), flow: FLOW.to_owned() },
         name: String::new(),
@@ -74,10 +79,9 @@ fn planned_below(reply: &FlowForRunReply, parent: Option<Parent>) -> Result<Plan
         without_secrets: None,
         fork: None,
         plan: None,
+        given: Given::default(),
         despite_hold: None,
-    };
-    let now = Timestamp::from_micros(1_767_604_023_045_678);
-    plan(&asked, reply, World::default(), now).map(|started| started.plan)
+    }
 }
 
 fn message(plan: &Plan) -> &Value {
@@ -236,4 +240,91 @@ fn as_many_random_secrets_resources_and_builds_are_planned_at_once() {
     if full && !cfg!(debug_assertions) {
         assert!(took < std::time::Duration::from_millis(300), "{took:?}");
     }
+}
+
+/// A flow with a trigger, an approval, a message and a release, and its run with other values.
+fn given(fields: Value, releases: Value) -> Result<Plan, Vec<Problem>> {
+    let document = json!({
+        "apiVersion": "v1.2",
+        "triggers": [{"ref": "push", "repoUrl": "https://git.example/team/shop", "branchRestrictions": ["main"]}],
+        "spec": {"kind": "Workflow", "ref": "all", "spec": {"type": "sequential", "steps": [
+            {"kind": "Approval", "ref": "gate", "spec": {"amount": 2}},
+            {"kind": "Message", "ref": "tell",
+                "spec": {"kind": "RAW_WEBHOOK", "spec": {"webhookUrl": "https://x.example", "message": "as ever"}}},
+            {"kind": "Release", "ref": "web", "spec": {"type": "build",
+                "origin": {"id": "web-build", "branch": "main", "build": "latest"},
+                "target": {"id": "shop-web", "type": "service"}}},
+        ]}},
+    });
+    // Nobody wrote the flow of a rollback: what it names is not looked for.
+    let reply = flow(document.to_string());
+    let object = |value: Value| value.as_object().cloned().unwrap_or_default();
+    let given = Given { fields: object(fields), releases: object(releases), ..Given::default() };
+    let asked = Asked { given, origin: Origin::Resource, ..by_hand(None) };
+    plan(&asked, &reply, World::default(), Timestamp::from_micros(1_000_000)).map(|started| started.plan)
+}
+
+#[test]
+fn a_run_may_have_other_values_for_fields_and_say_so() {
+    let plan = given(
+        json!({"tell": {"spec/message": "for once", "spec/extra": 1}, "push": {"branch": "hotfix", "sha": "9c1e"}}),
+        json!({}),
+    )
+    .unwrap();
+    assert_eq!(plan.nodes[2].spec.pointer("/spec/message"), Some(&json!("for once")));
+    assert_eq!(plan.nodes[2].spec.pointer("/spec/extra"), Some(&json!(1)));
+    assert_eq!(plan.triggers["push"]["branch"], "hotfix");
+    assert_eq!(plan.triggers["push"]["sha"], "9c1e");
+    assert_eq!(plan.given.fields["tell"]["spec/message"], "for once");
+    let usual = given(json!({}), json!({})).unwrap();
+    assert_eq!(usual.triggers["push"]["branch"], "main");
+    assert_eq!(usual.given, Given::default());
+    assert_ne!(plan.hash(plan.nodes.len()), usual.hash(usual.nodes.len()), "it is another plan");
+    let same = given(json!({"tell": {"spec/message": "as ever"}}), json!({})).unwrap();
+    assert_eq!(
+        same.hash(same.nodes.len()),
+        usual.hash(usual.nodes.len()),
+        "that somebody asked for it is no plan"
+    );
+}
+
+#[test]
+fn a_run_may_release_something_else_to_a_target() {
+    let release = json!({"type": "registry", "origin": {"imagePath": "ghcr.io/team/web:1.4"}});
+    let plan = given(json!({}), json!({"shop-web": release})).unwrap();
+    let spec = &plan.nodes[3].spec;
+    assert_eq!(
+        (&spec["type"], &spec["origin"]["imagePath"]),
+        (&json!("registry"), &json!("ghcr.io/team/web:1.4"))
+    );
+    assert!(spec["origin"].get("build").is_none(), "nothing is left of what it was: {spec}");
+    assert_eq!(spec["target"]["id"], "shop-web");
+}
+
+#[test]
+fn what_cannot_be_another_is_refused_where_it_was_asked() {
+    let refused = |fields: Value, releases: Value| {
+        let problem = given(fields, releases).unwrap_err().remove(0);
+        (problem.pointer, problem.message, problem.help)
+    };
+    let none = || json!({});
+    let (pointer, message, help) = refused(json!({"tel": {"spec/message": "x"}}), none());
+    assert_eq!((pointer.as_str(), help.as_str()), ("/fields/tel", "did you mean `tell`?"));
+    assert!(message.contains("no node and no trigger"), "{message}");
+    let (pointer, message, _) = refused(json!({"gate": {"amount": 0}}), none());
+    assert_eq!(pointer, "/fields/gate");
+    assert!(message.contains("what people approve"), "{message}");
+    let (_, message, _) = refused(json!({"all": {"steps": []}}), none());
+    assert!(message.contains("a workflow"), "{message}");
+    let (pointer, message, _) = refused(json!({"tell": {"spek/message": "x"}}), none());
+    assert_eq!(pointer, "/fields/tell/spek~1message");
+    assert!(message.contains("no object `spek`"), "{message}");
+    let (pointer, _, help) = refused(json!({"push": {"brnch": "x"}}), none());
+    assert_eq!((pointer.as_str(), help.as_str()), ("/fields/push/brnch", "did you mean `branch`?"));
+    let release = json!({"type": "registry", "origin": {"imagePath": "a"}});
+    let (pointer, _, help) = refused(none(), json!({"shop-wep": release}));
+    assert_eq!((pointer.as_str(), help.as_str()), ("/releases/shop-wep", "did you mean `shop-web`?"));
+    let (pointer, message, _) = refused(none(), json!({"shop-web": {"imagePath": "a"}}));
+    assert_eq!(pointer, "/releases/shop-web");
+    assert!(message.contains("`type` and `origin`"), "{message}");
 }

@@ -52,6 +52,8 @@ const ADMIT: &str = "UPDATE runs_3 SET status = 'running' WHERE run = $1";
 const ABORT: &str = "UPDATE runs_3 SET status = 'aborting' WHERE run = $1 AND ended = 0";
 const TRAIL: &str = "UPDATE runs_3 SET going_on = going_on + $2 WHERE run = $1";
 const END: &str = "UPDATE runs_3 SET status = $2, reason = $3, ended = $4 WHERE run = $1";
+const NAME: &str = "UPDATE runs_3 SET name = $2, sought = $3 WHERE run = $1";
+const DESCRIBE: &str = "UPDATE runs_3 SET description = $2 WHERE run = $1";
 const MADE: &str = "UPDATE runs_3 SET commit_sha = $2, branch = $3 WHERE run = $1 AND commit_sha = ''";
 
 #[async_trait]
@@ -89,6 +91,7 @@ impl Projection for Runs {
                     | "run.ended"
                     | "run.node_started"
                     | "run.node_ended_later"
+                    | "run.noted_words"
             );
             // A node without effects, which most are, has no such word in its event.
             let makes = raw.kind == "run.node_succeeded" && raw.data.contains("\"effects\"");
@@ -181,6 +184,10 @@ impl Row {
                 self.going_on -= 1;
                 self.made(&done.effects);
             }
+            run::Event::NotedWords(words) => {
+                self.name = words.name.unwrap_or_else(|| std::mem::take(&mut self.name));
+                self.description = words.description.unwrap_or_else(|| std::mem::take(&mut self.description));
+            }
             run::Event::Ended(ended) => {
                 self.status = ended.status;
                 self.reason = ended.reason.unwrap_or_default();
@@ -245,6 +252,15 @@ async fn change(
             sqlx::query(TRAIL).bind(run).bind(1_i64).execute(&mut *tables).await?;
         }
         run::Event::NodeSucceeded(done) => made(tables, run, &done.effects).await?,
+        run::Event::NotedWords(words) => {
+            if let Some(name) = words.name {
+                let sought = name.to_lowercase();
+                sqlx::query(NAME).bind(run).bind(name).bind(sought).execute(&mut *tables).await?;
+            }
+            if let Some(description) = words.description {
+                sqlx::query(DESCRIBE).bind(run).bind(description).execute(&mut *tables).await?;
+            }
+        }
         run::Event::NodeEndedLater(done) => {
             sqlx::query(TRAIL).bind(run).bind(-1_i64).execute(&mut *tables).await?;
             made(tables, run, &done.effects).await?;

@@ -31,6 +31,7 @@ mod json;
 mod judge;
 mod lint;
 mod logs;
+mod otherwise;
 mod output;
 mod plan;
 pub(crate) mod problems;
@@ -112,6 +113,10 @@ enum Verb {
     Plan(plan::Args),
     /// Start a flow.
     Run(run::RunArgs),
+    /// Start a run again: the same version of its flow, with the same arguments.
+    Rerun(run::RerunArgs),
+    /// Call a run something else, or say something else about it.
+    Describe(run::DescribeArgs),
     /// List runs, newest first.
     Runs(runs::Args),
     /// Show a run with its nodes, as it is or as it was.
@@ -261,6 +266,8 @@ async fn talk_to_server(verb: Verb) -> Outcome {
         Verb::Insight(args) => insight::insight(args).await,
         Verb::Plan(args) => plan::plan(args).await,
         Verb::Run(args) => run::run(args).await,
+        Verb::Rerun(args) => run::rerun(args).await,
+        Verb::Describe(args) => run::describe(args).await,
         Verb::Runs(args) => runs::runs(args).await,
         Verb::Show(args) => show::show(args).await,
         Verb::Abort(args) => run::abort(args).await,

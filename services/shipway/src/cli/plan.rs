@@ -6,7 +6,9 @@ use shipway_contracts::v1::{PlanRunReply, PlanRunRequest, PlannedNode};
 use super::{
     Client, Exit, Failure, Outcome, Paint, Style, Table, ask,
     flags::{Common, pair},
-    hint, json as shown, out,
+    hint, json as shown,
+    otherwise::Otherwise,
+    out,
     output::out_json,
     problems::{self, Sources},
     talk,
@@ -24,6 +26,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PROJECT")]
     project: Option<String>,
     #[command(flatten)]
+    otherwise: Otherwise,
+    #[command(flatten)]
     common: Common,
 }
 
@@ -37,7 +41,10 @@ pub(crate) async fn plan(args: Args) -> Outcome {
         ask::complete(&client, &project, &args.flow, &mut arguments).await?;
     }
     let arguments_json = Value::Object(arguments.clone()).to_string();
-    let request = PlanRunRequest { flow: args.flow.clone(), project, arguments_json };
+    let (fields_json, releases_json) = args.otherwise.json()?;
+    let flow = args.flow.clone();
+    let request =
+        PlanRunRequest { flow, project, arguments_json, fields_json, releases_json, again: String::new() };
     let reply = client.runs().plan_run(request).await?.into_inner();
     for problem in &reply.problems {
         talk(&problems::render(problem, &Sources::new(), Paint::stderr()));
@@ -63,7 +70,8 @@ pub(crate) async fn plan(args: Args) -> Outcome {
     }
     out(&format!("plan {}", reply.plan));
     let given: String = args.parameters.iter().map(|(key, value)| format!(" -p '{key}={value}'")).collect();
-    hint(&format!("shipway run {}{given} --plan {}", args.flow, reply.plan));
+    let otherwise = args.otherwise.words();
+    hint(&format!("shipway run {}{given}{otherwise} --plan {}", args.flow, reply.plan));
     Ok(Exit::Ok)
 }
 

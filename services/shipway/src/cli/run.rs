@@ -1,13 +1,16 @@
-//! `shipway run` and `abort`.
+//! `shipway run`, `rerun`, `describe` and `abort`.
 
 use serde_json::{Map, Value, json};
-use shipway_contracts::v1::{AbortRunRequest, StartRunReply, StartRunRequest};
+use sha2::{Digest as _, Sha256};
+use shipway_contracts::v1::{AbortRunRequest, DescribeRunRequest, StartRunReply, StartRunRequest};
 use uuid::Uuid;
 
 use super::{
     Client, Exit, Failure, Outcome, Paint, ask,
     flags::{Common, pair},
-    hint, json as shown, out,
+    hint, json as shown,
+    otherwise::Otherwise,
+    out,
     output::out_json,
     problems::{self, Sources},
     short_id, talk, watch,
@@ -39,6 +42,52 @@ pub(crate) struct RunArgs {
     /// The flow's project, where two have a pipeline of that name.
     #[arg(long, value_name = "PROJECT")]
     project: Option<String>,
+    /// Your own name for this start, as a CI job has one: given again for the flow, it is the same run, however often.
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    #[command(flatten)]
+    otherwise: Otherwise,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Arguments of `shipway rerun`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RerunArgs {
+    /// The run: an id, the beginning of one, `@latest` or `@failed`.
+    run: String,
+    /// Follows the new run until it ends; the exit code says how.
+    #[arg(short, long)]
+    watch: bool,
+    /// Another value for an argument; may be given several times.
+    #[arg(short = 'p', long = "param", value_name = "KEY=VALUE", value_parser = pair)]
+    parameters: Vec<(String, String)>,
+    /// The new run's name.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Why it is run again.
+    #[arg(short, long, value_name = "TEXT")]
+    message: Option<String>,
+    /// Releases what is held, too, and says why. What is marked bad it does not.
+    #[arg(long, value_name = "REASON")]
+    despite_hold: Option<String>,
+    #[command(flatten)]
+    otherwise: Otherwise,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Arguments of `shipway describe`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DescribeArgs {
+    /// The run: an id, the beginning of one, `@latest` or `@failed`.
+    run: String,
+    /// What it is called from now on; empty for its id.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// What is said about it from now on; empty for nothing.
+    #[arg(short, long, value_name = "TEXT")]
+    message: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -64,32 +113,100 @@ pub(crate) async fn run(args: RunArgs) -> Outcome {
     if ask::can_ask() && !args.common.json() {
         ask::complete(&client, &project, &args.flow, &mut arguments).await?;
     }
+    let (fields_json, releases_json) = args.otherwise.json()?;
     let request = StartRunRequest {
-        command: Uuid::now_v7().to_string(),
+        command: match &args.idempotency_key {
+            Some(key) => derived(&project, &args.flow, key).to_string(),
+            None => Uuid::now_v7().to_string(),
+        },
         flow: args.flow.clone(),
         project,
         name: args.name.unwrap_or_default(),
         description: args.message.unwrap_or_default(),
         arguments_json: Value::Object(arguments).to_string(),
-        document_json: String::new(),
+        fields_json,
+        releases_json,
         plan: args.plan.clone().unwrap_or_default(),
         despite_hold: args.despite_hold.unwrap_or_default(),
+        ..StartRunRequest::default()
     };
+    started(&client, request, &args.flow, args.watch, &args.common).await
+}
+
+pub(crate) async fn rerun(args: RerunArgs) -> Outcome {
+    let client = Client::connect(&args.common.place).await?;
+    let again = client.run(&args.run).await?;
+    let arguments: Map<String, Value> =
+        args.parameters.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
+    let (fields_json, releases_json) = args.otherwise.json()?;
+    let request = StartRunRequest {
+        command: Uuid::now_v7().to_string(),
+        again: again.id,
+        name: args.name.unwrap_or_default(),
+        description: args.message.unwrap_or_default(),
+        arguments_json: Value::Object(arguments).to_string(),
+        fields_json,
+        releases_json,
+        despite_hold: args.despite_hold.unwrap_or_default(),
+        ..StartRunRequest::default()
+    };
+    started(&client, request, &again.path, args.watch, &args.common).await
+}
+
+pub(crate) async fn describe(args: DescribeArgs) -> Outcome {
+    if args.name.is_none() && args.message.is_none() {
+        return Err(Failure::usage("say what is another: --name, or -m"));
+    }
+    let client = Client::connect(&args.common.place).await?;
+    let run = client.run(&args.run).await?.id;
+    let command = Uuid::now_v7().to_string();
+    let request = DescribeRunRequest { command, run, name: args.name, description: args.message };
+    let run = client.runs().describe_run(request).await?.into_inner();
+    if args.common.json() {
+        out_json(&shown::run(&run));
+    } else {
+        out(&format!("{} {} {}", run.path, short_id(&run.id), run.name));
+        if !run.description.is_empty() {
+            out(&run.description);
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// The id of the run that a flow has for a key: always the same one.
+fn derived(project: &str, flow: &str, key: &str) -> Uuid {
+    let hash = Sha256::digest(format!("{project}\n{flow}\n{key}"));
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    // What applications make as they like has this version.
+    bytes[6] = bytes[6] & 0x0f | 0x80;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    Uuid::from_bytes(bytes)
+}
+
+/// Starts a run, says so, and follows it if that is wanted.
+async fn started(
+    client: &Client,
+    request: StartRunRequest,
+    flow: &str,
+    follows: bool,
+    common: &Common,
+) -> Outcome {
     let reply = client.runs().start_run(request).await?.into_inner();
     if !reply.plan.is_empty() {
-        return Ok(moved(&args.flow, args.common.json(), &reply));
+        return Ok(moved(flow, common.json(), &reply));
     }
     for problem in &reply.problems {
         talk(&problems::render(problem, &Sources::new(), Paint::stderr()));
     }
     if reply.run.is_empty() {
-        return Err(Failure::usage(format!("{} was not started", args.flow)));
+        return Err(Failure::usage(format!("{flow} was not started")));
     }
-    if args.watch {
+    if follows {
         talk(&format!("started {} {} as {}", reply.path, reply.name, reply.run));
-        return watch::follow(&client, &reply.run, args.common.json()).await;
+        return watch::follow(client, &reply.run, common.json()).await;
     }
-    if args.common.json() {
+    if common.json() {
         out_json(&json!({
             "run": reply.run,
             "status": reply.status,

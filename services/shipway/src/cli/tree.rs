@@ -1,6 +1,7 @@
 //! A run as a tree of its nodes.
 
 use jiff::Timestamp;
+use serde_json::{Map, Value};
 use shipway_contracts::v1::{Node, Run};
 
 use super::{
@@ -11,6 +12,7 @@ use super::{
 /// The lines of a run: what it is, then its nodes in order, each under its workflow.
 pub(crate) fn tree(run: &Run, now: Timestamp, width: usize, paint: Paint) -> Vec<String> {
     let mut lines = vec![head(run, now, paint)];
+    lines.extend(asked(run).into_iter().map(|line| paint.on(&cut(&line, width), Style::Quiet)));
     lines.extend(rollbacks(run).into_iter().map(|line| paint.on(&line, Style::Quiet)));
     if let Some(root) = run.nodes.iter().find(|node| node.parent < 0) {
         children(run, root, "", now, width, paint, &mut lines);
@@ -24,6 +26,24 @@ pub(crate) fn tree(run: &Run, now: Timestamp, width: usize, paint: Paint) -> Vec
             false => "  applied before it, and not taken back:".to_owned(),
         });
         lines.extend(run.applied.iter().map(|applied| cut(&format!("    {applied}"), width)));
+    }
+    lines
+}
+
+/// What people said about it, which run it repeats, and what it has otherwise than its flow's document says.
+fn asked(run: &Run) -> Vec<String> {
+    let mut lines: Vec<String> = run.description.lines().map(|line| format!("  {line}")).collect();
+    if !run.again.is_empty() {
+        lines.push(format!("  run {} again, version {} of the flow", short_id(&run.again), run.flow_version));
+    }
+    let object = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap_or_default();
+    for (reference, fields) in object(&run.fields_json) {
+        for (field, value) in fields.as_object().into_iter().flatten() {
+            lines.push(format!("  set for this run: {reference}.{} = {value}", field.replace('/', ".")));
+        }
+    }
+    for (target, release) in object(&run.releases_json) {
+        lines.push(format!("  released for this run: {target} = {release}"));
     }
     lines
 }

@@ -313,6 +313,7 @@ impl Story {
                 }
             }
             Event::HoldOverridden(e) => detail("by", e.by.name().to_owned()),
+            Event::NotedWords(e) => detail("name", e.name.clone().unwrap_or_default()),
             Event::NodeFailed(e) => detail("code", e.error.code.clone()),
             Event::ApprovalRequested(run::ApprovalRequested { deadline: Some(deadline), .. })
             | Event::WaitStarted(run::WaitStarted { deadline: Some(deadline), .. }) => {

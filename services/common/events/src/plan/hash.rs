@@ -29,6 +29,7 @@ impl Plan {
 
 /// Leaves out what is another on every machine, or at every moment.
 fn leave_out(plan: &mut Map<String, Value>) {
+    plan.remove("given");
     each(plan, "resources", |resource| {
         for name in ["project", "id", "ports"] {
             resource.remove(name);

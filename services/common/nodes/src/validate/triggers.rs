@@ -20,7 +20,8 @@ pub(super) fn triggers(flow: &Flow) -> BTreeMap<&str, Outputs> {
 const PULL_REQUEST: &[&str] = &["branch", "sha", "repoUrl", "pullRequestId", "title", "targetBranch"];
 
 /// The values that a trigger of this kind has.
-pub(super) fn trigger_values(source: &TriggerSource) -> Outputs {
+#[must_use]
+pub fn trigger_values(source: &TriggerSource) -> Outputs {
     match source {
         TriggerSource::Git(_) => Outputs::of(PULL_REQUEST, &[]),
         TriggerSource::Typed(typed) => match typed.kind {

@@ -1,0 +1,140 @@
+//! What people ask of a run that they start by hand, or plan.
+
+use serde_json::{Map, Value};
+use shipway_contracts::{Code, Error};
+use shipway_documents::secret;
+use shipway_events::{Meta, RunId, plan::Given, run::Origin};
+
+use crate::{
+    service::Shared,
+    start::{Asked, FlowChoice},
+};
+
+/// The longest name and the longest description, in characters.
+const LONGEST: usize = 200;
+
+/// A flow or a run that is repeated, with what is another for this run.
+pub(crate) struct WantedRun {
+    pub(crate) project: String,
+    pub(crate) flow: String,
+    pub(crate) arguments: Map<String, Value>,
+    /// See [`Given::fields`].
+    pub(crate) fields: Map<String, Value>,
+    /// See [`Given::releases`].
+    pub(crate) releases: Map<String, Value>,
+    /// The run that is repeated; empty for none.
+    pub(crate) again: String,
+}
+
+impl Shared {
+    /// What is started, or planned, for whoever wants this.
+    pub(crate) async fn asked_by_hand(
+        &self,
+        run: RunId,
+        wanted: WantedRun,
+        meta: Meta,
+    ) -> Result<Asked, Error> {
+        let WantedRun { project, flow, arguments, fields, releases, again } = wanted;
+        let asked = Asked {
+            run,
+            choice: FlowChoice::Published { project, flow },
+            name: String::new(),
+            description: String::new(),
+            origin: Origin::Manual,
+            arguments,
+            given: Given { fields, releases, ..Given::default() },
+            triggers: Map::new(),
+            meta,
+            author: None,
+            at_least: 0,
+            parent: None,
+            without_secrets: None,
+            fork: None,
+            plan: None,
+            despite_hold: None,
+        };
+        if again.is_empty() { Ok(asked) } else { self.repeated(&again, asked).await }
+    }
+
+    /// The same for a run that repeats another one: its flow in the same version, with what that one had below what is
+    /// given now. A fork's commit stays one.
+    async fn repeated(&self, again: &str, asked: Asked) -> Result<Asked, Error> {
+        if matches!(&asked.choice, FlowChoice::Published { flow, .. } if !flow.is_empty()) {
+            return Err(Error::bad_request(
+                "field `flow`: a run that is repeated says itself of which flow it is",
+            ));
+        }
+        let run = self.find_run(again).await?;
+        let state = self.book.look(run).await?;
+        let started = state.started().ok_or_else(|| Error::not_found(format!("there is no run {run}")))?;
+        let cannot = |why: &str| Err(Error::new(Code::FailedPrecondition, format!("run {run} {why}")));
+        if started.rollback.is_some() {
+            return cannot(
+                "is a rollback, which is made of what runs now: `shipway rollback` makes another one",
+            );
+        }
+        if started.pipeline.is_none() {
+            return cannot("is of no stage's flow: it cannot be repeated");
+        }
+        let plan = &started.plan;
+        let mut arguments = plan.args.clone();
+        // Secrets are what they are now.
+        arguments.retain(|_, value| !secret::is_secret(value));
+        arguments.extend(asked.arguments);
+        let mut fields = plan.given.fields.clone();
+        for (reference, more) in asked.given.fields {
+            match (fields.get_mut(&reference), more) {
+                (Some(Value::Object(known)), Value::Object(more)) => known.extend(more),
+                (_, more) => drop(fields.insert(reference, more)),
+            }
+        }
+        let mut releases = plan.given.releases.clone();
+        releases.extend(asked.given.releases);
+        Ok(Asked {
+            choice: FlowChoice::Published { project: String::new(), flow: started.flow.to_string() },
+            arguments,
+            given: Given {
+                fields,
+                releases,
+                flow_version: started.flow_version,
+                again: Some(run),
+                ..Given::default()
+            },
+            triggers: plan.triggers.clone(),
+            without_secrets: plan.without_secrets.clone(),
+            fork: plan.fork.clone(),
+            ..asked
+        })
+    }
+}
+
+/// A field that holds a JSON object, or nothing.
+pub(super) fn json_object(field: &str, text: &str) -> Result<Map<String, Value>, Error> {
+    if text.is_empty() {
+        return Ok(Map::new());
+    }
+    serde_json::from_str(text)
+        .map_err(|error| Error::bad_request(format!("field `{field}`: not a JSON object: {error}")))
+}
+
+/// What a run is called; empty for its id.
+pub(super) fn named(name: String) -> Result<String, Error> {
+    if name.chars().any(char::is_control) {
+        return Err(Error::bad_request("field `name`: a run's name is one line of text"));
+    }
+    short("name", name)
+}
+
+/// What is said about a run.
+pub(super) fn described(description: String) -> Result<String, Error> {
+    short("description", description)
+}
+
+fn short(field: &str, text: String) -> Result<String, Error> {
+    let length = text.chars().count();
+    if length > LONGEST {
+        let message = format!("field `{field}`: it has {length} characters and may have {LONGEST}");
+        return Err(Error::bad_request(message));
+    }
+    Ok(text)
+}
