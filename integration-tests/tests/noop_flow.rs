@@ -248,3 +248,87 @@ async fn deliver_to(hook: &Value, reference: &str, sha: &str, id: &str) -> Value
     assert_eq!(answer.status(), 202);
     answer.json().await.unwrap()
 }
+
+const CHOICES: &str = r#"
+kind: Project
+spec: {name: lab, region: local}
+---
+kind: Pipeline
+spec:
+  name: lab
+  projectId: lab
+  stages:
+    - name: Development
+      releaseFlow:
+        kind: ReleaseFlow
+        spec:
+          apiVersion: v1.2
+          arguments: {REGION: {type: string, default: north}}
+          triggers:
+            - ref: app
+              vcsService: github
+              repoUrl: https://github.com/example/lab
+              branchRestrictions: [main]
+              prRestrictions: []
+          spec:
+            kind: Workflow
+            spec:
+              type: sequential
+              steps:
+                - {kind: Noop, ref: say, spec: {outputs: {where: "${args.REGION}", of: "${triggers.app.branch}", words: as ever}}}
+    - name: Staging
+    - name: Production
+"#;
+
+/// What is chosen for one run is that run's alone; it can be repeated, and called something else.
+#[tokio::test]
+async fn a_run_has_choices_of_its_own_and_is_repeated_with_them() {
+    let shipway = Shipway::up("choices").unwrap();
+    let file = shipway.data().join("lab.yaml");
+    std::fs::write(&file, CHOICES).unwrap();
+    shipway.json(&["apply", "-f", file.to_str().unwrap()]).unwrap();
+    let said = |run: &str| shipway.ended(run).unwrap()["nodes"][1]["outputs"].clone();
+    let choices = ["-p", "REGION=south", "--set", "say.outputs.words=for once", "--set", "app.branch=hotfix"];
+    let planned = shipway.json(&[&["plan", "lab/development"], &choices[..]].concat()).unwrap();
+    let plan = planned["plan"].as_str().unwrap();
+    let start =
+        [&["run", "lab/development", "--plan", plan, "--idempotency-key", "job-7"], &choices[..]].concat();
+    let run = shipway.json(&start).unwrap()["run"].as_str().unwrap().to_owned();
+    let chosen = json!({"where": "south", "of": "hotfix", "words": "for once"});
+    assert_eq!(said(&run), chosen, "and its plan is the one that was looked at");
+    let repeated = shipway.json(&start).unwrap();
+    assert_eq!(repeated["run"], run.as_str(), "the same key is the same run");
+    let plain = shipway.json(&["run", "lab/development"]).unwrap()["run"].as_str().unwrap().to_owned();
+    assert_eq!(said(&plain), json!({"where": "north", "of": "main", "words": "as ever"}));
+
+    // Another version of the flow changes nothing for what is repeated.
+    std::fs::write(&file, CHOICES.replace("as ever", "as from now on")).unwrap();
+    shipway.json(&["apply", "-f", file.to_str().unwrap()]).unwrap();
+    let again = shipway.json(&["rerun", &run]).unwrap()["run"].as_str().unwrap().to_owned();
+    assert_eq!(said(&again), chosen);
+    let other = ["rerun", &plain, "-p", "REGION=west"];
+    let other = shipway.json(&other).unwrap()["run"].as_str().unwrap().to_owned();
+    assert_eq!(said(&other), json!({"where": "west", "of": "main", "words": "as ever"}));
+    let shown = shipway.shipway(&["show", &again]).unwrap();
+    assert!(shown.contains(&format!("run {} again, version 1 of the flow", &run[..13])), "{shown}");
+    assert!(shown.contains("set for this run: say.outputs.words = \"for once\""), "{shown}");
+
+    let refused = shipway.attempt(&["run", "lab/development", "--set", "sya.outputs.words=x"]).unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("did you mean `say`?"), "{said}");
+
+    shipway.json(&["describe", &run, "--name", "the fix", "-m", "checkout was down"]).unwrap();
+    shipway.json(&["describe", &run, "-m", "checkout was down in the south"]).unwrap();
+    let shown = shipway.json(&["show", &run]).unwrap();
+    assert_eq!(
+        (&shown["name"], &shown["description"], &shown["status"]),
+        (&json!("the fix"), &json!("checkout was down in the south"), &json!("success"))
+    );
+    wait("the list to know it", || {
+        let listed = shipway.json(&["runs", "--name", "THE FIX"])?;
+        Ok((listed["runs"][0]["id"] == run.as_str()).then_some(()))
+    })
+    .unwrap();
+    let verdict = shipway.shipway(&["verify"]).unwrap();
+    assert!(verdict.contains("as they were written"), "{verdict}");
+}

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{
     Client, Exit, Failure, Outcome, flags::Common, hint, json as shown, out, output::out_json, short_id,
-    talk, watch,
+    surely::surely, talk, watch,
 };
 
 /// Verbs of `shipway addon`.
@@ -97,7 +97,7 @@ async fn move_away(args: MoveArgs) -> Outcome {
         backup: args.backup.clone(),
         dry_run: true,
     };
-    let plan = client.runs().move_addon(request.clone()).await?.into_inner();
+    let plan = surely(async || client.runs().move_addon(request.clone()).await).await?;
     talk(&loss(&args.addon, &plan));
     if args.dry_run {
         if args.common.json() {
@@ -111,7 +111,7 @@ async fn move_away(args: MoveArgs) -> Outcome {
     }
     // What was agreed to, whatever was backed up meanwhile.
     (request.backup, request.dry_run) = (plan.backup, false);
-    let reply = client.runs().move_addon(request).await?.into_inner();
+    let reply = surely(async || client.runs().move_addon(request.clone()).await).await?;
     if args.common.json() {
         out_json(&shown::addon_move(&reply));
     } else {

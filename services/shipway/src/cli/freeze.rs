@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Client, Exit, Outcome, Paint, Table, flags::Common, hint, json as shown, out, output::out_json, short_id,
-    talk, time,
+    surely::surely, talk, time,
 };
 
 /// Arguments of `shipway freeze`.
@@ -122,7 +122,7 @@ async fn create(given: Given, request: CreateFreezeRequest) -> Outcome {
         reason: given.reason.unwrap_or_default(),
         ..request
     };
-    let reply = client.freezes().create_freeze(request).await?.into_inner();
+    let reply = surely(async || client.freezes().create_freeze(request.clone()).await).await?;
     let freeze = reply.freeze.clone().unwrap_or_default();
     if given.common.json() {
         let in_flight: Vec<Value> = reply.in_flight.iter().map(flying).collect();
@@ -182,7 +182,8 @@ pub(crate) async fn unfreeze(args: UnfreezeArgs) -> Outcome {
     let reason = args.reason.unwrap_or_default();
     if let Some(run) = args.run {
         let (command, run) = (Uuid::now_v7().to_string(), client.run(&run).await?.id);
-        let run = client.freezes().let_pass(LetPassRequest { run, reason, command }).await?.into_inner();
+        let request = LetPassRequest { run, reason, command };
+        let run = surely(async || client.freezes().let_pass(request.clone()).await).await?;
         if args.common.json() {
             out_json(&shown::run(&run));
         } else {
@@ -197,7 +198,7 @@ pub(crate) async fn unfreeze(args: UnfreezeArgs) -> Outcome {
         project: args.project.unwrap_or_default(),
         reason,
     };
-    let reply = client.freezes().lift_freeze(request).await?.into_inner();
+    let reply = surely(async || client.freezes().lift_freeze(request.clone()).await).await?;
     let freeze = reply.freeze.unwrap_or_default();
     if args.common.json() {
         out_json(&json!({"freeze": told(&freeze), "position": reply.position}));

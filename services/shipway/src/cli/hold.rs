@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     Client, Exit, Outcome, Paint, Table, flags::Common, hint, json as shown, out, output::out_json,
-    short_commit, short_digest, short_id, talk, time,
+    short_commit, short_digest, short_id, surely::surely, talk, time,
 };
 
 /// Arguments of `shipway hold`.
@@ -127,7 +127,7 @@ pub(crate) async fn hold(args: HoldArgs) -> Outcome {
         below: args.below.unwrap_or_default(),
         up_to: args.up_to.unwrap_or_default(),
     };
-    let reply = client.holds().place_hold(request).await?.into_inner();
+    let reply = surely(async || client.holds().place_hold(request.clone()).await).await?;
     let hold = reply.hold.unwrap_or_default();
     if args.common.json() {
         out_json(&json!({"hold": told(&hold), "position": reply.position}));
@@ -151,7 +151,8 @@ pub(crate) async fn unhold(args: UnholdArgs) -> Outcome {
     let reason = args.reason.unwrap_or_default();
     if let Some(run) = args.run {
         let (command, run) = (Uuid::now_v7().to_string(), client.run(&run).await?.id);
-        let run = client.holds().let_release(LetReleaseRequest { run, reason, command }).await?.into_inner();
+        let request = LetReleaseRequest { run, reason, command };
+        let run = surely(async || client.holds().let_release(request.clone()).await).await?;
         if args.common.json() {
             out_json(&shown::run(&run));
         } else {
@@ -166,7 +167,7 @@ pub(crate) async fn unhold(args: UnholdArgs) -> Outcome {
         project: args.project.unwrap_or_default(),
         reason,
     };
-    let reply = client.holds().release_hold(request).await?.into_inner();
+    let reply = surely(async || client.holds().release_hold(request.clone()).await).await?;
     let hold = reply.hold.unwrap_or_default();
     if args.common.json() {
         out_json(&json!({"hold": told(&hold), "position": reply.position}));
@@ -238,7 +239,7 @@ pub(crate) async fn bad(args: BadArgs) -> Outcome {
         project: args.project.unwrap_or_default(),
         reason: args.reason,
     };
-    let reply = client.holds().mark_bad(request).await?.into_inner();
+    let reply = surely(async || client.holds().mark_bad(request.clone()).await).await?;
     let mark = reply.mark.unwrap_or_default();
     if args.common.json() {
         let running: Vec<Value> = reply.running.iter().map(place).collect();
@@ -288,7 +289,7 @@ pub(crate) async fn good(args: GoodArgs) -> Outcome {
         project: args.project.unwrap_or_default(),
         reason: args.reason.unwrap_or_default(),
     };
-    let reply = client.holds().unmark_bad(request).await?.into_inner();
+    let reply = surely(async || client.holds().unmark_bad(request.clone()).await).await?;
     if args.common.json() {
         let marks: Vec<Value> = reply.marks.iter().map(marked).collect();
         out_json(&json!({"marks": marks, "position": reply.position}));

@@ -3,7 +3,10 @@
 use shipway_contracts::v1::{JudgeNodeRequest, Run};
 use uuid::Uuid;
 
-use super::{Client, Exit, Outcome, flags::Common, hint, json as shown, out, output::out_json, short_id};
+use super::{
+    Client, Exit, Outcome, flags::Common, hint, json as shown, out, output::out_json, short_id,
+    surely::surely,
+};
 
 /// Arguments of `shipway approve` and `shipway reject`.
 #[derive(Debug, clap::Args)]
@@ -26,14 +29,14 @@ pub(crate) struct JudgeArgs {
 pub(crate) async fn approve(args: JudgeArgs) -> Outcome {
     let client = Client::connect(&args.common.place).await?;
     let request = request(&client, &args).await?;
-    let run = client.runs().approve_node(request).await?.into_inner();
+    let run = surely(async || client.runs().approve_node(request.clone()).await).await?;
     say(&args, &run, "approved")
 }
 
 pub(crate) async fn reject(args: JudgeArgs) -> Outcome {
     let client = Client::connect(&args.common.place).await?;
     let request = request(&client, &args).await?;
-    let run = client.runs().reject_node(request).await?.into_inner();
+    let run = surely(async || client.runs().reject_node(request.clone()).await).await?;
     say(&args, &run, "rejected")
 }
 

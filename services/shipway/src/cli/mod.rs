@@ -46,6 +46,7 @@ mod settle;
 mod show;
 mod state;
 mod status;
+mod surely;
 mod table;
 mod time;
 mod token;

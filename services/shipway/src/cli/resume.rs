@@ -11,7 +11,9 @@ use super::{
     flags::{Common, pair},
     hint, json as shown, out,
     output::out_json,
-    short_id, talk, watch,
+    short_id,
+    surely::surely,
+    talk, watch,
 };
 
 /// Arguments of `shipway resume`.
@@ -66,7 +68,7 @@ pub(crate) async fn resume(args: ResumeArgs) -> Outcome {
     if !args.watch || args.dry_run {
         return go_on(&client, &args.common, request).await;
     }
-    let reply = client.runs().resume_run(request).await?.into_inner();
+    let reply = surely(async || client.runs().resume_run(request.clone()).await).await?;
     let new = reply.run.map(|run| run.id).unwrap_or_default();
     watch::follow(&client, &new, args.common.json()).await
 }
@@ -87,7 +89,7 @@ pub(crate) fn wanted(run: &Run, from: Vec<String>) -> ResumeRunRequest {
 
 pub(crate) async fn go_on(client: &Client, common: &Common, request: ResumeRunRequest) -> Outcome {
     let of = request.run.clone();
-    let reply = client.runs().resume_run(request).await?.into_inner();
+    let reply = surely(async || client.runs().resume_run(request.clone()).await).await?;
     if common.json() {
         out_json(&json(&reply));
         return Ok(Exit::Ok);

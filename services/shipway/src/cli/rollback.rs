@@ -16,7 +16,9 @@ use super::{
     output::out_json,
     plan,
     problems::{self, Sources},
-    short_id, talk, time, watch,
+    short_id,
+    surely::surely,
+    talk, time, watch,
 };
 
 /// What is said of an addon whose content stays.
@@ -126,7 +128,7 @@ async fn start(client: &Client, args: Args, what: RollbackRequest, seen: String)
         no_hold: args.no_hold,
         despite_hold: args.despite_hold.clone().unwrap_or_default(),
     };
-    let reply = client.rollbacks().start_rollback(request).await?.into_inner();
+    let reply = surely(async || client.rollbacks().start_rollback(request.clone()).await).await?;
     let run = reply.run.clone().unwrap_or_default();
     if !run.plan.is_empty() {
         return Ok(moved(&args, &run));

@@ -13,7 +13,9 @@ use super::{
     out,
     output::out_json,
     problems::{self, Sources},
-    short_id, talk, watch,
+    short_id,
+    surely::surely,
+    talk, watch,
 };
 
 /// Arguments of `shipway run`.
@@ -161,7 +163,7 @@ pub(crate) async fn describe(args: DescribeArgs) -> Outcome {
     let run = client.run(&args.run).await?.id;
     let command = Uuid::now_v7().to_string();
     let request = DescribeRunRequest { command, run, name: args.name, description: args.message };
-    let run = client.runs().describe_run(request).await?.into_inner();
+    let run = surely(async || client.runs().describe_run(request.clone()).await).await?;
     if args.common.json() {
         out_json(&shown::run(&run));
     } else {
@@ -192,7 +194,7 @@ async fn started(
     follows: bool,
     common: &Common,
 ) -> Outcome {
-    let reply = client.runs().start_run(request).await?.into_inner();
+    let reply = surely(async || client.runs().start_run(request.clone()).await).await?;
     if !reply.plan.is_empty() {
         return Ok(moved(flow, common.json(), &reply));
     }
@@ -245,7 +247,7 @@ pub(crate) async fn abort(args: AbortArgs) -> Outcome {
         run: run.id,
         reason: args.message.unwrap_or_default(),
     };
-    let run = client.runs().abort_run(request).await?.into_inner();
+    let run = surely(async || client.runs().abort_run(request.clone()).await).await?;
     if args.common.json() {
         out_json(&shown::run(&run));
     } else {

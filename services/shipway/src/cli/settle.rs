@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{
     Client, Exit, Outcome, flags::Common, hint, json as shown, out, output::out_json, resume, short_id,
+    surely::surely,
 };
 
 /// Arguments of `shipway resolve`.
@@ -63,7 +64,7 @@ pub(crate) async fn resolve(args: ResolveArgs) -> Outcome {
         outcome: outcome.to_owned(),
         reason: args.reason.unwrap_or_default(),
     };
-    let run = client.runs().resolve_node(request).await?.into_inner();
+    let run = surely(async || client.runs().resolve_node(request.clone()).await).await?;
     say(&args.common, &run, "resolved")
 }
 
@@ -80,7 +81,7 @@ pub(crate) async fn retry(args: RetryArgs) -> Outcome {
         run: run.id,
         node: args.node.unwrap_or_default(),
     };
-    let run = client.runs().retry_node(request).await?.into_inner();
+    let run = surely(async || client.runs().retry_node(request.clone()).await).await?;
     say(&args.common, &run, "tried again")
 }
 
