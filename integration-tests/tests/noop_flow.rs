@@ -317,6 +317,16 @@ async fn a_run_has_choices_of_its_own_and_is_repeated_with_them() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("did you mean `say`?"), "{said}");
 
+    let gated = CHOICES.replace(
+        "              steps:\n",
+        "              steps:\n                - {kind: Approval, ref: gate, spec: {amount: 1}}\n",
+    );
+    std::fs::write(&file, gated).unwrap();
+    shipway.json(&["apply", "-f", file.to_str().unwrap()]).unwrap();
+    let refused = shipway.attempt(&["rerun", &run]).unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("no approval as `gate`"), "{said}");
+
     shipway.json(&["describe", &run, "--name", "the fix", "-m", "checkout was down"]).unwrap();
     shipway.json(&["describe", &run, "-m", "checkout was down in the south"]).unwrap();
     let shown = shipway.json(&["show", &run]).unwrap();

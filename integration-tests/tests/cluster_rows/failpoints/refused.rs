@@ -37,11 +37,9 @@ async fn nobody_is_refused_for_what_the_log_did_not_take() {
     runs.get_run(GetRunRequest { run: run.clone() }).await.unwrap();
     let client = runs.clone();
     let abort = || {
-        let request = AbortRunRequest {
-            command: Uuid::now_v7().to_string(),
-            run: run.clone(),
-            reason: "a test".to_owned(),
-        };
+        // With an id of its own each would be decided by itself.
+        let request =
+            AbortRunRequest { run: run.clone(), reason: "a test".to_owned(), ..AbortRunRequest::default() };
         let mut runs = client.clone();
         async move { runs.abort_run(request).await.map(|run| run.into_inner().status).map_err(|it| it.code()) }
     };

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 use shipway_contracts::{Code, Error};
-use shipway_documents::secret;
+use shipway_documents::{flow::Flow, secret};
 use shipway_events::{Meta, RunId, plan::Given, run::Origin};
 
 use crate::{
@@ -76,6 +76,8 @@ impl Shared {
         if started.pipeline.is_none() {
             return cannot("is of no stage's flow: it cannot be repeated");
         }
+        let flow = started.flow.to_string();
+        self.asks_for_no_more(&flow, started.flow_version).await?;
         let plan = &started.plan;
         let mut arguments = plan.args.clone();
         // Secrets are what they are now.
@@ -91,7 +93,7 @@ impl Shared {
         let mut releases = plan.given.releases.clone();
         releases.extend(asked.given.releases);
         Ok(Asked {
-            choice: FlowChoice::Published { project: String::new(), flow: started.flow.to_string() },
+            choice: FlowChoice::Published { project: String::new(), flow },
             arguments,
             given: Given {
                 fields,
@@ -106,6 +108,44 @@ impl Shared {
             ..asked
         })
     }
+}
+
+impl Shared {
+    /// Refuses a version of a flow in which nobody has to approve what its newest one has people approve.
+    async fn asks_for_no_more(&self, flow: &str, version: u32) -> Result<(), Error> {
+        let newest = self.flow_for_run("", flow, 0).await?;
+        if newest.version == version {
+            return Ok(());
+        }
+        let earlier = self.flow_version_for_run("", flow, version, 0).await?;
+        let Some(gate) = gate_missing(&newest.document_json, &earlier.document_json) else { return Ok(()) };
+        let message = format!(
+            "version {version} of {path} has no approval as `{gate}` of version {}, its newest: `shipway run {path}` starts that",
+            newest.version,
+            path = newest.path,
+        );
+        Err(Error::new(Code::FailedPrecondition, message))
+    }
+}
+
+/// The first approval of a flow's newest document that an earlier one does not have as it is.
+fn gate_missing(newest: &str, earlier: &str) -> Option<String> {
+    let gates = |text: &str| -> Vec<(String, Value)> {
+        let flow = serde_json::from_str(text).ok().and_then(|document| Flow::parse(&document).ok());
+        let nodes = flow.iter().flat_map(Flow::nodes).map(|placed| placed.node);
+        nodes
+            .filter(|node| node.kind == "Approval")
+            .map(|node| (node.reference.clone(), node.spec.clone()))
+            .collect()
+    };
+    let mut had = gates(earlier);
+    for (name, spec) in gates(newest) {
+        match had.iter().position(|(_, other)| *other == spec) {
+            Some(place) => drop(had.swap_remove(place)),
+            None => return Some(name),
+        }
+    }
+    None
 }
 
 /// A field that holds a JSON object, or nothing.
@@ -137,4 +177,35 @@ fn short(field: &str, text: String) -> Result<String, Error> {
         return Err(Error::bad_request(message));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn document(steps: Value) -> String {
+        json!({"apiVersion": "v1.2", "spec": {"kind": "Workflow", "spec": {"type": "sequential", "steps": steps}}})
+            .to_string()
+    }
+
+    #[test]
+    fn an_earlier_version_may_not_leave_out_who_approves() {
+        let gate =
+            |name: &str, amount: u32| json!({"kind": "Approval", "ref": name, "spec": {"amount": amount}});
+        let step = json!({"kind": "Noop", "ref": "work", "spec": {}});
+        let none = document(json!([step]));
+        let one = document(json!([gate("lead", 1), step]));
+        let two = document(json!([step, gate("lead", 1), {"kind": "Workflow", "ref": "inner", "spec":
+            {"type": "parallel", "steps": [gate("board", 2)]}}]));
+        assert_eq!(gate_missing(&none, &one), None, "it asks for more than it has to");
+        assert_eq!(gate_missing(&one, &none).as_deref(), Some("lead"));
+        assert_eq!(gate_missing(&two, &one).as_deref(), Some("board"));
+        assert_eq!(gate_missing(&one, &two), None);
+        let renamed = document(json!([gate("team-lead", 1)]));
+        assert_eq!(gate_missing(&one, &renamed), None, "what it is called does not matter");
+        let twice = document(json!([gate("lead", 1), gate("other", 1)]));
+        assert_eq!(gate_missing(&twice, &one).as_deref(), Some("other"), "two people have to approve");
+    }
 }

@@ -266,9 +266,13 @@ impl Shared {
         Ok(reply)
     }
 
-    /// Where this executor's host reaches what is on others.
+    /// Where this executor's host reaches what is on others. What another executor of the same host has is there already, and
+    /// a way to it would only take its port.
     fn ways(&self, executor: ExecutorId) -> Vec<Way> {
-        let others = self.registry.present().into_iter().filter(|(other, _)| *other != executor);
+        let own = self.registry.introduction(executor).map(|intro| intro.host).unwrap_or_default();
+        let is_other = |intro: &Introduction| own.is_empty() || intro.host != own;
+        let present = self.registry.present().into_iter();
+        let others = present.filter(|(other, intro)| *other != executor && is_other(intro));
         let ways = others.flat_map(|(other, intro)| {
             let here = intro
                 .kept
