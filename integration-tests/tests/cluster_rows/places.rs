@@ -162,7 +162,7 @@ async fn two_executors_never_run_one_target_both() {
     assert_eq!(moved, 0, "{all:#?}");
     // Both are on one host: nobody needs a way, and one would take the port that a target is about to open.
     for executor in ["executor-1", "executor-2"] {
-        let said = std::fs::read_to_string(cluster.folder().join(executor).join("log")).unwrap();
+        let said = fs::read_to_string(cluster.folder().join(executor).join("log")).unwrap();
         assert!(!said.contains("something else has the port"), "{executor}: {said}");
     }
     cluster.verify().unwrap();

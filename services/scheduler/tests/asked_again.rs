@@ -87,7 +87,8 @@ async fn a_command_that_comes_again_is_done_once_and_answered_the_same() {
     // Both at once, so that neither finds the other in the log before it is decided.
     let twice = an_id();
     let (one, other) = tokio::join!(retry(&world, &run, &twice), retry(&world, &run, &twice));
-    (one.unwrap(), other.unwrap());
+    one.unwrap();
+    other.unwrap();
     assert_eq!(fails(&mut world, &run).await.attempt, 3);
     let other = tokio::time::timeout(Duration::from_millis(200), world.assigned(&run, 2)).await;
     assert!(other.is_err(), "it was tried twice for one command");

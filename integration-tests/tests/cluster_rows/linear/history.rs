@@ -177,7 +177,7 @@ fn seen_less_later(operations: &[&Operation]) -> Vec<String> {
     for earlier in operations {
         for later in operations.iter().filter(|later| earlier.answered < later.asked) {
             let (least, most) = (earlier.seen.least, later.seen.most);
-            if most.stage < least.stage || most.judged < least.judged || most.tries < least.tries {
+            if most.stage < least.stage || (least.judged && !most.judged) || most.tries < least.tries {
                 faults.push(format!("seen less later: {earlier:?} then {later:?}"));
             }
         }
