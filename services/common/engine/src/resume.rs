@@ -56,6 +56,9 @@ pub enum CannotResume {
         /// The field.
         field: String,
     },
+    /// Who approves is for the flow to say, not for whoever resumes a run.
+    #[error("`{0}` is what people approve: a run cannot have it otherwise than its flow")]
+    Gate(String),
 }
 
 /// What a run starts with that branches off one that has ended, under an id of its own.
@@ -89,6 +92,9 @@ pub fn branch(state: &RunState, wish: &Wish, run: RunId) -> Result<(Started, Res
         let no_field = || CannotResume::NoSuchField { node: name.clone(), field: field.clone() };
         // Steps of loops are made from the loop's body.
         let node = plan.nodes.get_mut(n as usize).ok_or_else(no_field)?;
+        if node.kind == "Approval" {
+            return Err(CannotResume::Gate(name.clone()));
+        }
         set(&mut node.spec, field, value.clone()).ok_or_else(no_field)?;
     }
     let mut kept = BTreeMap::new();

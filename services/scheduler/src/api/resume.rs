@@ -120,7 +120,7 @@ fn cannot(why: CannotResume) -> Error {
             Code::FailedPrecondition
         }
         CannotResume::NoSuchNode(_) => Code::NotFound,
-        CannotResume::Keeps(_) | CannotResume::NoSuchField { .. } => Code::BadRequest,
+        CannotResume::Keeps(_) | CannotResume::NoSuchField { .. } | CannotResume::Gate(_) => Code::BadRequest,
     };
     Error::new(code, why.to_string())
 }

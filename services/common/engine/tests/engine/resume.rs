@@ -168,6 +168,8 @@ fn other_values_are_another_plan_and_ask_for_approval_again() {
     let deep = first.branch(&Wish { set: set("smoke", "not/there"), ..Wish::default() }).err();
     let (node, field) = ("smoke".to_owned(), "not/there".to_owned());
     assert_eq!(deep, Some(CannotResume::NoSuchField { node, field }));
+    let gate = first.branch(&Wish { set: set("gate", "amount"), ..Wish::default() }).err();
+    assert_eq!(gate, Some(CannotResume::Gate("gate".to_owned())), "who approves is not for them to say");
 }
 
 #[test]
