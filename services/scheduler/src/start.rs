@@ -60,6 +60,30 @@ pub(crate) struct Asked {
     pub(crate) despite_hold: Option<String>,
 }
 
+impl Asked {
+    /// A run that somebody asks for without more.
+    pub(crate) fn by_hand(run: RunId, choice: FlowChoice, meta: Meta) -> Self {
+        Self {
+            run,
+            choice,
+            name: String::new(),
+            description: String::new(),
+            origin: Origin::Manual,
+            arguments: Map::new(),
+            given: Given::default(),
+            triggers: Map::new(),
+            meta,
+            author: None,
+            at_least: 0,
+            parent: None,
+            without_secrets: None,
+            fork: None,
+            plan: None,
+            despite_hold: None,
+        }
+    }
+}
+
 /// Which flow.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum FlowChoice {

@@ -42,7 +42,7 @@ pub use freezes::held_in_words;
 pub use holds::{Candidate, Hold, MARKED_BAD, ON_HOLD, in_words as hold_in_words, parse_version, version_of};
 pub use locks::{Holder, LockState, Locks};
 pub use rejection::Rejection;
-pub use resume::{CannotResume, Wish, branch};
+pub use resume::{CannotResume, Wish, branch, set_field};
 pub use shape::BadPlan;
 pub use slots::{Free, Needs, Slots};
 pub use state::{NodeState, RunState};

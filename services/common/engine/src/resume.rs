@@ -95,7 +95,7 @@ pub fn branch(state: &RunState, wish: &Wish, run: RunId) -> Result<(Started, Res
         if node.kind == "Approval" {
             return Err(CannotResume::Gate(name.clone()));
         }
-        set(&mut node.spec, field, value.clone()).ok_or_else(no_field)?;
+        set_field(&mut node.spec, field, value.clone()).ok_or_else(no_field)?;
     }
     let mut kept = BTreeMap::new();
     for n in (0_u32..).take(state.nodes().len()) {
@@ -144,8 +144,10 @@ const fn passed_over() -> Kept {
     }
 }
 
-/// Puts a value where there is one, or a new field into an object.
-fn set(spec: &mut Value, field: &str, value: Value) -> Option<()> {
+/// Puts a value where there is one, or a new field into an object; none where there is nothing to put it in. `field` is the
+/// way to it: `origin/build`.
+#[must_use]
+pub fn set_field(spec: &mut Value, field: &str, value: Value) -> Option<()> {
     let (around, last) = field.rsplit_once('/').unwrap_or(("", field));
     let around = if around.is_empty() { spec } else { spec.pointer_mut(&format!("/{around}"))? };
     match around {

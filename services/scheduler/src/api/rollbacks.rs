@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use serde_json::Map;
 use shipway_contracts::{
     Error, id,
     v1::{
@@ -11,11 +10,7 @@ use shipway_contracts::{
         pipelines_client::PipelinesClient, rollbacks_client::RollbacksClient, rollbacks_server::Rollbacks,
     },
 };
-use shipway_events::{
-    Actor, Cause, Meta, RunId,
-    plan::Given,
-    run::{Origin, Started},
-};
+use shipway_events::{Actor, Cause, Meta, RunId, run::Started};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 use uuid::Uuid;
 
@@ -184,24 +179,7 @@ impl Shared {
 
 /// A run that somebody asks for without more.
 fn nothing(meta: Meta) -> Asked {
-    Asked {
-        given: Given::default(),
-        despite_hold: None,
-        run: RunId::new(Uuid::nil()),
-        choice: FlowChoice::Document(String::new()),
-        name: String::new(),
-        description: String::new(),
-        origin: Origin::Manual,
-        arguments: Map::new(),
-        triggers: Map::new(),
-        meta,
-        author: None,
-        at_least: 0,
-        parent: None,
-        without_secrets: None,
-        fork: None,
-        plan: None,
-    }
+    Asked::by_hand(RunId::new(Uuid::nil()), FlowChoice::Document(String::new()), meta)
 }
 
 fn wanted(request: &RollbackRequest, hold: bool) -> Result<Wanted, Error> {

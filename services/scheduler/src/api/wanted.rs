@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use shipway_contracts::{Code, Error};
 use shipway_documents::{flow::Flow, secret};
-use shipway_events::{Meta, RunId, plan::Given, run::Origin};
+use shipway_events::{Meta, RunId, plan::Given};
 
 use crate::{
     service::Shared,
@@ -35,24 +35,9 @@ impl Shared {
         meta: Meta,
     ) -> Result<Asked, Error> {
         let WantedRun { project, flow, arguments, fields, releases, again } = wanted;
-        let asked = Asked {
-            run,
-            choice: FlowChoice::Published { project, flow },
-            name: String::new(),
-            description: String::new(),
-            origin: Origin::Manual,
-            arguments,
-            given: Given { fields, releases, ..Given::default() },
-            triggers: Map::new(),
-            meta,
-            author: None,
-            at_least: 0,
-            parent: None,
-            without_secrets: None,
-            fork: None,
-            plan: None,
-            despite_hold: None,
-        };
+        let choice = FlowChoice::Published { project, flow };
+        let given = Given { fields, releases, ..Given::default() };
+        let asked = Asked { arguments, given, ..Asked::by_hand(run, choice, meta) };
         if again.is_empty() { Ok(asked) } else { self.repeated(&again, asked).await }
     }
 

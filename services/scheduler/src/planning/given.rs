@@ -6,6 +6,7 @@ use shipway_documents::{
     Problem, Problems,
     flow::{Flow, Node, Trigger, holds_steps},
 };
+use shipway_engine::set_field;
 use shipway_events::plan::Given;
 use shipway_nodes::validate::trigger_values;
 
@@ -58,7 +59,7 @@ pub(super) fn into_trigger(values: &mut Value, reference: &str, given: &Given) {
     let Some(Value::Object(fields)) = given.fields.get(reference) else { return };
     for (field, value) in fields {
         // It was looked at before.
-        let _ = set(values, field, value);
+        let _ = set_field(values, field, value.clone());
     }
 }
 
@@ -79,7 +80,8 @@ fn set_fields(
         return Err(Problem::error(at, format!("`{name}` has no `spec`")));
     };
     for (field, value) in fields {
-        set(spec, field, value).map_err(|around| {
+        set_field(spec, field, value.clone()).ok_or_else(|| {
+            let around = field.rsplit_once('/').map_or("", |(around, _)| around);
             let message =
                 format!("`{name}` has no field `{field}`: there is no object `{around}` in its `spec`");
             Problem::error(format!("{at}/{}", token(field)), message)
@@ -134,21 +136,6 @@ fn release_instead(document: &mut Value, flow: &Flow, target: &str, release: &Va
         if let Some(spec) = spec {
             spec.extend(members.clone());
         }
-    }
-    Ok(())
-}
-
-/// Puts a value where there is one, or a new field into an object; else what it should be in, and what is not there.
-fn set<'f>(value: &mut Value, field: &'f str, new: &Value) -> Result<(), &'f str> {
-    let (around, last) = field.rsplit_once('/').unwrap_or(("", field));
-    let place = if around.is_empty() { Some(value) } else { value.pointer_mut(&format!("/{around}")) };
-    match place {
-        Some(Value::Object(fields)) => drop(fields.insert(last.to_owned(), new.clone())),
-        Some(Value::Array(all)) => {
-            let place = last.parse().ok().and_then(|n: usize| all.get_mut(n));
-            *place.ok_or(around)? = new.clone();
-        }
-        _ => return Err(around),
     }
     Ok(())
 }

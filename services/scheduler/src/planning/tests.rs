@@ -64,24 +64,9 @@ fn planned_below(reply: &FlowForRunReply, parent: Option<Parent>) -> Result<Plan
 }
 
 fn by_hand(parent: Option<Parent>) -> Asked {
-    Asked {
-        run: RunId::new(Uuid::nil()),
-        choice: FlowChoice::Published { project: String::new(), flow: FLOW.to_owned() },
-        name: String::new(),
-        description: String::new(),
-        origin: Origin::Manual,
-        arguments: Map::new(),
-        triggers: Map::new(),
-        meta: Meta { actor: Actor::System("test".into()), cause: Cause::Request, trace: None },
-        author: None,
-        at_least: 0,
-        parent,
-        without_secrets: None,
-        fork: None,
-        plan: None,
-        given: Given::default(),
-        despite_hold: None,
-    }
+    let choice = FlowChoice::Published { project: String::new(), flow: FLOW.to_owned() };
+    let meta = Meta { actor: Actor::System("test".into()), cause: Cause::Request, trace: None };
+    Asked { parent, ..Asked::by_hand(RunId::new(Uuid::nil()), choice, meta) }
 }
 
 fn message(plan: &Plan) -> &Value {
