@@ -15,6 +15,7 @@ mod golden;
 mod locks;
 mod model;
 mod order;
+mod plans;
 mod rebuild;
 mod roles;
 mod snapshots;
@@ -75,6 +76,7 @@ postgresql_rows! {
     row_l_16_postgresql => archive::partitions_are_archived_under_load, Off;
     row_l_16_older_log_postgresql => archive::an_older_log_becomes_the_first_partition, Off;
     row_l_12_postgresql => roles::the_services_role_may_only_append, Off;
+    an_append_looks_up_its_streams => plans::an_append_looks_up_its_streams, Off;
 }
 
 /// Whether the long sizes are asked for.

@@ -146,9 +146,11 @@ CREATE OR REPLACE FUNCTION unhex(digits text) RETURNS bytea
 --   events:  in order, [{i: item, w: write, o: ordinal in its write, t: on an item's first event their number,
 --            k: kind, v: schema, f: form, d: data}]
 -- Answers a row per item: `new`, `known` (the old answer) or `conflict` (the stream and its version).
+-- A batch names few streams, of tens of thousands or millions: they are looked up one by one. Left to itself the planner,
+-- which takes any list for a hundred entries, reads all streams for each append while there are some ten thousand.
 CREATE OR REPLACE FUNCTION append(batch jsonb)
     RETURNS TABLE (item bigint, status text, first bigint, last bigint, "time" bigint, names text[], versions bigint[])
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
     h record;                -- the head
