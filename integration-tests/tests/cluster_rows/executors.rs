@@ -7,6 +7,8 @@ use shipway_integration_tests::{
     sink::{Entry, What},
 };
 
+use sqlx::PgPool;
+
 use crate::given::{Given, judged, sized};
 
 /// As long as anybody else may take over: the lease, and what it takes to look.
@@ -84,4 +86,48 @@ async fn row_e_8_attempts_of_a_dead_executor_are_begun_again() {
     println!("ROW E-8 attempts={} first={:?} last={:?}", times.len(), times.first(), times.last());
     assert!(!times.is_empty(), "the dead executor held nothing");
     assert!(!judged() || *times.last().unwrap() <= Duration::from_secs(45), "{times:?}");
+}
+
+/// Refuses every append, as a full disk does, and counts them.
+const REFUSE: &str = "
+    CREATE SEQUENCE shipway_log.refused;
+    CREATE FUNCTION shipway_log.refuse() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN PERFORM nextval('shipway_log.refused'); RAISE EXCEPTION USING ERRCODE = 'disk_full'; END $$;
+    CREATE TRIGGER refuse BEFORE INSERT ON shipway_log.events EXECUTE FUNCTION shipway_log.refuse();";
+const TAKE_AGAIN: &str = "
+    DROP TRIGGER refuse ON shipway_log.events;
+    DROP FUNCTION shipway_log.refuse();
+    DROP SEQUENCE shipway_log.refused;";
+
+/// That an executor is gone is news once. What the log does not take then is asked of it until it does, and not so often
+/// that the rest has no room.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_executor_had_waits_for_a_log_that_takes_nothing() {
+    let mut given = Given::new("refused", Shape { services: [1, 1, 1, 2, 1], ..Shape::default() });
+    let log = PgPool::connect(&given.cluster.database()).await.unwrap();
+    let load = given.load_through("hold", 4, 4);
+    let all_wait = |ledger: &[Entry]| (held(ledger).len() == 4).then_some(());
+    given.sink.wait("all first requests", TAKEN_OVER, all_wait).unwrap();
+    given.cluster.process("executor-1").kill().unwrap();
+    given.cluster.postgres().execute("shipway", REFUSE).unwrap();
+    given.cluster.age_executor("executor-1", TAKEN_OVER).unwrap();
+    // Far more often than a batch is tried before it is given up.
+    let begin = Instant::now();
+    let refused = async || -> i64 {
+        sqlx::query_scalar("SELECT last_value FROM shipway_log.refused").fetch_one(&log).await.unwrap()
+    };
+    while refused().await < 50 {
+        assert!(begin.elapsed() < TAKEN_OVER, "it is not asked for again: {}", refused().await);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let took = begin.elapsed();
+    given.cluster.postgres().execute("shipway", TAKE_AGAIN).unwrap();
+    // It comes to the other, which waits for the answer too.
+    let again = |ledger: &[Entry]| ledger.iter().any(|entry| entry.what == What::Effect).then_some(());
+    given.sink.wait("effects of what was begun again", TAKEN_OVER, again).unwrap();
+    given.sink.release();
+    let ended = load.ended().await;
+    given.judge(&ended);
+    println!("refused 50 times in {took:?}");
+    assert!(took > Duration::from_millis(500), "refused 50 times in {took:?}");
 }

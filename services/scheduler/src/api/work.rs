@@ -8,7 +8,7 @@ use std::{
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use shipway_contracts::{
-    Error, id,
+    Code, Error, id,
     v1::{
         Assignment, BeatReply, BeatRequest, CompleteReply, CompleteRequest, Held, RegisterReply,
         RegisterRequest, Way, work_client::WorkClient, work_server::Work,
@@ -198,9 +198,11 @@ impl Shared {
         self.caught_up_in_the_end().await?;
         let mut open: BTreeSet<RunId> = self.open_runs().await?.into_iter().map(|(run, _)| run).collect();
         open.extend(self.book.open_runs());
+        let mut untaken = None;
         for run in open {
             let state = match self.book.look(run).await {
                 Ok(state) => state,
+                Err(error @ LoadError::Read { .. }) => return Err(error.into()),
                 Err(error) => {
                     tracing::error!(%run, %error, "an open run could not be read");
                     continue;
@@ -220,11 +222,16 @@ impl Shared {
                 reason: "its executor started again".to_owned(),
                 never_started: false,
             };
-            if let Err(error) = self.book.command(run, command, meta).await {
-                tracing::error!(%run, %error, "the work of an earlier start could not be asked for again");
+            match self.book.command(run, command, meta).await {
+                Ok(_) => {}
+                // A start is news once: whatever the log does not take now must be asked again.
+                Err(error) if error.code == Code::Unavailable => untaken = Some(error),
+                Err(error) => {
+                    tracing::error!(%run, %error, "the work of an earlier start could not be asked for again");
+                }
             }
         }
-        Ok(())
+        untaken.map_or(Ok(()), Err)
     }
 
     /// After a restore on another machine the host that was given some work is gone for good. Of an effect that only

@@ -23,8 +23,8 @@ const BEAT: Duration = Duration::from_millis(500);
 /// An executor whose lease has so little left has been silent for 25 s: its shims have ended all work 20 s after the beat
 /// that was heard last, so what it was told to stop has stopped. What it was not told to stop waits for the lease's end.
 const SILENT: Duration = Duration::from_secs(5);
-/// Members that have been gone for so long are forgotten.
-const FORGET: Duration = Duration::from_secs(3600);
+/// Schedulers that have been gone for so long are forgotten: whoever looks reads them all.
+const FORGET: Duration = Duration::from_secs(300);
 
 /// Runs until the service stops; then others take over at once.
 pub(crate) async fn keep(shared: Arc<Shared>, together: Together, stopping: CancellationToken) {

@@ -94,6 +94,16 @@ enum Undone {
     Policies(PolicyError),
 }
 
+impl Undone {
+    /// Whether the same is to be expected again at once. What another has written is there to be read.
+    const fn lasts(&self) -> bool {
+        match self {
+            Self::Behind | Self::Before | Self::Append(AppendError::Conflict { .. }) => false,
+            Self::Append(_) | Self::Locks(_) | Self::Lane(_) | Self::Policies(_) => true,
+        }
+    }
+}
+
 /// At most so many commands are decided for one commit.
 const BATCH: usize = 256;
 /// How many commands may wait for a run's task.
@@ -102,6 +112,16 @@ const QUEUE: usize = 1024;
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often commands are decided again after others have written to the run, or after the database was away.
 const TRIES: u32 = 10;
+/// The longest that what is due by itself waits while the log takes nothing, as when its disk is full.
+const LONGEST: Duration = Duration::from_secs(5);
+
+/// How long to wait after so many failures in a row: not at all after none, then twice as long each time.
+fn after(failures: u32) -> Duration {
+    match failures {
+        0 => Duration::ZERO,
+        more => (Duration::from_millis(10) * 2_u32.pow(more.min(16))).min(LONGEST),
+    }
+}
 
 pub(crate) struct Actor {
     book: Book,
@@ -113,6 +133,8 @@ pub(crate) struct Actor {
     /// The version as the book's other users see it.
     known: Arc<AtomicU64>,
     shard: Shard,
+    /// How often in a row the log did not take what was decided, however often it was tried.
+    given_up: u32,
 }
 
 impl Actor {
@@ -130,7 +152,9 @@ impl Actor {
         registry.correct(&Usage::new(), &usage(&state));
         let known = Arc::new(AtomicU64::new(version));
         let handle = Handle { messages: sender, changed: receiver, shard, version: known.clone() };
-        let actor = Self { book: book.clone(), run, state, version, messages, changed, known, shard };
+        let book_of_it = book.clone();
+        let actor =
+            Self { book: book_of_it, run, state, version, messages, changed, known, shard, given_up: 0 };
         let span = tracing::info_span!(parent: None, "run", %run);
         book.shared.tasks.spawn(actor.work().instrument(span));
         handle
@@ -157,6 +181,7 @@ impl Actor {
                 return;
             }
             let due = self.state.next_due().map(|at| at.since(self.book.shared.log.now()));
+            let due = due.map(|due| due.max(after(self.given_up * TRIES)));
             tokio::select! {
                 count = self.messages.recv_many(&mut batch, BATCH) => if count == 0 { return },
                 () = tokio::time::sleep(due.unwrap_or(Duration::MAX / 4)), if due.is_some() => {}
@@ -224,14 +249,21 @@ impl Actor {
     async fn decide_together(&mut self, mut commands: Vec<Asked>) -> bool {
         let mut tried = 0;
         while let Some((why, undone)) = self.try_batch(commands).await {
-            tracing::warn!(%why, "a run is read again, and what was asked decided again");
+            if tried == 0 {
+                tracing::warn!(%why, "a run is read again, and what was asked decided again");
+            }
             tried += 1;
+            if why.lasts() {
+                tokio::time::sleep(PAUSE.min(after(tried))).await;
+            }
             let readable = self.read_again().await;
             if matches!(why, Undone::Before) {
                 append::came_before(undone);
                 return readable;
             }
             if !readable || tried >= TRIES || !self.book.shared.cluster.is_here(self.shard) {
+                tracing::warn!(%why, tried, "what was asked of a run is given up");
+                self.given_up = self.given_up.saturating_add(1);
                 for asked in undone {
                     let _ = asked.reply.send(Err(Error::unavailable("the log did not take it; ask again")));
                 }
@@ -242,6 +274,7 @@ impl Actor {
             }
             commands = undone;
         }
+        self.given_up = 0;
         true
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod actor;
 pub(crate) mod book;
+mod gone;
 pub(crate) mod lanes;
 pub(crate) mod locks;
 pub(crate) mod present;
