@@ -2,12 +2,14 @@
 //! whether there is a run that nothing will move, which must not be.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use shipway_contracts::Error;
 use shipway_engine::{Blocked, why};
+use shipway_events::RunId;
 use shipway_service_kit::metrics;
 
 use crate::service::Shared;
@@ -29,8 +31,9 @@ struct Found {
 pub(crate) async fn watch(shared: Arc<Shared>) {
     let found = Arc::new(Mutex::new(Found::default()));
     tell(&found);
+    let mut suspects = BTreeSet::new();
     loop {
-        *lock(&found) = look(&shared).await;
+        *lock(&found) = look(&shared, &mut suspects).await;
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             () = shared.stopping.cancelled() => return,
@@ -38,13 +41,22 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
     }
 }
 
-async fn look(shared: &Shared) -> Found {
+/// `suspects` are the runs of which the last look could not say who will move them. What is on its way is there at the next.
+async fn look(shared: &Shared, suspects: &mut BTreeSet<RunId>) -> Found {
     let mut found = Found::default();
+    let earlier = std::mem::take(suspects);
+    match forgotten(shared).await {
+        Ok(runs) => *suspects = runs,
+        Err(error) => tracing::warn!(%error, "whether a run is forgotten could not be looked at"),
+    }
     let now = shared.log.now();
     for run in shared.book.open_runs() {
         let Ok(state) = shared.book.look(run).await else { continue };
         if state.is_over() {
             continue;
+        }
+        if shared.book.has_gone(&state) {
+            suspects.insert(run);
         }
         found.open += 1;
         found.ready += state.ready().count();
@@ -58,7 +70,31 @@ async fn look(shared: &Shared) -> Found {
             found.stuck += 1;
         }
     }
+    for run in suspects.intersection(&earlier) {
+        // Read tables may be behind.
+        let state = shared.book.look(*run).await;
+        if state.as_ref().is_ok_and(|state| state.is_over()) {
+            continue;
+        }
+        let why = state.err().map(|error| error.to_string());
+        tracing::error!(%run, why, "nothing moves an open run: nobody has it, or its executor is gone");
+        found.stuck += 1;
+    }
     found
+}
+
+/// Runs that are not over, are this scheduler's, and are not open here.
+async fn forgotten(shared: &Shared) -> Result<BTreeSet<RunId>, Error> {
+    let mut runs: BTreeSet<RunId> = shared
+        .open_runs()
+        .await?
+        .into_iter()
+        .filter_map(|(run, shard)| shared.cluster.is_here(shard).then_some(run))
+        .collect();
+    for run in shared.book.open_runs() {
+        runs.remove(&run);
+    }
+    Ok(runs)
 }
 
 fn tell(found: &Arc<Mutex<Found>>) {

@@ -107,6 +107,7 @@ pub struct World {
     pub runs: RunsClient<Channel>,
     pub work: WorkClient<Channel>,
     pub freezes: FreezesClient<Channel>,
+    pub log: Arc<dyn Log>,
     pub lifecycle: Lifecycle,
     pub heard: mpsc::UnboundedReceiver<Bell>,
     executor: ExecutorId,
@@ -149,7 +150,7 @@ impl World {
             ..RegisterRequest::default()
         };
         work.clone().register(request).await.unwrap();
-        Self { runs, work, freezes, lifecycle, heard, executor, registration, _service: service }
+        Self { runs, work, freezes, log, lifecycle, heard, executor, registration, _service: service }
     }
 
     pub async fn start(&self, policy: &str) -> StartRunReply {
