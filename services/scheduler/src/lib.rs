@@ -15,6 +15,7 @@ mod insight;
 mod language;
 mod lists;
 mod moved;
+mod older;
 mod places;
 mod planning;
 mod policies;

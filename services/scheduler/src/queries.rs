@@ -54,25 +54,25 @@ const OPEN_OF: &str = "SELECT run FROM runs_3 WHERE ($1 = '' OR project = $1) AN
     ORDER BY position LIMIT 100";
 const NEWEST_OF: &str =
     "SELECT run FROM runs_3 WHERE project = $1 AND path = $2 ORDER BY position DESC LIMIT 1";
-const IS_BUILT: &str = "SELECT COUNT(*) FROM builds_2 WHERE digest >= $1 AND digest < $2";
+const IS_BUILT: &str = "SELECT COUNT(*) FROM builds_3 WHERE digest >= $1 AND digest < $2";
 const PLACES: &str = "SELECT target, executor, since, lost, run, backup, reason, again FROM places_2";
-const MADE_BEFORE: &str = "SELECT COUNT(*) FROM builds_2 a JOIN builds_2 b ON b.project = a.project
+const MADE_BEFORE: &str = "SELECT COUNT(*) FROM builds_3 a JOIN builds_3 b ON b.project = a.project
     WHERE a.project = $1 AND a.build = $2 AND b.build = $3 AND a.position < b.position";
 /// The last release of each target by then: looked up one by one, however many there were.
 const DEPLOYED: &str =
     "SELECT d.project, d.slug, d.run, d.at, d.digest, d.build, d.service, d.commit_sha, d.branch
-    FROM targets_2 t JOIN deployed_2 d ON d.resource = t.resource
-      AND d.position = (SELECT e.position FROM deployed_2 e WHERE e.resource = t.resource AND e.at <= $2
+    FROM targets_3 t JOIN deployed_3 d ON d.resource = t.resource
+      AND d.position = (SELECT e.position FROM deployed_3 e WHERE e.resource = t.resource AND e.at <= $2
         ORDER BY e.at DESC, e.position DESC LIMIT 1)
     WHERE ($1 = '' OR t.project = $1)
     ORDER BY d.project, d.slug";
 const PATH_OF: &str = "SELECT path FROM runs_3 WHERE run = $1";
-const RELEASED: &str = "SELECT max(at) FROM deployed_2 WHERE resource = $1";
-const BUILDS: &str = "SELECT build, service, digest, commit_sha, branch FROM builds_2
+const RELEASED: &str = "SELECT max(at) FROM deployed_3 WHERE resource = $1";
+const BUILDS: &str = "SELECT build, service, digest, commit_sha, branch FROM builds_3
     WHERE project = $1 ORDER BY position DESC LIMIT 200";
 const BACKUPS: &str =
-    "SELECT backup, addon, digest FROM backups_2 WHERE project = $1 ORDER BY position DESC LIMIT 200";
-const BACKUPS_OF: &str = "SELECT backup, position FROM backups_2 WHERE project = $1 AND addon = $2 ORDER BY position DESC LIMIT 200";
+    "SELECT backup, addon, digest FROM backups_3 WHERE project = $1 ORDER BY position DESC LIMIT 200";
+const BACKUPS_OF: &str = "SELECT backup, position FROM backups_3 WHERE project = $1 AND addon = $2 ORDER BY position DESC LIMIT 200";
 
 /// All of these, to look at how databases answer them.
 #[cfg(test)]

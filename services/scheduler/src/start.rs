@@ -153,10 +153,11 @@ impl Shared {
             (flow, world, rollback) = (back.flow, back.world, Some(back.rollback));
         }
         let meta = asked.meta.clone();
-        let started = match planning::plan(&asked, &flow, world, self.log.now()) {
+        let mut started = match planning::plan(&asked, &flow, world, self.log.now()) {
             Ok(started) => Started { rollback, ..started },
             Err(problems) => return Ok(refused(&flow, problems)),
         };
+        self.pin_older_builds(&mut started).await?;
         if let Some(seen) = &asked.plan {
             let plan = &started.plan;
             let hash = plan.hash(plan.nodes.len());

@@ -299,3 +299,16 @@ async fn what_cannot_be_held_is_refused_with_the_field() {
     assert!(unknown.note.starts_with("no build of that commit is known"), "{}", unknown.note);
     world.over().await;
 }
+
+/// However much of other services was built since.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_build_of_a_service_that_is_seldom_built_is_known() {
+    let mut world = World::new().await;
+    let first = world.pushed("shop/staging", "main", 1).await;
+    world.also_built(&first.id, 300).await;
+    let run = world.start("shop/again", "").await.unwrap();
+    let run = world.settled(&run).await;
+    assert_eq!((run.status.as_str(), run.reason.as_str()), ("success", ""));
+    assert_eq!(world.released("web-staging").await, [commit(1), commit(1)]);
+    world.over().await;
+}

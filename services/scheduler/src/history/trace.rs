@@ -20,19 +20,19 @@ const BUILDS: usize = 20;
 /// So far up it is looked for the run that a delivery started.
 const ABOVE: usize = 16;
 
-pub(crate) const BUILT_FROM: &str = "SELECT min(digest) FROM builds_2 WHERE digest >= $1 AND digest < $2";
+pub(crate) const BUILT_FROM: &str = "SELECT min(digest) FROM builds_3 WHERE digest >= $1 AND digest < $2";
 pub(crate) const RELEASED_FROM: &str =
-    "SELECT min(digest) FROM deployed_2 WHERE digest >= $1 AND digest < $2";
-pub(crate) const BUILDS_OF: &str = "SELECT project, build, service, commit_sha, branch, at, run FROM builds_2
+    "SELECT min(digest) FROM deployed_3 WHERE digest >= $1 AND digest < $2";
+pub(crate) const BUILDS_OF: &str = "SELECT project, build, service, commit_sha, branch, at, run FROM builds_3
     WHERE digest = $1 ORDER BY position LIMIT 20";
-pub(crate) const RELEASES_OF: &str = "SELECT resource, position, project, slug, at, run FROM deployed_2
+pub(crate) const RELEASES_OF: &str = "SELECT resource, position, project, slug, at, run FROM deployed_3
     WHERE digest = $1 ORDER BY position DESC LIMIT 101";
-pub(crate) const REPLACED: &str = "SELECT at, digest FROM deployed_2
+pub(crate) const REPLACED: &str = "SELECT at, digest FROM deployed_3
     WHERE resource = $1 AND position > $2 AND digest <> $3 ORDER BY position LIMIT 1";
 pub(crate) const RUN: &str =
     "SELECT path, name, status, origin, author, created, delivery, parent FROM runs_3 WHERE run = $1";
 pub(crate) const JUDGED: &str =
-    "SELECT node, rejects, who, at, reason FROM judgements_2 WHERE run = $1 ORDER BY position LIMIT 50";
+    "SELECT node, rejects, who, at, reason FROM judgements_3 WHERE run = $1 ORDER BY position LIMIT 50";
 
 /// What is looked up once for an answer.
 #[derive(Default)]

@@ -18,11 +18,11 @@ const MOST_BEFORE: i64 = 1_000;
 const SHORTEST: usize = 7;
 
 const OF_DIGEST: &str =
-    "SELECT service, commit_sha FROM builds_2 WHERE project = $1 AND digest = $2 ORDER BY position LIMIT 20";
-const OF_COMMIT: &str = "SELECT service, branch, commit_sha, MIN(position) AS first FROM builds_2
+    "SELECT service, commit_sha FROM builds_3 WHERE project = $1 AND digest = $2 ORDER BY position LIMIT 20";
+const OF_COMMIT: &str = "SELECT service, branch, commit_sha, MIN(position) AS first FROM builds_3
     WHERE project = $1 AND commit_sha >= $2 AND commit_sha < $3
     GROUP BY service, branch, commit_sha ORDER BY service, branch LIMIT 200";
-const BEFORE: &str = "SELECT commit_sha FROM builds_2
+const BEFORE: &str = "SELECT commit_sha FROM builds_3
     WHERE project = $1 AND service = $2 AND branch = $3 AND commit_sha <> ''
     GROUP BY commit_sha HAVING MIN(position) < $4 AND MIN(position) > $5
     ORDER BY MIN(position) DESC LIMIT $6";

@@ -71,6 +71,7 @@ async fn what_else_is_asked_of_the_tables_searches_an_index_too() {
     let questions = [NOT_BEFORE, COMMIT_FROM, COMMIT_AFTER]
         .into_iter()
         .chain(crate::queries::ALL)
+        .chain(crate::older::ALL)
         .chain(crate::rollback::questions());
     for sql in questions {
         let highest = (1..9).rev().find(|n| sql.contains(&format!("${n}"))).unwrap_or(0);

@@ -15,46 +15,48 @@ use sqlx::AnyConnection;
 pub(super) struct Deployed;
 
 const SCHEMA: &[&str] = &[
-    "CREATE TABLE run_projects_2 (run TEXT PRIMARY KEY, project TEXT NOT NULL)",
+    "CREATE TABLE run_projects_3 (run TEXT PRIMARY KEY, project TEXT NOT NULL)",
     // Every target that was ever released: so that the last release of each is looked up, and not searched for.
-    "CREATE TABLE targets_2 (resource TEXT PRIMARY KEY, project TEXT NOT NULL)",
-    "CREATE TABLE deployed_2 (
+    "CREATE TABLE targets_3 (resource TEXT PRIMARY KEY, project TEXT NOT NULL)",
+    "CREATE TABLE deployed_3 (
         resource TEXT NOT NULL, position BIGINT NOT NULL, project TEXT NOT NULL, slug TEXT NOT NULL,
         at BIGINT NOT NULL, run TEXT NOT NULL, digest TEXT NOT NULL, build TEXT NOT NULL, service TEXT NOT NULL,
         commit_sha TEXT NOT NULL, branch TEXT NOT NULL, PRIMARY KEY (resource, position))",
-    "CREATE INDEX deployed_2_at ON deployed_2 (resource, at, position)",
-    "CREATE INDEX deployed_2_digest ON deployed_2 (digest, position)",
-    "CREATE TABLE builds_2 (
+    "CREATE INDEX deployed_3_at ON deployed_3 (resource, at, position)",
+    "CREATE INDEX deployed_3_digest ON deployed_3 (digest, position)",
+    "CREATE TABLE builds_3 (
         project TEXT NOT NULL, build TEXT NOT NULL, position BIGINT NOT NULL, at BIGINT NOT NULL, run TEXT NOT NULL,
         service TEXT NOT NULL, digest TEXT NOT NULL, commit_sha TEXT NOT NULL, branch TEXT NOT NULL,
         PRIMARY KEY (project, build))",
-    "CREATE INDEX builds_2_project ON builds_2 (project, position)",
-    "CREATE INDEX builds_2_digest ON builds_2 (digest, position)",
-    "CREATE TABLE backups_2 (
+    "CREATE INDEX builds_3_project ON builds_3 (project, position)",
+    "CREATE INDEX builds_3_digest ON builds_3 (digest, position)",
+    "CREATE INDEX builds_3_service ON builds_3 (project, service, position)",
+    "CREATE INDEX builds_3_branch ON builds_3 (project, service, branch, position)",
+    "CREATE TABLE backups_3 (
         project TEXT NOT NULL, backup TEXT NOT NULL, position BIGINT NOT NULL, addon TEXT NOT NULL,
         digest TEXT NOT NULL, bytes BIGINT NOT NULL, PRIMARY KEY (project, backup))",
-    "CREATE INDEX backups_2_project ON backups_2 (project, position)",
-    "CREATE INDEX backups_2_addon ON backups_2 (project, addon, position)",
-    "CREATE TABLE judgements_2 (
+    "CREATE INDEX backups_3_project ON backups_3 (project, position)",
+    "CREATE INDEX backups_3_addon ON backups_3 (project, addon, position)",
+    "CREATE TABLE judgements_3 (
         run TEXT NOT NULL, position BIGINT NOT NULL, node BIGINT NOT NULL, rejects BIGINT NOT NULL, who TEXT NOT NULL,
         at BIGINT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (run, position))",
 ];
 
-const PROJECT: &str = "INSERT INTO run_projects_2 (run, project)";
-const PROJECT_OF: &str = "SELECT project FROM run_projects_2 WHERE run = $1";
+const PROJECT: &str = "INSERT INTO run_projects_3 (run, project)";
+const PROJECT_OF: &str = "SELECT project FROM run_projects_3 WHERE run = $1";
 const TARGET: &str =
-    "INSERT INTO targets_2 (resource, project) VALUES ($1, $2) ON CONFLICT (resource) DO NOTHING";
+    "INSERT INTO targets_3 (resource, project) VALUES ($1, $2) ON CONFLICT (resource) DO NOTHING";
 const RELEASED: &str =
-    "INSERT INTO deployed_2 (resource, position, project, slug, at, run, digest, build, service,
+    "INSERT INTO deployed_3 (resource, position, project, slug, at, run, digest, build, service,
         commit_sha, branch)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
     ON CONFLICT (resource, position) DO NOTHING";
 const BUILT: &str =
-    "INSERT INTO builds_2 (project, build, position, at, run, service, digest, commit_sha, branch)
+    "INSERT INTO builds_3 (project, build, position, at, run, service, digest, commit_sha, branch)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (project, build) DO NOTHING";
-const BACKED_UP: &str = "INSERT INTO backups_2 (project, backup, position, addon, digest, bytes)
+const BACKED_UP: &str = "INSERT INTO backups_3 (project, backup, position, addon, digest, bytes)
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (project, backup) DO NOTHING";
-const JUDGED: &str = "INSERT INTO judgements_2 (run, position, node, rejects, who, at, reason)
+const JUDGED: &str = "INSERT INTO judgements_3 (run, position, node, rejects, who, at, reason)
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
 #[async_trait]
@@ -64,7 +66,7 @@ impl Projection for Deployed {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn kinds(&self) -> &'static [&'static str] {
@@ -72,7 +74,7 @@ impl Projection for Deployed {
     }
 
     fn tables(&self) -> &'static [&'static str] {
-        &["run_projects_2", "targets_2", "deployed_2", "builds_2", "backups_2", "judgements_2"]
+        &["run_projects_3", "targets_3", "deployed_3", "builds_3", "backups_3", "judgements_3"]
     }
 
     fn schema(&self) -> &'static [&'static str] {

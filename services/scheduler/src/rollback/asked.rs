@@ -13,8 +13,8 @@ use crate::{queries::away, service::Shared};
 const SINCE: &str =
     "SELECT run FROM runs_3 WHERE project = $1 AND position >= $3 AND (pipeline = $2 OR pipeline = '')
     ORDER BY position DESC LIMIT $4";
-const BACKUP: &str = "SELECT digest FROM backups_2 WHERE project = $1 AND backup = $2 AND addon = $3";
-const HAD: &str = "SELECT slug, at, run FROM deployed_2 WHERE digest >= $1 AND digest < $2 AND project = $3
+const BACKUP: &str = "SELECT digest FROM backups_3 WHERE project = $1 AND backup = $2 AND addon = $3";
+const HAD: &str = "SELECT slug, at, run FROM deployed_3 WHERE digest >= $1 AND digest < $2 AND project = $3
     ORDER BY position DESC LIMIT 200";
 /// All of these, to look at how databases answer them.
 #[cfg(test)]

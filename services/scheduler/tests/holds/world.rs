@@ -15,8 +15,12 @@ use shipway_contracts::{
         work_client::WorkClient,
     },
 };
-use shipway_eventing::{Feed, Log, SqliteLog, SqliteOptions, Views};
-use shipway_events::{ExecutorId, RegistrationId, RunId};
+use shipway_eventing::{Expected, Feed, Item, Log, SqliteLog, SqliteOptions, Views};
+use shipway_events::{
+    Actor, Cause, CommandId, ExecutorId, Fence, Meta, RegistrationId, RunId, StreamEvent as _, StreamName,
+    plan::Artifact,
+    run::{self, Effect, NodeEndedLater},
+};
 use shipway_scheduler::{Bell, Deps, Service};
 use shipway_service_kit::Lifecycle;
 use tokio::sync::mpsc;
@@ -24,7 +28,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{
-    PlaceHoldRequest, ReleaseHoldRequest, StartRunRequest, commit, push,
+    PlaceHoldRequest, ReleaseHoldRequest, StartRunRequest, commit, digest_of, push,
     shop::{self, PAUSE},
 };
 
@@ -181,6 +185,30 @@ impl World {
             ..LetReleaseRequest::default()
         };
         self.holds.clone().let_release(request).await.map(drop)
+    }
+
+    /// As if a run had made so many builds of another service since.
+    pub(crate) async fn also_built(&self, run: &str, builds: u32) {
+        let built = |n: u32| Effect::Built {
+            artifact: Artifact {
+                digest: digest_of(&commit(n)),
+                build: format!("b-other-{n}"),
+                service: "other".to_owned(),
+                commit: commit(n),
+                branch: "main".to_owned(),
+            },
+            authored: None,
+        };
+        let ended = NodeEndedLater {
+            node: 1,
+            fence: Fence::from_raw(1),
+            effects: (0..builds).map(built).collect(),
+            error: None,
+        };
+        let event = run::Event::NodeEndedLater(ended).encode();
+        let meta = Meta { actor: Actor::nobody(), cause: Cause::Request, trace: None };
+        let (command, stream) = (CommandId::new(Uuid::now_v7()), StreamName::run(run.parse().unwrap()));
+        self.log.append(Item::one(command, meta, stream, Expected::Any, vec![event])).await.unwrap();
     }
 
     /// Starts a flow by hand.

@@ -27,7 +27,7 @@ pub fn commit(n: u32) -> String {
 }
 
 /// The flow of a stage: what is pushed is built and released in staging, and what runs there is promoted to production.
-/// `direct` builds and releases to production.
+/// `direct` builds and releases to production, `again` releases the newest build in staging.
 pub fn flow(path: &str) -> Option<v1::FlowForRunReply> {
     let build = json!({"kind": "Build", "ref": "build", "condition": "success", "spec": {
         "id": "web", "type": "service", "branch": "${triggers.push.branch}", "sha": "${triggers.push.sha}"}});
@@ -40,10 +40,14 @@ pub fn flow(path: &str) -> Option<v1::FlowForRunReply> {
     let promote = json!({"kind": "Release", "ref": "promote", "condition": "running", "spec": {
         "type": "deployment", "origin": {"id": "web-staging", "type": "service"},
         "target": {"id": "web-production", "type": "service"}}});
+    let again = json!({"kind": "Release", "ref": "release", "condition": "running", "spec": {
+        "type": "build", "origin": {"id": "web", "build": "latest"},
+        "target": {"id": "web-staging", "type": "service"}}});
     let (number, stage, previous, steps) = match path {
         "shop/staging" => (11_u128, "Staging", "", vec![build, release("web-staging")]),
         "shop/production" => (12, "Production", "Staging", vec![promote]),
         "shop/direct" => (13, "Production", "Staging", vec![build, release("web-production")]),
+        "shop/again" => (14, "Staging", "", vec![again]),
         _ => return None,
     };
     let document = json!({
