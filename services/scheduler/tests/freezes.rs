@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use shipway_contracts::v1::{
     Calendar, CreateFreezeReply, CreateFreezeRequest, LetPassRequest, LiftFreezeRequest, ListFreezesRequest,
+    PlanRunRequest,
 };
 use tonic::{Code, Request, Status};
 use uuid::Uuid;
@@ -57,6 +58,10 @@ async fn runs_wait_for_the_end_of_a_freeze_over_a_restart_and_go_on_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::over(folder.path()).await;
     freeze(&world, "shop/queue", |request| request.name = "weekend".to_owned()).await.unwrap();
+    let request = PlanRunRequest { flow: "shop/queue".to_owned(), ..PlanRunRequest::default() };
+    let plan = world.runs.clone().plan_run(request).await.unwrap().into_inner();
+    let gate = plan.gates.iter().find(|gate| gate.starts_with("it is held by the freeze `weekend`"));
+    assert!(gate.is_some(), "a plan says what it would wait for: {:?}", plan.gates);
     let (one, two) = (world.start("queue").await, world.start("queue").await);
     assert_eq!([&one.status, &two.status], ["waiting", "queued"], "the first has its turn, and is held");
     let held = world.show(&one.run).await;

@@ -88,6 +88,8 @@ kinds! {
     /// A hold keeps something from a stage, and nothing waits for its end.
     HeldBack = "held_back", Anybody, "shipway unhold {hold}",
         "then start it: `shipway run {path}`; or all the same: `shipway run {path} --despite-hold …`";
+    /// A freeze, and nothing waits for its end.
+    Frozen = "frozen", Anybody, "shipway unfreeze {freeze}", "`shipway freezes` says who froze it; what starts now waits";
     /// What would be released is marked bad.
     Bad = "bad", Anybody, "shipway good {bad}", "takes that back; or build another: then `shipway run {path}`";
     /// Somebody has to let a fork's pull request run.

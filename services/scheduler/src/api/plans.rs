@@ -4,7 +4,7 @@ use shipway_contracts::{
     Error, id,
     v1::{Artifact, PlanRunReply, PlanRunRequest, PlannedNode, runs_client::RunsClient},
 };
-use shipway_engine::hold_in_words;
+use shipway_engine::{held_in_words, hold_in_words};
 use shipway_events::{ProjectId, RunId, plan, project::ResourceKind, run::Started};
 use tonic::metadata::MetadataMap;
 use uuid::Uuid;
@@ -49,20 +49,24 @@ impl Shared {
             return Ok(reply.map_err(from_status)?.into_inner());
         }
         let world = self.world(&flow).await?;
-        let started = match planning::plan(&asked, &flow, world, self.log.now()) {
+        let mut started = match planning::plan(&asked, &flow, world, self.log.now()) {
             Ok(started) => started,
             Err(problems) => {
                 return Ok(PlanRunReply { path: flow.path, problems, ..PlanRunReply::default() });
             }
         };
+        self.pin_older_builds(&mut started).await?;
         let foreseen = self.foreseen(&started).await?;
         let warnings = self.warnings(&started, &foreseen.0).await?;
         self.show_plan(started, foreseen, warnings)
     }
 
-    /// What each node would do, and what will have to let it: with what holds its artifacts back.
+    /// What each node would do, and what will have to let it: with what freezes it, and what holds its artifacts back.
     pub(crate) async fn foreseen(&self, started: &Started) -> Result<(Vec<Foreseen>, Vec<String>), Error> {
         let (mut nodes, mut gates) = (foresee(started), gates(started));
+        let (policies, _) = self.policies_of(started.project).await?;
+        let frozen = policies.freezes.holding(&started.path, self.log.now());
+        gates.extend(frozen.iter().map(|freeze| format!("it {}", held_in_words(freeze))));
         for held in self.held_back(started).await? {
             let words = hold_in_words(&held, started);
             match nodes.iter_mut().find(|node| node.node == held.node) {

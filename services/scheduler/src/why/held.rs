@@ -1,4 +1,4 @@
-//! What holds and bad marks keep from a stage, whether or not a run waits there.
+//! What holds and bad marks keep from a stage, and what freezes it, whether or not a run waits there.
 
 use shipway_contracts::{
     Error,
@@ -6,7 +6,7 @@ use shipway_contracts::{
     id,
     v1::Blocker,
 };
-use shipway_engine::Hold;
+use shipway_engine::{Hold, held_in_words};
 use shipway_events::plan::Artifact;
 
 use crate::{foresee::named, holds::shown_hold, run::present, service::Shared};
@@ -48,6 +48,22 @@ impl Shared {
                 since: shown.created_at,
                 until: shown.until,
                 ..Kind::HeldBack.blocker(&facts, words)
+            }
+        });
+        Ok(told.collect())
+    }
+
+    /// The freezes of a stage.
+    pub(super) async fn freezes_of(&self, project: &str, path: &str) -> Result<Vec<Blocker>, Error> {
+        let (policies, _) = self.policies_of(id("project", project)?).await?;
+        let frozen = policies.freezes.holding(path, self.log.now());
+        let told = frozen.iter().map(|freeze| {
+            let kind = if freeze.stops_all { Kind::Stopped } else { Kind::Frozen };
+            let facts = Facts { path: path.to_owned(), freeze: freeze.name.clone(), ..Facts::default() };
+            Blocker {
+                holder: freeze.by.name().to_owned(),
+                until: present::text(freeze.until),
+                ..kind.blocker(&facts, format!("{path} {}", held_in_words(freeze)))
             }
         });
         Ok(told.collect())

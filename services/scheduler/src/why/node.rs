@@ -3,7 +3,7 @@
 use shipway_contracts::{
     Error,
     blockers::{Facts, Kind},
-    v1::{Blocker, NodeApproval},
+    v1::{Blocker, ExpectedEnd, NodeApproval},
 };
 use shipway_engine::{Blocked, Blocker as Found, Holder, RunState};
 use shipway_events::{ExecutorId, NodeStatus, RunId, Timestamp};
@@ -21,6 +21,9 @@ impl Shared {
     ) -> Result<Blocker, Error> {
         let mut told = self.told_shallow(state, found, history).await?;
         let holder = told.holder_run.parse::<RunId>().ok().filter(|holder| told.run != holder.to_string());
+        if let (Blocked::Lock { .. } | Blocked::Slot { .. }, Some(holder)) = (&found.blocked, holder) {
+            told.expected = self.expected_end(holder).await?;
+        }
         if let Some(because) = match holder {
             Some(holder) => self.because(holder).await,
             None => None,
@@ -32,6 +35,14 @@ impl Shared {
             }
         }
         Ok(told)
+    }
+
+    /// When a run that has what others wait for may be over, as earlier runs of its flow were.
+    async fn expected_end(&self, run: RunId) -> Result<Option<ExpectedEnd>, Error> {
+        let Ok(holder) = self.book.look(run).await else { return Ok(None) };
+        let (Some(started), Some(began)) = (holder.started(), holder.started_at()) else { return Ok(None) };
+        let history = self.history(&started.project.to_string(), &started.path).await?;
+        Ok(Some(history.of_run(began)))
     }
 
     /// The same without asking about the holder.
@@ -72,7 +83,11 @@ impl Shared {
         if told.expected.is_none()
             && !matches!(
                 found.blocked,
-                Blocked::Slot { .. } | Blocked::Freeze { .. } | Blocked::Hold { .. } | Blocked::Nothing
+                Blocked::Slot { .. }
+                    | Blocked::Lock { .. }
+                    | Blocked::Freeze { .. }
+                    | Blocked::Hold { .. }
+                    | Blocked::Nothing
             )
         {
             let began = node.and_then(|node| node.started_at);

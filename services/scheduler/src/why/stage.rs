@@ -3,7 +3,7 @@
 use shipway_contracts::{
     Error,
     blockers::{Facts, Kind, sort},
-    v1::{FlowForRunReply, WhyReply},
+    v1::{Blocker, FlowForRunReply, WhyReply},
 };
 use shipway_events::RunStatus;
 
@@ -35,6 +35,11 @@ impl Shared {
             blockers.push(Kind::Paused.blocker(&Facts { path: path.clone(), ..Facts::default() }, words));
         }
         blockers.extend(self.holds_of(&project, &path).await?);
+        let frozen = self.freezes_of(&project, &path).await?;
+        // What waits for one has told of it.
+        let is_told = |freeze: &Blocker| blockers.iter().any(|told: &Blocker| told.action == freeze.action);
+        let frozen: Vec<_> = frozen.into_iter().filter(|freeze| !is_told(freeze)).collect();
+        blockers.extend(frozen);
         sort(&mut blockers);
         let counted: Vec<String> = counts.iter().map(|(status, count)| format!("{count} {status}")).collect();
         let status = if counted.is_empty() { "idle".to_owned() } else { counted.join(", ") };

@@ -112,6 +112,10 @@ async fn make(kind: Kind, world: &mut World) -> Option<Asked> {
             world.release_there(&run).await;
             about(run, "")
         }
+        Kind::Frozen => {
+            world.freeze(false).await;
+            about("shop/one".to_owned(), "")
+        }
         Kind::HeldBack => {
             world.hold("shop/direct").await;
             about("shop/direct".to_owned(), "")
@@ -157,9 +161,11 @@ async fn doing_what_is_told_changes_the_answer() {
         let told = world.until_told(&what, &node, kind).await;
         assert_eq!(
             (told.kind.as_str(), told.run.is_empty()),
-            (kind.as_str(), matches!(kind, Kind::Paused | Kind::HeldBack))
+            (kind.as_str(), matches!(kind, Kind::Paused | Kind::HeldBack | Kind::Frozen))
         );
         assert!(!told.words.is_empty(), "{told:#?}");
+        let is_taken = matches!(kind, Kind::Lock | Kind::Room | Kind::Lane);
+        assert!(!is_taken || told.expected.is_some(), "when it may come free: {told:#?}");
         let acted = world.act(&told).await;
         match acted {
             // A run that has ended stays as it is: the one that is told to be started must not end so, too.
@@ -169,7 +175,7 @@ async fn doing_what_is_told_changes_the_answer() {
         world.over().await;
         shown += 1;
     }
-    assert_eq!(shown, 26);
+    assert_eq!(shown, 27);
 }
 
 #[tokio::test(flavor = "multi_thread")]
