@@ -136,6 +136,12 @@ pub(crate) fn plan(
         }
     }
     let args = flow.argument_values(&overrides, &asked.arguments).map_err(|problems| shown(&problems))?;
+    if asked.origin == Origin::Manual && !is_rollback {
+        let unfilled = flow.unfilled(&overrides, &asked.arguments);
+        if unfilled.has_errors() {
+            return Err(shown(&unfilled));
+        }
+    }
     let triggers = trigger_values(&flow, asked, now);
     let named = flow.nodes();
     let names = named.iter().map(|placed| placed.node.reference.as_str()).collect();

@@ -313,3 +313,25 @@ fn what_cannot_be_another_is_refused_where_it_was_asked() {
     assert_eq!(pointer, "/releases/shop-web");
     assert!(message.contains("`type` and `origin`"), "{message}");
 }
+
+#[test]
+fn what_an_input_must_fill_is_filled_by_whoever_starts_a_run() {
+    let document = json!({
+        "apiVersion": "v1.2",
+        "arguments": {"BRANCH": "", "BUILD": "", "NOTE": ""},
+        "richInputs": [{"kind": "BuildSelector", "spec": {"inputs": {"source": "web-build"}, "required": true,
+            "outputs": {"branch": "BRANCH", "buildId": "BUILD"}}}],
+        "spec": {"kind": "Workflow", "ref": "all", "spec": {"type": "sequential", "steps": []}},
+    });
+    let reply = flow(document.to_string());
+    let plan_with = |arguments: Value, origin| {
+        let arguments = arguments.as_object().cloned().unwrap();
+        let asked = Asked { arguments, origin, ..by_hand(None) };
+        plan(&asked, &reply, World::default(), Timestamp::from_micros(1_000_000))
+    };
+    let told = plan_with(json!({"BRANCH": "main"}), Origin::Manual).unwrap_err();
+    let told: Vec<_> = told.iter().map(|problem| (&*problem.pointer, &*problem.message)).collect();
+    assert_eq!(told, [("/arguments/BUILD", "the argument `BUILD` needs a value")]);
+    assert!(plan_with(json!({"BRANCH": "main", "BUILD": "b-1"}), Origin::Manual).is_ok());
+    assert!(plan_with(json!({}), Origin::Schedule).is_ok(), "nobody is asked");
+}

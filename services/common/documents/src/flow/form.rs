@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Argument, ArgumentType, Flow};
+use crate::Problems;
 
 /// What can be given to a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -93,6 +94,19 @@ impl Flow {
             Field::of(argument, wanted && !overridden.contains(&name))
         };
         Form { fields: self.arguments.iter().map(field).collect(), selectors }
+    }
+
+    /// The fields that somebody who starts a run has to fill and has not, as problems. What no form asks for, as a run
+    /// that a trigger starts, needs none of them.
+    #[must_use]
+    pub fn unfilled(&self, overrides: &Map<String, Value>, given: &Map<String, Value>) -> Problems {
+        let overridden: Vec<&str> = overrides.keys().map(String::as_str).collect();
+        let form = self.form(&overridden);
+        let missing = form.missing(given);
+        let is_missing = |argument: &&Argument| missing.iter().any(|field| field.name == argument.name);
+        let mut problems = Problems::new();
+        problems.extend(self.arguments.iter().filter(is_missing).map(Argument::missing));
+        problems
     }
 }
 
