@@ -153,6 +153,7 @@ async fn a_rollback_brings_back_what_was_database_included() {
     assert_eq!(
         names,
         [
+            "load-shop-db",
             "stop-shop-web-staging",
             "restore-shop-db",
             "again-shop-web-staging",
@@ -267,15 +268,16 @@ async fn what_is_in_the_way_of_a_rollback_is_said() {
     let (second, two, _) = run();
     let rolled =
         shipway.json(&["rollback", "lab/development", "--with-flow", "--to", &one, "--yes"]).unwrap();
-    assert_eq!((&rolled["flowVersion"], &rolled["rollback"]["flowVersion"]), (&3.into(), &1.into()));
+    assert_eq!(rolled["rollback"]["flowVersion"], 1);
     assert_eq!(
         (&rolled["rollback"]["of"], &rolled["rollback"]["to"]),
         (&second.as_str().into(), &first.into())
     );
     let rolled = rolled["run"].as_str().unwrap();
     assert_eq!(shipway.ended(rolled).unwrap()["status"], "success");
-    let same = ["diff", "--flow", "lab/development", "--from", "1", "--exit-code"];
-    assert!(shipway.attempt(&same).unwrap().status.success(), "version 3 says what version 1 said");
+    let same = ["diff", "--flow", "lab/development", "--from", "1", "--to", "3", "--exit-code"];
+    let is_back = || Ok(shipway.attempt(&same)?.status.success().then_some(()));
+    wait("version 3, which says what version 1 said", is_back).unwrap();
 
     // A rollback can be gone back from, but not to what is not there any more.
     let hex = two.strip_prefix("sha256:").unwrap();

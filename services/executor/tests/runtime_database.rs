@@ -39,12 +39,24 @@ async fn what_a_restore_keeps_can_be_put_back(
     let [Effect::BackedUp { digest, .. }] = &effects[..] else { panic!("{effects:?}") };
     assert!(sql("DELETE FROM item WHERE n > 1").0);
     let pin = BackupPin { addon: "shop-db".into(), digest: digest.clone() };
-    let restore = Restore { addon: addon.clone(), backup: "bk-kept".into(), pin, keep: true };
+    let restore =
+        Restore { addon: addon.clone(), backup: "bk-kept".into(), pin, keep: true, only_load: false };
+    // Loaded beforehand, it is beside what is there; asked again, it is not loaded again.
+    let load = Workload::Restore(Restore { only_load: true, ..restore.clone() });
+    let number_of = |name: &str| sql(&format!("SELECT oid FROM pg_database WHERE datname = '{name}'")).1;
+    let mut loaded = Vec::new();
+    for number in [811, 812] {
+        executor.offer(assignment(number, "run811/1", load.clone()));
+        assert!(scheduler.succeed(fence(number)).await.1.is_empty(), "nothing has changed yet");
+        assert_eq!(sql("SELECT count(*) FROM item").1, "1");
+        loaded.push(number_of("shop_db__new"));
+    }
     executor.offer(assignment(82, "run82/1", Workload::Restore(restore.clone())));
     let (_, effects) = scheduler.succeed(fence(82)).await;
     let [Effect::Restored { kept: Some(kept), resource: Some(of), .. }] = &effects[..] else { panic!() };
     assert_eq!((kept.as_str(), *of), ("shop_db__kept_run821run821", addon.addon.id));
     assert_eq!(sql("SELECT count(*) FROM item").1, "1000");
+    assert_eq!(loaded, [number_of("shop_db"), number_of("shop_db")], "what was loaded is what is there now");
     // Asked again, the same answer.
     executor.offer(assignment(83, "run82/1", Workload::Restore(restore)));
     assert_eq!(scheduler.succeed(fence(83)).await.1, effects);
@@ -56,11 +68,13 @@ async fn what_a_restore_keeps_can_be_put_back(
         assert!(matches!(&effects[..], [Effect::Restored { kept: Some(_), .. }]), "{effects:?}");
         assert_eq!(sql("SELECT count(*) FROM item").1, rows);
     }
+    executor.offer(assignment(813, "run813/1", load));
+    scheduler.succeed(fence(813)).await;
     executor.offer(assignment(86, "run86/1", decide(Fate::LetGo)));
     let (_, effects) = scheduler.succeed(fence(86)).await;
     let [Effect::AddonStarted { let_go, .. }] = &effects[..] else { panic!("{effects:?}") };
     assert_eq!(let_go, &["shop_db__kept_run851run851"]);
-    assert_eq!(sql("SELECT count(*) FROM pg_database WHERE datname LIKE '%kept%'").1, "0");
+    assert_eq!(sql("SELECT count(*) FROM pg_database WHERE datname LIKE 'shop\\_db\\_%'").1, "0");
     executor.offer(assignment(87, "run87/1", decide(Fate::PutBack)));
     assert_eq!(scheduler.fail(fence(87)).await.code, "nothing_kept");
     assert_eq!(sql("SELECT count(*) FROM item").1, "1000");
@@ -117,7 +131,13 @@ async fn a_database_comes_back_from_its_backup() {
         assert!(sql("DROP TABLE item").0);
         assert!(!sql("SELECT count(*) FROM item").0);
         let pin = BackupPin { addon: "shop-db".into(), digest: digest.clone() };
-        let restore = Restore { addon: addon.clone(), backup: format!("bk-{compression}"), pin, keep: false };
+        let restore = Restore {
+            addon: addon.clone(),
+            backup: format!("bk-{compression}"),
+            pin,
+            keep: false,
+            only_load: false,
+        };
         executor.offer(assignment(
             number + 2,
             &format!("run/{}", number + 2),
@@ -147,6 +167,7 @@ async fn a_database_comes_back_from_its_backup() {
                 .to_string(),
         },
         keep: true,
+        only_load: false,
     };
     executor.offer(assignment(80, "run/80", Workload::Restore(broken)));
     assert_eq!(scheduler.fail(fence(80)).await.code, "restore_failed");

@@ -266,6 +266,13 @@ fn of_work(state: &RunState, work: &Workload) -> Said {
             ),
         ),
         Workload::Backup(backup) => said(Would::Run, format!("backs up `{}`", backup.addon.addon.slug)),
+        Workload::Restore(restore) if restore.only_load => said(
+            Would::Run,
+            format!(
+                "loads the backup {} beside the content of `{}`, which goes on",
+                restore.backup, restore.addon.addon.slug
+            ),
+        ),
         Workload::Restore(restore) => said(
             Would::Change,
             format!(

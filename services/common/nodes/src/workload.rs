@@ -319,6 +319,10 @@ pub struct Restore {
     /// What was there is kept, until somebody confirms the restore or takes it back ([`Kept`]).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep: bool,
+    /// The backup is only loaded beside what is there, which goes on. A restore of the same backup then puts it in its
+    /// place at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_load: bool,
 }
 
 /// See [`Workload::Kept`].

@@ -21,13 +21,19 @@ pub(crate) trait Engine: Send + Sync {
     /// recorded, so that an attempt that is taken up again finds it.
     async fn backup(&self, attempt: &Attempt<'_>, work: &Backup, dump: &Path) -> Result<Effect, Failure>;
 
-    /// Replaces the content by a dump's; what was there stays until the dump is in. If it is kept beyond that, gives the
-    /// name that it is kept by.
+    /// Loads a dump beside the content, for [`Engine::restore`].
+    async fn load(&self, attempt: &Attempt<'_>, work: &Restore, dump: &Path) -> Result<(), Failure>;
+
+    /// Whether the backup is loaded beside the content, whole.
+    async fn has_loaded(&self, attempt: &Attempt<'_>, work: &Restore) -> Result<bool, Failure>;
+
+    /// Replaces the content by a dump's; what was there stays until the dump is in. Without a dump it is loaded already. If
+    /// what was there is kept beyond that, gives the name that it is kept by.
     async fn restore(
         &self,
         attempt: &Attempt<'_>,
         work: &Restore,
-        dump: &Path,
+        dump: Option<&Path>,
     ) -> Result<Option<String>, Failure>;
 
     /// Lets go of all that restores have kept; gives the names.

@@ -69,11 +69,27 @@ impl Engine for Postgresql {
         Ok(Effect::BackedUp { addon: slug.clone(), backup: work.backup.clone(), digest, bytes })
     }
 
+    async fn load(&self, attempt: &Attempt<'_>, work: &Restore, dump: &Path) -> Result<(), Failure> {
+        let server = Server::of(attempt, &work.addon).await?;
+        let new = beside(&database(&work.addon.addon.slug));
+        self.fill(attempt, &server, &new, dump).await?;
+        server
+            .query(&format!("COMMENT ON DATABASE {} IS {}", identifier(&new), literal(&loaded(work))))
+            .await?;
+        Ok(())
+    }
+
+    async fn has_loaded(&self, attempt: &Attempt<'_>, work: &Restore) -> Result<bool, Failure> {
+        let server = Server::of(attempt, &work.addon).await?;
+        let new = beside(&database(&work.addon.addon.slug));
+        Ok(server.mark_of(&new).await?.is_some_and(|mark| mark == loaded(work)))
+    }
+
     async fn restore(
         &self,
         attempt: &Attempt<'_>,
         work: &Restore,
-        dump: &Path,
+        dump: Option<&Path>,
     ) -> Result<Option<String>, Failure> {
         let server = Server::of(attempt, &work.addon).await?;
         let name = database(&work.addon.addon.slug);
@@ -81,8 +97,8 @@ impl Engine for Postgresql {
             true => kept_as(&name, &attempt.given.effect_key),
             false => format!("{name}__old"),
         };
-        let new = format!("{name}__new");
-        self.put_in(attempt, &server, Names { name: &name, new: &new, old: &old }, Some(dump)).await?;
+        let new = beside(&name);
+        self.put_in(attempt, &server, Names { name: &name, new: &new, old: &old }, dump).await?;
         if work.keep {
             return Ok(server.databases().await?.contains(&old).then_some(old));
         }
@@ -92,8 +108,10 @@ impl Engine for Postgresql {
 
     async fn let_go(&self, attempt: &Attempt<'_>, addon: &Addon) -> Result<Vec<String>, Failure> {
         let server = Server::of(attempt, addon).await?;
-        let kept = kept_of(&server, &database(&addon.addon.slug)).await?;
-        for name in &kept {
+        let name = database(&addon.addon.slug);
+        let kept = kept_of(&server, &name).await?;
+        // What was loaded and never put in place goes, too.
+        for name in kept.iter().chain([&beside(&name)]) {
             server.query(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", identifier(name))).await?;
         }
         Ok(kept)
@@ -133,6 +151,16 @@ struct Names<'a> {
     old: &'a str,
 }
 
+/// What the database is called that a backup is loaded into.
+fn beside(name: &str) -> String {
+    format!("{name}__new")
+}
+
+/// What says that a database holds a backup, whole.
+fn loaded(work: &Restore) -> String {
+    format!("shipway loaded {} {}", work.backup, work.pin.digest)
+}
+
 /// What a database is called that an effect puts aside: the same on every attempt, in the order of their runs, and within
 /// the 63 bytes of a name.
 fn kept_as(name: &str, effect_key: &str) -> String {
@@ -165,14 +193,10 @@ impl Postgresql {
     ) -> Result<(), Failure> {
         let (current, new_id, old_id) = (identifier(name), identifier(new), identifier(old));
         // The database says what made it: one that was swapped in before a crash is not made again.
-        let made_by = format!(
-            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = {}",
-            literal(name)
-        );
         let mark = format!("shipway restore {}", attempt.given.effect_key);
         let databases = server.databases().await?;
         let has = |database: &str| databases.iter().any(|known| known == database);
-        if server.query(&made_by).await?.first() == Some(&mark) {
+        if server.mark_of(name).await?.as_ref() == Some(&mark) {
             attempt.note("this restore was made already");
         } else if !has(name) && has(new) && has(old) {
             server.query(&format!("ALTER DATABASE {new_id} RENAME TO {current}")).await?;
@@ -181,7 +205,7 @@ impl Postgresql {
                 server.query(&format!("ALTER DATABASE {old_id} RENAME TO {current}")).await?;
             }
             if let Some(dump) = dump {
-                self.load(attempt, server, new, dump).await?;
+                self.fill(attempt, server, new, dump).await?;
             }
             server.query(&format!("COMMENT ON DATABASE {new_id} IS {}", literal(&mark))).await?;
             server.swap(name, new, old).await?;
@@ -227,7 +251,7 @@ impl Postgresql {
     }
 
     /// Loads the dump into a new database.
-    async fn load(
+    async fn fill(
         &self,
         attempt: &Attempt<'_>,
         server: &Server<'_>,

@@ -43,6 +43,28 @@ pub(super) async fn run(attempt: &Attempt<'_>, work: &Backup) -> Result<Success,
 }
 
 pub(super) async fn restore(attempt: &Attempt<'_>, work: &Restore) -> Result<Success, Failure> {
+    let engine = addon::engine(&work.addon.engine)?;
+    let kept = if engine.has_loaded(attempt, work).await? {
+        attempt.note(&format!("{} is loaded already", work.backup));
+        if work.only_load { None } else { engine.restore(attempt, work, None).await? }
+    } else {
+        fetched(attempt, work, &*engine).await?
+    };
+    let (addon, backup) = (work.addon.addon.slug.clone(), work.backup.clone());
+    let restored = Effect::Restored { addon, backup, resource: Some(work.addon.addon.id), kept };
+    let outputs = json!({ "id": work.backup, "addonId": work.addon.addon.slug, "status": "completed" });
+    Ok(Success {
+        outputs: object(outputs),
+        effects: (!work.only_load).then_some(restored).into_iter().collect(),
+    })
+}
+
+/// Fetches the backup and has the engine load it, or put it in place.
+async fn fetched(
+    attempt: &Attempt<'_>,
+    work: &Restore,
+    engine: &dyn addon::Engine,
+) -> Result<Option<String>, Failure> {
     let folder = attempt.host.folder.join("addons").join(work.addon.addon.id.to_string()).join("tmp");
     let what = format!("fetching the backup {}", work.backup);
     fs::create_dir_all(&folder).map_err(|source| io_failure(&what, &source, &folder))?;
@@ -58,17 +80,17 @@ pub(super) async fn restore(attempt: &Attempt<'_>, work: &Restore) -> Result<Suc
         let unpacked = tokio::task::spawn_blocking(move || decompress(&from, &to)).await;
         let unpacked = unpacked.unwrap_or_else(|failure| Err(std::io::Error::other(failure)));
         unpacked.map_err(|source| io_failure(&what, &source, &folder))?;
+        if work.only_load {
+            attempt.note(&format!("loading {} beside the content of {}", work.backup, work.addon.addon.slug));
+            return engine.load(attempt, work, &dump).await.map(|()| None);
+        }
         attempt.note(&format!("restoring {} from {}", work.addon.addon.slug, work.backup));
-        addon::engine(&work.addon.engine)?.restore(attempt, work, &dump).await
+        engine.restore(attempt, work, Some(&dump)).await
     };
     let restored = restored.await;
     let _ = fs::remove_file(&stored);
     let _ = fs::remove_file(&dump);
-    let kept = restored?;
-    let (addon, backup) = (work.addon.addon.slug.clone(), work.backup.clone());
-    let effect = Effect::Restored { addon, backup, resource: Some(work.addon.addon.id), kept };
-    let outputs = json!({ "id": work.backup, "addonId": work.addon.addon.slug, "status": "completed" });
-    Ok(Success { outputs: object(outputs), effects: vec![effect] })
+    restored
 }
 
 /// What was kept when a backup was put into an addon is let go of, or put back.

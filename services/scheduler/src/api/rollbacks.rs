@@ -5,12 +5,12 @@ use std::sync::Arc;
 use shipway_contracts::{
     Error, id,
     v1::{
-        DecideKeptRequest, FlowForRunReply, PlanRollbackReply, PlanRunReply, RestoreFlowRequest,
-        RollbackRequest, StartRollbackReply, StartRollbackRequest, StartRunReply,
-        pipelines_client::PipelinesClient, rollbacks_client::RollbacksClient, rollbacks_server::Rollbacks,
+        DecideKeptRequest, PlanRollbackReply, PlanRunReply, RestoreFlowRequest, RollbackRequest,
+        StartRollbackReply, StartRollbackRequest, StartRunReply, pipelines_client::PipelinesClient,
+        rollbacks_client::RollbacksClient, rollbacks_server::Rollbacks,
     },
 };
-use shipway_events::{Actor, Cause, Meta, RunId, run::Started};
+use shipway_events::{Actor, Cause, FlowId, Meta, RunId, run::Started};
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 use uuid::Uuid;
 
@@ -83,7 +83,7 @@ impl Shared {
         let world = self.world(&flow).await?;
         let back = self.way_back(&wanted, flow, world).await?;
         if let Some(version) = back.rollback.flow_version {
-            self.put_flow_back(None, metadata, &back.flow, version, "").await?;
+            self.put_flow_back(None, metadata, id("flow", &back.flow.flow)?, version, "").await?;
         }
         let open = !back.open().is_empty();
         let asked = Asked {
@@ -115,7 +115,6 @@ impl Shared {
         let meta = self.meta(metadata).await?;
         let StartRollbackRequest { command, what, plan, reason, no_hold, despite_hold } = request;
         let wanted = wanted(&what.unwrap_or_default(), !no_hold)?;
-        let (project, named) = (wanted.project.clone(), wanted.flow.clone());
         let asked = Asked {
             run: id("command", &command)?,
             choice: FlowChoice::Rollback(Box::new(wanted)),
@@ -129,20 +128,18 @@ impl Shared {
         let mut answer = StartRollbackReply::default();
         if !reply.run.is_empty() {
             let state = self.book.look(run).await?;
-            let rollback = state.started().and_then(|started: &Started| started.rollback.clone());
-            if let Some(version) = rollback.as_ref().and_then(|rollback| rollback.flow_version) {
-                // The run goes on whatever becomes of this; asked again with the same command, it is done once.
-                let flow = self.flow_for_run(&project, &named, 0).await?;
-                let words = format!("rolled back by run {run}");
-                match self.put_flow_back(Some(run), metadata, &flow, version, &words).await {
-                    Ok(newest) => answer.flow_version = newest,
-                    Err(error) => answer.warnings.push(format!(
-                        "the flow has still its newest version, {}: {}; put version {version} back by `shipway apply`",
-                        flow.version, error.message
-                    )),
-                }
+            let started = state.started().filter(|started| started.rollback.is_some());
+            let rollback = started.and_then(|started| started.rollback.as_ref());
+            let version = rollback.and_then(|rollback| rollback.flow_version);
+            if let (Some(started), Some(version)) = (started, version)
+                // When the run has ended well: one that somebody rejects changes nothing.
+                && let Err(error) = self.put_flow_back(None, metadata, started.flow, version, "").await
+            {
+                answer
+                    .warnings
+                    .push(format!("as it is now, the flow keeps its newest version: {}", error.message));
             }
-            answer.rollback = rollback.as_ref().map(mark);
+            answer.rollback = rollback.map(mark);
         }
         answer.run = Some(reply);
         Ok(answer)
@@ -152,28 +149,28 @@ impl Shared {
 impl Shared {
     /// Makes an earlier version of the flow its newest one, for a run; without one it says whether it could. Whoever asked
     /// for the rollback has asked for this too.
-    async fn put_flow_back(
+    pub(crate) async fn put_flow_back(
         &self,
         run: Option<RunId>,
         metadata: &MetadataMap,
-        flow: &FlowForRunReply,
+        flow: FlowId,
         version: u32,
         reason: &str,
-    ) -> Result<u32, Error> {
+    ) -> Result<(), Error> {
         // The run's own id is the command that has started it: this one is another, and always the same.
         let command = run.map(|run| Uuid::from_u128(run.uuid().as_u128() ^ 1).to_string());
         let mut request = Request::new(RestoreFlowRequest {
             dry_run: command.is_none(),
             command: command.unwrap_or_default(),
             project: String::new(),
-            flow: flow.flow.clone(),
+            flow: flow.to_string(),
             version,
             reason: reason.to_owned(),
         });
         *request.metadata_mut() = metadata.clone();
         let mut pipelines = PipelinesClient::new(self.projects.clone());
-        let reply = pipelines.restore_flow(request).await.map_err(from_status)?;
-        Ok(reply.into_inner().version)
+        pipelines.restore_flow(request).await.map_err(from_status)?;
+        Ok(())
     }
 }
 

@@ -1,22 +1,24 @@
 //! A rollback holds what it leaves: nothing but a person releases it there again. The hold follows from the run's start.
+//! The version of the flow that it goes back to follows from its good end: one that somebody rejects changes nothing.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use shipway_contracts::Code;
+use shipway_contracts::{Code, Error};
 use shipway_eventing::feed::{HandleError, Reaction};
 use shipway_events::{
-    Cause, CommandId, Meta, RawEvent, StreamEvent,
+    Cause, CommandId, Meta, RawEvent, RunStatus, StreamEvent,
     plan::{Artifact, PlanNode},
     policy::Subject,
     run::{self, Started},
 };
+use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 
 use crate::{api::NewHold, holds::subject, service::Shared};
 
-/// Places the hold of each rollback that wants one.
+/// Places the hold of each rollback that wants one, and puts the flow back of each that does.
 pub(crate) struct RollbacksHold {
     pub(crate) shared: Arc<Shared>,
 }
@@ -32,10 +34,17 @@ impl Reaction for RollbacksHold {
     }
 
     async fn handle(&self, event: &RawEvent) -> Result<(), HandleError> {
-        // Few runs are rollbacks: the words are looked for first.
-        if event.kind != "run.started" || !event.data.contains("\"rollback\"") {
-            return Ok(());
+        match event.kind.as_str() {
+            // Few runs are rollbacks: the words are looked for first.
+            "run.started" if event.data.contains("\"rollback\"") => self.hold(event).await,
+            "run.ended" if event.data.contains("success") => self.put_flow_back(event).await,
+            _ => Ok(()),
         }
+    }
+}
+
+impl RollbacksHold {
+    async fn hold(&self, event: &RawEvent) -> Result<(), HandleError> {
         let Some(recorded) = run::Event::read(event)? else { return Ok(()) };
         let run::Event::Started(started) = recorded.event else { return Ok(()) };
         let (left, since) = subjects(&started);
@@ -59,15 +68,33 @@ impl Reaction for RollbacksHold {
             cause: Cause::Event(event.position),
             trace: event.meta.trace.clone(),
         };
-        match self.shared.hold_lineage(new, left, &since, meta).await {
-            Ok(_) => Ok(()),
-            Err(error)
-                if matches!(error.code, Code::Unavailable | Code::Conflict | Code::ResourceExhausted) =>
-            {
-                Err(HandleError::retry(error))
-            }
-            Err(error) => Err(HandleError::poison(error)),
+        self.shared.hold_lineage(new, left, &since, meta).await.map_err(handled).map(drop)
+    }
+
+    async fn put_flow_back(&self, event: &RawEvent) -> Result<(), HandleError> {
+        let Some(recorded) = run::Event::read(event)? else { return Ok(()) };
+        if !matches!(&recorded.event, run::Event::Ended(ended) if ended.status == RunStatus::Success) {
+            return Ok(());
         }
+        let first = self.shared.log.read_stream(&event.stream, 0, 1).await.map_err(HandleError::retry)?;
+        let Some(begun) = first.first().map(run::Event::read).transpose()?.flatten() else { return Ok(()) };
+        let run::Event::Started(started) = begun.event else { return Ok(()) };
+        let Some(version) = started.rollback.and_then(|rollback| rollback.flow_version) else {
+            return Ok(());
+        };
+        let words = format!("rolled back by run {}, asked for by {}", started.run, begun.meta.actor.name());
+        let nobody = MetadataMap::new();
+        self.shared
+            .put_flow_back(Some(started.run), &nobody, started.flow, version, &words)
+            .await
+            .map_err(handled)
+    }
+}
+
+fn handled(error: Error) -> HandleError {
+    match error.code {
+        Code::Unavailable | Code::Conflict | Code::ResourceExhausted => HandleError::retry(error),
+        _ => HandleError::poison(error),
     }
 }
 

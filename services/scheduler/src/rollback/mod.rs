@@ -19,7 +19,7 @@ pub(crate) fn questions() -> impl Iterator<Item = &'static str> {
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use shipway_contracts::{
     Code, Error,
     v1::{self, DataChoice, FlowForRunReply},
@@ -149,7 +149,11 @@ impl Shared {
             warnings
                 .push(format!("run {run} goes on, and may release after this: `shipway abort {run}` first"));
         }
-        let document = document::document(&steps, &own, &mut warnings);
+        let overrides: Map<String, Value> = match flow.overrides_json.as_str() {
+            "" => Map::new(),
+            text => serde_json::from_str(text).map_err(|error| Error::internal(&error))?,
+        };
+        let document = document::document(&steps, &own, &overrides)?;
         for step in &steps {
             match step {
                 reverse::Step::Release { artifact, .. } | reverse::Step::StartAgain { artifact, .. } => {

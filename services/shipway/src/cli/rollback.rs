@@ -237,7 +237,10 @@ fn words(reply: &PlanRollbackReply, paint: Paint) -> String {
         }
     )];
     if rollback.flow_version > 0 {
-        lines.push(format!("version {} of the flow becomes its newest again", rollback.flow_version));
+        lines.push(format!(
+            "version {} of the flow becomes its newest again when that has ended well",
+            rollback.flow_version
+        ));
     }
     lines.push(plan::table(&planned.nodes).text(paint));
     for choice in &reply.data {
@@ -300,7 +303,6 @@ fn started_json(reply: &StartRollbackReply) -> Value {
         "name": run.name,
         "position": run.position,
         "rollback": shown::rollback(reply.rollback.as_ref()),
-        "flowVersion": reply.flow_version,
         "warnings": reply.warnings,
     })
 }

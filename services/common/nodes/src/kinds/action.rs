@@ -59,6 +59,7 @@ struct Inner {
 enum Type {
     Restart,
     Execute,
+    Load,
     Restore,
     CreateRepoFromSource,
     Stop,
@@ -122,6 +123,7 @@ const ACTIONS: &[(&str, &str, &str)] = &[
     ("Addon", "restart", "addonId"),
     ("Addon", "confirm", "addonId"),
     ("Addon", "revert", "addonId"),
+    ("AddonBackup", "load", "addonId"),
     ("AddonBackup", "restore", "addonId"),
 ];
 
@@ -156,7 +158,7 @@ impl Kind for Action {
         };
         let needs: &[&str] = match act {
             "execute" => &["command"],
-            "restore" => &["backupId"],
+            "load" | "restore" => &["backupId"],
             _ => &[],
         };
         for name in std::iter::once(id).chain(needs) {
@@ -216,7 +218,7 @@ impl Kind for Action {
             }
             (_, Some("execute")) => Outputs::of(&[], &["status", "output"]),
             (Some("VCS"), _) => Outputs::default().and_later(&["trackerId"]),
-            (_, Some("restore")) => Outputs::of(&["id", "addonId"], &["status"]),
+            (_, Some("load" | "restore")) => Outputs::of(&["id", "addonId"], &["status"]),
             _ => Outputs::default(),
         }
     }
@@ -249,7 +251,8 @@ impl Kind for Action {
             (Subject::Addon, Type::Confirm) => kept(data, workload::Fate::LetGo, ctx)?,
             (Subject::Addon, Type::Revert) => kept(data, workload::Fate::PutBack, ctx)?,
             (Subject::Job, Type::Execute) => execute_job(data, ctx)?,
-            (Subject::AddonBackup, Type::Restore) => restore(data, ctx)?,
+            (Subject::AddonBackup, Type::Load) => restore(data, true, ctx)?,
+            (Subject::AddonBackup, Type::Restore) => restore(data, false, ctx)?,
             (subject, act) => {
                 let message = format!("the action {act:?} on {subject:?} is not supported; {}", supported());
                 return Err(fail(codes::UNSUPPORTED, message));
@@ -335,7 +338,7 @@ fn kept(data: &Data, fate: workload::Fate, ctx: &StepContext<'_>) -> Result<Work
     Ok(Workload::Kept(workload::Kept { addon: addon::pinned(&slug, ctx)?, fate }))
 }
 
-fn restore(data: &Data, ctx: &StepContext<'_>) -> Result<Workload, NodeError> {
+fn restore(data: &Data, only_load: bool, ctx: &StepContext<'_>) -> Result<Workload, NodeError> {
     let slug = required(data.addon_id.as_ref(), "addonId")?;
     let asked = required(data.backup_id.as_ref(), "backupId")?;
     let ctx = &StepContext { timeout_seconds: Some(ctx.timeout_seconds.unwrap_or(RESTORE_SECONDS)), ..*ctx };
@@ -350,5 +353,6 @@ fn restore(data: &Data, ctx: &StepContext<'_>) -> Result<Workload, NodeError> {
         backup: backup.unwrap_or_default().to_owned(),
         pin: pin.clone(),
         keep: data.keep.unwrap_or_default(),
+        only_load,
     }))
 }

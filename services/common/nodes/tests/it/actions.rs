@@ -36,7 +36,11 @@ fn addon_and_its_backups() {
         (found.backup.as_str(), found.pin.digest.as_str()),
         ("bk-0190aaaabbbb00000001-10", "sha256:bk-0190aaaabbbb00000001-10")
     );
-    assert_eq!(found.addon.timeout_seconds, 3600);
+    assert_eq!((found.addon.timeout_seconds, found.only_load), (3600, false));
+    let mut load = restore("latest");
+    load["spec"]["type"] = json!("load");
+    let Workload::Restore(load) = world.work("Action", load) else { panic!() };
+    assert_eq!((load.backup, load.only_load), (found.backup, true));
 
     world.resources.get_mut("db").unwrap().spec["type"] = json!("redis");
     assert_eq!(

@@ -227,7 +227,16 @@ fn builds_and_actions() -> Vec<Row> {
         (
             "Action",
             "/spec/spec/type",
-            json!(["restart", "execute", "restore", "createRepoFromSource", "stop", "confirm", "revert"]),
+            json!([
+                "restart",
+                "execute",
+                "load",
+                "restore",
+                "createRepoFromSource",
+                "stop",
+                "confirm",
+                "revert"
+            ]),
             json!(["pause", null]),
         ),
         (

@@ -239,6 +239,15 @@ impl<'a> Server<'a> {
         self.query("SELECT datname FROM pg_database").await
     }
 
+    /// What a database says of itself: what made it, or what it holds.
+    pub(super) async fn mark_of(&self, name: &str) -> Result<Option<String>, Failure> {
+        let statement = format!(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = {}",
+            literal(name)
+        );
+        Ok(self.query(&statement).await?.into_iter().next())
+    }
+
     /// Lets programs connect to a database.
     pub(super) async fn open(&self, name: &str) -> Result<(), Failure> {
         let statement = format!("ALTER DATABASE {} WITH ALLOW_CONNECTIONS true", identifier(name));
