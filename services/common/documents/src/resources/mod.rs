@@ -210,7 +210,9 @@ fn declare(
     };
     let around = around(node, &scope, problems);
     let mut shape = Problems::new();
-    let declaration = read(node, spec, &at, around.as_deref().or(project), &mut shape);
+    // Flows in a spec that is not resolved still hold `${template.…}`.
+    let nested = !unresolved.is_empty();
+    let declaration = read(node, spec, &at, around.as_deref().or(project), nested, &mut shape);
     // One place, one problem: what did not resolve has no right shape either.
     let known = |problem: &Problem| unresolved.iter().any(|other| other.pointer == problem.pointer);
     problems.extend(shape.into_iter().filter(|problem| !known(problem)));
@@ -223,6 +225,7 @@ fn read(
     spec: Value,
     at: &str,
     project: Option<&str>,
+    nested: bool,
     problems: &mut Problems,
 ) -> Option<Declaration> {
     let kind = resource_kind(node.kind, &spec);
@@ -238,7 +241,7 @@ fn read(
             shape::resource(kind, &spec, at, problems);
             Declared::Resource(kind)
         }
-        _ => Declared::Pipeline(PipelineDeclaration::read(&spec, at, problems)),
+        _ => Declared::Pipeline(PipelineDeclaration::read(&spec, at, nested, problems)),
     };
     let own = spec.get("projectId").and_then(Value::as_str);
     let project = own.or(project).filter(|_| !matches!(declared, Declared::Project));

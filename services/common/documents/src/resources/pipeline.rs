@@ -85,7 +85,8 @@ pub(super) fn resolve_spec(node: &Collected<'_>, scope: &Names<'_>, at: &str) ->
 }
 
 impl PipelineDeclaration {
-    pub(super) fn read(spec: &Value, at: &str, problems: &mut Problems) -> Self {
+    /// Reads a pipeline; in flows that are `nested` yet, expressions may be `${template.…}`.
+    pub(super) fn read(spec: &Value, at: &str, nested: bool, problems: &mut Problems) -> Self {
         let mut fields = Fields::new(spec, at, "a pipeline", problems);
         fields.known(&["name", "description", "projectId", "stages", "preview", "nfObjects"]);
         let description = fields.text("description").unwrap_or_default().to_owned();
@@ -101,7 +102,7 @@ impl PipelineDeclaration {
         let mut stages: Vec<StageDeclaration> = Vec::new();
         for (n, stage) in list.iter().enumerate() {
             let at = pointer::item(&pointer::join(at, "stages"), n);
-            let Some(stage) = StageDeclaration::read(stage, &at, problems) else { continue };
+            let Some(stage) = StageDeclaration::read(stage, &at, nested, problems) else { continue };
             if stages.iter().any(|other| other.name.eq_ignore_ascii_case(&stage.name)) {
                 let message = format!("two stages are called `{}`", stage.name);
                 problems.push(Problem::error(pointer::join(&at, "name"), message));
@@ -123,7 +124,7 @@ impl PipelineDeclaration {
 }
 
 impl StageDeclaration {
-    fn read(value: &Value, at: &str, problems: &mut Problems) -> Option<Self> {
+    fn read(value: &Value, at: &str, nested: bool, problems: &mut Problems) -> Option<Self> {
         let mut fields = Fields::new(value, at, "a stage", problems);
         fields.known(&["name", "nfObjects", "releaseFlow"]);
         let name = fields.required_text("name", "name the stage: `Development`")?.to_owned();
@@ -139,7 +140,7 @@ impl StageDeclaration {
                 Member::read(member, &pointer::item(&list_at, n), problems).map(|(m, _)| m)
             })
             .collect();
-        let flow = flow.and_then(|flow| DeclaredFlow::read(flow, &flow_at, problems));
+        let flow = flow.and_then(|flow| DeclaredFlow::read(flow, &flow_at, nested, problems));
         Some(Self { name, pointer: at.to_owned(), members, flow })
     }
 }
@@ -160,14 +161,14 @@ impl Member {
 }
 
 impl DeclaredFlow {
-    fn read(value: &Value, at: &str, problems: &mut Problems) -> Option<Self> {
+    fn read(value: &Value, at: &str, nested: bool, problems: &mut Problems) -> Option<Self> {
         let mut fields = Fields::new(value, at, "`releaseFlow`", problems);
         fields.one_of("kind", &["ReleaseFlow"]);
         let (Some(spec), pointer) = (fields.get("spec"), fields.at("spec")) else {
             fields.missing("spec", "give it `{kind: ReleaseFlow, spec: {apiVersion: v1.2, spec: …}}`");
             return None;
         };
-        let (flow, found) = Flow::examine(DocumentType::ReleaseFlow, spec, false);
+        let (flow, found) = Flow::examine(DocumentType::ReleaseFlow, spec, nested);
         let whole = !found.has_errors();
         let warnings = if whole { found.clone() } else { Problems::new() };
         problems.extend(found.under(&pointer));
