@@ -131,13 +131,12 @@ fn read_declarations(
     let mut all: Vec<Declaration> = Vec::with_capacity(nodes.len());
     let mut project = None;
     for node in &nodes {
-        if let Some(declaration) = declare(node, &outputs, project.as_deref(), &mut problems) {
-            if matches!(declaration.declared, Declared::Project) {
-                project = Some(declaration.slug.clone());
-            }
-            refuse_duplicate(&all, &declaration, &mut problems);
-            all.push(declaration);
+        let declaration = declare(node, &outputs, project.as_deref(), &mut problems);
+        if matches!(declaration.declared, Declared::Project) && !declaration.slug.is_empty() {
+            project = Some(declaration.slug.clone());
         }
+        refuse_duplicate(&all, &declaration, &mut problems);
+        all.push(declaration);
     }
     pipeline::check_members(&all, &mut problems);
     document.locate(&mut problems);
@@ -199,7 +198,7 @@ fn declare(
     outputs: &BTreeMap<String, Value>,
     project: Option<&str>,
     problems: &mut Problems,
-) -> Option<Declaration> {
+) -> Declaration {
     let at = pointer::join(&node.pointer, "spec");
     let made = (node.kind == "SecretGroup").then(|| format!("{at}/secrets"));
     let scope = Names { args: &node.args, outputs, made: made.as_deref() };
@@ -227,14 +226,15 @@ fn read(
     project: Option<&str>,
     nested: bool,
     problems: &mut Problems,
-) -> Option<Declaration> {
+) -> Declaration {
     let kind = resource_kind(node.kind, &spec);
     let length = match (node.kind, kind) {
         ("Project", _) => names::PROJECT,
         (_, Some(kind)) => names::length_of(kind),
         _ => names::PIPELINE,
     };
-    let name = shape::name(&spec, at, length, problems)?;
+    // Without a right name it is no declaration, and the rest of it is checked all the same.
+    let name = shape::name(&spec, at, length, problems).unwrap_or_default();
     let declared = match (node.kind, kind) {
         ("Project", _) => Declared::Project,
         (_, Some(kind)) => {
@@ -245,7 +245,7 @@ fn read(
     };
     let own = spec.get("projectId").and_then(Value::as_str);
     let project = own.or(project).filter(|_| !matches!(declared, Declared::Project));
-    Some(Declaration {
+    Declaration {
         declared,
         slug: names::slug(&name),
         name,
@@ -253,7 +253,7 @@ fn read(
         pointer: node.pointer.clone(),
         project: project.map(str::to_owned),
         spec,
-    })
+    }
 }
 
 /// The project of the workflow around a node, resolved.
@@ -289,7 +289,8 @@ fn resource_kind(kind: &str, spec: &Value) -> Option<ResourceKind> {
 
 fn refuse_duplicate(all: &[Declaration], new: &Declaration, problems: &mut Problems) {
     let same = |other: &&Declaration| {
-        other.slug == new.slug
+        !new.slug.is_empty()
+            && other.slug == new.slug
             && other.project == new.project
             && std::mem::discriminant(&other.declared) == std::mem::discriminant(&new.declared)
     };

@@ -87,7 +87,7 @@ pub(super) fn resolve_spec(node: &Collected<'_>, scope: &Names<'_>, at: &str) ->
 impl PipelineDeclaration {
     /// Reads a pipeline; in flows that are `nested` yet, expressions may be `${template.…}`.
     pub(super) fn read(spec: &Value, at: &str, nested: bool, problems: &mut Problems) -> Self {
-        let mut fields = Fields::new(spec, at, "a pipeline", problems);
+        let mut fields = Fields::new(spec, at, "`spec`", problems);
         fields.known(&["name", "description", "projectId", "stages", "preview", "nfObjects"]);
         let description = fields.text("description").unwrap_or_default().to_owned();
         if fields.get("preview").is_some() {

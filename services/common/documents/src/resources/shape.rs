@@ -5,6 +5,7 @@ use shipway_events::project::ResourceKind;
 
 use crate::{Code, Fields, Problem, Problems, is_expression, names, pointer, secret};
 
+/// The name as it is given, though it may be no right one; none where there is none yet.
 pub(super) fn name(spec: &Value, at: &str, length: names::Length, problems: &mut Problems) -> Option<String> {
     let mut fields = Fields::new(spec, at, "`spec`", problems);
     let name = fields.required_text("name", "name it; its id is the slug of its name")?;
@@ -14,7 +15,6 @@ pub(super) fn name(spec: &Value, at: &str, length: names::Length, problems: &mut
     if let Err(reason) = names::check(name, length) {
         let problem = Problem::error(fields.at("name"), format!("the name `{name}` {reason}"));
         fields.note(problem.code(Code::NameInvalid));
-        return None;
     }
     Some(name.to_owned())
 }

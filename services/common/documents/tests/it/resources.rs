@@ -185,6 +185,31 @@ fn rules_of_names_and_members() {
 }
 
 #[test]
+fn a_bad_name_hides_nothing_else() {
+    for (node, expected) in [
+        (
+            json!({"kind": "Addon", "spec": {"name": "x", "type": "mongodb"}}),
+            vec!["/spec/name", "/spec/type"],
+        ),
+        (json!({"kind": "ManualJob", "spec": {"backoffLimit": -1}}), vec!["/spec", "/spec/backoffLimit"]),
+        (
+            json!({"kind": "Pipeline", "spec": {"name": "a_b", "stages": [{"name": "Only"}]}}),
+            vec!["/spec/name", "/spec/stages"],
+        ),
+        (json!({"kind": "Pipeline", "spec": "x"}), vec!["/spec"]),
+        (
+            json!([{"kind": "Project", "spec": {}}, {"kind": "Project", "spec": {}}]),
+            vec!["/0/spec", "/1/spec"],
+        ),
+    ] {
+        let document = Document::from_value("a", node.clone());
+        let problems = parse_declarations(&document).expect_err("refused");
+        let places: Vec<_> = problems.iter().map(|problem| problem.pointer.as_str()).collect();
+        assert_eq!(places, expected, "{node}");
+    }
+}
+
+#[test]
 fn members_are_of_the_right_kind_and_in_one_stage() {
     let document = |kind: &str, member: Value| {
         json!([
