@@ -68,7 +68,7 @@ fn nodes_come_alone_in_lists_and_in_workflows() {
             json!({"kind": "Workflow", "spec": {"type": "sequential", "context": {"projectId": "other"}, "steps": [
                 addon,
                 {"kind": "ManualJob", "spec": {"name": "one", "projectId": "third"}},
-                {"kind": "Job", "spec": {"name": "two", "settings": {"cron": {"schedule": "* * * * *"}}}},
+                {"kind": "Job", "spec": {"name": "two", "settings": {"cron": {"schedule": "* * * * *", "suspended": true}}}},
                 {"kind": "Job", "spec": {"name": "skipped"}, "skipNodeExecution": "true"},
             ]}})
         ),
@@ -128,6 +128,30 @@ fn rules_of_names_and_members() {
         (
             json!({"kind": "ManualJob", "spec": {"name": "job", "deployment": {"docker": {"configType": "customCommand"}}}}),
             "`customCommand` is missing; `configType: customCommand` needs it",
+        ),
+        (
+            json!({"kind": "DeploymentService", "spec": {"name": "web", "deployment": {"external": {"imagePath": "nginx"}}}}),
+            "unsupported: /spec/deployment/external: images from registries are not run yet; a flow can give the service",
+        ),
+        (
+            json!({"kind": "ManualJob", "spec": {"name": "job", "deployment": {"external": {"imagePath": "nginx"}}}}),
+            "unsupported: /spec/deployment/external: images from registries are not run yet; a flow can give the job",
+        ),
+        (
+            json!({"kind": "CronJob", "spec": {"name": "job", "schedule": "0 3 * * *"}}),
+            "unsupported: /spec/schedule: schedules of jobs are not run yet; add `suspended: true`",
+        ),
+        (
+            json!({"kind": "Job", "spec": {"name": "job", "settings": {"cron": {"schedule": "0 3 * * *"}}}}),
+            "unsupported: /spec/settings/cron/schedule: schedules of jobs are not run yet",
+        ),
+        (
+            json!({"kind": "CronJob", "spec": {"name": "job", "schedule": "nonsense", "suspended": true}}),
+            "error: /spec/schedule: ",
+        ),
+        (
+            json!({"kind": "Job", "spec": {"name": "job", "settings": {"cron": {}}}}),
+            "error: /spec/settings/cron: `schedule` is missing",
         ),
         (json!({"kind": "BuildService", "spec": {"name": "builder"}}), "`vcsData` is missing"),
         (
