@@ -109,21 +109,15 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
     fields.known(MEMBERS);
     let kind = fields.required_text("kind", "say what the node does: `kind: Build`")?.to_owned();
     let reference = fields.text("ref").map(str::to_owned);
-    let condition = match fields.text("condition") {
-        Some(text) if is_expression(&Value::from(text)) => {
-            let problem = Problem::error(fields.at("condition"), "`condition` cannot hold an expression");
-            fields.note(problem.help("write `success` or `running`"));
-            None
-        }
-        condition => condition.filter(|condition| !condition.is_empty()).map(str::to_owned),
-    };
+    refuse_expressions(FIXED, &mut fields);
+    let condition = fields.text("condition").filter(|text| !text.is_empty() && !is_expression(&Value::from(*text)));
     fields.integer("timeoutDuration", 30..=14_400);
     let mut node = Node {
         named: reference.is_some(),
         reference: reference.unwrap_or_default(),
         pointer: at.to_owned(),
         spec: own_spec(&kind, fields.get("spec")),
-        condition,
+        condition: condition.map(str::to_owned),
         kind,
         timeout: fields.get("timeoutDuration").cloned(),
         retry: read_retry(&mut fields),
@@ -153,6 +147,39 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
         read_steps(&mut node, value.pointer("/spec/steps"), depth, problems);
     }
     Some(node)
+}
+
+/// Members that a run's plan reads before anything is resolved, and what to write there.
+const FIXED: &[(&str, &str)] = &[
+    ("condition", "write `success` or `running`"),
+    ("when", "write `success`, `failure` or `always`; `skipNodeExecution` can hold an expression"),
+    ("effect", "write `keyed`, `fenced`, `checked` or `once`"),
+    ("interruptible", "write `true` or `false`"),
+    ("runNodeOnce", "write `true` or `false`"),
+    ("updateMode", "write `put` or `patch`"),
+    ("locks", "write a list; the names in it can hold expressions"),
+    ("dependsOn", "write a list of the nodes that go before: `dependsOn: [build]`"),
+    ("runsOn", "write a list of labels: `runsOn: [gpu]`"),
+];
+
+/// The same in `retry` and its `backoff`.
+const FIXED_RETRY: &[(&str, &str)] = &[
+    ("maxAttempts", "write a number from 1 to 100"),
+    ("backoff", "write `fixed` or `exponential`"),
+    ("type", "write `fixed` or `exponential`"),
+    ("delay", "write a number of seconds"),
+    ("maxDelay", "write a number of seconds"),
+    ("jitter", "write `true` or `false`"),
+];
+
+/// Notes expressions where nothing would resolve them: they would count as if nothing were said.
+fn refuse_expressions(fixed: &[(&str, &str)], fields: &mut Fields<'_, '_>) {
+    for (key, help) in fixed {
+        if fields.get(key).is_some_and(is_expression) {
+            let message = format!("`{key}` cannot hold an expression");
+            fields.note(Problem::error(fields.at(key), message).help(*help));
+        }
+    }
 }
 
 /// Whether nodes of that kind have other nodes in their `steps`.
@@ -264,6 +291,7 @@ fn read_retry_of(key: &str, fields: &mut Fields<'_, '_>) -> Option<Retry> {
     let (value, at) = (fields.get(key)?, fields.at(key));
     let mut inner = Fields::new(value, &at, &format!("`{key}`"), fields.problems());
     inner.known(&["maxAttempts", "backoff", "delay", "maxDelay", "jitter"]);
+    refuse_expressions(FIXED_RETRY, &mut inner);
     let attempts = inner.integer("maxAttempts", 1..=100);
     let seconds = |fields: &mut Fields<'_, '_>, key: &str| {
         fields.integer(key, 0..=86_400).and_then(|seconds| u32::try_from(seconds).ok())
@@ -273,6 +301,7 @@ fn read_retry_of(key: &str, fields: &mut Fields<'_, '_>) -> Option<Retry> {
         Some(Value::Object(_)) => {
             let (value, at) = (inner.get("backoff")?, inner.at("backoff"));
             let mut backoff = Fields::new(value, &at, "`backoff`", inner.problems());
+            refuse_expressions(FIXED_RETRY, &mut backoff);
             let inner_delay = seconds(&mut backoff, "delay");
             delay = delay.or(inner_delay);
             backoff.one_of("type", &["fixed", "exponential"])

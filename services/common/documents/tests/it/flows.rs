@@ -27,6 +27,36 @@ fn with_steps(steps: Value) -> Value {
 }
 
 #[test]
+fn what_the_plan_reads_cannot_be_an_expression() {
+    for (member, value, place) in [
+        ("condition", json!("${args.A}"), "condition"),
+        ("when", json!("${args.A}"), "when"),
+        ("effect", json!("${args.A}"), "effect"),
+        ("interruptible", json!("${args.A}"), "interruptible"),
+        ("runNodeOnce", json!("${args.A}"), "runNodeOnce"),
+        ("updateMode", json!("${args.A}"), "updateMode"),
+        ("locks", json!("${args.A}"), "locks"),
+        ("dependsOn", json!("${args.A}"), "dependsOn"),
+        ("runsOn", json!("${args.A}"), "runsOn"),
+        ("retry", json!({"maxAttempts": "${args.A}"}), "retry/maxAttempts"),
+        ("retry", json!({"jitter": "${args.A}"}), "retry/jitter"),
+        ("retry", json!({"backoff": "${args.A}"}), "retry/backoff"),
+        ("retry", json!({"backoff": {"type": "${args.A}"}}), "retry/backoff/type"),
+        ("retry", json!({"backoff": {"delay": "${args.A}"}}), "retry/backoff/delay"),
+        ("settings", json!({"maxDelay": "${args.A}"}), "settings/maxDelay"),
+    ] {
+        let mut node = json!({"kind": "JobRun", "spec": {"jobId": "migrate"}});
+        node[member] = value;
+        let found = problems(with_steps(json!([node])));
+        let name = place.rsplit('/').next().unwrap();
+        let expected =
+            format!("error: /spec/spec/steps/0/{place}: `{name}` cannot hold an expression; write ");
+        let [only] = found.as_slice() else { panic!("{place}: {found:?}") };
+        assert!(only.starts_with(&expected), "{only}");
+    }
+}
+
+#[test]
 fn the_envelope_is_read() {
     let flow = flow(with_steps(json!([{
         "kind": "JobRun",
