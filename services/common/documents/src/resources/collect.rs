@@ -97,11 +97,9 @@ impl<'a> Collector<'a, '_> {
             args.insert(name.clone(), value.clone());
         }
         let arguments = fields.at("arguments");
-        for reference in expr::references(&Value::Object(args.clone()), &arguments) {
-            fields.note(
-                Problem::unsupported(reference.pointer, "arguments with expressions are not supported yet")
-                    .help("give the value itself"),
-            );
+        for (name, value) in &args {
+            let found = flow::unresolved(value, &pointer::join(&arguments, name));
+            found.into_iter().for_each(|problem| fields.note(problem));
         }
         self.node(spec, &pointer::join(at, "spec"), None, &Rc::new(args));
     }

@@ -1,12 +1,31 @@
-//! Whether runs that nobody starts by hand have the arguments that they need.
+//! Whether arguments have values, and such as a run can take.
 
-use shipway_documents::{Code, Problem, Problems, flow::Flow, pointer};
+use shipway_documents::{
+    Code, Problem, Problems,
+    flow::{Flow, unresolved},
+    pointer,
+};
 
 use super::Known;
 
+pub(super) fn check(flow: &Flow, known: &Known, problems: &mut Problems) {
+    values(flow, known, problems);
+    started_by_triggers(flow, known, problems);
+}
+
+/// The values that the document gives, where no override goes before them.
+fn values(flow: &Flow, known: &Known, problems: &mut Problems) {
+    for argument in flow.arguments.iter().filter(|argument| !known.arguments.contains_key(&argument.name)) {
+        let at = pointer::join("/arguments", &argument.name);
+        let is_bare = flow.value.pointer(&at) == argument.default.as_ref();
+        let at = if is_bare { at } else { pointer::join(&at, "default") };
+        problems.extend(argument.default.iter().flat_map(|value| unresolved(value, &at)));
+    }
+}
+
 /// A run that a trigger starts is asked for no arguments: those that are required and have no value keep every one
 /// of them from starting.
-pub(super) fn check(flow: &Flow, known: &Known, problems: &mut Problems) {
+fn started_by_triggers(flow: &Flow, known: &Known, problems: &mut Problems) {
     let Some(trigger) = flow.triggers.first() else { return };
     let missing = flow.arguments.iter().filter(|argument| {
         argument.required && argument.default.is_none() && !known.arguments.contains_key(&argument.name)

@@ -52,3 +52,22 @@ spec:
     let [only] = found.as_slice() else { panic!("{found:?}") };
     assert!(only.contains("no node or trigger is called `prdo`"), "{only}");
 }
+
+#[test]
+fn values_of_arguments_are_no_expressions() {
+    let flow = |arguments: &str| {
+        format!("arguments: {arguments}\nspec: {{kind: Workflow, spec: {{type: sequential, steps: []}}}}\n")
+    };
+    for (arguments, place) in [
+        ("{A: a, B: '${args.A}-y'}", "/arguments/B"),
+        ("{A: {type: string, default: '${fn.date()}', description: 'a ${b}'}}", "/arguments/A/default"),
+        ("{A: {list: [x, '${args.B}']}}", "/arguments/A/list/1"),
+    ] {
+        let found = said(&flow(arguments));
+        let refused: Vec<_> = found.iter().filter(|line| line.starts_with("unsupported: ")).collect();
+        let expected = format!(
+            "unsupported: {place}: arguments with expressions are not supported yet; give the value itself"
+        );
+        assert_eq!(refused, [&expected], "{found:?}");
+    }
+}
