@@ -108,6 +108,8 @@ pub struct Context<'a> {
     pub whole: bool,
     /// Whether kinds and shapes were checked already, by [`crate::document::examine`].
     pub examined: bool,
+    /// Whether it is a part of something larger: what its names stand for is asked there.
+    pub is_part: bool,
 }
 
 /// As many unknown names of a document are compared with all that there are: after those, another suggestion costs time
@@ -128,7 +130,9 @@ pub fn validate_flow(flow: &Flow, stage: &StageContext<'_>) -> Problems {
 /// The same, knowing more.
 #[must_use]
 pub fn validate_flow_with(flow: &Flow, stage: &StageContext<'_>, known: &Known) -> Problems {
-    check_flow(flow, &Context { stage: Some(stage), partial: false, known, whole: false, examined: false })
+    let stage = Some(stage);
+    let context = Context { stage, partial: false, known, whole: false, examined: false, is_part: false };
+    check_flow(flow, &context)
 }
 
 /// All that is wrong with a flow of any type, sorted by place.
@@ -167,13 +171,15 @@ pub fn check_flow(flow: &Flow, context: &Context<'_>) -> Problems {
     graph::check(&index, &mut problems);
     fate::check(flow, &index, &mut problems);
     let whole = context.stage.filter(|_| !context.partial);
-    let used = references::check(flow, &index, context.known, whole, &mut problems);
-    if context.whole {
-        unused::check(flow, &index, used, &mut problems);
+    if !context.is_part {
+        let used = references::check(flow, &index, context.known, whole, &mut problems);
+        if context.whole {
+            unused::check(flow, &index, used, &mut problems);
+        }
     }
     types::check(flow, &index, &mut problems);
     arguments::check(flow, context.known, &mut problems);
-    credentials::check(&flow.value, &mut problems);
+    credentials::check(flow.document_type, &flow.value, &mut problems);
     problems.extend(flow.warnings.clone());
     problems.sort();
     problems

@@ -106,20 +106,16 @@ pub fn parse_declarations_at(
     overrides: &Map<String, Value>,
     addresses: Addresses<'_>,
 ) -> Result<Declarations, Problems> {
-    let (all, problems) = read_declarations(document, overrides, addresses);
+    let (all, problems) = check_declarations(document, overrides, addresses);
     if problems.has_errors() {
         return Err(problems);
     }
     Ok(Declarations { all, warnings: problems })
 }
 
-/// Reads as much as can be read of what a document declares, to check the rest of it too.
+/// Reads as much as can be read of what a document declares, and says all that is wrong with it, located and sorted.
 #[must_use]
-pub fn check_declarations(document: &Document) -> (Vec<Declaration>, Problems) {
-    read_declarations(document, &Map::new(), &|_, _| None)
-}
-
-fn read_declarations(
+pub fn check_declarations(
     document: &Document,
     overrides: &Map<String, Value>,
     addresses: Addresses<'_>,

@@ -1,7 +1,8 @@
 //! Whether arguments have values, and such as a run can take.
 
+use serde_json::Value;
 use shipway_documents::{
-    Code, Problem, Problems,
+    Code, DocumentType, Problem, Problems,
     flow::{Flow, unresolved},
     pointer,
 };
@@ -9,8 +10,20 @@ use shipway_documents::{
 use super::Known;
 
 pub(super) fn check(flow: &Flow, known: &Known, problems: &mut Problems) {
+    overrides(flow, problems);
     values(flow, known, problems);
     started_by_triggers(flow, known, problems);
+}
+
+/// A flow's overrides are kept beside its document, whose history everybody can read.
+fn overrides(flow: &Flow, problems: &mut Problems) {
+    let is_flow = matches!(flow.document_type, DocumentType::ReleaseFlow | DocumentType::Preview);
+    let overrides = flow.value.get("argumentOverrides").and_then(Value::as_object);
+    if is_flow && overrides.is_some_and(|overrides| !overrides.is_empty()) {
+        let message = "overrides are not part of a flow's document: their values would be in its history";
+        let problem = Problem::error("/argumentOverrides", message).at_key();
+        problems.push(problem.help("take them away, and set each with `shipway override`"));
+    }
 }
 
 /// The values that the document gives, where no override goes before them.

@@ -71,3 +71,73 @@ fn values_of_arguments_are_no_expressions() {
         assert_eq!(refused, [&expected], "{found:?}");
     }
 }
+
+/// Nodes that `apply` takes, each with a mistake, and what is said of it.
+const DECLARED: &[(&str, &[&str])] = &[
+    ("{kind: Addon, spec: {name: shop-db, type: postgresql}}", &[]),
+    (
+        "{kind: DeploymentService, condition: success, spec: {name: web, autoscaling: 3, ports: [{domains: x}]}}",
+        &["error: /condition: ", "error: /spec/autoscaling: ", "error: /spec/ports/0/domains: "],
+    ),
+    (
+        "{kind: CronJob, spec: {name: nightly, schedule: 3, suspended: maybe}}",
+        &["error: /spec/schedule: ", "error: /spec/suspended: "],
+    ),
+    (
+        "{kind: SecretGroup, retry: 3, when: never, spec: {name: env, restrictions: 3}}",
+        &["error: /retry: ", "error: /spec/restrictions: ", "error: /when: "],
+    ),
+    (
+        "{kind: ManualJob, spec: {name: job, runtimeEnvironment: {DB_PASSWORD: kT9xQ2vLm8}}}",
+        &["warning: /spec/runtimeEnvironment/DB_PASSWORD: this looks like a secret"],
+    ),
+    (
+        "{kind: Workflow, spec: {type: sequential, steps: [{kind: Project, spec: {name: shop, region: []}}]}}",
+        &["error: /spec/steps/0/spec/region: "],
+    ),
+];
+
+#[test]
+fn a_node_says_the_same_by_itself_in_a_list_and_in_a_template() {
+    for (node, expected) in DECLARED {
+        let template = format!(
+            "name: Shop\nspec: {{kind: Workflow, spec: {{type: sequential, steps: [{node}]}}}}\n"
+        );
+        for (text, at) in [
+            ((*node).to_owned(), ""),
+            (format!("- {node}\n"), "/0"),
+            (format!("{{kind: Project, spec: {{name: shop}}}}\n---\n{node}\n"), "/1"),
+            (template, "/spec/spec/steps/0"),
+        ] {
+            let found: Vec<String> =
+                said(&text).iter().map(|line| line.replacen(&format!(": {at}/"), ": /", 1)).collect();
+            let mut found: Vec<&str> = found.iter().map(String::as_str).collect();
+            found.sort_unstable();
+            assert_eq!(found.len(), expected.len(), "{text}\n{found:#?}");
+            for (line, start) in found.iter().zip(*expected) {
+                assert!(line.starts_with(start), "{text}\n{line}\n{start}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_port_has_an_address_before_it_is_given_one() {
+    let text = "
+- {kind: DeploymentService, ref: web, spec: {name: web, ports: [{internalPort: 80}]}}
+- {kind: ManualJob, spec: {name: job, runtimeEnvironment: {URL: 'http://${refs.web.ports.0.dns}'}}}
+";
+    assert_eq!(said(text), Vec::<String>::new());
+}
+
+#[test]
+fn a_flows_overrides_are_not_in_its_document() {
+    let text = "
+argumentOverrides: {A: x}
+arguments: {A: y}
+spec: {kind: Workflow, spec: {type: sequential, steps: [{kind: Noop, spec: {outputs: {a: '${args.A}'}}}]}}
+";
+    let found = errors(text);
+    let [only] = found.as_slice() else { panic!("{found:?}") };
+    assert!(only.starts_with("error: /argumentOverrides: overrides are not part"), "{only}");
+}
