@@ -1,11 +1,14 @@
 //! Checks a text: everything that can be known of a document before it is published or run, all at once.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
 
 use serde_json::{Map, Value, json};
 use shipway_documents::{
     Code, Document, DocumentType, Problem, Problems, Related, Report, Severity, Support,
-    flow::{Flow, recognise},
+    flow::recognise,
     names, parse, pointer,
     resources::{
         Addresses, Declaration, Declared, DeclaredFlow, Member, PipelineDeclaration, check_declarations,
@@ -120,13 +123,17 @@ fn moved(problems: Problems, from: &str, to: &str) -> Problems {
 
 /// Adds what is not said yet: two ways of reading one place find the same mistake, each in its words.
 fn join(said: &mut Problems, found: Problems) {
+    let mut places: HashMap<&str, Vec<&Problem>> = HashMap::new();
+    for problem in &*said {
+        places.entry(&problem.pointer).or_default().push(problem);
+    }
+    let is_same = |old: &Problem, new: &Problem| {
+        // One place can lack many members.
+        let missing = old.code == Code::FieldMissing && new.code == Code::FieldMissing;
+        old.severity <= new.severity && (!missing || old.message == new.message)
+    };
     let is_new = |new: &Problem| {
-        !said.iter().any(|old| {
-            let missing = old.code == Code::FieldMissing && new.code == Code::FieldMissing;
-            old.pointer == new.pointer
-                && old.severity <= new.severity
-                && (!missing || old.message == new.message)
-        })
+        !places.get(new.pointer.as_str()).is_some_and(|olds| olds.iter().any(|old| is_same(old, new)))
     };
     let new: Vec<Problem> = found.into_iter().filter(is_new).collect();
     said.extend(new);
@@ -139,7 +146,7 @@ fn check(kind: DocumentType, value: &Value, context: &Context<'_>) -> (Examined,
     let is_whole = !examined.problems.iter().any(|problem| problem.severity == Severity::Error);
     if let Some(flow) = &examined.flow {
         let context = Context { whole: context.whole && is_whole, ..*context };
-        with_teardown(flow, "", &context, &mut examined.problems);
+        examined.problems.extend(check_flow(flow, &context));
     }
     (examined, is_whole)
 }
@@ -163,7 +170,7 @@ fn of_type(document: &Document, kind: DocumentType, knowledge: Knowledge<'_>) ->
         let problem = Problem::unsupported("", message).code(Code::DocumentUnsupported);
         problems.push(problem.help("it is checked and kept as it is"));
     }
-    let (declared, found) = match kind {
+    let (declared, mut said) = match kind {
         DocumentType::Template => check_declarations(document, &Map::new(), &somewhere),
         _ => (Vec::new(), Problems::new()),
     };
@@ -174,24 +181,16 @@ fn of_type(document: &Document, kind: DocumentType, knowledge: Knowledge<'_>) ->
         let known = Known { project: stage.and_then(|(project, _)| project.clone()), ..Known::default() };
         let stage = stage.map(|(_, stage)| stage);
         let context = Context { stage, partial: true, known: &known, whole, examined: true, is_part: false };
-        with_teardown(flow, &nested.pointer, &context, &mut problems);
+        problems.extend(check_flow(flow, &context).under(&nested.pointer));
     }
     problems.extend(calls(&declared));
-    join(&mut problems, found);
-    problems
+    join(&mut said, problems);
+    said
 }
 
 /// Ports are given out when something is applied; until then each has some address.
 fn somewhere(_service: &str, _port: &str) -> Option<String> {
     Some("127.0.0.1:1".to_owned())
-}
-
-fn with_teardown(flow: &Flow, at: &str, context: &Context<'_>, problems: &mut Problems) {
-    problems.extend(check_flow(flow, context).under(at));
-    if let Some(teardown) = &flow.teardown {
-        let at = format!("{at}{}", teardown.pointer);
-        problems.extend(check_flow(&teardown.flow, context).under(&at));
-    }
 }
 
 /// Nodes by themselves, and the flows of declared pipelines.
@@ -204,7 +203,7 @@ fn declarations(document: &Document) -> Problems {
         let stage = stage.map(|(_, stage)| stage);
         let whole = nested.whole;
         let context = Context { stage, partial: true, known: &known, whole, examined: false, is_part: false };
-        with_teardown(&nested.flow, &nested.pointer, &context, &mut problems);
+        join(&mut problems, check_flow(&nested.flow, &context).under(&nested.pointer));
     }
     problems.extend(calls(&declared));
     problems

@@ -141,3 +141,116 @@ spec: {kind: Workflow, spec: {type: sequential, steps: [{kind: Noop, spec: {outp
     let [only] = found.as_slice() else { panic!("{found:?}") };
     assert!(only.starts_with("error: /argumentOverrides: overrides are not part"), "{only}");
 }
+
+/// A template with a teardown of these steps.
+fn with_teardown(steps: &str) -> String {
+    format!(
+        "
+name: Shop previews
+arguments: {{NAME: a, ONLY: b}}
+spec:
+  kind: Workflow
+  spec:
+    type: sequential
+    steps:
+      - {{kind: Addon, ref: db, spec: {{name: 'shop-${{args.NAME}}', type: postgresql}}}}
+      - {{kind: OpenTofu, ref: bucket, spec: {{stateKey: x, spec: {{provider: {{}}}}}}, condition: success}}
+      - {{kind: Addon, ref: other, spec: {{name: other-db, type: postgresql}}}}
+teardownSpec:
+  spec:
+    kind: Workflow
+    spec:
+      type: sequential
+      steps: [{steps}]
+"
+    )
+}
+
+#[test]
+fn a_teardown_knows_the_names_of_its_document() {
+    let text = with_teardown(
+        "{kind: JobRun, ref: last, spec: {jobId: cleanup, runtimeEnvironment: {DB: '${refs.db.id}', O: '${args.ONLY}'}}}, \
+         {kind: OpenTofuDestroy, spec: {nodeRef: bucket}, condition: success}",
+    );
+    let found: Vec<String> =
+        said(&text).into_iter().filter(|line| !line.starts_with("unsupported: ")).collect();
+    let [other, last] = found.as_slice() else { panic!("{found:#?}") };
+    assert!(other.starts_with("warning: /spec/spec/steps/2/ref: nothing refers to `other`"), "{other}");
+    assert!(last.starts_with("warning: /teardownSpec/spec/spec/steps/0/ref: nothing refers to `last`"), "{last}");
+
+    for (value, expected) in [
+        ("${refs.dbb.id}", "no node or trigger is called `dbb`; did you mean `db`?"),
+        ("${refs.bucket.nme}", "`bucket` is an OpenTofu, which has no output `nme`"),
+        ("${args.NAMEE}", "no argument is called `NAMEE`; did you mean `NAME`?"),
+    ] {
+        let steps =
+            format!("{{kind: JobRun, spec: {{jobId: cleanup, runtimeEnvironment: {{A: '{value}'}}}}}}");
+        let found = said(&with_teardown(&steps));
+        let place = "/teardownSpec/spec/spec/steps/0/spec/runtimeEnvironment/A: ";
+        let here: Vec<_> = found.iter().filter_map(|line| line.split_once(place)).collect();
+        let [(_, only)] = here.as_slice() else { panic!("{value}: {found:#?}") };
+        assert!(only.starts_with(expected), "{only}");
+    }
+    let found = errors(&with_teardown("{kind: OpenTofuDestroy, spec: {nodeRef: buckt}}"));
+    assert_eq!(
+        found,
+        ["error: /teardownSpec/spec/spec/steps/0/spec/nodeRef: no node is called `buckt`; did you mean `bucket`?"]
+    );
+}
+
+#[test]
+fn a_teardown_by_itself_may_name_what_is_elsewhere() {
+    let text = "
+failurePolicy: block
+spec:
+  kind: Workflow
+  spec:
+    type: sequential
+    steps: [{kind: JobRun, spec: {jobId: cleanup, runtimeEnvironment: {DB: '${refs.db.id} ${args.NAME}'}}}]
+";
+    let found = said(text);
+    assert!(found.iter().all(|line| line.starts_with("unsupported: ")), "{found:#?}");
+}
+
+#[test]
+fn a_node_of_an_iteration_has_its_own_outputs() {
+    let flow = |value: &str| {
+        format!(
+            "
+spec:
+  kind: Workflow
+  spec:
+    type: sequential
+    steps:
+      - kind: LoopWorkflow
+        ref: each
+        spec:
+          iterations: [{{region: eu}}, {{region: us}}]
+          steps:
+            - {{kind: JobRun, ref: one, spec: {{jobId: job}}}}
+            - kind: LoopWorkflow
+              ref: inner
+              spec:
+                iterations: [1]
+                steps: [{{kind: JobRun, ref: two, condition: success, spec: {{jobId: job}}}}]
+      - {{kind: Noop, spec: {{outputs: {{a: '${{refs.each.iterations.{value}}}'}}}}}}
+"
+        )
+    };
+    for right in ["0.one.id", "1.one.runName", "0.inner.iterations.0.two.status"] {
+        assert_eq!(errors(&flow(right)), Vec::<String>::new(), "{right}");
+    }
+    for (wrong, expected) in [
+        ("0.one.zz", "`one` is a JobRun, which has no output `zz`; there is "),
+        ("0.one.status", "`status` of `one` is only known when it has ended; give `one` a `condition: success`"),
+        ("2.one.id", "the loop `each` has no iteration 2; it has those from 0 to 1"),
+        ("x.one.id", "`x` is no number of an iteration; 0 is the first: `refs.each.iterations.0`"),
+        ("0.inner.iterations.0.two.zz", "`two` is a JobRun, which has no output `zz`"),
+        ("0.inner.iterations.1.two.id", "the loop `inner` has no iteration 1"),
+    ] {
+        let found = errors(&flow(wrong));
+        let [only] = found.as_slice() else { panic!("{wrong}: {found:#?}") };
+        let place = "error: /spec/spec/steps/1/spec/outputs/a: ";
+        assert!(only.starts_with(&format!("{place}{expected}")), "{only}");
+    }
+}
