@@ -92,7 +92,7 @@ impl<'a> Checker<'a, '_> {
         let payload = find(&node.kind).map(|kind| kind.payload()).unwrap_or_default();
         let spec_at = node.spec_pointer();
         let inner = nested(node);
-        for reference in expr::references(&node.spec, &spec_at) {
+        for reference in expr::all_references(&node.spec, &spec_at) {
             // In a document that stands in this node only `${template.…}` means a name of this one.
             let is_inner = inner.iter().any(|place| pointer::is_within(&reference.pointer, place));
             if is_inner != reference.template {
@@ -114,12 +114,12 @@ impl<'a> Checker<'a, '_> {
             self.node_ref(node);
         }
         if let Some(skip) = &node.skip {
-            for reference in expr::references(skip, &pointer::join(&node.pointer, "skipNodeExecution")) {
+            for reference in expr::all_references(skip, &pointer::join(&node.pointer, "skipNodeExecution")) {
                 self.reference(at, &reference, true);
             }
         }
         if let Some(timeout) = &node.timeout {
-            for reference in expr::references(timeout, &pointer::join(&node.pointer, "timeoutDuration")) {
+            for reference in expr::all_references(timeout, &pointer::join(&node.pointer, "timeoutDuration")) {
                 self.timeout(at, &reference);
             }
         }
@@ -179,7 +179,15 @@ impl<'a> Checker<'a, '_> {
     /// Secrets are groups of the project; what `fn.fetchSecret` asks for is known when it runs.
     fn secret(&mut self, reference: &Reference) {
         let name = reference.name.as_str();
-        let Some(stage) = self.stage.filter(|_| !name.starts_with("fn.")) else { return };
+        if name.starts_with("fn.") {
+            return;
+        }
+        if let Some(part) = reference.path.first().filter(|part| !matches!(part.as_str(), "values" | "files")) {
+            let message = format!("a secret has `values` and `files`, and no `{part}`");
+            let problem = error(Code::RefPath, reference, message);
+            self.problems.push(problem.suggest(part, ["values", "files"]));
+        }
+        let Some(stage) = self.stage else { return };
         let groups =
             stage.resources.iter().filter(|(_, resource)| resource.kind == ResourceKind::SecretGroup);
         let known: Vec<&str> = groups.map(|(slug, _)| slug.as_ref()).collect();

@@ -254,3 +254,49 @@ spec:
         assert!(only.starts_with(&format!("{place}{expected}")), "{only}");
     }
 }
+
+#[test]
+fn what_is_read_when_work_starts_is_checked_before() {
+    let flow = |node: &str| {
+        format!(
+            "
+spec:
+  kind: Workflow
+  spec:
+    type: sequential
+    steps:
+      - {{kind: SecretInheritance, ref: cfg, spec: {{secrets: [env]}}}}
+      - {{kind: JobRun, ref: run, spec: {{jobId: job, runtimeEnvironment: {{A: '${{{{refs.cfg.values.A}}}}'}}}}}}
+      - {node}
+"
+        )
+    };
+    let variable = |value: &str| {
+        flow(&format!("{{kind: JobRun, spec: {{jobId: job, runtimeEnvironment: {{A: '{value}'}}}}}}"))
+    };
+    for right in ["${{secrets.base.values.A}}", "${{args.A}}", "${{env.A}}", "${secrets.base.files.CA.data}"] {
+        assert_eq!(errors(&variable(right)), Vec::<String>::new(), "{right}");
+    }
+    for (wrong, expected) in [
+        ("${{refs.nope.values.A}}", "no node or trigger is called `nope`"),
+        ("${{refs.run.values.A}}", "`run` is a JobRun, which has no output `values.A`"),
+        ("${{secrets.base.valuez.A}}", "a secret has `values` and `files`, and no `valuez`; did you mean `values`?"),
+        ("${secrets.base.valuez.A}", "a secret has `values` and `files`, and no `valuez`; did you mean `values`?"),
+    ] {
+        let found = errors(&variable(wrong));
+        let [only] = found.as_slice() else { panic!("{wrong}: {found:#?}") };
+        let place = "error: /spec/spec/steps/2/spec/runtimeEnvironment/A: ";
+        assert!(only.starts_with(&format!("{place}{expected}")), "{only}");
+    }
+    let secret = "${{secrets.base.values.X}}";
+    for (node, place) in [
+        (format!("{{kind: JobRun, spec: {{jobId: '{secret}'}}}}"), "spec/jobId"),
+        (format!("{{kind: JobRun, skipNodeExecution: '{secret}', spec: {{jobId: job}}}}"), "skipNodeExecution"),
+    ] {
+        let found = said(&flow(&node));
+        let here = format!("/spec/spec/steps/2/{place}: ");
+        let found: Vec<_> = found.iter().filter(|line| line.contains(&here)).collect();
+        let [only] = found.as_slice() else { panic!("{node}: {found:#?}") };
+        assert!(only.contains("`base` is a secret and cannot decide what happens"), "{only}");
+    }
+}
