@@ -20,6 +20,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use shipway_documents::{
     Code, Problem, Problems,
     flow::{Flow, Node},
+    pointer,
 };
 use shipway_events::project::ResourceKind;
 
@@ -77,6 +78,20 @@ impl Validation<'_> {
     /// Notes something that works and should be written otherwise.
     pub fn warning(&mut self, place: &str, message: &str, help: &str) {
         self.problems.push(Problem::warning(format!("{}{place}", self.at), message).help(help));
+    }
+
+    /// Notes a member that looks as if it meant something here, and what does.
+    pub fn no_effect(&mut self, name: &str, help: &str) {
+        let at = pointer::join(&self.at, name);
+        let problem = Problem::warning(at, format!("`{name}` is not known here and has no effect"));
+        self.problems.push(problem.code(Code::FieldUnknown).at_key().help(help));
+    }
+
+    /// Notes another name of a member.
+    pub fn alias(&mut self, name: &str, right: &str) {
+        let at = pointer::join(&self.at, name);
+        let problem = Problem::warning(at, format!("`{name}` is another name of `{right}`"));
+        self.problems.push(problem.code(Code::AliasUsed).at_key().help(format!("write `{right}`")));
     }
 
     /// Notes something that is right in the format and not supported.

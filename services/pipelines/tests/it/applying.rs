@@ -276,7 +276,9 @@ async fn what_lint_refuses_is_not_applied() {
     let lab = Lab::new().await;
     lab.applied("kind: Project\nspec: { name: shop }\n").await;
     let flow = |rest: &str| {
-        format!("{{kind: Pipeline, spec: {{name: shop, stages: [{{name: Dev, releaseFlow: {{spec: {{{rest}spec: {{kind: Workflow, spec: {{type: sequential, steps: []}}}}}}}}}}, {{name: Prod}}]}}}}")
+        format!(
+            "{{kind: Pipeline, spec: {{name: shop, stages: [{{name: Dev, releaseFlow: {{spec: {{{rest}spec: {{kind: Workflow, spec: {{type: sequential, steps: []}}}}}}}}}}, {{name: Prod}}]}}}}"
+        )
     };
     for node in [
         "{kind: DeploymentService, spec: {name: web, deployment: {instances: 1}}}".to_owned(),
@@ -290,9 +292,8 @@ async fn what_lint_refuses_is_not_applied() {
         flow("argumentOverrides: {A: b}, arguments: {A: a}, "),
         flow("arguments: {A: '${args.B}'}, "),
     ] {
-        let template = format!(
-            "name: Shop\nspec: {{kind: Workflow, spec: {{type: sequential, steps: [{node}]}}}}\n"
-        );
+        let template =
+            format!("name: Shop\nspec: {{kind: Workflow, spec: {{type: sequential, steps: [{node}]}}}}\n");
         for text in [format!("- {node}\n"), template] {
             let refused = |problems: Vec<(bool, String)>| -> BTreeSet<String> {
                 problems.into_iter().filter(|(warns, _)| !warns).map(|(_, pointer)| pointer).collect()

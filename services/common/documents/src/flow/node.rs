@@ -110,7 +110,13 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
     let kind = fields.required_text("kind", "say what the node does: `kind: Build`")?.to_owned();
     let reference = fields.text("ref").map(str::to_owned);
     refuse_expressions(FIXED, &mut fields);
-    let condition = fields.text("condition").filter(|text| !text.is_empty() && !is_expression(&Value::from(*text)));
+    if fields.get("waitForCompletion").is_some_and(|value| *value != false && value != "false") {
+        let message = "`waitForCompletion` is not known here and has no effect";
+        let problem = Problem::warning(fields.at("waitForCompletion"), message).code(Code::FieldUnknown);
+        fields.note(problem.at_key().help("say what is waited for: `condition: success`, or `running`"));
+    }
+    let condition =
+        fields.text("condition").filter(|text| !text.is_empty() && !is_expression(&Value::from(*text)));
     fields.integer("timeoutDuration", 30..=14_400);
     let mut node = Node {
         named: reference.is_some(),

@@ -237,9 +237,10 @@ fn cron(fields: &mut Fields<'_, '_>) {
         let problem = Problem::error(fields.at("schedule"), wrong.to_string()).code(Code::FieldValue);
         fields.note(problem.help(wrong.help()));
     } else if !suspended {
-        let help =
-            "add `suspended: true`, and let a flow with a `cron` trigger run the job: `kind: JobRun`";
-        fields.note(Problem::unsupported(fields.at("schedule"), "schedules of jobs are not run yet").help(help));
+        let help = "add `suspended: true`, and let a flow with a `cron` trigger run the job: `kind: JobRun`";
+        fields.note(
+            Problem::unsupported(fields.at("schedule"), "schedules of jobs are not run yet").help(help),
+        );
     }
 }
 

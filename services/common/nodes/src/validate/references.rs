@@ -182,7 +182,8 @@ impl<'a> Checker<'a, '_> {
         if name.starts_with("fn.") {
             return;
         }
-        if let Some(part) = reference.path.first().filter(|part| !matches!(part.as_str(), "values" | "files")) {
+        if let Some(part) = reference.path.first().filter(|part| !matches!(part.as_str(), "values" | "files"))
+        {
             let message = format!("a secret has `values` and `files`, and no `{part}`");
             let problem = error(Code::RefPath, reference, message);
             self.problems.push(problem.suggest(part, ["values", "files"]));

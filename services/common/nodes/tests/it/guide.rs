@@ -54,6 +54,7 @@ fn the_guide_names_the_values_that_triggers_have() {
     let has: BTreeSet<&str> = outputs.iter().flat_map(|outputs| outputs.names()).collect();
     let values = GUIDE.split("\nValues: ").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
     let code = values.split('`').skip(1).step_by(2);
-    let told: BTreeSet<&str> = code.filter_map(|code| code.trim_end_matches('}').rsplit_once('.')).map(|(_, name)| name).collect();
+    let told: BTreeSet<&str> =
+        code.filter_map(|code| code.trim_end_matches('}').rsplit_once('.')).map(|(_, name)| name).collect();
     assert_eq!(told, has);
 }

@@ -1,5 +1,6 @@
 //! What `lint` says of whole texts: nodes by themselves, templates, teardowns.
 
+use shipway_documents::Code;
 use shipway_nodes::lint::{Knowledge, lint};
 
 /// What is said about a text, a line for each.
@@ -100,9 +101,8 @@ const DECLARED: &[(&str, &[&str])] = &[
 #[test]
 fn a_node_says_the_same_by_itself_in_a_list_and_in_a_template() {
     for (node, expected) in DECLARED {
-        let template = format!(
-            "name: Shop\nspec: {{kind: Workflow, spec: {{type: sequential, steps: [{node}]}}}}\n"
-        );
+        let template =
+            format!("name: Shop\nspec: {{kind: Workflow, spec: {{type: sequential, steps: [{node}]}}}}\n");
         for (text, at) in [
             ((*node).to_owned(), ""),
             (format!("- {node}\n"), "/0"),
@@ -176,7 +176,10 @@ fn a_teardown_knows_the_names_of_its_document() {
         said(&text).into_iter().filter(|line| !line.starts_with("unsupported: ")).collect();
     let [other, last] = found.as_slice() else { panic!("{found:#?}") };
     assert!(other.starts_with("warning: /spec/spec/steps/2/ref: nothing refers to `other`"), "{other}");
-    assert!(last.starts_with("warning: /teardownSpec/spec/spec/steps/0/ref: nothing refers to `last`"), "{last}");
+    assert!(
+        last.starts_with("warning: /teardownSpec/spec/spec/steps/0/ref: nothing refers to `last`"),
+        "{last}"
+    );
 
     for (value, expected) in [
         ("${refs.dbb.id}", "no node or trigger is called `dbb`; did you mean `db`?"),
@@ -194,7 +197,9 @@ fn a_teardown_knows_the_names_of_its_document() {
     let found = errors(&with_teardown("{kind: OpenTofuDestroy, spec: {nodeRef: buckt}}"));
     assert_eq!(
         found,
-        ["error: /teardownSpec/spec/spec/steps/0/spec/nodeRef: no node is called `buckt`; did you mean `bucket`?"]
+        [
+            "error: /teardownSpec/spec/spec/steps/0/spec/nodeRef: no node is called `buckt`; did you mean `bucket`?"
+        ]
     );
 }
 
@@ -242,7 +247,10 @@ spec:
     }
     for (wrong, expected) in [
         ("0.one.zz", "`one` is a JobRun, which has no output `zz`; there is "),
-        ("0.one.status", "`status` of `one` is only known when it has ended; give `one` a `condition: success`"),
+        (
+            "0.one.status",
+            "`status` of `one` is only known when it has ended; give `one` a `condition: success`",
+        ),
         ("2.one.id", "the loop `each` has no iteration 2; it has those from 0 to 1"),
         ("x.one.id", "`x` is no number of an iteration; 0 is the first: `refs.each.iterations.0`"),
         ("0.inner.iterations.0.two.zz", "`two` is a JobRun, which has no output `zz`"),
@@ -274,14 +282,21 @@ spec:
     let variable = |value: &str| {
         flow(&format!("{{kind: JobRun, spec: {{jobId: job, runtimeEnvironment: {{A: '{value}'}}}}}}"))
     };
-    for right in ["${{secrets.base.values.A}}", "${{args.A}}", "${{env.A}}", "${secrets.base.files.CA.data}"] {
+    for right in ["${{secrets.base.values.A}}", "${{args.A}}", "${{env.A}}", "${secrets.base.files.CA.data}"]
+    {
         assert_eq!(errors(&variable(right)), Vec::<String>::new(), "{right}");
     }
     for (wrong, expected) in [
         ("${{refs.nope.values.A}}", "no node or trigger is called `nope`"),
         ("${{refs.run.values.A}}", "`run` is a JobRun, which has no output `values.A`"),
-        ("${{secrets.base.valuez.A}}", "a secret has `values` and `files`, and no `valuez`; did you mean `values`?"),
-        ("${secrets.base.valuez.A}", "a secret has `values` and `files`, and no `valuez`; did you mean `values`?"),
+        (
+            "${{secrets.base.valuez.A}}",
+            "a secret has `values` and `files`, and no `valuez`; did you mean `values`?",
+        ),
+        (
+            "${secrets.base.valuez.A}",
+            "a secret has `values` and `files`, and no `valuez`; did you mean `values`?",
+        ),
     ] {
         let found = errors(&variable(wrong));
         let [only] = found.as_slice() else { panic!("{wrong}: {found:#?}") };
@@ -291,7 +306,10 @@ spec:
     let secret = "${{secrets.base.values.X}}";
     for (node, place) in [
         (format!("{{kind: JobRun, spec: {{jobId: '{secret}'}}}}"), "spec/jobId"),
-        (format!("{{kind: JobRun, skipNodeExecution: '{secret}', spec: {{jobId: job}}}}"), "skipNodeExecution"),
+        (
+            format!("{{kind: JobRun, skipNodeExecution: '{secret}', spec: {{jobId: job}}}}"),
+            "skipNodeExecution",
+        ),
     ] {
         let found = said(&flow(&node));
         let here = format!("/spec/spec/steps/2/{place}: ");
@@ -299,4 +317,39 @@ spec:
         let [only] = found.as_slice() else { panic!("{node}: {found:#?}") };
         assert!(only.contains("`base` is a secret and cannot decide what happens"), "{only}");
     }
+}
+
+#[test]
+fn what_only_looks_as_if_it_meant_something_is_said() {
+    let flow =
+        |node: &str| format!("spec: {{kind: Workflow, spec: {{type: sequential, steps: [{node}]}}}}\n");
+    let run = "spec: {templateType: release-flow-template, templateId: shop/x, ";
+    for (node, place, help) in [
+        (
+            "{kind: JobRun, waitForCompletion: true, spec: {jobId: job}}".to_owned(),
+            "waitForCompletion",
+            "`condition: success`",
+        ),
+        (
+            format!("{{kind: RunTemplate, {run}argumentOverrides: {{A: b}}}}}}"),
+            "spec/argumentOverrides",
+            "`arguments: {variables:",
+        ),
+        (
+            format!("{{kind: RunTemplate, {run}argumentsOverride: {{A: b}}}}}}"),
+            "spec/argumentsOverride",
+            "`arguments: {variables:",
+        ),
+    ] {
+        let found = said(&flow(&node));
+        let [only] = found.as_slice() else { panic!("{node}: {found:#?}") };
+        let name = place.rsplit('/').next().unwrap();
+        let expected =
+            format!("warning: /spec/spec/steps/0/{place}: `{name}` is not known here and has no effect; ");
+        assert!(only.starts_with(&expected) && only.contains(help), "{only}");
+    }
+    let import = "{kind: AddonImport, spec: {addonId: db, url: 'https://x'}}";
+    let report = lint("a.yaml", &flow(import), Knowledge::default());
+    let alias = report.problems.iter().find(|problem| problem.pointer.ends_with("/spec/url")).unwrap();
+    assert_eq!(alias.code, Code::AliasUsed);
 }
