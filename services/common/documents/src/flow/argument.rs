@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Code, Fields, Problem, Problems, is_expression, js, pointer, secret, suggest};
+use crate::{Code, Fields, Problem, Problems, is_expression, js, pointer, secret, suggest, way_to};
 
 /// An argument of a flow.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,7 +158,8 @@ impl Argument {
         };
         let Some(fits) = fits else {
             let (wanted, kind) = (self.kind.describe(), js::type_name(value));
-            return Err(self.problem(format!("the argument `{}` must be {wanted}, not {kind}", self.name)));
+            let message = format!("the argument `{}` must be {wanted}, not {kind}", self.name);
+            return Err(self.problem(message).help(way_to(wanted)));
         };
         if self.allowed.is_empty() || self.allowed.iter().any(|allowed| js::equal(allowed, &fits)) {
             return Ok(fits);

@@ -9,7 +9,7 @@ use shipway_events::{
 };
 
 use super::Trigger;
-use crate::{Code, Fields, Problem, Problems, is_expression, js, names, pointer};
+use crate::{Code, Fields, Problem, Problems, is_expression, js, names, pointer, way_to};
 
 /// A node.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,7 +146,8 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
     }
     if let Some(spec) = fields.get("spec").filter(|spec| !spec.is_object()) {
         let message = format!("`spec` must be an object, not {}", js::type_name(spec));
-        fields.note(Problem::error(fields.at("spec"), message));
+        let problem = Problem::error(fields.at("spec"), message).code(Code::FieldType);
+        fields.note(problem.help(way_to("an object")));
         return None;
     }
     if holds_steps(&node.kind) {
@@ -211,7 +212,8 @@ fn read_steps(node: &mut Node, steps: Option<&Value>, depth: usize, problems: &m
     let at = pointer::join(&node.spec_pointer(), "steps");
     if depth >= MAX_NESTING {
         let message = format!("workflows are nested more than {MAX_NESTING} deep");
-        problems.push(Problem::error(node.pointer.clone(), message));
+        let problem = Problem::error(node.pointer.clone(), message);
+        problems.push(problem.help("make flows of the inner ones, started by `RunTemplate` nodes"));
         return;
     }
     match steps {
@@ -223,7 +225,8 @@ fn read_steps(node: &mut Node, steps: Option<&Value>, depth: usize, problems: &m
         Some(other) => {
             let kind = js::type_name(other);
             let problem = Problem::error(at, format!("`steps` must be a list of nodes, not {kind}"));
-            problems.push(problem.code(Code::FieldType));
+            problems
+                .push(problem.code(Code::FieldType).help("write each as an element: `steps: [{kind: …}]`"));
         }
         None => problems.push(
             Problem::error(node.spec_pointer(), "`steps` is missing")

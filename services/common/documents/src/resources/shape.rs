@@ -18,7 +18,7 @@ pub(super) fn name(spec: &Value, at: &str, length: names::Length, problems: &mut
     }
     if let Err(reason) = names::check(name, length) {
         let problem = Problem::error(fields.at("name"), format!("the name `{name}` {reason}"));
-        fields.note(problem.code(Code::NameInvalid));
+        fields.note(problem.code(Code::NameInvalid).help(names::example(length)));
     }
     Some(name.to_owned())
 }
@@ -159,11 +159,13 @@ fn ports(fields: &mut Fields<'_, '_>) {
         port.integer("internalPort", 1..=65_535);
         port.boolean("public");
         if port.one_of("protocol", &["HTTP", "HTTP/2", "TCP", "UDP"]) == Some("UDP") {
-            port.note(Problem::unsupported(port.at("protocol"), "UDP ports are not supported yet"));
+            let problem = Problem::unsupported(port.at("protocol"), "UDP ports are not supported yet");
+            port.note(problem.help("use `TCP`, `HTTP` or `HTTP/2`"));
         }
         if let Some(name) = port.text("name") {
             if seen.contains(&name) {
-                port.note(Problem::error(port.at("name"), format!("two ports are called `{name}`")));
+                let problem = Problem::error(port.at("name"), format!("two ports are called `{name}`"));
+                port.note(problem.help("give each its own name"));
             }
             seen.push(name);
         }

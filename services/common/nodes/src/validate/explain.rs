@@ -129,6 +129,7 @@ pub(super) fn lacking(looped: &Node, reference: &Reference) -> Option<Problem> {
     Some(
         error(Code::RefPath, reference, format!("iteration {n} of `{}` has no `{first}`", looped.reference))
             .related(place, format!("iteration {n}, 0 for the first"))
+            .help(format!("give every iteration its `{first}`"))
             .suggest(first, known),
     )
 }

@@ -172,8 +172,8 @@ impl<'a> Checker<'a, '_> {
 
     /// The node of that name, here or in the document around.
     fn named(&self, name: &str) -> Option<&'a Node> {
-        let all = std::iter::once(self.index).chain(self.outer.map(|(_, index)| index));
-        all.into_iter().find_map(|index| Some(index.get(index.find(name)?).node))
+        let mut all = std::iter::once(self.index).chain(self.outer.map(|(_, index)| index));
+        all.find_map(|index| Some(index.get(index.find(name)?).node))
     }
 
     /// Secrets are groups of the project; what `fn.fetchSecret` asks for is known when it runs.
@@ -194,6 +194,7 @@ impl<'a> Checker<'a, '_> {
         let known: Vec<&str> = groups.map(|(slug, _)| slug.as_ref()).collect();
         if !known.contains(&name) {
             let problem = error(Code::RefUnknown, reference, format!("no secret is called `{name}`"));
+            let problem = problem.help("declare it beside the flow: `kind: SecretGroup`");
             self.problems.push(problem.suggest(name, known));
         }
     }
@@ -258,6 +259,7 @@ impl<'a> Checker<'a, '_> {
                 let known: Vec<_> = self.triggers.keys().copied().collect();
                 let problem =
                     error(Code::TriggerUnknown, reference, format!("no trigger is called `{name}`"));
+                let problem = problem.help(format!("add one to `triggers`: `{{ref: {name}, …}}`"));
                 self.problems.push(problem.suggest(name, known));
             }
             return;
@@ -266,7 +268,7 @@ impl<'a> Checker<'a, '_> {
             let path = reference.path.join(".");
             let problem =
                 error(Code::TriggerPath, reference, format!("the trigger `{name}` has no `{path}`"));
-            self.problems.push(problem.suggest(&path, values.names()));
+            self.problems.push(problem.help("it has no values").suggest(&path, values.names()));
         }
     }
 
@@ -336,7 +338,8 @@ impl<'a> Checker<'a, '_> {
             let name = &reference.name;
             let message = format!("no node in the loop `{name}` is called `{inner}`");
             nearest(inner, known.iter().copied()).inspect(|near| self.used.node(near));
-            self.problems.push(error(Code::RefPath, reference, message).suggest(inner, known));
+            let problem = error(Code::RefPath, reference, message).help("it has no steps");
+            self.problems.push(problem.suggest(inner, known));
             return;
         };
         self.used.node(inner);
@@ -357,7 +360,7 @@ impl<'a> Checker<'a, '_> {
     /// mistake. After so many unknown names another suggestion costs time and helps nobody.
     fn suggest_name(&mut self, problem: Problem, name: &str) -> Problem {
         if self.suggested == MOST_SUGGESTIONS {
-            return problem;
+            return problem.help("name a node that runs before this one");
         }
         self.suggested += 1;
         let outer = self.outer.into_iter().flat_map(|(_, index)| index.names());
@@ -397,7 +400,8 @@ impl<'a> Checker<'a, '_> {
                 let path = reference.path.join(".");
                 let message = format!("the output `{path}` of `{name}` is not given yet");
                 let problem = Problem::unsupported(reference.pointer.clone(), message);
-                self.problems.push(problem.span(reference.span.clone()).suggest(&path, outputs.names()));
+                let problem = problem.span(reference.span.clone()).help("do without it");
+                self.problems.push(problem.suggest(&path, outputs.names()));
             }
             PathFit::Open if source.kind == "LoopData" => {
                 let problem = loop_around(index, at).and_then(|looped| lacking(looped, reference));

@@ -353,3 +353,67 @@ fn what_only_looks_as_if_it_meant_something_is_said() {
     let alias = report.problems.iter().find(|problem| problem.pointer.ends_with("/spec/url")).unwrap();
     assert_eq!(alias.code, Code::AliasUsed);
 }
+
+#[test]
+fn each_finding_has_a_way_out() {
+    let noop = |value: &str| {
+        format!(
+            "spec: {{kind: Workflow, spec: {{type: sequential, steps: [{{kind: Noop, spec: {{outputs: {{a: \"{value}\"}}}}}}]}}}}"
+        )
+    };
+    for (name, text) in [
+        ("a.yaml", String::new()),
+        ("a.json", " ".to_owned()),
+        ("a.json", "// comment\n{}".to_owned()),
+        ("a.json", "{\"kind\" 1}".to_owned()),
+        ("a.yaml", noop("${}")),
+        ("a.yaml", noop("${args.}")),
+        ("a.yaml", noop("${fn.divide(1, 0)}")),
+        ("a.yaml", noop("${fn.toUpper([1])}")),
+        ("a.yaml", noop("${fn.slice('a')}")),
+        ("a.yaml", noop("${triggers.app.sha}")),
+        ("a.yaml", "spec: {kind: Workflow, condition: true, spec: {type: sequential, steps: 3}}".to_owned()),
+        ("a.yaml", "spec: {kind: Workflow, spec: {type: 3, steps: [{kind: Noop, spec: 3}]}}".to_owned()),
+        ("a.yaml", "{richInputs: 3, spec: {kind: Workflow, spec: {type: sequential, steps: []}}}".to_owned()),
+        ("a.yaml", "{kind: Pipeline, spec: {name: a_b, preview: {}, stages: [{name: One}]}}".to_owned()),
+        (
+            "a.yaml",
+            "{kind: Pipeline, spec: {name: abc, stages: [{name: One}, {name: one}, {name: a_b}]}}".to_owned(),
+        ),
+        (
+            "a.yaml",
+            "{kind: DeploymentService, spec: {name: abc, ports: [{name: a, protocol: UDP}, {name: a}]}}"
+                .to_owned(),
+        ),
+        (
+            "a.yaml",
+            "{kind: Addon, spec: {name: abc, type: postgresql, version: '${args.A} ${refs.b.id}'}}"
+                .to_owned(),
+        ),
+        ("a.yaml", "[3, {kind: 3}]".to_owned()),
+    ] {
+        let report = lint(name, &text, Knowledge::default());
+        assert!(!report.problems.is_empty(), "{text}");
+        for problem in &report.problems {
+            assert!(problem.help.is_some(), "{text}: no way out of {problem}");
+        }
+    }
+}
+
+#[test]
+fn an_action_that_there_is_not_is_told_once() {
+    let flow = |kind: &str, action: &str, data: &str| {
+        let node = format!(
+            "{{kind: Action, spec: {{kind: {kind}, spec: {{type: {action}, data: {{{data}: x}}}}}}}}"
+        );
+        format!("spec: {{kind: Workflow, spec: {{type: sequential, steps: [{node}]}}}}\n")
+    };
+    for (text, expected) in [
+        (flow("Service", "restat", "serviceId"), "`type` cannot be `restat`; did you mean `restart`?"),
+        (flow("Job", "restart", "jobId"), "`Job` has no action `restart`; it has `execute`"),
+    ] {
+        let found = errors(&text);
+        let [only] = found.as_slice() else { panic!("{found:#?}") };
+        assert!(only.ends_with(expected), "{only}");
+    }
+}
