@@ -1,8 +1,15 @@
 //! Documents in both formats, and what a node of each kind says.
 
 use serde_json::{Value, json};
-use shipway_documents::{Document, flow::Flow, json_text, parse, resources::parse_declarations};
-use shipway_nodes::{KINDS, StageContext, validate_flow};
+use shipway_documents::{
+    Document, DocumentType, Problem, Report, diff::diff, flow::Flow, fmt::format, json_text, parse,
+    resources::parse_declarations,
+};
+use shipway_nodes::{
+    KINDS, StageContext,
+    lint::{Knowledge, lint, lint_document},
+    validate_flow,
+};
 
 /// Pieces of JSON.
 pub(crate) const JSON: &[&str] = &[
@@ -105,10 +112,41 @@ pub fn yaml(data: &[u8]) {
 
 fn document(name: &str, data: &[u8]) {
     let text = String::from_utf8_lossy(data);
+    told(&lint(name, &text, Knowledge::default()));
     match parse(name, &text) {
-        Ok(document) => read(&document),
-        Err(report) => drop(report.to_string()),
+        Ok(document) => {
+            read(&document);
+            check(&document);
+            match format(name, &text) {
+                Ok(formatted) => {
+                    let again = parse(name, &formatted).map(|again| again.value);
+                    assert_eq!(again.ok().as_ref(), Some(&document.value), "its usual form says the same");
+                }
+                Err(report) => told(&report),
+            }
+        }
+        Err(report) => told(&report),
     }
+}
+
+/// All that is wrong with it as a document of each type, and what is different from another one.
+fn check(document: &Document) {
+    for kind in DocumentType::ALL {
+        let knowledge = Knowledge { document: Some(*kind), ..Knowledge::default() };
+        told(&document.report(lint_document(document, knowledge)));
+    }
+    let nothing = json!({});
+    for (before, after) in [(&document.value, &nothing), (&nothing, &document.value)] {
+        drop(diff(before, after));
+    }
+    assert!(diff(&document.value, &document.value).is_empty(), "it is no different from itself");
+}
+
+/// A report can be shown, and shows a way out of all that is in it.
+fn told(report: &Report) {
+    drop(report.to_string());
+    let lacks = |problem: &&Problem| problem.help.is_none();
+    assert_eq!(report.problems.iter().find(lacks), None, "each finding has a way out");
 }
 
 fn read(document: &Document) {
@@ -118,16 +156,13 @@ fn read(document: &Document) {
     }
     assert!(document.span("").is_some(), "the whole has a place");
     if let Err(problems) = parse_declarations(document) {
-        drop(document.report(problems).to_string());
+        told(&document.report(problems));
     }
     match Flow::parse(&document.value) {
-        Ok(flow) => {
-            let problems = validate_flow(&flow, &StageContext::default());
-            drop(document.report(problems).to_string());
-        }
+        Ok(flow) => told(&document.report(validate_flow(&flow, &StageContext::default()))),
         Err(problems) => {
             assert!(problems.has_errors(), "what is refused has an error");
-            drop(document.report(problems).to_string());
+            told(&document.report(problems));
         }
     }
 }

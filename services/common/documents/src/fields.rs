@@ -29,9 +29,8 @@ impl<'v, 'p> Fields<'v, 'p> {
         let members = value.as_object();
         if members.is_none() {
             let kind = js::type_name(value);
-            problems.push(
-                Problem::error(pointer, format!("{what} is an object, not {kind}")).code(Code::FieldType),
-            );
+            let problem = Problem::error(pointer, format!("{what} is an object, not {kind}"));
+            problems.push(problem.code(Code::FieldType).help("write its members: `{name: value}`"));
         }
         Self { members, pointer: pointer.to_owned(), problems }
     }
@@ -171,8 +170,8 @@ impl<'v, 'p> Fields<'v, 'p> {
                 other => {
                     let kind = js::type_name(other);
                     let message = format!("`{key}` is a list of texts; this is {kind}");
-                    let problem = Problem::error(pointer::item(&at, n), message);
-                    self.problems.push(problem.code(Code::FieldType));
+                    let problem = Problem::error(pointer::item(&at, n), message).code(Code::FieldType);
+                    self.problems.push(problem.help(way_to("text")));
                 }
             }
         }
@@ -207,7 +206,20 @@ impl<'v, 'p> Fields<'v, 'p> {
     fn wrong_type(&self, key: &str, wanted: &str, value: &Value) -> Problem {
         let kind = js::type_name(value);
         let problem = Problem::error(self.at(key), format!("`{key}` must be {wanted}, not {kind}"));
-        problem.code(Code::FieldType)
+        problem.code(Code::FieldType).help(way_to(wanted))
+    }
+}
+
+/// How a value of that type is written, by the words that problems have for types: `text`, `a whole number`.
+#[must_use]
+pub fn way_to(wanted: &str) -> String {
+    match wanted {
+        "text" => "write one text, in quotes where it could be taken for something else".to_owned(),
+        "true or false" => "write `true` or `false`".to_owned(),
+        "a number" | "a whole number" => "write it in digits, such as `2`".to_owned(),
+        "a list" => "write a list: `[a, b]`".to_owned(),
+        "an object" => "write its members: `{name: value}`".to_owned(),
+        other => format!("give {other}"),
     }
 }
 

@@ -25,7 +25,7 @@ mod source;
 mod suggest;
 
 pub use code::{Code, UnknownCode};
-pub use fields::{Fields, is_expression};
+pub use fields::{Fields, is_expression, way_to};
 pub use js::{json_text, number_text, plain_text, truthy, type_name};
 pub use kinds::{DocumentType, Support};
 pub use problem::{Problem, Problems, Related, Severity};

@@ -48,6 +48,15 @@ pub const fn length_of(kind: ResourceKind) -> Length {
     }
 }
 
+/// What a name of that length is like.
+#[must_use]
+pub fn example(length: Length) -> String {
+    format!(
+        "such as `shop-api 2`: letters and digits, single hyphens or spaces between them, {} to {} in all",
+        length.min, length.max
+    )
+}
+
 /// Checks a name: its length, and letters, digits, single spaces and hyphens between them.
 ///
 /// # Errors

@@ -144,7 +144,7 @@ impl Problem {
         self
     }
 
-    /// Says which of the known names was probably meant, or else which there are.
+    /// Says which of the known names was probably meant, or else which there are; where there are none, the help stays.
     #[must_use]
     pub fn suggest<'a>(self, name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Self {
         if let Some(near) = nearest(name, known.clone()) {

@@ -275,6 +275,12 @@ impl Fault {
 
     fn too_deep(at: Position) -> Self {
         Self::new(at, format!("lists and objects are nested more than {MAX_DEPTH} deep"))
+            .help("make what is inside a document of its own")
+    }
+
+    fn empty(at: Position) -> Self {
+        Self::new(at, "the file is empty")
+            .help("a document says at least what it is: `kind: Project`, or the `spec` of a flow")
     }
 
     fn duplicate(at: Position, key: &str, first: Position) -> Self {

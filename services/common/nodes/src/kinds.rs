@@ -108,6 +108,6 @@ fn named(node: &Node, path: &str, kind: UseKind, role: Role) -> Option<Use> {
 }
 
 /// The text at `path` in a spec, unless it is an expression.
-fn literal<'a>(spec: &'a Value, path: &str) -> Option<&'a str> {
+pub(crate) fn literal<'a>(spec: &'a Value, path: &str) -> Option<&'a str> {
     spec.pointer(path).filter(|value| !is_expression(value)).and_then(Value::as_str)
 }

@@ -2,20 +2,23 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
 };
 
+use serde_json::{Map, Value, json};
 use shipway_documents::{
-    Code, Document, DocumentType, Problem, Problems, Report, Severity, Support,
-    flow::{Flow, recognise},
-    names, parse,
-    resources::{Declaration, Declared, DeclaredFlow, Member, PipelineDeclaration, check_declarations},
+    Code, Document, DocumentType, Problem, Problems, Related, Report, Severity, Support,
+    flow::recognise,
+    names, parse, pointer,
+    resources::{
+        Addresses, Declaration, Declared, DeclaredFlow, Member, PipelineDeclaration, check_declarations,
+    },
 };
 use shipway_events::project::ResourceKind;
 
 use crate::{
     StageContext,
-    document::examine,
+    document::{Examined, examine},
     validate::{Context, Known, Resource, check_calls, check_flow},
 };
 
@@ -57,6 +60,97 @@ pub fn lint_document(document: &Document, knowledge: Knowledge<'_>) -> Problems 
     problems
 }
 
+/// What a document declares, as far as it can be read, and what is wrong with it whatever the project has. What this
+/// version does not run is among it. The release flows in it are checked with what is known of their stages: by
+/// [`lint_document`], and by whoever publishes them.
+#[must_use]
+pub fn lint_declarations(
+    document: &Document,
+    overrides: &Map<String, Value>,
+    addresses: Addresses<'_>,
+) -> (Vec<Declaration>, Problems) {
+    let (declared, mut problems) = check_declarations(document, overrides, addresses);
+    let arguments = overrides.keys().map(|name| (name.clone(), false)).collect();
+    let known = Known { project: None, arguments };
+    let found = match &document.value {
+        Value::Array(items) => {
+            let mut found = Problems::new();
+            for (n, item) in items.iter().enumerate() {
+                found.extend(entry(item, &pointer::item("", n), &known));
+            }
+            found
+        }
+        one => entry(one, "", &known),
+    };
+    join(&mut problems, found);
+    document.locate(&mut problems);
+    (declared, problems)
+}
+
+/// What is wrong with one of the things that a document declares: a template, or a node.
+fn entry(value: &Value, at: &str, known: &Known) -> Problems {
+    let is_part = !at.is_empty() || value.get("kind").is_some();
+    let context = Context { stage: None, partial: false, known, whole: false, examined: true, is_part };
+    let own = |value: &Value| check(DocumentType::Template, value, &context).0.problems;
+    match value.get("kind").and_then(Value::as_str) {
+        None if value.get("kind").is_none() => match value.get("spec") {
+            Some(_) => own(value).under(at),
+            None => Problems::new(),
+        },
+        Some("Workflow") => moved(own(&json!({ "name": "nodes", "spec": value })), "/spec", at),
+        _ => {
+            let spec = json!({ "type": "sequential", "steps": [value] });
+            let around = json!({ "name": "nodes", "spec": { "kind": "Workflow", "spec": spec } });
+            moved(own(&around), "/spec/spec/steps/0", at)
+        }
+    }
+}
+
+/// The same problems where what stood at `from` stands at `to`.
+fn moved(problems: Problems, from: &str, to: &str) -> Problems {
+    let place = |pointer: &str| format!("{to}{}", pointer.strip_prefix(from).unwrap_or_default());
+    let each = problems.into_iter().map(|problem| Problem {
+        pointer: place(&problem.pointer),
+        related: problem
+            .related
+            .into_iter()
+            .map(|other| Related { pointer: place(&other.pointer), ..other })
+            .collect(),
+        ..problem
+    });
+    each.collect::<Vec<_>>().into()
+}
+
+/// Adds what is not said yet: two ways of reading one place find the same mistake, each in its words.
+fn join(said: &mut Problems, found: Problems) {
+    let mut places: HashMap<&str, Vec<&Problem>> = HashMap::new();
+    for problem in &*said {
+        places.entry(&problem.pointer).or_default().push(problem);
+    }
+    let is_same = |old: &Problem, new: &Problem| {
+        // One place can lack many members.
+        let missing = old.code == Code::FieldMissing && new.code == Code::FieldMissing;
+        old.severity <= new.severity && (!missing || old.message == new.message)
+    };
+    let is_new = |new: &Problem| {
+        !places.get(new.pointer.as_str()).is_some_and(|olds| olds.iter().any(|old| is_same(old, new)))
+    };
+    let new: Vec<Problem> = found.into_iter().filter(is_new).collect();
+    said.extend(new);
+}
+
+/// The document read as that type, with what is wrong with it, and whether all of it could be read. What is between
+/// the documents in its nodes is not looked at.
+fn check(kind: DocumentType, value: &Value, context: &Context<'_>) -> (Examined, bool) {
+    let mut examined = examine(kind, value);
+    let is_whole = !examined.problems.iter().any(|problem| problem.severity == Severity::Error);
+    if let Some(flow) = &examined.flow {
+        let context = Context { whole: context.whole && is_whole, ..*context };
+        examined.problems.extend(check_flow(flow, &context));
+    }
+    (examined, is_whole)
+}
+
 fn unrecognised() -> Problem {
     let words: Vec<_> = DocumentType::ALL.iter().map(|kind| kind.as_str()).collect();
     Problem::error("", "this is no document that Shipway knows: it has neither a `kind` nor a `spec`")
@@ -66,58 +160,50 @@ fn unrecognised() -> Problem {
 
 /// The document, those in its nodes, and what each takes away again.
 fn of_type(document: &Document, kind: DocumentType, knowledge: Knowledge<'_>) -> Problems {
-    let examined = examine(kind, &document.value);
-    let mut problems = examined.problems;
-    let whole = !problems.iter().any(|problem| problem.severity == Severity::Error);
+    let nothing = Known::default();
+    let known = knowledge.known.unwrap_or(&nothing);
+    let stage = knowledge.stage;
+    let context = Context { stage, partial: false, known, whole: true, examined: true, is_part: false };
+    let (Examined { nested, mut problems, .. }, whole) = check(kind, &document.value, &context);
     if kind.support() != Support::Runs {
         let message = format!("{} is not run by this version", kind.describe());
         let problem = Problem::unsupported("", message).code(Code::DocumentUnsupported);
         problems.push(problem.help("it is checked and kept as it is"));
     }
-    let (declared, found) = match kind {
-        DocumentType::Template => check_declarations(document),
+    let (declared, mut said) = match kind {
+        DocumentType::Template => check_declarations(document, &Map::new(), &somewhere),
         _ => (Vec::new(), Problems::new()),
     };
-    let nothing = Known::default();
-    let known = knowledge.known.unwrap_or(&nothing);
-    if let Some(flow) = &examined.flow {
-        let context = Context { stage: knowledge.stage, partial: false, known, whole, examined: true };
-        with_teardown(flow, "", &context, &mut problems);
-    }
     let stages = stages(&declared);
-    for nested in &examined.nested {
+    for nested in &nested {
         let Some(flow) = &nested.flow else { continue };
         let stage = stages.get(nested.pointer.as_str());
         let known = Known { project: stage.and_then(|(project, _)| project.clone()), ..Known::default() };
         let stage = stage.map(|(_, stage)| stage);
-        let context = Context { stage, partial: true, known: &known, whole, examined: true };
-        with_teardown(flow, &nested.pointer, &context, &mut problems);
+        let context = Context { stage, partial: true, known: &known, whole, examined: true, is_part: false };
+        problems.extend(check_flow(flow, &context).under(&nested.pointer));
     }
     problems.extend(calls(&declared));
-    // What is declared is read in its own way, too; one place, one problem.
-    let said: HashSet<String> = problems.iter().map(|problem| problem.pointer.clone()).collect();
-    problems.extend(found.into_iter().filter(|problem| !said.contains(&problem.pointer)));
-    problems
+    join(&mut said, problems);
+    said
 }
 
-fn with_teardown(flow: &Flow, at: &str, context: &Context<'_>, problems: &mut Problems) {
-    problems.extend(check_flow(flow, context).under(at));
-    if let Some(teardown) = &flow.teardown {
-        let at = format!("{at}{}", teardown.pointer);
-        problems.extend(check_flow(&teardown.flow, context).under(&at));
-    }
+/// Ports are given out when something is applied; until then each has some address.
+fn somewhere(_service: &str, _port: &str) -> Option<String> {
+    Some("127.0.0.1:1".to_owned())
 }
 
 /// Nodes by themselves, and the flows of declared pipelines.
 fn declarations(document: &Document) -> Problems {
-    let (declared, mut problems) = check_declarations(document);
+    let (declared, mut problems) = lint_declarations(document, &Map::new(), &somewhere);
     let stages = stages(&declared);
     for nested in flows(&declared) {
         let stage = stages.get(nested.pointer.as_str());
         let known = Known { project: stage.and_then(|(project, _)| project.clone()), ..Known::default() };
         let stage = stage.map(|(_, stage)| stage);
-        let context = Context { stage, partial: true, known: &known, whole: nested.whole, examined: false };
-        with_teardown(&nested.flow, &nested.pointer, &context, &mut problems);
+        let whole = nested.whole;
+        let context = Context { stage, partial: true, known: &known, whole, examined: false, is_part: false };
+        join(&mut problems, check_flow(&nested.flow, &context).under(&nested.pointer));
     }
     problems.extend(calls(&declared));
     problems

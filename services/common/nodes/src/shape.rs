@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use shipway_documents::{
     Code, DocumentType, Problem, Problems, is_expression, json_text, list, nearest, plain_text, pointer,
-    secret, truthy, type_name,
+    secret, truthy, type_name, way_to,
 };
 
 /// The shape of a kind's `spec`.
@@ -143,7 +143,7 @@ fn fit(schema: &Value, value: &Value, at: &str, expressions: bool, problems: &mu
         problems.push(if secret::is_secret(value) {
             problem.help("a secret can only be in values, not in what a node works on")
         } else {
-            problem
+            problem.help(way_to(&wanted))
         });
         return value.clone();
     };
@@ -182,7 +182,7 @@ fn fit_object(
             let problem = Problem::error(at, format!("`{name}` is missing")).code(Code::FieldMissing);
             problems.push(match help {
                 Some(help) => problem.help(format!("`{name}`: {}", lower_first(help))),
-                None => problem,
+                None => problem.help(format!("add it: `{name}: …`")),
             });
         }
     }
@@ -223,7 +223,8 @@ fn fit_word(words: &[&str], value: &Value, at: &str, problems: &mut Problems) {
     let Some(text) = value.as_str() else {
         let message =
             format!("{} must be one of {}, not {}", field(at), list(words.iter().copied()), type_name(value));
-        problems.push(Problem::error(at, message).code(Code::FieldType));
+        let problem = Problem::error(at, message).code(Code::FieldType);
+        problems.push(problem.help("write one of these words"));
         return;
     };
     if !words.contains(&text) {

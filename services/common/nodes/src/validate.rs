@@ -20,6 +20,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use shipway_documents::{
     Code, Problem, Problems,
     flow::{Flow, Node},
+    pointer,
 };
 use shipway_events::project::ResourceKind;
 
@@ -27,6 +28,7 @@ use crate::{Use, allowed, find};
 pub use calls::{FindFlow, Stuck, check_calls};
 use index::Index;
 pub use triggers::trigger_values;
+use unused::Used;
 
 /// What a stage's flow may name.
 #[derive(Clone, Debug, Default)]
@@ -78,6 +80,20 @@ impl Validation<'_> {
         self.problems.push(Problem::warning(format!("{}{place}", self.at), message).help(help));
     }
 
+    /// Notes a member that looks as if it meant something here, and what does.
+    pub fn no_effect(&mut self, name: &str, help: &str) {
+        let at = pointer::join(&self.at, name);
+        let problem = Problem::warning(at, format!("`{name}` is not known here and has no effect"));
+        self.problems.push(problem.code(Code::FieldUnknown).at_key().help(help));
+    }
+
+    /// Notes another name of a member.
+    pub fn alias(&mut self, name: &str, right: &str) {
+        let at = pointer::join(&self.at, name);
+        let problem = Problem::warning(at, format!("`{name}` is another name of `{right}`"));
+        self.problems.push(problem.code(Code::AliasUsed).at_key().help(format!("write `{right}`")));
+    }
+
     /// Notes something that is right in the format and not supported.
     pub fn unsupported(&mut self, place: &str, message: &str, help: &str) {
         self.problems.push(Problem::unsupported(format!("{}{place}", self.at), message).help(help));
@@ -108,6 +124,8 @@ pub struct Context<'a> {
     pub whole: bool,
     /// Whether kinds and shapes were checked already, by [`crate::document::examine`].
     pub examined: bool,
+    /// Whether it is a part of something larger: what its names stand for is asked there.
+    pub is_part: bool,
 }
 
 /// As many unknown names of a document are compared with all that there are: after those, another suggestion costs time
@@ -128,14 +146,47 @@ pub fn validate_flow(flow: &Flow, stage: &StageContext<'_>) -> Problems {
 /// The same, knowing more.
 #[must_use]
 pub fn validate_flow_with(flow: &Flow, stage: &StageContext<'_>, known: &Known) -> Problems {
-    check_flow(flow, &Context { stage: Some(stage), partial: false, known, whole: false, examined: false })
+    let stage = Some(stage);
+    let context = Context { stage, partial: false, known, whole: false, examined: false, is_part: false };
+    check_flow(flow, &context)
 }
 
-/// All that is wrong with a flow of any type, sorted by place.
+/// All that is wrong with a document of any type, its teardown included, sorted by place.
 #[must_use]
 pub fn check_flow(flow: &Flow, context: &Context<'_>) -> Problems {
     let mut problems = Problems::new();
     let index = Index::new(flow);
+    let mut used = check_nodes(flow, &index, None, context, &mut problems);
+    let is_whole = context.whole && !context.is_part;
+    if let Some(teardown) = &flow.teardown {
+        let mut found = Problems::new();
+        let inner = Index::new(&teardown.flow);
+        let named = check_nodes(&teardown.flow, &inner, Some((flow, &index)), context, &mut found);
+        used.extend(&named);
+        if is_whole {
+            unused::check(&teardown.flow, &inner, named, &mut found);
+        }
+        problems.extend(found.under(&teardown.pointer));
+    }
+    if is_whole {
+        unused::check(flow, &index, used, &mut problems);
+    }
+    arguments::check(flow, context.known, &mut problems);
+    credentials::check(flow.document_type, &flow.value, &mut problems);
+    problems.extend(flow.warnings.clone());
+    problems.sort();
+    problems
+}
+
+/// Notes what is wrong with the nodes of a document, and tells which names they use; `outer` is the document around a
+/// teardown.
+fn check_nodes<'a>(
+    flow: &'a Flow,
+    index: &Index<'a>,
+    outer: Option<(&'a Flow, &Index<'a>)>,
+    context: &Context<'a>,
+    problems: &mut Problems,
+) -> Used {
     if index.len() > MAX_NODES {
         let message = format!("the flow has {} nodes; a run has at most {MAX_NODES}", index.len());
         let problem = Problem::error("/spec", message).code(Code::FlowTooLarge);
@@ -146,37 +197,33 @@ pub fn check_flow(flow: &Flow, context: &Context<'_>) -> Problems {
         let kind = if context.examined {
             find(&node.kind)
         } else {
-            let kind = allowed::kind(node, flow.document_type, &mut problems);
+            let kind = allowed::kind(node, flow.document_type, problems);
             if let Some(kind) = kind {
-                allowed::condition(kind, node, &mut problems);
-                allowed::once(node, flow.document_type, &mut problems);
-                kind.shape().check(&node.spec, &node.spec_pointer(), &mut problems);
+                allowed::condition(kind, node, problems);
+                allowed::once(node, flow.document_type, problems);
+                kind.shape().check(&node.spec, &node.spec_pointer(), problems);
             }
             kind
         };
         let Some(kind) = kind else { continue };
-        let mut validation =
-            Validation { at: node.spec_pointer(), known: context.known, problems: &mut problems };
-        kind.validate(node, &mut validation);
+        let at = node.spec_pointer();
+        kind.validate(node, &mut Validation { at, known: context.known, problems: &mut *problems });
         if let Some(stage) = context.stage {
             let uses = kind.uses(node);
             let known = |used: &&Use| !context.partial || stage.resources.contains_key(used.slug.as_str());
             problems.extend(uses.iter().filter(known).filter_map(|used| stage::check(used, stage)));
         }
     }
-    graph::check(&index, &mut problems);
-    fate::check(flow, &index, &mut problems);
+    graph::check(index, problems);
+    fate::check(flow, index, problems);
     let whole = context.stage.filter(|_| !context.partial);
-    let used = references::check(flow, &index, context.known, whole, &mut problems);
-    if context.whole {
-        unused::check(flow, &index, used, &mut problems);
-    }
-    types::check(flow, &index, &mut problems);
-    arguments::check(flow, context.known, &mut problems);
-    credentials::check(&flow.value, &mut problems);
-    problems.extend(flow.warnings.clone());
-    problems.sort();
-    problems
+    let used = if context.is_part {
+        Used::default()
+    } else {
+        references::check(flow, index, outer, context.known, whole, problems)
+    };
+    types::check(flow, index, outer, problems);
+    used
 }
 
 /// Where documents stand in a node: their expressions are theirs.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use shipway_documents::{
     Code, Problem, Problems, Severity,
     flow::Flow,
-    resources::{Declaration, PipelineDeclaration, StageDeclaration},
+    resources::{Declaration, PipelineDeclaration},
 };
 
 use shipway_nodes::validate::check_calls;
@@ -46,25 +46,6 @@ fn each_token(document: &mut Value, mut taken: impl FnMut(&str, String)) {
             take(trigger.get_mut("spec"), "/triggers");
         }
     }
-}
-
-/// What a stage's flow may not say, whatever its stage.
-pub(super) fn refused_members(stage: &StageDeclaration) -> Vec<Problem> {
-    let Some(declared) = &stage.flow else { return Vec::new() };
-    let has_overrides = declared
-        .flow
-        .value
-        .get("argumentOverrides")
-        .is_some_and(|overrides| overrides.as_object().is_none_or(|overrides| !overrides.is_empty()));
-    if !has_overrides {
-        return Vec::new();
-    }
-    let at = format!("{}/argumentOverrides", declared.pointer);
-    let problem = Problem::error(
-        at,
-        "overrides are not part of a flow's document: their values would be in its history",
-    );
-    vec![problem.help("take them away, and set each with `shipway override`").at_key()]
 }
 
 /// What is wrong with the pipeline's flows now: with those that the document declares, and, if its stages were

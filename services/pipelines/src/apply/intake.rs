@@ -4,8 +4,9 @@ use serde_json::{Map, Value};
 use shipway_contracts::v1::{ApplyRequest, Problem, problem::Severity};
 use shipway_documents::{
     self as documents, Document, Problems,
-    resources::{Addresses, Declaration, Declarations, Declared, parse_declarations_at},
+    resources::{Addresses, Declaration, Declared},
 };
+use shipway_nodes::lint::lint_declarations;
 
 /// What was handed in.
 pub(super) struct Intake {
@@ -45,12 +46,10 @@ impl Intake {
 
     fn take(&mut self, document: Document, arguments: &Map<String, Value>, addresses: Addresses<'_>) {
         let name = document.source().name().to_owned();
-        match parse_declarations_at(&document, arguments, addresses) {
-            Ok(Declarations { all, warnings }) => {
-                self.problems.extend(all_shown(&name, &warnings));
-                self.files.push(File { document, declarations: all });
-            }
-            Err(problems) => self.problems.extend(all_shown(&name, &problems)),
+        let (declarations, problems) = lint_declarations(&document, arguments, addresses);
+        self.problems.extend(all_shown(&name, &problems));
+        if !problems.has_errors() {
+            self.files.push(File { document, declarations });
         }
     }
 

@@ -114,9 +114,12 @@ pub(super) struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    /// Notes a problem with a declaration.
+    /// Notes a problem with a declaration; what reading the file has shown already is said once.
     pub(super) fn note(&mut self, file: usize, problem: documents::Problem) {
-        self.problems.push(self.intake.located(file, problem));
+        let problem = self.intake.located(file, problem);
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     fn projects(&mut self) {
@@ -279,11 +282,6 @@ impl<'a> Planner<'a> {
     ) -> Option<ApplyPipeline> {
         let own = self.work(file, declared)?.after.slug.clone();
         let stages = pipeline.stages.iter().map(|stage| self.stage(&own, declared, stage)).collect();
-        for stage in &pipeline.stages {
-            for problem in flows::refused_members(stage) {
-                self.note(file, problem);
-            }
-        }
         Some(ApplyPipeline {
             id: PipelineId::new(Uuid::now_v7()),
             slug: declared.slug.clone(),

@@ -1,9 +1,13 @@
 //! Applying files.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use shipway_contracts::v1::{
-    ApplyRequest, ListPipelinesRequest, ListProjectsRequest, ListResourcesRequest, Page, Resource,
+    self, ApplyRequest, ListPipelinesRequest, ListProjectsRequest, ListResourcesRequest, Page, Resource,
 };
+use shipway_documents::Severity;
+use shipway_nodes::lint::{Knowledge, lint};
 
 use crate::support::{Lab, SHOP, lines, request};
 
@@ -264,6 +268,46 @@ async fn overrides_do_not_belong_into_a_document() {
     assert_eq!(reply.problems.len(), 1, "{:?}", reply.problems);
     assert!(reply.problems[0].pointer.ends_with("/argumentOverrides"));
     assert_eq!(lab.head().await, 0);
+}
+
+/// What a document says by itself is judged alike before and while it is applied.
+#[tokio::test]
+async fn what_lint_refuses_is_not_applied() {
+    let lab = Lab::new().await;
+    lab.applied("kind: Project\nspec: { name: shop }\n").await;
+    let flow = |rest: &str| {
+        format!(
+            "{{kind: Pipeline, spec: {{name: shop, stages: [{{name: Dev, releaseFlow: {{spec: {{{rest}spec: {{kind: Workflow, spec: {{type: sequential, steps: []}}}}}}}}}}, {{name: Prod}}]}}}}"
+        )
+    };
+    for node in [
+        "{kind: DeploymentService, spec: {name: web, deployment: {instances: 1}}}".to_owned(),
+        "{kind: DeploymentService, condition: success, spec: {name: web, autoscaling: 3}}".to_owned(),
+        "{kind: DeploymentService, spec: {name: web, deployment: {external: {imagePath: nginx}}}}".to_owned(),
+        "{kind: SecretGroup, retry: 3, spec: {name: env, restrictions: 3}}".to_owned(),
+        "{kind: CronJob, spec: {name: nightly, schedule: nonsense}}".to_owned(),
+        "{kind: BuildService, spec: {name: bld, vcsData: {projectUrl: x}, disabledCI: maybe}}".to_owned(),
+        "{kind: Addon, spec: {name: shop-db, type: mongodb}}".to_owned(),
+        flow(""),
+        flow("argumentOverrides: {A: b}, arguments: {A: a}, "),
+        flow("arguments: {A: '${args.B}'}, "),
+    ] {
+        let template =
+            format!("name: Shop\nspec: {{kind: Workflow, spec: {{type: sequential, steps: [{node}]}}}}\n");
+        for text in [format!("- {node}\n"), template] {
+            let refused = |problems: Vec<(bool, String)>| -> BTreeSet<String> {
+                problems.into_iter().filter(|(warns, _)| !warns).map(|(_, pointer)| pointer).collect()
+            };
+            let report = lint("shop.yaml", &text, Knowledge::default());
+            let said = report.problems.into_iter();
+            let linted = refused(said.map(|one| (one.severity == Severity::Warning, one.pointer)).collect());
+            let said = lab.apply(&text).await.problems.into_iter();
+            let applied = refused(
+                said.map(|one| (one.severity() == v1::problem::Severity::Warning, one.pointer)).collect(),
+            );
+            assert_eq!(linted, applied, "{text}");
+        }
+    }
 }
 
 /// The pipeline of the reference's own page, with the resources that it names.

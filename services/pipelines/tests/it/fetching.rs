@@ -154,7 +154,7 @@ fn web_dev(flow: &FlowForRunReply) -> ResourceId {
 #[tokio::test]
 async fn a_secret_that_a_group_asks_for_is_made_when_it_is_applied_and_then_kept() {
     let lab = Lab::new().await;
-    let asks = SHOP.replace("\"canary-of-the-group\"", "\"k-${fn.randomSecret(32, 'hex')}\"");
+    let asks = SHOP.replace("\"canary of the group\"", "\"k-${fn.randomSecret(32, 'hex')}\"");
     lab.applied(&asks).await;
     let flow = lab.flow("shop/development").await.unwrap();
     let run = Run::start(&lab, &flow).await;
@@ -168,7 +168,7 @@ async fn a_secret_that_a_group_asks_for_is_made_when_it_is_applied_and_then_kept
     lab.applied(SHOP).await;
     let second = API_KEY.replace("@1", "@2");
     let fence = run.request(json!({"B": {"$secret": second}})).await;
-    assert_eq!(run.fetch(fence, &[&second]).await.unwrap()[&second], "canary-of-the-group");
+    assert_eq!(run.fetch(fence, &[&second]).await.unwrap()[&second], "canary of the group");
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn an_open_attempt_gets_what_its_work_names() {
     let run = Run::start(&lab, &flow).await;
     let fence = run.request(environment()).await;
     let values = run.fetch(fence, &[PASSWORD, API_KEY]).await.unwrap();
-    assert_eq!(values[API_KEY], "canary-of-the-group");
+    assert_eq!(values[API_KEY], "canary of the group");
     assert_eq!(values[PASSWORD].len(), 43);
     assert_eq!(run.fetch(fence, &[]).await.unwrap().len(), 0);
     // The fence alone says which run it is.
@@ -310,7 +310,7 @@ async fn no_value_is_in_any_event_or_file() {
     let lab = Lab::new().await;
     let hooks = lab.applied(SHOP).await.hooks;
     lab.set("shop/development", "GREETING", "canary-of-the-override", false).await.unwrap();
-    lab.applied(&SHOP.replace("canary-of-the-group", "canary-of-the-second")).await;
+    lab.applied(&SHOP.replace("canary of the group", "canary-of-the-second")).await;
     let flow = lab.flow("shop/development").await.unwrap();
     let run = Run::start(&lab, &flow).await;
     let fence = run.request(environment()).await;

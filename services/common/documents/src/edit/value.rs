@@ -13,7 +13,8 @@ pub(super) fn apply(edit: &Edit, root: &mut Value) -> Result<(), Problem> {
         Edit::Rename { at, name } => rename(root, at, name),
         Edit::Move { from, to, before } => {
             if pointer::is_within(to, from) && to != from {
-                return Err(Problem::error(to, "a value cannot be moved into itself"));
+                let problem = Problem::error(to, "a value cannot be moved into itself");
+                return Err(problem.help("choose a place that is not in it"));
             }
             // On a copy: what has been taken away must not be lost if it cannot be put in.
             let mut moved = root.clone();
@@ -85,7 +86,8 @@ fn remove(root: &mut Value, at: &str) -> Result<Value, Problem> {
 fn rename(root: &mut Value, at: &str, name: &str) -> Result<(), Problem> {
     let (parent, last) = parent(root, at)?;
     let Value::Object(members) = parent else {
-        return Err(Problem::error(at, "only members of objects have names"));
+        let problem = Problem::error(at, "only members of objects have names");
+        return Err(problem.help("elements of a list go by their places: move it instead"));
     };
     let Some(place) = position(members, &last) else { return Err(missing(at)) };
     if last == name {

@@ -10,7 +10,7 @@ use super::{
     trouble::Trouble,
     types::{Fit, Type},
 };
-use crate::Problem;
+use crate::{Problem, way_to};
 
 /// The types of what names stand for. What is not known, or not there, is [`Type::Any`]: whether names are
 /// there is not asked here.
@@ -157,7 +157,12 @@ impl Inferrer<'_> {
             let wanted = parameter.shape;
             let message =
                 format!("the {} argument of fn.{} must be {wanted}, not {shown}", ordinal(n), function.name);
-            self.troubles.push(Trouble::new(&arg.span, message));
+            let help = format!(
+                "{}; it is called like this: fn.{}",
+                way_to(&wanted.to_string()),
+                function.signature()
+            );
+            self.troubles.push(Trouble::new(&arg.span, message).help(help));
         }
     }
 

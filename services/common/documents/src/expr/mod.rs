@@ -26,7 +26,7 @@ mod walk;
 pub(crate) use eval::{Given, finish_call};
 pub use functions::{Function, Group, Parameter, Shape, function, function_names, functions};
 pub use infer::{TypeScope, infer};
-pub use references::{Reference, Root, Scan, check, container_references, references, scan};
+pub use references::{Reference, Root, Scan, all_references, check, container_references, references, scan};
 pub use resolve::{resolve, resolve_partly, resolve_template};
 pub use scope::{Lookup, Place, Scope};
 pub use types::{Fit, Type};

@@ -72,6 +72,32 @@ pub fn references(value: &Value, at: &str) -> Vec<Reference> {
     found
 }
 
+/// The same with those names in `${{…}}` that are looked up when the work starts: secrets and outputs.
+#[must_use]
+pub fn all_references(value: &Value, at: &str) -> Vec<Reference> {
+    let mut found = Vec::new();
+    each_text(value, at, &mut |pointer, text, parts| {
+        for part in parts.into_iter().flatten() {
+            match part {
+                Part::Text(_) => {}
+                Part::Expression { template, expr, .. } => {
+                    Collector { at: pointer, template, found: &mut found }.collect(&expr, false);
+                }
+                Part::Container(span) => {
+                    let mut names = Vec::new();
+                    if let Some(expr) = parse::container(text, &span) {
+                        Collector { at: pointer, template: false, found: &mut names }.collect(&expr, false);
+                    }
+                    // The others are left for the work itself.
+                    names.retain(|one| matches!(one.root, Root::Secrets | Root::Refs));
+                    found.append(&mut names);
+                }
+            }
+        }
+    });
+    found
+}
+
 /// Every name in `${{…}}`, which is known when a container starts.
 #[must_use]
 pub fn container_references(value: &Value, at: &str) -> Vec<Reference> {

@@ -54,7 +54,7 @@ impl Trouble {
             .help("give it a variable of its own, and use that where the program runs")
     }
 
-    /// Says which of the known names was probably meant, or else which there are.
+    /// Says which of the known names was probably meant, or else which there are; where there are none, the help stays.
     pub(super) fn suggest(mut self, name: &str, known: Vec<String>) -> Self {
         self.meant = Some((name.to_owned(), known));
         self
@@ -64,7 +64,7 @@ impl Trouble {
     pub(super) fn into_problem(self, at: &str) -> Problem {
         let mut problem = Problem::error(at, self.message).code(self.code).span(self.span);
         problem.help = match self.meant {
-            Some((name, known)) => meant(&name, &known),
+            Some((name, known)) => meant(&name, &known).or(self.help),
             None => self.help,
         };
         problem

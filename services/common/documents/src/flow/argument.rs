@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Code, Fields, Problem, Problems, js, pointer, secret, suggest};
+use crate::{Code, Fields, Problem, Problems, is_expression, js, pointer, secret, suggest, way_to};
 
 /// An argument of a flow.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,7 +158,8 @@ impl Argument {
         };
         let Some(fits) = fits else {
             let (wanted, kind) = (self.kind.describe(), js::type_name(value));
-            return Err(self.problem(format!("the argument `{}` must be {wanted}, not {kind}", self.name)));
+            let message = format!("the argument `{}` must be {wanted}, not {kind}", self.name);
+            return Err(self.problem(message).help(way_to(wanted)));
         };
         if self.allowed.is_empty() || self.allowed.iter().any(|allowed| js::equal(allowed, &fits)) {
             return Ok(fits);
@@ -179,6 +180,25 @@ impl Argument {
 
     fn problem(&self, message: String) -> Problem {
         Problem::error(pointer::join("/arguments", &self.name), message).code(Code::ArgValue)
+    }
+}
+
+/// What is said of an argument's value, which stands at `at`, where it holds expressions: it is taken as it is written.
+#[must_use]
+pub fn unresolved(value: &Value, at: &str) -> Vec<Problem> {
+    let each = |(step, value): (String, &Value)| unresolved(value, &pointer::join(at, &step));
+    match value {
+        Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(n, item)| each((n.to_string(), item))).collect()
+        }
+        Value::Object(members) => {
+            members.iter().flat_map(|(name, member)| each((name.clone(), member))).collect()
+        }
+        text if is_expression(text) => {
+            let message = "arguments with expressions are not supported yet";
+            vec![Problem::unsupported(at, message).help("give the value itself")]
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ mod rich_input;
 mod top;
 mod trigger;
 
-pub use argument::{Argument, ArgumentType};
+pub use argument::{Argument, ArgumentType, unresolved};
 pub use form::{Field, Form, Selector};
 pub(crate) use node::base_name;
 pub use node::{Node, holds_steps, is_lock_name, is_skipped};

@@ -9,7 +9,7 @@ use shipway_events::{
 };
 
 use super::Trigger;
-use crate::{Code, Fields, Problem, Problems, is_expression, js, names, pointer};
+use crate::{Code, Fields, Problem, Problems, is_expression, js, names, pointer, way_to};
 
 /// A node.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,21 +109,21 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
     fields.known(MEMBERS);
     let kind = fields.required_text("kind", "say what the node does: `kind: Build`")?.to_owned();
     let reference = fields.text("ref").map(str::to_owned);
-    let condition = match fields.text("condition") {
-        Some(text) if is_expression(&Value::from(text)) => {
-            let problem = Problem::error(fields.at("condition"), "`condition` cannot hold an expression");
-            fields.note(problem.help("write `success` or `running`"));
-            None
-        }
-        condition => condition.filter(|condition| !condition.is_empty()).map(str::to_owned),
-    };
+    refuse_expressions(FIXED, &mut fields);
+    if fields.get("waitForCompletion").is_some_and(|value| *value != false && value != "false") {
+        let message = "`waitForCompletion` is not known here and has no effect";
+        let problem = Problem::warning(fields.at("waitForCompletion"), message).code(Code::FieldUnknown);
+        fields.note(problem.at_key().help("say what is waited for: `condition: success`, or `running`"));
+    }
+    let condition =
+        fields.text("condition").filter(|text| !text.is_empty() && !is_expression(&Value::from(*text)));
     fields.integer("timeoutDuration", 30..=14_400);
     let mut node = Node {
         named: reference.is_some(),
         reference: reference.unwrap_or_default(),
         pointer: at.to_owned(),
         spec: own_spec(&kind, fields.get("spec")),
-        condition,
+        condition: condition.map(str::to_owned),
         kind,
         timeout: fields.get("timeoutDuration").cloned(),
         retry: read_retry(&mut fields),
@@ -146,13 +146,47 @@ fn read(value: &Value, at: &str, depth: usize, problems: &mut Problems) -> Optio
     }
     if let Some(spec) = fields.get("spec").filter(|spec| !spec.is_object()) {
         let message = format!("`spec` must be an object, not {}", js::type_name(spec));
-        fields.note(Problem::error(fields.at("spec"), message));
+        let problem = Problem::error(fields.at("spec"), message).code(Code::FieldType);
+        fields.note(problem.help(way_to("an object")));
         return None;
     }
     if holds_steps(&node.kind) {
         read_steps(&mut node, value.pointer("/spec/steps"), depth, problems);
     }
     Some(node)
+}
+
+/// Members that a run's plan reads before anything is resolved, and what to write there.
+const FIXED: &[(&str, &str)] = &[
+    ("condition", "write `success` or `running`"),
+    ("when", "write `success`, `failure` or `always`; `skipNodeExecution` can hold an expression"),
+    ("effect", "write `keyed`, `fenced`, `checked` or `once`"),
+    ("interruptible", "write `true` or `false`"),
+    ("runNodeOnce", "write `true` or `false`"),
+    ("updateMode", "write `put` or `patch`"),
+    ("locks", "write a list; the names in it can hold expressions"),
+    ("dependsOn", "write a list of the nodes that go before: `dependsOn: [build]`"),
+    ("runsOn", "write a list of labels: `runsOn: [gpu]`"),
+];
+
+/// The same in `retry` and its `backoff`.
+const FIXED_RETRY: &[(&str, &str)] = &[
+    ("maxAttempts", "write a number from 1 to 100"),
+    ("backoff", "write `fixed` or `exponential`"),
+    ("type", "write `fixed` or `exponential`"),
+    ("delay", "write a number of seconds"),
+    ("maxDelay", "write a number of seconds"),
+    ("jitter", "write `true` or `false`"),
+];
+
+/// Notes expressions where nothing would resolve them: they would count as if nothing were said.
+fn refuse_expressions(fixed: &[(&str, &str)], fields: &mut Fields<'_, '_>) {
+    for (key, help) in fixed {
+        if fields.get(key).is_some_and(is_expression) {
+            let message = format!("`{key}` cannot hold an expression");
+            fields.note(Problem::error(fields.at(key), message).help(*help));
+        }
+    }
 }
 
 /// Whether nodes of that kind have other nodes in their `steps`.
@@ -178,7 +212,8 @@ fn read_steps(node: &mut Node, steps: Option<&Value>, depth: usize, problems: &m
     let at = pointer::join(&node.spec_pointer(), "steps");
     if depth >= MAX_NESTING {
         let message = format!("workflows are nested more than {MAX_NESTING} deep");
-        problems.push(Problem::error(node.pointer.clone(), message));
+        let problem = Problem::error(node.pointer.clone(), message);
+        problems.push(problem.help("make flows of the inner ones, started by `RunTemplate` nodes"));
         return;
     }
     match steps {
@@ -190,7 +225,8 @@ fn read_steps(node: &mut Node, steps: Option<&Value>, depth: usize, problems: &m
         Some(other) => {
             let kind = js::type_name(other);
             let problem = Problem::error(at, format!("`steps` must be a list of nodes, not {kind}"));
-            problems.push(problem.code(Code::FieldType));
+            problems
+                .push(problem.code(Code::FieldType).help("write each as an element: `steps: [{kind: …}]`"));
         }
         None => problems.push(
             Problem::error(node.spec_pointer(), "`steps` is missing")
@@ -264,6 +300,7 @@ fn read_retry_of(key: &str, fields: &mut Fields<'_, '_>) -> Option<Retry> {
     let (value, at) = (fields.get(key)?, fields.at(key));
     let mut inner = Fields::new(value, &at, &format!("`{key}`"), fields.problems());
     inner.known(&["maxAttempts", "backoff", "delay", "maxDelay", "jitter"]);
+    refuse_expressions(FIXED_RETRY, &mut inner);
     let attempts = inner.integer("maxAttempts", 1..=100);
     let seconds = |fields: &mut Fields<'_, '_>, key: &str| {
         fields.integer(key, 0..=86_400).and_then(|seconds| u32::try_from(seconds).ok())
@@ -273,6 +310,7 @@ fn read_retry_of(key: &str, fields: &mut Fields<'_, '_>) -> Option<Retry> {
         Some(Value::Object(_)) => {
             let (value, at) = (inner.get("backoff")?, inner.at("backoff"));
             let mut backoff = Fields::new(value, &at, "`backoff`", inner.problems());
+            refuse_expressions(FIXED_RETRY, &mut backoff);
             let inner_delay = seconds(&mut backoff, "delay");
             delay = delay.or(inner_delay);
             backoff.one_of("type", &["fixed", "exponential"])

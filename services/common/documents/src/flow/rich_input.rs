@@ -57,7 +57,9 @@ pub(super) fn read_all(document: &Value, arguments: &[Argument], problems: &mut 
     let list = document.get("richInputs").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     if let Some(value) = document.get("richInputs").filter(|value| !value.is_array() && !value.is_null()) {
         let kind = crate::type_name(value);
-        problems.push(Problem::error("/richInputs", format!("`richInputs` must be a list, not {kind}")));
+        let problem = Problem::error("/richInputs", format!("`richInputs` must be a list, not {kind}"));
+        problems
+            .push(problem.code(Code::FieldType).help("write each as an element: `richInputs: [{kind: …}]`"));
     }
     let each = list.iter().enumerate();
     each.filter_map(|(n, value)| {
@@ -128,7 +130,7 @@ fn read_outputs(
         let Some(argument) = outputs.text(output) else { continue };
         if arguments.iter().all(|known| known.name != argument) {
             let problem = Problem::error(outputs.at(output), format!("no argument is called `{argument}`"));
-            let problem = problem.code(Code::ArgUnknown);
+            let problem = problem.code(Code::ArgUnknown).help("declare it in `arguments`");
             let known: Vec<_> = arguments.iter().map(|known| known.name.as_str()).collect();
             outputs.note(problem.suggest(argument, known));
         }

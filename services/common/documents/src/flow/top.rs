@@ -100,7 +100,7 @@ pub(super) fn name(document: DocumentType, fields: &mut Fields<'_, '_>) -> Optio
         && let Err(reason) = names::check(name, NAME)
     {
         let problem = Problem::error(fields.at("name"), format!("the name `{name}` {reason}"));
-        fields.note(problem.code(Code::NameInvalid));
+        fields.note(problem.code(Code::NameInvalid).help(names::example(NAME)));
     }
     Some(name.to_owned())
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Names;
 use crate::{
-    Fields, Problem, Problems, expr, flow,
+    Code, Fields, Problem, Problems, expr, flow,
     kinds::{self, DocumentType},
     pointer,
 };
@@ -52,9 +52,21 @@ pub(super) fn collect<'a>(
         one => collector.document(one, ""),
     }
     if collector.nodes.is_empty() && collector.problems.is_empty() {
-        collector.problems.push(Problem::error("", "the document declares nothing").help(HELP));
+        collector.problems.push(nothing(document));
     }
     collector.nodes
+}
+
+/// A template may be there before what it will hold; else nothing was meant for `apply`.
+fn nothing(document: &Value) -> Problem {
+    let message = "the document declares nothing";
+    if document.get("kind").is_some() || document.get("spec").is_none() {
+        return Problem::error("", message).help(HELP);
+    }
+    let steps = "/spec/spec/steps";
+    let is_empty = document.pointer(steps).and_then(Value::as_array).is_some_and(Vec::is_empty);
+    let problem = Problem::warning(if is_empty { steps } else { "" }, message);
+    problem.code(Code::WorkflowEmpty).help("list what it shall make, in the `steps` of its workflow")
 }
 
 const HELP: &str =
@@ -85,11 +97,9 @@ impl<'a> Collector<'a, '_> {
             args.insert(name.clone(), value.clone());
         }
         let arguments = fields.at("arguments");
-        for reference in expr::references(&Value::Object(args.clone()), &arguments) {
-            fields.note(
-                Problem::unsupported(reference.pointer, "arguments with expressions are not supported yet")
-                    .help("give the value itself"),
-            );
+        for (name, value) in &args {
+            let found = flow::unresolved(value, &pointer::join(&arguments, name));
+            found.into_iter().for_each(|problem| fields.note(problem));
         }
         self.node(spec, &pointer::join(at, "spec"), None, &Rc::new(args));
     }

@@ -106,20 +106,16 @@ pub fn parse_declarations_at(
     overrides: &Map<String, Value>,
     addresses: Addresses<'_>,
 ) -> Result<Declarations, Problems> {
-    let (all, problems) = read_declarations(document, overrides, addresses);
+    let (all, problems) = check_declarations(document, overrides, addresses);
     if problems.has_errors() {
         return Err(problems);
     }
     Ok(Declarations { all, warnings: problems })
 }
 
-/// Reads as much as can be read of what a document declares, to check the rest of it too.
+/// Reads as much as can be read of what a document declares, and says all that is wrong with it, located and sorted.
 #[must_use]
-pub fn check_declarations(document: &Document) -> (Vec<Declaration>, Problems) {
-    read_declarations(document, &Map::new(), &|_, _| None)
-}
-
-fn read_declarations(
+pub fn check_declarations(
     document: &Document,
     overrides: &Map<String, Value>,
     addresses: Addresses<'_>,
@@ -131,13 +127,12 @@ fn read_declarations(
     let mut all: Vec<Declaration> = Vec::with_capacity(nodes.len());
     let mut project = None;
     for node in &nodes {
-        if let Some(declaration) = declare(node, &outputs, project.as_deref(), &mut problems) {
-            if matches!(declaration.declared, Declared::Project) {
-                project = Some(declaration.slug.clone());
-            }
-            refuse_duplicate(&all, &declaration, &mut problems);
-            all.push(declaration);
+        let declaration = declare(node, &outputs, project.as_deref(), &mut problems);
+        if matches!(declaration.declared, Declared::Project) && !declaration.slug.is_empty() {
+            project = Some(declaration.slug.clone());
         }
+        refuse_duplicate(&all, &declaration, &mut problems);
+        all.push(declaration);
     }
     pipeline::check_members(&all, &mut problems);
     document.locate(&mut problems);
@@ -199,7 +194,7 @@ fn declare(
     outputs: &BTreeMap<String, Value>,
     project: Option<&str>,
     problems: &mut Problems,
-) -> Option<Declaration> {
+) -> Declaration {
     let at = pointer::join(&node.pointer, "spec");
     let made = (node.kind == "SecretGroup").then(|| format!("{at}/secrets"));
     let scope = Names { args: &node.args, outputs, made: made.as_deref() };
@@ -210,7 +205,9 @@ fn declare(
     };
     let around = around(node, &scope, problems);
     let mut shape = Problems::new();
-    let declaration = read(node, spec, &at, around.as_deref().or(project), &mut shape);
+    // Flows in a spec that is not resolved still hold `${template.…}`.
+    let nested = !unresolved.is_empty();
+    let declaration = read(node, spec, &at, around.as_deref().or(project), nested, &mut shape);
     // One place, one problem: what did not resolve has no right shape either.
     let known = |problem: &Problem| unresolved.iter().any(|other| other.pointer == problem.pointer);
     problems.extend(shape.into_iter().filter(|problem| !known(problem)));
@@ -223,26 +220,28 @@ fn read(
     spec: Value,
     at: &str,
     project: Option<&str>,
+    nested: bool,
     problems: &mut Problems,
-) -> Option<Declaration> {
+) -> Declaration {
     let kind = resource_kind(node.kind, &spec);
     let length = match (node.kind, kind) {
         ("Project", _) => names::PROJECT,
         (_, Some(kind)) => names::length_of(kind),
         _ => names::PIPELINE,
     };
-    let name = shape::name(&spec, at, length, problems)?;
+    // Without a right name it is no declaration, and the rest of it is checked all the same.
+    let name = shape::name(&spec, at, length, problems).unwrap_or_default();
     let declared = match (node.kind, kind) {
         ("Project", _) => Declared::Project,
         (_, Some(kind)) => {
             shape::resource(kind, &spec, at, problems);
             Declared::Resource(kind)
         }
-        _ => Declared::Pipeline(PipelineDeclaration::read(&spec, at, problems)),
+        _ => Declared::Pipeline(PipelineDeclaration::read(&spec, at, nested, problems)),
     };
     let own = spec.get("projectId").and_then(Value::as_str);
     let project = own.or(project).filter(|_| !matches!(declared, Declared::Project));
-    Some(Declaration {
+    Declaration {
         declared,
         slug: names::slug(&name),
         name,
@@ -250,7 +249,7 @@ fn read(
         pointer: node.pointer.clone(),
         project: project.map(str::to_owned),
         spec,
-    })
+    }
 }
 
 /// The project of the workflow around a node, resolved.
@@ -286,7 +285,8 @@ fn resource_kind(kind: &str, spec: &Value) -> Option<ResourceKind> {
 
 fn refuse_duplicate(all: &[Declaration], new: &Declaration, problems: &mut Problems) {
     let same = |other: &&Declaration| {
-        other.slug == new.slug
+        !new.slug.is_empty()
+            && other.slug == new.slug
             && other.project == new.project
             && std::mem::discriminant(&other.declared) == std::mem::discriminant(&new.declared)
     };

@@ -4,7 +4,7 @@ use serde_json::Value;
 use shipway_events::project::ResourceKind;
 
 use super::{Declaration, Declared, Names, collect::Collected};
-use crate::{DocumentType, Fields, Problem, Problems, expr, flow::Flow, names, pointer, with_article};
+use crate::{Code, DocumentType, Fields, Problem, Problems, expr, flow::Flow, names, pointer, with_article};
 
 /// A pipeline.
 #[derive(Clone, Debug, Default)]
@@ -85,26 +85,31 @@ pub(super) fn resolve_spec(node: &Collected<'_>, scope: &Names<'_>, at: &str) ->
 }
 
 impl PipelineDeclaration {
-    pub(super) fn read(spec: &Value, at: &str, problems: &mut Problems) -> Self {
-        let mut fields = Fields::new(spec, at, "a pipeline", problems);
+    /// Reads a pipeline; in flows that are `nested` yet, expressions may be `${template.…}`.
+    pub(super) fn read(spec: &Value, at: &str, nested: bool, problems: &mut Problems) -> Self {
+        let mut fields = Fields::new(spec, at, "`spec`", problems);
         fields.known(&["name", "description", "projectId", "stages", "preview", "nfObjects"]);
         let description = fields.text("description").unwrap_or_default().to_owned();
         if fields.get("preview").is_some() {
-            fields.note(Problem::unsupported(fields.at("preview"), "previews are not supported yet"));
+            let problem = Problem::unsupported(fields.at("preview"), "previews are not supported yet");
+            fields.note(problem.help("take it away until they are; the stages do without it"));
         }
         let list = fields.list("stages");
         let legacy = fields.list("nfObjects");
         if list.len() == 1 || list.len() > 20 {
             let message = format!("a pipeline has 2 to 20 stages, not {}", list.len());
-            fields.note(Problem::error(fields.at("stages"), message));
+            let help = "add the stages that come after it, or leave `stages` away for the usual three";
+            let help = if list.len() == 1 { help } else { "make several pipelines of it" };
+            fields.note(Problem::error(fields.at("stages"), message).help(help));
         }
         let mut stages: Vec<StageDeclaration> = Vec::new();
         for (n, stage) in list.iter().enumerate() {
             let at = pointer::item(&pointer::join(at, "stages"), n);
-            let Some(stage) = StageDeclaration::read(stage, &at, problems) else { continue };
+            let Some(stage) = StageDeclaration::read(stage, &at, nested, problems) else { continue };
             if stages.iter().any(|other| other.name.eq_ignore_ascii_case(&stage.name)) {
                 let message = format!("two stages are called `{}`", stage.name);
-                problems.push(Problem::error(pointer::join(&at, "name"), message));
+                let problem = Problem::error(pointer::join(&at, "name"), message);
+                problems.push(problem.help("give each its own name"));
             }
             stages.push(stage);
         }
@@ -123,12 +128,13 @@ impl PipelineDeclaration {
 }
 
 impl StageDeclaration {
-    fn read(value: &Value, at: &str, problems: &mut Problems) -> Option<Self> {
+    fn read(value: &Value, at: &str, nested: bool, problems: &mut Problems) -> Option<Self> {
         let mut fields = Fields::new(value, at, "a stage", problems);
         fields.known(&["name", "nfObjects", "releaseFlow"]);
         let name = fields.required_text("name", "name the stage: `Development`")?.to_owned();
         if let Err(reason) = names::check(&name, names::STAGE) {
-            fields.note(Problem::error(fields.at("name"), format!("the stage name `{name}` {reason}")));
+            let problem = Problem::error(fields.at("name"), format!("the stage name `{name}` {reason}"));
+            fields.note(problem.code(Code::NameInvalid).help(names::example(names::STAGE)));
         }
         let (flow, flow_at) = (fields.get("releaseFlow"), fields.at("releaseFlow"));
         let (list, list_at) = (fields.list("nfObjects"), fields.at("nfObjects"));
@@ -139,7 +145,7 @@ impl StageDeclaration {
                 Member::read(member, &pointer::item(&list_at, n), problems).map(|(m, _)| m)
             })
             .collect();
-        let flow = flow.and_then(|flow| DeclaredFlow::read(flow, &flow_at, problems));
+        let flow = flow.and_then(|flow| DeclaredFlow::read(flow, &flow_at, nested, problems));
         Some(Self { name, pointer: at.to_owned(), members, flow })
     }
 }
@@ -160,14 +166,14 @@ impl Member {
 }
 
 impl DeclaredFlow {
-    fn read(value: &Value, at: &str, problems: &mut Problems) -> Option<Self> {
+    fn read(value: &Value, at: &str, nested: bool, problems: &mut Problems) -> Option<Self> {
         let mut fields = Fields::new(value, at, "`releaseFlow`", problems);
         fields.one_of("kind", &["ReleaseFlow"]);
         let (Some(spec), pointer) = (fields.get("spec"), fields.at("spec")) else {
             fields.missing("spec", "give it `{kind: ReleaseFlow, spec: {apiVersion: v1.2, spec: …}}`");
             return None;
         };
-        let (flow, found) = Flow::examine(DocumentType::ReleaseFlow, spec, false);
+        let (flow, found) = Flow::examine(DocumentType::ReleaseFlow, spec, nested);
         let whole = !found.has_errors();
         let warnings = if whole { found.clone() } else { Problems::new() };
         problems.extend(found.under(&pointer));
@@ -240,9 +246,10 @@ fn refusal(kind: ResourceKind, member: &Member) -> Option<Problem> {
             ))
             .help("split it into a BuildService and a DeploymentService"),
         ),
-        ResourceKind::SecretGroup => {
-            Some(error(format!("`{slug}` is a secret group and cannot be a member of a stage")))
-        }
+        ResourceKind::SecretGroup => Some(
+            error(format!("`{slug}` is a secret group and cannot be a member of a stage"))
+                .help("take it out of `nfObjects`; who gets it is said in its `restrictions`"),
+        ),
         _ if kind.member_type() != member.member_type => Some(
             error(format!(
                 "`{slug}` is {}, not {}",

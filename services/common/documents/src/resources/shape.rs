@@ -3,8 +3,13 @@
 use serde_json::Value;
 use shipway_events::project::ResourceKind;
 
-use crate::{Code, Fields, Problem, Problems, is_expression, names, pointer, secret};
+use crate::{
+    Code, Fields, Problem, Problems, is_expression, names, pointer,
+    schedule::{Schedule, UTC},
+    secret,
+};
 
+/// The name as it is given, though it may be no right one; none where there is none yet.
 pub(super) fn name(spec: &Value, at: &str, length: names::Length, problems: &mut Problems) -> Option<String> {
     let mut fields = Fields::new(spec, at, "`spec`", problems);
     let name = fields.required_text("name", "name it; its id is the slug of its name")?;
@@ -13,8 +18,7 @@ pub(super) fn name(spec: &Value, at: &str, length: names::Length, problems: &mut
     }
     if let Err(reason) = names::check(name, length) {
         let problem = Problem::error(fields.at("name"), format!("the name `{name}` {reason}"));
-        fields.note(problem.code(Code::NameInvalid));
-        return None;
+        fields.note(problem.code(Code::NameInvalid).help(names::example(length)));
     }
     Some(name.to_owned())
 }
@@ -98,12 +102,17 @@ fn deployment(fields: &mut Fields<'_, '_>) {
     let mut deployment = Fields::new(value, &at, "`deployment`", fields.problems());
     deployment.integer("instances", 0..=100);
     deployment.integer("gracePeriodSeconds", 0..=600);
-    if deployment.get("external").is_some() {
-        let problem = Problem::warning(deployment.at("external"), "images from registries are not run yet");
-        deployment
-            .note(problem.help("a flow can give the service a build with a `Release` node of type `build`"));
-    }
+    refuse_image("service", &mut deployment);
     start(&mut deployment);
+}
+
+fn refuse_image(what: &str, deployment: &mut Fields<'_, '_>) {
+    if deployment.get("external").is_some() {
+        let problem =
+            Problem::unsupported(deployment.at("external"), "images from registries are not run yet");
+        let help = format!("a flow can give the {what} a build with a `Release` node of type `build`");
+        deployment.note(problem.help(help));
+    }
 }
 
 /// What is executed: `docker` and `buildpack`.
@@ -150,11 +159,13 @@ fn ports(fields: &mut Fields<'_, '_>) {
         port.integer("internalPort", 1..=65_535);
         port.boolean("public");
         if port.one_of("protocol", &["HTTP", "HTTP/2", "TCP", "UDP"]) == Some("UDP") {
-            port.note(Problem::unsupported(port.at("protocol"), "UDP ports are not supported yet"));
+            let problem = Problem::unsupported(port.at("protocol"), "UDP ports are not supported yet");
+            port.note(problem.help("use `TCP`, `HTTP` or `HTTP/2`"));
         }
         if let Some(name) = port.text("name") {
             if seen.contains(&name) {
-                port.note(Problem::error(port.at("name"), format!("two ports are called `{name}`")));
+                let problem = Problem::error(port.at("name"), format!("two ports are called `{name}`"));
+                port.note(problem.help("give each its own name"));
             }
             seen.push(name);
         }
@@ -198,18 +209,39 @@ fn job(kind: ResourceKind, fields: &mut Fields<'_, '_>) {
     if let Some(value) = fields.get("deployment") {
         let at = fields.at("deployment");
         let mut deployment = Fields::new(value, &at, "`deployment`", fields.problems());
+        refuse_image("job", &mut deployment);
         start(&mut deployment);
     }
     job_settings(fields);
+    let mut is_newer = false;
     if let Some(value) = fields.get("settings") {
         let at = fields.at("settings");
-        job_settings(&mut Fields::new(value, &at, "`settings`", fields.problems()));
+        let mut settings = Fields::new(value, &at, "`settings`", fields.problems());
+        job_settings(&mut settings);
+        if let Some(value) = settings.get("cron") {
+            is_newer = true;
+            let at = settings.at("cron");
+            cron(&mut Fields::new(value, &at, "`cron`", settings.problems()));
+        }
     }
-    if kind == ResourceKind::CronJob {
-        let at = fields.at("schedule");
+    if kind == ResourceKind::CronJob && !is_newer {
+        cron(fields);
+    }
+}
+
+/// The schedule of a job: the members of a `CronJob`, and of the `cron` of a `Job`.
+fn cron(fields: &mut Fields<'_, '_>) {
+    let suspended = fields.boolean("suspended").unwrap_or_default();
+    fields.one_of("concurrencyPolicy", &["allow", "forbid", "replace"]);
+    let schedule = fields.required_text("schedule", "give its five fields, in UTC: `0 3 * * *`");
+    let Some(schedule) = schedule.filter(|text| !is_expression(&Value::from(*text))) else { return };
+    if let Err(wrong) = Schedule::parse(schedule, UTC) {
+        let problem = Problem::error(fields.at("schedule"), wrong.to_string()).code(Code::FieldValue);
+        fields.note(problem.help(wrong.help()));
+    } else if !suspended {
+        let help = "add `suspended: true`, and let a flow with a `cron` trigger run the job: `kind: JobRun`";
         fields.note(
-            Problem::warning(at, "schedules are not run yet")
-                .help("the job can be run by a flow: `kind: JobRun`"),
+            Problem::unsupported(fields.at("schedule"), "schedules of jobs are not run yet").help(help),
         );
     }
 }

@@ -29,13 +29,18 @@ fn fault(text: &str, error: &serde_json::Error) -> Fault {
     let shown = message.replace("EOF while parsing", "the text ends inside");
     let fault = Fault::new(at, format!("this is not JSON: {shown}"));
     match message {
-        _ if text.trim().is_empty() => Fault::new(at, "the file is empty"),
+        _ if text.trim().is_empty() => Fault::empty(at),
+        _ if source.chars().nth(column - 1).is_some_and(|c| matches!(c, '/' | '#')) => {
+            fault.help("JSON has no comments: take it away, or write the document as YAML")
+        }
         "trailing comma" => fault.help("take the comma away"),
         "recursion limit exceeded" => Fault::too_deep(at),
         "key must be a string" => fault.help("put the name in double quotes"),
         "trailing characters" => fault.help("a JSON file holds one value; use a list `[…]` for several"),
         _ if message.starts_with("EOF") => fault.help("a `}`, `]` or `\"` is missing before the end"),
-        _ => fault,
+        _ => fault.help(
+            "look for a missing comma, colon or double quote just before; YAML is more forgiving (`.yaml`)",
+        ),
     }
 }
 
@@ -77,8 +82,9 @@ impl Scan<'_> {
                 b'"' => {
                     let at = self.at;
                     let raw = self.string();
-                    let key: String = serde_json::from_str(raw)
-                        .map_err(|error| Fault::new(at, format!("this is no name: {error}")))?;
+                    let key: String = serde_json::from_str(raw).map_err(|error| {
+                        Fault::new(at, format!("this is no name: {error}")).help("put it in double quotes")
+                    })?;
                     self.space();
                     self.step();
                     self.space();

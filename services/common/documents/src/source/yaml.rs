@@ -29,11 +29,14 @@ pub(super) fn parse(text: &str) -> Result<(Value, Node), Fault> {
                 }
             }
             Event::Nothing | Event::StreamStart | Event::DocumentEnd => {}
-            _ => return Err(Fault::new(position(span.start), "this stands outside of any document")),
+            _ => {
+                let fault = Fault::new(position(span.start), "this stands outside of any document");
+                return Err(fault.help("begin a document before it: `---`"));
+            }
         }
     }
     match documents.len() {
-        0 => Err(Fault::new(Position::START, "the file is empty")),
+        0 => Err(Fault::empty(Position::START)),
         1 => Ok(documents.remove(0)),
         _ => {
             let end = documents.last().map(|(_, node)| node.span.end).unwrap_or_default();
@@ -84,7 +87,10 @@ impl<'a> Reader<'a> {
             }
             Event::SequenceStart(..) => self.list(depth)?,
             Event::MappingStart(..) => self.map(depth)?,
-            _ => return Err(Fault::new(start, "a value was expected here")),
+            _ => {
+                let fault = Fault::new(start, "a value was expected here");
+                return Err(fault.help("write `null` for none"));
+            }
         };
         let node = Node { span: Span { start, end }, key: None, children };
         if anchor > 0 {
@@ -123,7 +129,11 @@ impl<'a> Reader<'a> {
                     return Err(Fault::new(at, "merge keys (`<<`) are not supported")
                         .help("write the members out, or use an alias for a whole value"));
                 }
-                _ => return Err(Fault::new(at, "a name must be plain text")),
+                _ => {
+                    let fault = Fault::new(at, "a name must be plain text");
+                    return Err(fault
+                        .help("write `name: value`, the name in quotes where it has `:` or braces in it"));
+                }
             };
             let (event, span) = self.next()?;
             let (value, mut node) = self.value(event, span, depth + 1)?;
@@ -138,7 +148,8 @@ impl<'a> Reader<'a> {
 
     fn alias(&mut self, id: usize, at: Position) -> Result<(Value, Node), Fault> {
         let Some((value, node)) = self.anchors.get(&id) else {
-            return Err(Fault::new(at, "this alias stands inside the value that it names"));
+            let fault = Fault::new(at, "this alias stands inside the value that it names");
+            return Err(fault.help("write the value out here"));
         };
         self.expansion += weight(value);
         if self.expansion > MAX_EXPANSION {
@@ -163,7 +174,7 @@ impl<'a> Reader<'a> {
         } else if error.info().contains("illegal placement of ':'") {
             fault.help("a `[`, `{` or quote before it may never be closed")
         } else {
-            fault
+            fault.help("compare it with the lines before: what belongs together is indented alike")
         }
     }
 }
@@ -197,7 +208,10 @@ fn scalar(text: &str, style: ScalarStyle, at: Position) -> Result<Value, Fault> 
         "false" | "False" | "FALSE" => Value::Bool(false),
         _ => match number(text) {
             Some(Some(number)) => Value::Number(number),
-            Some(None) => return Err(Fault::new(at, format!("`{text}` is no number that can be used"))),
+            Some(None) => {
+                let fault = Fault::new(at, format!("`{text}` is no number that can be used"));
+                return Err(fault.help("put it in quotes if it is text"));
+            }
             None => Value::String(text.to_owned()),
         },
     })

@@ -78,13 +78,13 @@ fn members_have_their_types() {
             DocumentType::Template,
             "name",
             json!("ab"),
-            "error: /name: the name `ab` has 2 characters; 3 to 100 are allowed",
+            "error: /name: the name `ab` has 2 characters; 3 to 100 are allowed; such as `shop-api 2`: letters and digits, single hyphens or spaces between them, 3 to 100 in all",
         ),
         (
             DocumentType::Workflow,
             "name",
             json!("a_b c"),
-            "error: /name: the name `a_b c` holds `_`; letters, digits, and single hyphens or spaces between them are allowed",
+            "error: /name: the name `a_b c` holds `_`; letters, digits, and single hyphens or spaces between them are allowed; such as `shop-api 2`: letters and digits, single hyphens or spaces between them, 3 to 100 in all",
         ),
         (
             DocumentType::Blueprint,
@@ -120,7 +120,7 @@ fn members_have_their_types() {
             DocumentType::Template,
             "arguments",
             json!([]),
-            "error: /arguments: `arguments` must be an object, not a list",
+            "error: /arguments: `arguments` must be an object, not a list; write its members: `{name: value}`",
         ),
         (
             DocumentType::Template,
@@ -242,7 +242,7 @@ fn typed_triggers_have_their_fields() {
         ),
         (
             json!({"kind": "vcs-release", "ref": "a", "spec": {"vcs": {"repoUrl": 1}}}),
-            "error: /triggers/0/spec/vcs/repoUrl: `repoUrl` must be text, not a number",
+            "error: /triggers/0/spec/vcs/repoUrl: `repoUrl` must be text, not a number; write one text, in quotes where it could be taken for something else",
         ),
         (
             json!({"kind": "vcs-pr-label", "ref": "a", "spec": {"vcs": vcs, "labelNamePatterns": "x"}}),
@@ -454,5 +454,8 @@ fn a_spec_that_is_an_expression_is_no_node() {
     let mut value = minimal(DocumentType::ReleaseFlow);
     value["spec"]["spec"]["steps"] = json!([{"kind": "Noop", "spec": "${args.X}"}]);
     let problems = Flow::parse(&value).unwrap_err();
-    assert_eq!(problems.to_string(), "error: /spec/spec/steps/0/spec: `spec` must be an object, not text");
+    assert_eq!(
+        problems.to_string(),
+        "error: /spec/spec/steps/0/spec: `spec` must be an object, not text; write its members: `{name: value}`"
+    );
 }

@@ -27,6 +27,36 @@ fn with_steps(steps: Value) -> Value {
 }
 
 #[test]
+fn what_the_plan_reads_cannot_be_an_expression() {
+    for (member, value, place) in [
+        ("condition", json!("${args.A}"), "condition"),
+        ("when", json!("${args.A}"), "when"),
+        ("effect", json!("${args.A}"), "effect"),
+        ("interruptible", json!("${args.A}"), "interruptible"),
+        ("runNodeOnce", json!("${args.A}"), "runNodeOnce"),
+        ("updateMode", json!("${args.A}"), "updateMode"),
+        ("locks", json!("${args.A}"), "locks"),
+        ("dependsOn", json!("${args.A}"), "dependsOn"),
+        ("runsOn", json!("${args.A}"), "runsOn"),
+        ("retry", json!({"maxAttempts": "${args.A}"}), "retry/maxAttempts"),
+        ("retry", json!({"jitter": "${args.A}"}), "retry/jitter"),
+        ("retry", json!({"backoff": "${args.A}"}), "retry/backoff"),
+        ("retry", json!({"backoff": {"type": "${args.A}"}}), "retry/backoff/type"),
+        ("retry", json!({"backoff": {"delay": "${args.A}"}}), "retry/backoff/delay"),
+        ("settings", json!({"maxDelay": "${args.A}"}), "settings/maxDelay"),
+    ] {
+        let mut node = json!({"kind": "JobRun", "spec": {"jobId": "migrate"}});
+        node[member] = value;
+        let found = problems(with_steps(json!([node])));
+        let name = place.rsplit('/').next().unwrap();
+        let expected =
+            format!("error: /spec/spec/steps/0/{place}: `{name}` cannot hold an expression; write ");
+        let [only] = found.as_slice() else { panic!("{place}: {found:?}") };
+        assert!(only.starts_with(&expected), "{only}");
+    }
+}
+
+#[test]
 fn the_envelope_is_read() {
     let flow = flow(with_steps(json!([{
         "kind": "JobRun",
@@ -109,12 +139,12 @@ fn what_is_wrong_with_the_envelope_is_said() {
             "error: /spec/spec/steps/1/when: `when` cannot be `allways`; did you mean `always`?",
             "error: /spec/spec/steps/2/ref: `b c` is no name for a node; use letters, digits, `-` and `_`",
             "error: /spec/spec/steps/2/retry/maxAttempts: `maxAttempts` is 0; give a number from 1 to 100",
-            "error: /spec/spec/steps/2/spec: `spec` must be an object, not a list",
+            "error: /spec/spec/steps/2/spec: `spec` must be an object, not a list; write its members: `{name: value}`",
             "error: /spec/spec/steps/3: `kind` is missing; say what the node does: `kind: Build`",
-            "error: /spec/spec/steps/4: a node is an object, not text",
+            "error: /spec/spec/steps/4: a node is an object, not text; write its members: `{name: value}`",
             "error: /spec/spec/steps/5/spec: `steps` is missing; list the nodes of the workflow: `steps: []`",
             "error: /spec/spec/steps/6/locks: `d b` is no name of a lock; use letters, digits, `-` and `_`, at most 60: `locks: [database]`",
-            "error: /spec/spec/steps/6/spec/x: a name after `.` was expected here, not `}`",
+            "error: /spec/spec/steps/6/spec/x: a name after `.` was expected here, not `}`; an expression is `${args.NAME}`, `${refs.NODE.OUTPUT}` or `${fn.name(…)}`; for text write `\\${`",
         ]
     );
 }
@@ -232,9 +262,9 @@ fn arguments_are_plain_or_typed() {
         problems.to_string(),
         "error: /arguments/COUNT: the argument `COUNT` needs a value; give one with `-p COUNT=…` (How many)\n\
          error: /arguments/STAGE: the argument `STAGE` cannot be \"asia\"; it is one of `\"eu\"` and `\"us\"`\n\
-         error: /arguments/FAST: the argument `FAST` must be true or false, not text\n\
+         error: /arguments/FAST: the argument `FAST` must be true or false, not text; write `true` or `false`\n\
          error: /arguments/KEY: the argument `KEY` needs a value; give one with `-p KEY=…`\n\
-         error: /arguments/TAGS: the argument `TAGS` must be a list, not text"
+         error: /arguments/TAGS: the argument `TAGS` must be a list, not text; write a list: `[a, b]`"
     );
 }
 

@@ -29,11 +29,13 @@ fn broken_documents_are_explained() {
 
 fn report(name: &str, text: &str) -> String {
     let report = match parse(name, text) {
-        Err(report) => report.to_string(),
-        Ok(document) => match parse_declarations(&document) {
-            Err(problems) => document.report(problems).to_string(),
-            Ok(found) => document.report(found.warnings).to_string(),
-        },
+        Err(report) => report,
+        Ok(document) => {
+            document.report(parse_declarations(&document).map_or_else(|found| found, |found| found.warnings))
+        }
     };
+    for problem in &report.problems {
+        assert!(problem.help.is_some(), "{name}: no way out of {problem}");
+    }
     format!("{report}\n")
 }

@@ -68,7 +68,7 @@ fn nodes_come_alone_in_lists_and_in_workflows() {
             json!({"kind": "Workflow", "spec": {"type": "sequential", "context": {"projectId": "other"}, "steps": [
                 addon,
                 {"kind": "ManualJob", "spec": {"name": "one", "projectId": "third"}},
-                {"kind": "Job", "spec": {"name": "two", "settings": {"cron": {"schedule": "* * * * *"}}}},
+                {"kind": "Job", "spec": {"name": "two", "settings": {"cron": {"schedule": "* * * * *", "suspended": true}}}},
                 {"kind": "Job", "spec": {"name": "skipped"}, "skipNodeExecution": "true"},
             ]}})
         ),
@@ -129,6 +129,30 @@ fn rules_of_names_and_members() {
             json!({"kind": "ManualJob", "spec": {"name": "job", "deployment": {"docker": {"configType": "customCommand"}}}}),
             "`customCommand` is missing; `configType: customCommand` needs it",
         ),
+        (
+            json!({"kind": "DeploymentService", "spec": {"name": "web", "deployment": {"external": {"imagePath": "nginx"}}}}),
+            "unsupported: /spec/deployment/external: images from registries are not run yet; a flow can give the service",
+        ),
+        (
+            json!({"kind": "ManualJob", "spec": {"name": "job", "deployment": {"external": {"imagePath": "nginx"}}}}),
+            "unsupported: /spec/deployment/external: images from registries are not run yet; a flow can give the job",
+        ),
+        (
+            json!({"kind": "CronJob", "spec": {"name": "job", "schedule": "0 3 * * *"}}),
+            "unsupported: /spec/schedule: schedules of jobs are not run yet; add `suspended: true`",
+        ),
+        (
+            json!({"kind": "Job", "spec": {"name": "job", "settings": {"cron": {"schedule": "0 3 * * *"}}}}),
+            "unsupported: /spec/settings/cron/schedule: schedules of jobs are not run yet",
+        ),
+        (
+            json!({"kind": "CronJob", "spec": {"name": "job", "schedule": "nonsense", "suspended": true}}),
+            "error: /spec/schedule: ",
+        ),
+        (
+            json!({"kind": "Job", "spec": {"name": "job", "settings": {"cron": {}}}}),
+            "error: /spec/settings/cron: `schedule` is missing",
+        ),
         (json!({"kind": "BuildService", "spec": {"name": "builder"}}), "`vcsData` is missing"),
         (
             json!({"kind": "BuildService", "spec": {"name": "builder", "vcsData": {"projectUrl": "x"}, "buildArguments": {"A": {}}}}),
@@ -158,10 +182,7 @@ fn rules_of_names_and_members() {
             json!({"spec": {"kind": "Workflow", "spec": {"steps": []}}, "arguments": {"A": "${fn.randomSecret(3)}"}}),
             "arguments with expressions are not supported yet",
         ),
-        (
-            json!({"spec": {"kind": "Workflow", "spec": {"steps": []}}, "arguments": {"A": "x"}}),
-            "the document declares nothing",
-        ),
+        (json!({"kind": "Workflow", "spec": {"steps": []}}), "the document declares nothing"),
         (
             json!({"kind": "SecretGroup", "spec": {"name": "abc", "secrets": {"files": {"A": {"data": "%%"}}}}}),
             "error: /spec/secrets/files/A/data: the data are not base64; give what is in it as base64",
@@ -181,6 +202,46 @@ fn rules_of_names_and_members() {
     ] {
         let found = refused(value.clone());
         assert!(found.contains(expected), "{value}\n{found}");
+    }
+}
+
+#[test]
+fn a_template_may_declare_nothing_yet() {
+    for (steps, expected) in [
+        (json!([]), "warning: /spec/spec/steps: the document declares nothing"),
+        (
+            json!([{"kind": "Project", "spec": {"name": "shop"}, "skipNodeExecution": true}]),
+            "warning: the document: the document declares nothing",
+        ),
+    ] {
+        let value = json!({"name": "Shop", "spec": {"kind": "Workflow", "spec": {"steps": steps}}});
+        let found = parse_declarations(&Document::from_value("a", value)).unwrap();
+        assert!(found.warnings.to_string().starts_with(expected), "{}", found.warnings);
+    }
+}
+
+#[test]
+fn a_bad_name_hides_nothing_else() {
+    for (node, expected) in [
+        (
+            json!({"kind": "Addon", "spec": {"name": "x", "type": "mongodb"}}),
+            vec!["/spec/name", "/spec/type"],
+        ),
+        (json!({"kind": "ManualJob", "spec": {"backoffLimit": -1}}), vec!["/spec", "/spec/backoffLimit"]),
+        (
+            json!({"kind": "Pipeline", "spec": {"name": "a_b", "stages": [{"name": "Only"}]}}),
+            vec!["/spec/name", "/spec/stages"],
+        ),
+        (json!({"kind": "Pipeline", "spec": "x"}), vec!["/spec"]),
+        (
+            json!([{"kind": "Project", "spec": {}}, {"kind": "Project", "spec": {}}]),
+            vec!["/0/spec", "/1/spec"],
+        ),
+    ] {
+        let document = Document::from_value("a", node.clone());
+        let problems = parse_declarations(&document).expect_err("refused");
+        let places: Vec<_> = problems.iter().map(|problem| problem.pointer.as_str()).collect();
+        assert_eq!(places, expected, "{node}");
     }
 }
 

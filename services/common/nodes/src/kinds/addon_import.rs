@@ -62,7 +62,7 @@ impl Kind for AddonImport {
     fn validate(&self, node: &Node, ctx: &mut Validation<'_>) {
         let given = |name: &str| node.spec.get(name).is_some_and(|value| !value.is_null() && value != "");
         if given("url") {
-            ctx.warning("/url", "`url` is another name of `importUrl`", "write `importUrl`");
+            ctx.alias("url", "importUrl");
         }
         let sources = ["importUrl", "url", "connectionString"].into_iter().filter(|name| given(name)).count();
         if sources != 1 {

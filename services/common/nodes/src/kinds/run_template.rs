@@ -77,6 +77,11 @@ impl Kind for RunTemplate {
             let message = format!("running a `{other}` is not supported yet");
             ctx.unsupported("/templateType", &message, SUPPORTED);
         }
+        for name in ["argumentOverrides", "argumentsOverride"] {
+            if node.spec.get(name).is_some_and(|given| !given.is_null()) {
+                ctx.no_effect(name, "give them one by one: `arguments: {variables: [{key: …, value: …}]}`");
+            }
+        }
     }
 
     fn outputs(&self, _spec: &Value) -> Outputs {

@@ -67,6 +67,12 @@ pub(super) fn expression() -> Value {
     json!({ "type": "string", "pattern": EXPRESSION })
 }
 
+/// The same without an expression as a whole.
+pub(super) fn fixed(mut schema: Value) -> Value {
+    schema["not"] = expression();
+    schema
+}
+
 /// Adds a description for people.
 pub(super) fn described(mut schema: Value, description: &str) -> Value {
     schema["description"] = description.into();

@@ -7,7 +7,7 @@ use shipway_documents::{
     kinds::{ALIASES, KNOWN},
 };
 
-use super::fields::{boolean, described, integer, list, object, one_of, text, texts, when};
+use super::fields::{boolean, described, fixed, integer, list, object, one_of, text, texts, when};
 use crate::find;
 
 pub(super) fn node(document: DocumentType) -> Value {
@@ -35,28 +35,28 @@ fn envelope(kinds: &[&str]) -> Value {
         ),
         "spec": described(json!({ "type": ["object", "null"] }), "What it needs to know."),
         "condition": described(
-            json!({ "type": ["string", "null"], "not": { "type": "string", "pattern": crate::shape::EXPRESSION } }),
+            fixed(text()),
             "What is waited for."
         ),
         "timeoutDuration": described(integer(30, 14_400), "Seconds that it may take."),
         "skipNodeExecution": described(json!({}), "Whether it is skipped: a value or an expression."),
         "when": described(
-            one_of(&["success", "failure", "always"]),
+            fixed(one_of(&["success", "failure", "always"])),
             "The fate of what came before in its workflow that lets it start."
         ),
         "retry": described(retry(), "How often it is tried, and when again."),
         "settings": described(retry(), "The same as `retry`, as run documents have it."),
         "effect": described(
-            one_of(&["keyed", "fenced", "checked", "once"]),
+            fixed(one_of(&["keyed", "fenced", "checked", "once"])),
             "What keeps its effect from happening twice."
         ),
-        "interruptible": described(boolean(), "Whether a newer run may end it in the middle; true unless said otherwise."),
-        "locks": described(texts(), "Names that are held while it runs, across flows."),
-        "dependsOn": described(texts(), "The nodes that go before it, in a workflow of type `graph`."),
-        "runsOn": described(list(&label), "Labels that its executor must have."),
-        "runNodeOnce": described(boolean(), "Whether it only runs in the first run for an environment: in preview blueprints."),
+        "interruptible": described(fixed(boolean()), "Whether a newer run may end it in the middle; true unless said otherwise."),
+        "locks": described(fixed(texts()), "Names that are held while it runs, across flows."),
+        "dependsOn": described(fixed(texts()), "The nodes that go before it, in a workflow of type `graph`."),
+        "runsOn": described(fixed(list(&label)), "Labels that its executor must have."),
+        "runNodeOnce": described(fixed(boolean()), "Whether it only runs in the first run for an environment: in preview blueprints."),
         "updateMode": described(
-            one_of(&["put", "patch"]),
+            fixed(one_of(&["put", "patch"])),
             "Whether all of a resource is replaced, or what is given."
         ),
         "response": described(json!({}), "What it answered, in documents of runs."),
@@ -66,19 +66,18 @@ fn envelope(kinds: &[&str]) -> Value {
 }
 
 fn retry() -> Value {
+    let way = fixed(one_of(&["fixed", "exponential"]));
+    let seconds = fixed(integer(0, 86_400));
     let backoff = json!({ "anyOf": [
-        one_of(&["fixed", "exponential"]),
-        {
-            "type": "object",
-            "properties": { "type": one_of(&["fixed", "exponential"]), "delay": integer(0, 86_400) },
-        },
+        way,
+        { "type": "object", "properties": { "type": way, "delay": seconds } },
     ] });
     object(json!({
-        "maxAttempts": described(integer(1, 100), "How often it is tried in all."),
+        "maxAttempts": described(fixed(integer(1, 100)), "How often it is tried in all."),
         "backoff": described(backoff, "How the time between two attempts grows."),
-        "delay": described(integer(0, 86_400), "Seconds before the second attempt."),
-        "maxDelay": described(integer(0, 86_400), "The most seconds between two attempts."),
-        "jitter": described(boolean(), "Whether the time is varied by chance."),
+        "delay": described(seconds.clone(), "Seconds before the second attempt."),
+        "maxDelay": described(seconds, "The most seconds between two attempts."),
+        "jitter": described(fixed(boolean()), "Whether the time is varied by chance."),
     }))
 }
 

@@ -1,7 +1,7 @@
 //! Values in a document that look like credentials: a document is stored, shown and brought into repositories.
 
 use serde_json::Value;
-use shipway_documents::{Code, Problem, Problems, is_expression, pointer};
+use shipway_documents::{Code, DocumentType, Problem, Problems, is_expression, pointer};
 
 /// What keys and tokens begin with, how many characters follow at least, and what they are.
 const PREFIXES: &[(&str, usize, &str)] = &[
@@ -53,20 +53,20 @@ const SHORTEST: usize = 8;
 const ENTROPY: f64 = 3.0;
 
 /// Notes every value that looks like a credential. The value is never said.
-pub(super) fn check(document: &Value, problems: &mut Problems) {
-    visit(document, "", "", problems);
+pub(super) fn check(document: DocumentType, value: &Value, problems: &mut Problems) {
+    visit(document, value, "", "", problems);
 }
 
-fn visit(value: &Value, at: &str, key: &str, problems: &mut Problems) {
+fn visit(document: DocumentType, value: &Value, at: &str, key: &str, problems: &mut Problems) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
-                visit(member, &pointer::join(at, name), name, problems);
+                visit(document, member, &pointer::join(at, name), name, problems);
             }
         }
         Value::Array(items) => {
             for (n, item) in items.iter().enumerate() {
-                visit(item, &pointer::item(at, n), key, problems);
+                visit(document, item, &pointer::item(at, n), key, problems);
             }
         }
         Value::String(text) if !is_own_token(at) => {
@@ -78,7 +78,7 @@ fn visit(value: &Value, at: &str, key: &str, problems: &mut Problems) {
                         format!("this looks like {what}: everybody who sees the document sees it"),
                     )
                     .code(Code::SecretLiteral)
-                    .help(way_out(at, &name)),
+                    .help(way_out(document, at, &name)),
                 );
             }
         }
@@ -86,15 +86,21 @@ fn visit(value: &Value, at: &str, key: &str, problems: &mut Problems) {
     }
 }
 
-fn way_out(at: &str, name: &str) -> String {
-    match at.strip_prefix("/arguments/") {
-        Some(argument) => {
-            let argument = argument.split('/').next().unwrap_or_default();
-            format!(
-                "take the value away and set it beside the document: `shipway override set <flow> {argument}`"
-            )
+fn way_out(document: DocumentType, at: &str, name: &str) -> String {
+    let in_flow = at.rsplit_once("/releaseFlow/spec").map(|(_, at)| at);
+    let at = in_flow.unwrap_or(at);
+    let argument = at.strip_prefix("/arguments/").map(|rest| rest.split('/').next().unwrap_or_default());
+    match (document, argument) {
+        (DocumentType::Template, None) if in_flow.is_none() => format!(
+            "write `${{args.{name}}}` in a template with that argument, and give it from outside: `shipway apply -p {name}=…`"
+        ),
+        (DocumentType::Template, Some(argument)) if in_flow.is_none() => {
+            format!("take the value away and give it from outside: `shipway apply -p {argument}=…`")
         }
-        None => format!(
+        (_, Some(argument)) => format!(
+            "take the value away and set it beside the document: `shipway override set <flow> {argument}`"
+        ),
+        (_, None) => format!(
             "write `${{args.{name}}}` and set it beside the document: `shipway override set <flow> {name}`"
         ),
     }
@@ -198,7 +204,7 @@ mod tests {
 
     fn found(value: Value) -> Vec<String> {
         let mut problems = Problems::new();
-        check(&value, &mut problems);
+        check(DocumentType::ReleaseFlow, &value, &mut problems);
         problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.message)).collect()
     }
 

@@ -129,8 +129,26 @@ pub(super) fn lacking(looped: &Node, reference: &Reference) -> Option<Problem> {
     Some(
         error(Code::RefPath, reference, format!("iteration {n} of `{}` has no `{first}`", looped.reference))
             .related(place, format!("iteration {n}, 0 for the first"))
+            .help(format!("give every iteration its `{first}`"))
             .suggest(first, known),
     )
+}
+
+/// An iteration that there is not, as far as iterations are written out.
+pub(super) fn no_iteration(looped: &Node, n: &str, reference: &Reference) -> Option<Problem> {
+    let name = &looped.reference;
+    let Ok(number) = n.parse::<usize>() else {
+        let problem = error(Code::RefPath, reference, format!("`{n}` is no number of an iteration"));
+        return Some(problem.help(format!("0 is the first: `refs.{name}.iterations.0`")));
+    };
+    let count = looped.spec.get("iterations")?.as_array()?.len();
+    let message = format!("the loop `{name}` has no iteration {number}");
+    (number >= count).then(|| {
+        error(Code::RefPath, reference, message).help(match count {
+            0 => "it has none".to_owned(),
+            count => format!("it has those from 0 to {}", count - 1),
+        })
+    })
 }
 
 /// The path of a secret file, where no program is started that is given the file.

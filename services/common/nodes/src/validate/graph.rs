@@ -40,7 +40,7 @@ fn depends_on(index: &Index<'_>, at: u32, suggested: &mut usize, problems: &mut 
         match index.find(name) {
             None if *suggested == MOST_SUGGESTIONS => {
                 let problem = Problem::error(place, format!("no step is called `{name}`"));
-                problems.push(problem.code(Code::GraphUnknown));
+                problems.push(problem.code(Code::GraphUnknown).help("name a step beside this one"));
             }
             None => {
                 *suggested += 1;
@@ -51,7 +51,7 @@ fn depends_on(index: &Index<'_>, at: u32, suggested: &mut usize, problems: &mut 
                     Problem::error(place, format!("no step is called `{name}`")).code(Code::GraphUnknown);
                 problems.push(match nearest(name, index.names()) {
                     Some(near) => problem.help(format!("did you mean `{near}`?")),
-                    None => problem.suggest(name, names),
+                    None => problem.help("there is no other step to wait for").suggest(name, names),
                 });
             }
             Some(other) if index.get(other).parent != Some(around) => {

@@ -107,7 +107,7 @@ fn never_skipped(index: &Index<'_>, at: u32) -> bool {
 fn constant(index: &Index<'_>, at: u32) -> Option<bool> {
     let skip = index.get(at).node.skip.as_ref()?;
     if !shipway_documents::is_expression(skip) {
-        return Some(is_skipped(skip));
+        return expr::all_references(skip, "").is_empty().then(|| is_skipped(skip));
     }
     if !expr::references(skip, "").is_empty() {
         return None;

@@ -32,9 +32,17 @@ const TEXTS: &[&str] = &[
 /// Outputs that are true or false.
 const TRUTHS: &[&str] = &["concluded", "success"];
 
-/// Checks every expression in the nodes of a flow.
-pub(super) fn check(flow: &Flow, index: &Index<'_>, problems: &mut Problems) {
-    let types = Types::of(flow, index);
+/// Checks every expression in the nodes of a flow; `outer` is the document around a teardown.
+pub(super) fn check<'a>(
+    flow: &'a Flow,
+    index: &Index<'a>,
+    outer: Option<(&'a Flow, &Index<'a>)>,
+    problems: &mut Problems,
+) {
+    let mut types = Types::of(flow, index);
+    if let Some((flow, index)) = outer {
+        types.add(Types::of(flow, index));
+    }
     // That there is no such name or output is said already.
     let span = |problem: &Problem| Some((problem.pointer.clone(), problem.span.clone()?.start));
     let said: HashSet<(String, usize)> = problems.iter().filter_map(span).collect();
@@ -186,6 +194,19 @@ impl<'a> Types<'a> {
             .map(|trigger| (trigger.reference.as_str(), outputs_type(&trigger_values(&trigger.source))));
         let nodes = index.all().map(|(_, item)| (item.node.reference.as_str(), item.node));
         Self { arguments: typed.collect(), triggers: triggers.collect(), nodes: nodes.collect() }
+    }
+
+    /// Adds names that are known as well; of equal ones those that were there count.
+    fn add(&mut self, other: Self) {
+        for (name, kind) in other.arguments {
+            self.arguments.entry(name).or_insert(kind);
+        }
+        for (name, kind) in other.triggers {
+            self.triggers.entry(name).or_insert(kind);
+        }
+        for (name, node) in other.nodes {
+            self.nodes.entry(name).or_insert(node);
+        }
     }
 }
 

@@ -32,6 +32,12 @@ impl Used {
         }
     }
 
+    /// Adds what another part of the document uses.
+    pub(super) fn extend(&mut self, other: &Self) {
+        other.nodes.iter().for_each(|name| self.node(name));
+        other.arguments.iter().for_each(|name| self.argument(name));
+    }
+
     /// What the parts of the document beside its nodes use.
     fn rest(&mut self, flow: &Flow) {
         for (name, value) in flow.value.as_object().into_iter().flatten().filter(|(name, _)| *name != "spec")

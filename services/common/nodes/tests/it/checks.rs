@@ -95,7 +95,7 @@ fn shapes_are_checked_around_expressions() {
         found,
         [
             "warning: /spec/origin/branche: `branche` is not known here and has no effect; did you mean `branch`?",
-            "error: /spec/origin/id: `id` must be text, not a list",
+            "error: /spec/origin/id: `id` must be text, not a list; write one text, in quotes where it could be taken for something else",
             "error: /spec/target: `id` is missing; `id`: the member of this stage, by its id",
             "error: /spec/type: `type` cannot be `biuld`; did you mean `build`?",
         ]
@@ -105,8 +105,8 @@ fn shapes_are_checked_around_expressions() {
     assert_eq!(
         found,
         [
-            "error: /spec/outputs: `outputs` must be an object, not a list",
-            "error: /spec/sleepMs: `sleepMs` must be a whole number, not text"
+            "error: /spec/outputs: `outputs` must be an object, not a list; write its members: `{name: value}`",
+            "error: /spec/sleepMs: `sleepMs` must be a whole number, not text; write it in digits, such as `2`"
         ]
     );
 }

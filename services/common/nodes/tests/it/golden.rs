@@ -17,6 +17,9 @@ fn broken_documents_are_explained() {
         let name = path.file_name().unwrap().to_str().unwrap();
         let report = lint(name, &fs::read_to_string(&path).unwrap(), Knowledge::default());
         assert!(!report.problems.is_empty(), "nothing is said about {name}");
+        for problem in &report.problems {
+            assert!(problem.help.is_some(), "{name}: no way out of {problem}");
+        }
         let report = format!("{report}\n");
         let expected = folder.join(format!("{name}.txt"));
         if env::var_os("UPDATE_GOLDEN").is_some() {

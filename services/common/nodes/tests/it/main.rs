@@ -11,6 +11,7 @@ mod forks;
 mod golden;
 mod guide;
 mod kind_table;
+mod lints;
 mod removal;
 mod scale;
 mod schema_property;

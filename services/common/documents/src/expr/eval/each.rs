@@ -72,7 +72,12 @@ fn over(
         Each::Some => Ok(false.into()),
         Each::Every => Ok(true.into()),
         Each::Filter | Each::Map => Ok(kept.into()),
-        Each::Find => Err(Stop::Undefined(Trouble::new(&expr.span, "fn.find found no element that fits"))),
+        Each::Find => {
+            let trouble = Trouble::new(&expr.span, "fn.find found no element that fits");
+            Err(Stop::Undefined(
+                trouble.help("say what is used instead: `fn.if(fn.some(…), fn.find(…), 'unknown')`"),
+            ))
+        }
     }
 }
 

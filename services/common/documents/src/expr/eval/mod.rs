@@ -60,7 +60,8 @@ pub(super) fn eval(expr: &Expr, cx: &mut Context<'_>) -> Result<Value, Stop> {
         }
         Kind::Call { function, args } => call(expr, function, args, cx)?,
         Kind::Arrow(_) | Kind::Regex(_) => {
-            return Err(Stop::Error(Trouble::new(&expr.span, "this is no value")));
+            let trouble = Trouble::new(&expr.span, "this is no value");
+            return Err(Stop::Error(trouble.help("it can only be an argument of a function that takes one")));
         }
     };
     if cx.budget.take(weight(&value)) { Ok(value) } else { Err(too_much(&expr.span)) }
@@ -136,7 +137,7 @@ pub(super) fn wrong_pattern(span: &Range<usize>, error: pattern::PatternError) -
     let to = (span.start + 1 + error.span.end).min(span.end);
     let code = Code::RegexUnsupported;
     let mut trouble = Trouble::new(&(from.min(to)..to), error.message).code(code);
-    trouble.help = error.help;
+    trouble.help = error.help.or_else(|| Some("write `\\` before what is meant as text".to_owned()));
     trouble
 }
 
@@ -195,11 +196,26 @@ fn failed(expr: &Expr, name: &str, args: &[Expr], failure: Failure) -> Stop {
     match failure {
         Failure::Argument(n, message) => {
             let span = args.get(n).map_or(&expr.span, |arg| &arg.span);
-            Stop::Error(Trouble::new(span, format!("the {} argument of fn.{name} {message}", ordinal(n))))
+            let help = match message.as_str() {
+                "is 0" => "ask first: `fn.if(fn.eq(args.N, 0), 0, …)`".to_owned(),
+                _ => called_like(name),
+            };
+            let message = format!("the {} argument of fn.{name} {message}", ordinal(n));
+            Stop::Error(Trouble::new(span, message).help(help))
         }
-        Failure::Whole(message) => Stop::Error(Trouble::new(&expr.span, format!("fn.{name} {message}"))),
+        Failure::Whole(message) => {
+            let trouble = Trouble::new(&expr.span, format!("fn.{name} {message}"));
+            Stop::Error(trouble.help(called_like(name)))
+        }
         Failure::Nothing(message) => {
-            Stop::Undefined(Trouble::new(&expr.span, format!("fn.{name} {message}")))
+            let trouble = Trouble::new(&expr.span, format!("fn.{name} {message}"));
+            Stop::Undefined(trouble.help("say what is used instead: `fn.if(…, …, 'unknown')`"))
         }
     }
+}
+
+/// How a function is called, for people.
+fn called_like(name: &str) -> String {
+    functions::function(name)
+        .map_or_else(String::new, |known| format!("it is called like this: fn.{}", known.signature()))
 }

@@ -29,7 +29,13 @@ pub(super) fn look_up(
         Lookup::Missing { known } => {
             let code = if root == PathRoot::Args { Code::ArgUnknown } else { Code::RefUnknown };
             let trouble = Trouble::new(&expr.span, format!("no {what} is called `{name}`")).code(code);
-            return Err(Stop::Unresolved(trouble.suggest(name, known)));
+            let help = match root {
+                PathRoot::Args => format!("declare it: `arguments: {{{name}: …}}`"),
+                PathRoot::Refs => format!("give the node that is meant the name: `ref: {name}`"),
+                PathRoot::Triggers => format!("give the trigger that is meant the name: `ref: {name}`"),
+                PathRoot::Secrets => "make the secret group first".to_owned(),
+            };
+            return Err(Stop::Unresolved(trouble.help(help).suggest(name, known)));
         }
         Lookup::Skipped(why) => {
             let why = if why.is_empty() || why == name { String::new() } else { format!(": {why}") };
@@ -87,7 +93,7 @@ pub(super) fn member(expr: &Expr, name: &str, base: Cow<'_, Value>, path: &[Stri
                     return Err(Stop::Unresolved(trouble.help(format!("it is {kind}"))));
                 }
             };
-            return Err(Stop::Unresolved(trouble.suggest(step, known)));
+            return Err(Stop::Unresolved(trouble.help("there is nothing in it").suggest(step, known)));
         };
         value = found;
         taken = format!("{taken}.{step}");

@@ -69,6 +69,10 @@ pub(super) fn escape(text: &str) -> String {
     text.replace("${", "\\${")
 }
 
+/// What stands between the braces.
+const FORMS: &str =
+    "an expression is `${args.NAME}`, `${refs.NODE.OUTPUT}` or `${fn.name(…)}`; for text write `\\${`";
+
 struct Parser<'a> {
     text: &'a str,
     at: usize,
@@ -190,7 +194,8 @@ impl<'a> Parser<'a> {
 
     fn unexpected(&self, wanted: &str) -> SyntaxError {
         let Some(c) = self.peek() else {
-            return self.error_here(format!("{wanted} was expected here, but the text ends"));
+            let error = self.error_here(format!("{wanted} was expected here, but the text ends"));
+            return error.help(FORMS);
         };
         let error = self.error_here(format!("{wanted} was expected here, not `{c}`"));
         let help = match c {
@@ -201,7 +206,7 @@ impl<'a> Parser<'a> {
                 "there are no operators: calculate with fn.add(…), put texts together with fn.join([…], '')"
             }
             '{' => "an object cannot be written here; take it from an argument, or use fn.parseJSON('{…}')",
-            _ => return error,
+            _ => FORMS,
         };
         error.help(help)
     }
