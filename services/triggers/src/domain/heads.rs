@@ -15,7 +15,7 @@
 use serde::{Deserialize, Serialize};
 use shipway_events::{DeliveryId, HookId, Timestamp};
 
-pub use claims::{Arrival, Claim};
+pub use claims::{Arrival, Came, Claim};
 
 use super::push::Push;
 

@@ -111,6 +111,8 @@ pub enum PullRequestAction {
     /// It is no draft any more.
     Ready,
     /// It was made a draft.
+    /// Something of it was changed, and its host does not tell what: its commits, its title, who has to look at it.
+    Updated,
     Drafted,
     /// This label was put on it.
     Labelled(String),
@@ -226,11 +228,11 @@ impl Push {
 }
 
 impl PullRequest {
-    /// Whether there is something new to build: it was opened, opened again, got commits or is no draft any more.
+    /// Whether there may be something new to build: it was opened, opened again, got commits or is no draft any more.
     #[must_use]
     pub fn is_news(&self) -> bool {
-        use PullRequestAction::{Opened, Ready, Reopened, Synchronized};
-        matches!(self.action, Opened | Reopened | Synchronized | Ready)
+        use PullRequestAction::{Opened, Ready, Reopened, Synchronized, Updated};
+        matches!(self.action, Opened | Reopened | Synchronized | Updated | Ready)
     }
 
     /// The labels that were put on it.
@@ -252,6 +254,7 @@ impl PullRequest {
             PullRequestAction::Ready => "is no draft any more".to_owned(),
             PullRequestAction::Drafted => "is a draft now".to_owned(),
             PullRequestAction::Labelled(label) => format!("was labelled {label}"),
+            PullRequestAction::Updated => "was updated".to_owned(),
             PullRequestAction::Unlabelled(label) => format!("lost the label {label}"),
             PullRequestAction::Retargeted => format!("goes to {} now", self.target),
             PullRequestAction::Closed => "was closed".to_owned(),

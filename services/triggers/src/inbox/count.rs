@@ -93,7 +93,7 @@ impl Group {
             };
             let arrival = match &subject.happened {
                 Happened::PullRequest(pull) => {
-                    Arrival::PullRequest { number: pull.number, brings_commit: pull.brings_commit() }
+                    Arrival::PullRequest { number: pull.number, came: pull.came() }
                 }
                 _ => Arrival::Push,
             };

@@ -193,9 +193,10 @@ fn a_trigger_of_release_flows_has_two_lists() {
 fn actions_of_pull_requests() {
     use PullRequestAction::{
         Closed, Drafted, Labelled, Merged, Opened, Ready, Reopened, Retargeted, Synchronized, Unlabelled,
+        Updated,
     };
     let trigger = typed("vcs-pr", json!({"branchNamePatterns": ["*"]}));
-    for action in [Opened, Reopened, Synchronized, Ready] {
+    for action in [Opened, Reopened, Synchronized, Updated, Ready] {
         assert!(verdict(&pull(|pull| pull.action = action), &trigger).matched);
     }
     for action in [

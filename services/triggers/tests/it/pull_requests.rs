@@ -194,3 +194,81 @@ async fn a_push_and_its_pull_request_are_one_run() {
     assert_eq!(commits, [&second, &third, &second, &third]);
     world.end().await;
 }
+
+/// Bitbucket Cloud and Azure tell of a new title, or of somebody's vote, as they tell of new commits.
+#[tokio::test]
+async fn what_does_not_change_the_commits_of_a_pull_request_starts_nothing() {
+    for source in ["bitbucket", "azure"] {
+        let place = Place::sqlite();
+        let git = Git::new(place.path());
+        let address = git.address();
+        git.files("main", &["src/a"]);
+        let one = git.files("topic", &["src/b"]);
+        let other = git.files("topic", &["src/c"]);
+        let of_pulls = json!({"vcs": {"repoUrl": address}, "branchNamePatterns": ["*"]});
+        let home = home(&address, vec![trigger(&json!({"kind": "vcs-pr", "ref": "app", "spec": of_pulls}))]);
+        home.change(|reply| reply.hooks[0].sources = vec![source.to_owned()]);
+        let world = World::start(&place, &home, config()).await;
+        let mut title = 0;
+        let mut runs = 0;
+        for (event, head, new) in [
+            ("created", &one, true),
+            ("updated", &one, false),
+            ("updated", &other, true),
+            ("updated", &other, false),
+            ("updated", &other, false),
+            // Forced back, and looked at again.
+            ("updated", &one, true),
+            ("updated", &one, false),
+        ] {
+            title += 1;
+            git.git(&["push", "-q", "--force", "origin", &format!("{head}:refs/heads/topic")]);
+            let answer = match source {
+                "azure" => tell_azure(&world, &address, event, head, title).await,
+                _ => tell_bitbucket(&world, &address, event, head, title).await,
+            };
+            assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+            let delivery = judged(&world, &answer).await;
+            let words = &delivery.verdicts[0].reason;
+            assert_eq!(delivery.verdicts[0].matched, new, "{source} {title}: {words}");
+            assert!(new || words.contains("has told of commit"), "{source} {title}: {words}");
+            runs += usize::from(new);
+            world.matched_are(runs).await;
+        }
+        world.end().await;
+    }
+}
+
+async fn tell_bitbucket(world: &World, address: &str, event: &str, head: &str, title: usize) -> Answer {
+    let repository = json!({"uuid": "{1}", "links": {"html": {"href": address}}});
+    let end = |branch: &str, commit: &str| json!({"branch": {"name": branch}, "commit": {"hash": &commit[..12]}, "repository": repository});
+    let body = json!({
+        "repository": repository,
+        "pullrequest": {"id": 7, "title": format!("Title {title}"), "source": end("topic", head),
+            "destination": end("main", &commit(0))},
+    })
+    .to_string();
+    let request = Request::post(format!("/hooks/bitbucket/{HOOK}"))
+        .header("content-type", "application/json")
+        .header("x-event-key", format!("pullrequest:{event}"))
+        .header("x-hub-signature", hub_signature(SECRET.as_bytes(), body.as_bytes()))
+        .body(Body::from(body))
+        .unwrap();
+    send(&world.router(), request).await
+}
+
+async fn tell_azure(world: &World, address: &str, event: &str, head: &str, title: usize) -> Answer {
+    let body = json!({
+        "id": uuid::Uuid::now_v7().to_string(), "eventType": format!("git.pullrequest.{event}"),
+        "resource": {"repository": {"id": "1", "remoteUrl": address}, "pullRequestId": 7, "status": "active",
+            "title": format!("Title {title}"), "sourceRefName": "refs/heads/topic", "targetRefName": "refs/heads/main",
+            "lastMergeSourceCommit": {"commitId": head}},
+    })
+    .to_string();
+    let request = Request::post(format!("/hooks/azure/{HOOK}"))
+        .header("content-type", "application/json")
+        .header("x-shipway-token", SECRET)
+        .body(Body::from(body))
+        .unwrap();
+    send(&world.router(), request).await
+}

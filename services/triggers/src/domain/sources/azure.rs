@@ -194,8 +194,7 @@ fn pull_request(event: &str, payload: Payload<Pull>) -> Result<Delivered, Unread
         (_, "completed") => PullRequestAction::Merged,
         (_, "abandoned") => PullRequestAction::Closed,
         ("git.pullrequest.created", _) => PullRequestAction::Opened,
-        // What was updated is not told. The newest commit shows whether there is something new.
-        ("git.pullrequest.updated", "active") => PullRequestAction::Synchronized,
+        ("git.pullrequest.updated", "active") => PullRequestAction::Updated,
         // `merged` tells of every merge that was tried, to see whether it could be.
         (other, _) => PullRequestAction::Other(other.to_owned()),
     };

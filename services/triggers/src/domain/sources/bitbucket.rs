@@ -22,8 +22,7 @@ fn read(event: &str, body: &[u8]) -> Result<Delivered, Unreadable> {
     let action = match event {
         "repo:push" => return push(body::shape(event, body)?).map(Delivered::Pushes),
         "pullrequest:created" => PullRequestAction::Opened,
-        // What was updated is not told. The newest commit shows whether there is something new.
-        "pullrequest:updated" => PullRequestAction::Synchronized,
+        "pullrequest:updated" => PullRequestAction::Updated,
         "pullrequest:fulfilled" => PullRequestAction::Merged,
         "pullrequest:rejected" => PullRequestAction::Closed,
         other => return Ok(Delivered::Other(other.to_owned())),
