@@ -146,6 +146,8 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
         log: Arc::clone(&log),
         sealer: Arc::clone(&sealer),
         clones: clones.clone(),
+        limit: config.ask_time,
+        allow,
         leadership: leadership.clone(),
     };
     spawn(&tasks, &shutdown, waiter.run());

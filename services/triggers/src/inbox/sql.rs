@@ -41,6 +41,7 @@ pub const TABLES: &[&str] = &[
     )",
     "CREATE INDEX IF NOT EXISTS waiting_repository ON waiting (repository)",
     "CREATE TABLE IF NOT EXISTS branch_heads (
+    "CREATE INDEX IF NOT EXISTS waiting_next ON waiting (next_try_at)",
         repository TEXT NOT NULL,
         reference TEXT NOT NULL,
         sha TEXT,

@@ -34,10 +34,17 @@ const OF_REPOSITORIES: &str = "
     SELECT DISTINCT w.repository, w.refs FROM json_each($1) AS k
     JOIN waiting AS w ON w.repository = k.value->>'repository'";
 
-const ALL: &str = "
-    SELECT w.delivery, w.repository, w.refs, w.source, w.event, w.since, w.next_try_at, i.hook, i.key, i.sealed
-    FROM waiting AS w JOIN inbox AS i ON i.delivery = w.delivery
-    ORDER BY w.delivery LIMIT $1";
+/// Each repository with a delivery that is to be asked about, the one that has waited longest first.
+const DUE: &str = "
+    SELECT repository FROM waiting WHERE next_try_at <= $1 GROUP BY repository ORDER BY MIN(next_try_at), repository";
+
+const OF_REPOSITORY: &str = "
+    SELECT w.delivery, w.refs, w.source, w.event, w.since, w.next_try_at, i.hook, i.key
+    FROM waiting AS w
+    JOIN inbox AS i ON i.delivery = w.delivery
+    WHERE w.repository = $1 ORDER BY w.delivery LIMIT $2";
+
+const BODY: &str = "SELECT sealed FROM inbox WHERE delivery = $1";
 
 const TAKE: &str = "DELETE FROM waiting WHERE delivery = $1";
 
@@ -47,11 +54,10 @@ const TRIES: &str = "SELECT tries FROM waiting WHERE delivery = $1";
 
 const POSTPONE: &str = "UPDATE waiting SET tries = $2, next_try_at = $3, last_error = $4 WHERE delivery = $1";
 
-/// A delivery that waits, with its sealed body.
+/// A delivery that waits.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub delivery: DeliveryId,
-    pub repository: String,
     /// Those whose things are judged: others of the delivery were told of before.
     pub refs: Vec<String>,
     pub source: String,
@@ -61,7 +67,6 @@ pub(crate) struct Waiting {
     pub hook: Option<HookId>,
     /// What its body is sealed with.
     pub key: String,
-    pub sealed: Vec<u8>,
 }
 
 impl Waiting {
@@ -97,14 +102,27 @@ pub(super) struct Wait {
 }
 
 impl Inbox {
-    /// The oldest deliveries that wait.
-    pub(crate) async fn waiting_deliveries(&self, limit: i64) -> Result<Vec<Waiting>, InboxError> {
-        let rows: Vec<WaitingRow> = sqlx::query_as(ALL)
+    /// The repositories that are to be asked now, the one that has waited longest first.
+    pub(crate) async fn due(&self, now: Timestamp) -> Result<Vec<String>, InboxError> {
+        let due = sqlx::query_scalar(DUE).bind(now.micros()).fetch_all(self.durable.pool()).await;
+        due.map_err(failed("looking for repositories that are to be asked"))
+    }
+
+    /// The oldest deliveries that wait for a repository.
+    pub(crate) async fn waiting_for(&self, repository: &str, limit: i64) -> Result<Vec<Waiting>, InboxError> {
+        let rows: Vec<WaitingRow> = sqlx::query_as(OF_REPOSITORY)
+            .bind(repository)
             .bind(limit)
             .fetch_all(self.durable.pool())
             .await
             .map_err(failed("reading the deliveries that wait"))?;
         Ok(rows.into_iter().filter_map(WaitingRow::read).collect())
+    }
+
+    /// The sealed body of a delivery that waits; none if it was forgotten.
+    pub(crate) async fn sealed(&self, delivery: DeliveryId) -> Result<Option<Vec<u8>>, InboxError> {
+        let body = sqlx::query_scalar(BODY).bind(delivery.to_string()).fetch_optional(self.durable.pool());
+        body.await.map_err(failed("reading the body of a delivery that waits"))
     }
 
     /// Records what is made of a delivery that waited; none if somebody else did before.
@@ -229,7 +247,6 @@ pub(super) fn suspend(verdicts: &mut [Verdict], order: Option<String>) {
 #[derive(FromRow)]
 struct WaitingRow {
     delivery: String,
-    repository: String,
     refs: String,
     source: String,
     event: String,
@@ -237,14 +254,12 @@ struct WaitingRow {
     next_try_at: i64,
     hook: Option<String>,
     key: String,
-    sealed: Vec<u8>,
 }
 
 impl WaitingRow {
     fn read(self) -> Option<Waiting> {
         Some(Waiting {
             delivery: self.delivery.parse().ok()?,
-            repository: self.repository,
             refs: sql::decoded(&self.refs),
             source: self.source,
             event: self.event,
@@ -252,7 +267,6 @@ impl WaitingRow {
             next_try: Timestamp::from_micros(self.next_try_at),
             hook: self.hook.and_then(|hook| hook.parse().ok()),
             key: self.key,
-            sealed: self.sealed,
         })
     }
 }

@@ -326,10 +326,15 @@ pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
 /// A signed push delivery.
 pub(crate) fn delivery(body: &str, id: &str) -> Request<Body> {
     let signature = hub_signature(SECRET.as_bytes(), body.as_bytes());
-    Request::post(format!("/hooks/github/{HOOK}"))
+    Request::post(format!("/hooks/github/{hook}"))
         .header("content-type", "application/json")
         .header("x-github-event", "push")
         .header("x-github-delivery", id)
+    delivery_to(HOOK, body, id)
+}
+
+/// The same to another hook.
+pub(crate) fn delivery_to(hook: &str, body: &str, id: &str) -> Request<Body> {
         .header("x-hub-signature-256", signature)
         .body(Body::from(body.to_owned()))
         .unwrap()

@@ -196,6 +196,56 @@ async fn a_push_waits_for_an_older_one_of_its_branch(place: Place) {
 }
 
 async fn a_replay_waits_for_the_repository_and_counts_whatever_came_before(place: Place) {
+/// A repository that is away, with whatever waits for it, keeps nobody else's deliveries from being judged.
+#[tokio::test]
+async fn a_repository_that_does_not_answer_keeps_nobody_else_waiting() {
+    const DEAD: &str = "99999999-2222-4333-8444-555555555555";
+    let place = Place::sqlite();
+    let git = Git::new(place.path());
+    let address = git.address();
+    let first = git.files("main", &["src/a"]);
+    let second = git.files("main", &["src/b"]);
+    // It takes connections, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = format!("http://{}/shop.git", silent.local_addr().unwrap());
+    let by_files = [&address, &dead].map(|address| by_path(address, &["src/**"], true));
+    let home = home(&address, by_files.to_vec());
+    home.change(|reply| reply.hooks.push(git_hook(DEAD, &dead)));
+    let ask_time = std::time::Duration::from_secs(120);
+    let world = World::start(&place, &home, shipway_triggers::Config { ask_time, ..config() }).await;
+    for branch in ["one", "two", "three"] {
+        let body = push_body(&dead, branch, &commit(1), &commit(2));
+        let answer = send(&world.router(), delivery_to(DEAD, &body, branch)).await;
+        assert!(answer.text.contains("waits for the repository"), "{}", answer.text);
+    }
+    // More than are looked at together, older than all others, and none of them to be asked about soon.
+    let mut tx = world.durable.begin().await.unwrap();
+    for (table, columns, values) in [
+        (
+            "inbox",
+            "delivery, hook, key, body, received_at, headers, sealed, state, summary, verdicts",
+            "id, hook, id, body, received_at, headers, sealed, state, summary, verdicts",
+        ),
+        (
+            "waiting",
+            "delivery, repository, refs, source, event, since, tries, next_try_at",
+            "id, repository, refs, source, event, since, 9, 9000000000000000",
+        ),
+    ] {
+        let copies = format!(
+            "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1200),
+                c AS (SELECT printf('00000000-0000-7000-8000-%012d', x) AS id FROM n)
+             INSERT INTO {table} ({columns})
+             SELECT {values} FROM c, (SELECT * FROM {table} ORDER BY delivery DESC LIMIT 1)"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(copies)).execute(&mut *tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let answer = deliver(&world, &push_body(&address, "main", &first, &second)).await;
+    assert_eq!(judged(&world, &answer).await.state, "matched");
+    world.end().await;
+}
+
     let git = Git::new(place.path());
     let address = git.address();
     let first = git.files("main", &["src/a"]);
