@@ -32,7 +32,7 @@ use crate::{
     },
     git::{self, AskError, Asking},
     hooks::{GitHook, HookCache, Hooks},
-    inbox::{self, Answered, Inbox, InboxError, Subject, Waiting},
+    inbox::{self, Answered, Confirmed, Inbox, InboxError, Subject, Waiting},
     judging,
     sealer::Sealer,
 };
@@ -72,6 +72,8 @@ pub(crate) struct Waiter {
 enum WaitError {
     #[error(transparent)]
     Changes(#[from] ChangesError),
+    #[error(transparent)]
+    Ask(#[from] AskError),
     #[error("the inbox could not be read")]
     Inbox(#[from] InboxError),
     #[error("{0}")]
@@ -82,8 +84,10 @@ impl WaitError {
     /// What Git said, if it was asked.
     fn git(&self) -> Option<&GitError> {
         match self {
-            Self::Changes(ChangesError::Ask(AskError::Git(error))) => Some(error),
-            Self::Changes(_) | Self::Inbox(_) | Self::Unreadable(_) => None,
+            Self::Ask(AskError::Git(error)) | Self::Changes(ChangesError::Ask(AskError::Git(error))) => {
+                Some(error)
+            }
+            Self::Ask(_) | Self::Changes(_) | Self::Inbox(_) | Self::Unreadable(_) => None,
         }
     }
 }
@@ -145,7 +149,7 @@ impl Waiter {
         let mut moved = false;
         for waiting in self.inbox.waiting_for(repository, BATCH).await? {
             let is_due = waiting.next_try <= self.log.now();
-            if is_due && !waiting.refs.iter().any(|reference| blocked.contains(reference)) {
+            if is_due && !waiting.follows().any(|reference| blocked.contains(reference)) {
                 moved = true;
                 let said = match away.get(&waiting.hook) {
                     Some(said) => said.clone(),
@@ -204,14 +208,35 @@ impl Waiter {
             return Ok(Answered {
                 delivery: waiting.delivery,
                 to: Vec::new(),
+                confirmed: None,
                 summary,
                 verdicts: Vec::new(),
             });
         };
+        let confirmed = match &waiting.unconfirmed {
+            Some(unconfirmed) => {
+                let branches = self.branches(&hook).await?;
+                let is_head = |reference: &String| {
+                    let subjects = happened.iter().map(|one| Subject::new(&hook.key, one.clone()));
+                    let mut of_ref = subjects.filter(|subject| subject.reference == *reference);
+                    (reference.clone(), of_ref.any(|subject| subject.is_head(&branches)))
+                };
+                let refs = unconfirmed.refs.iter().map(is_head).collect();
+                Some(Confirmed { hook: waiting.hook, first: unconfirmed.first, refs })
+            }
+            None => None,
+        };
         let mut facts = vec![Facts::default(); happened.len()];
         let judged = judging::judge(&happened, &hook.key, &hook.triggers, &facts, &waiting.source);
         let mut gone = vec![None; happened.len()];
-        for (part, needs) in judged.needs.iter().enumerate().filter(|(_, needs)| !needs.none()) {
+        let is_repeat = |one: &Happened| {
+            let refs = confirmed.as_ref().map(|confirmed| &confirmed.refs);
+            refs.and_then(|refs| refs.get(&one.reference(&hook.key))) == Some(&false)
+        };
+        for (part, needs) in judged.needs.iter().enumerate() {
+            if needs.none() || is_repeat(&happened[part]) {
+                continue;
+            }
             match self
                 .clones
                 .facts(&hook.address, hook.login.as_ref(), &hook.key, &happened[part], *needs)
@@ -224,7 +249,7 @@ impl Waiter {
                 Err(problem) => return Err(problem.into()),
             }
         }
-        Ok(answered(waiting, &hook, happened, &facts, &gone))
+        Ok(answered(waiting, &hook, happened, &facts, &gone, confirmed))
     }
 
     async fn happened(&self, waiting: &Waiting) -> Result<Vec<Happened>, WaitError> {
@@ -257,8 +282,25 @@ fn answered(
     happened: Vec<Happened>,
     facts: &[Facts],
     gone: &[Option<String>],
+    confirmed: Option<Confirmed>,
 ) -> Answered {
     let mut judged = judging::judge(&happened, &hook.key, &hook.triggers, facts, &waiting.source);
+    let summary = judging::summary(&happened, &hook.key, !judged.verdicts.is_empty());
+    let to: Vec<Subject> = happened.into_iter().map(|one| Subject::new(&hook.key, one)).collect();
+    let refs = confirmed.as_ref().map(|confirmed| &confirmed.refs);
+    let is_new = |verdict: &Verdict| {
+        to.get(verdict.part as usize).is_some_and(|subject| {
+            let is_head = refs.and_then(|refs| refs.get(&subject.reference));
+            waiting.is_replay() || *is_head.unwrap_or(&waiting.refs.contains(&subject.reference))
+        })
+    };
+    for verdict in judged.verdicts.iter_mut().filter(|verdict| !is_new(verdict)) {
+        let words = match &waiting.unconfirmed {
+            Some(unconfirmed) => inbox::told_before(unconfirmed.first),
+            None => "an earlier delivery told of this push before".to_owned(),
+        };
+        inbox::refuse(verdict, "once", words);
+    }
     for verdict in judged.verdicts.iter_mut().filter(|verdict| verdict.is_open()) {
         // Everything else was told: only a commit that is gone leaves a rule open.
         let commit = gone.get(verdict.part as usize).and_then(Option::as_deref).unwrap_or_default();
@@ -269,28 +311,8 @@ fn answered(
         verdict.reason.clone_from(&words);
         verdict.rules.push(RuleVerdict { rule: "commit".to_owned(), outcome: RuleOutcome::Failed, words });
     }
-    let summary = judging::summary(&happened, &hook.key, !judged.verdicts.is_empty());
-    let to: Vec<Subject> = happened.into_iter().map(|one| Subject::new(&hook.key, one)).collect();
-    if waiting.is_replay() {
-        // A person decided: it counts whatever came before, and takes nothing from what comes.
-        return Answered {
-            delivery: waiting.delivery,
-            to: Vec::new(),
-            summary: summary.replace(char::is_control, " "),
-            verdicts: judged.verdicts,
-        };
-    }
-    let is_new = |verdict: &Verdict| {
-        to.get(verdict.part as usize).is_some_and(|subject| waiting.refs.contains(&subject.reference))
-    };
-    for verdict in judged.verdicts.iter_mut().filter(|verdict| !is_new(verdict)) {
-        let words = "an earlier delivery told of this push before".to_owned();
-        inbox::refuse(verdict, "once", words);
-    }
-    Answered {
-        delivery: waiting.delivery,
-        to,
-        summary: summary.replace(char::is_control, " "),
-        verdicts: judged.verdicts,
-    }
+    // A replay counts whatever came before, and takes nothing from what comes: a person decided.
+    let to = if waiting.is_replay() { Vec::new() } else { to };
+    let summary = summary.replace(char::is_control, " ");
+    Answered { delivery: waiting.delivery, to, confirmed, summary, verdicts: judged.verdicts }
 }

@@ -11,7 +11,8 @@
 //! * Asking never counts a commit again that was counted for that ref, unless the branch is known to have moved on from
 //!   it since: then it was forced back.
 //! * The **same body** again is a replay, unless a later push started from its commit and the repository says that
-//!   the commit is its head again (a force push back and forth can be byte-equal).
+//!   the commit is its head again (a force push back and forth can be byte-equal). While the repository says nothing,
+//!   nobody knows which of the two it is.
 
 use serde::{Deserialize, Serialize};
 use shipway_events::{DeliveryId, HookId, Timestamp};
@@ -277,7 +278,6 @@ mod tests {
     }
 
     #[test]
-    #[test]
     fn a_forced_push_back_that_nobody_told_of_is_found_once() {
         let mut state = RefState::default();
         state.record(&push(Some(0), 1), false);
@@ -291,6 +291,7 @@ mod tests {
         assert_eq!(state.seen(&push(Some(0), 1), HOOK, Some(id(1)), true), Seen::Again(id(7)));
     }
 
+    #[test]
     fn a_deleted_ref_starts_nothing_and_can_come_back() {
         let mut state = RefState::default();
         state.record(&push(None, 1), false);

@@ -10,6 +10,7 @@ crate::on_both! {
     a_delivery_waits_over_a_restart_until_its_repository_answers,
     a_push_waits_for_an_older_one_of_its_branch,
     a_replay_waits_for_the_repository_and_counts_whatever_came_before,
+    a_forced_push_back_waits_while_the_repository_does_not_answer,
 }
 
 pub(crate) fn by_path(repository: &str, paths: &[&str], allow: bool) -> v1::TriggerRecord {
@@ -195,7 +196,6 @@ async fn a_push_waits_for_an_older_one_of_its_branch(place: Place) {
     world.end().await;
 }
 
-async fn a_replay_waits_for_the_repository_and_counts_whatever_came_before(place: Place) {
 /// A repository that is away, with whatever waits for it, keeps nobody else's deliveries from being judged.
 #[tokio::test]
 async fn a_repository_that_does_not_answer_keeps_nobody_else_waiting() {
@@ -246,6 +246,7 @@ async fn a_repository_that_does_not_answer_keeps_nobody_else_waiting() {
     world.end().await;
 }
 
+async fn a_replay_waits_for_the_repository_and_counts_whatever_came_before(place: Place) {
     let git = Git::new(place.path());
     let address = git.address();
     let first = git.files("main", &["src/a"]);
@@ -282,5 +283,44 @@ async fn a_repository_that_does_not_answer_keeps_nobody_else_waiting() {
     let third = git.files("main", &["src/c"]);
     let answer = deliver(&world, &push_body(&address, "main", &second, &third)).await;
     assert_eq!(judged(&world, &answer).await.state, "matched");
+    world.end().await;
+}
+
+/// The body of a forced push back is byte-equal to that of the first time: a private repository without a login does not
+/// tell it from a replay.
+async fn a_forced_push_back_waits_while_the_repository_does_not_answer(place: Place) {
+    let git = Git::new(place.path());
+    let address = git.address();
+    let (a, b, c) = (git.push("A"), git.commit("B"), git.commit("C"));
+    let home = home(&address, vec![on_push("all", &address, &["*"], false)]);
+    let world = World::start(&place, &home, config()).await;
+    let force = |to: &str| git.git(&["push", "-q", "--force", "origin", &format!("{to}:refs/heads/main")]);
+    let away = place.path().join("away.git");
+    let waits = "whether this is that push again, or a forced push back, only the repository can tell";
+    let to_b = push_body(&address, "main", &a, &b);
+    assert_eq!(deliver(&world, &to_b).await.runs(), 1);
+    assert_eq!(deliver(&world, &push_body(&address, "main", &b, &a)).await.runs(), 1);
+
+    force(&b);
+    std::fs::rename(&git.bare, &away).unwrap();
+    let back = deliver(&world, &to_b).await;
+    assert!(back.runs() == 0 && back.text.contains(waits), "{}", back.text);
+    std::fs::rename(&away, &git.bare).unwrap();
+    assert_eq!(judged(&world, &back).await.state, "matched");
+
+    force(&c);
+    assert_eq!(deliver(&world, &push_body(&address, "main", &b, &c)).await.runs(), 1);
+    std::fs::rename(&git.bare, &away).unwrap();
+    let replay = deliver(&world, &to_b).await;
+    assert!(replay.runs() == 0 && replay.text.contains(waits), "{}", replay.text);
+    // Nothing of the branch waits for what may be a replay.
+    assert_eq!(deliver(&world, &push_body(&address, "main", &c, &commit(9))).await.runs(), 1);
+    std::fs::rename(&away, &git.bare).unwrap();
+    let replay = judged(&world, &replay).await;
+    assert_eq!((replay.state.as_str(), replay.verdicts[0].matched), ("unmatched", false));
+    assert!(replay.verdicts[0].reason.ends_with("told of this push before"), "{replay:?}");
+    let matched = world.matched_are(5).await;
+    let commits: Vec<_> = matched.iter().map(|m| m.verdicts[0].values["sha"].as_str().unwrap()).collect();
+    assert_eq!(commits, [&b, &a, &b, &c, &commit(9)]);
     world.end().await;
 }
