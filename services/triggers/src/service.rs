@@ -91,7 +91,7 @@ impl Default for Config {
             memory: 256 << 20,
             proxies: Guard::default().proxies,
             spool_max: 1 << 30,
-            reconcile_every: Some(Duration::from_secs(300)),
+            reconcile_every: Some(Duration::from_secs(30)),
             ask_time: Duration::from_secs(20),
             local_repositories: true,
             clones: 2 << 30,

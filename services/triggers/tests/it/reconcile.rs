@@ -196,3 +196,11 @@ async fn a_repository_that_is_away_is_asked_again() {
     assert_eq!(matched[1].verdicts[0].values["sha"], second.as_str());
     world.end().await;
 }
+
+/// A push whose delivery was lost starts its flow within a minute; a forced one is seen in two rounds.
+#[test]
+fn row_w_15_repositories_are_asked_often_enough_unless_somebody_says_otherwise() {
+    let often = Duration::from_secs(30);
+    assert!(Config::default().reconcile_every.unwrap() <= often);
+    assert!(shipway_triggers::Settings::default().reconcile.every <= often);
+}
