@@ -41,6 +41,9 @@ pub struct Push {
     pub forced: bool,
     /// The commits that the delivery lists, oldest first. Hosts cut the list: never build from it.
     pub commits: Vec<Commit>,
+    /// Whether the host says that it cut the list, if it says so at all.
+    #[serde(skip)]
+    pub cut: Option<bool>,
     /// The newest commit, if the delivery gives it.
     pub head: Option<Commit>,
     /// Who pushed, as the host names them: the author of the run, who may be kept from approving it. Nothing else is
@@ -108,11 +111,11 @@ pub enum PullRequestAction {
     Reopened,
     /// It got other commits.
     Synchronized,
+    /// Something of it was changed, and its host does not tell what: its commits, its title, who has to look at it.
+    Updated,
     /// It is no draft any more.
     Ready,
     /// It was made a draft.
-    /// Something of it was changed, and its host does not tell what: its commits, its title, who has to look at it.
-    Updated,
     Drafted,
     /// This label was put on it.
     Labelled(String),
@@ -251,10 +254,10 @@ impl PullRequest {
             PullRequestAction::Opened => "was opened".to_owned(),
             PullRequestAction::Reopened => "was opened again".to_owned(),
             PullRequestAction::Synchronized => "has new commits".to_owned(),
+            PullRequestAction::Updated => "was updated".to_owned(),
             PullRequestAction::Ready => "is no draft any more".to_owned(),
             PullRequestAction::Drafted => "is a draft now".to_owned(),
             PullRequestAction::Labelled(label) => format!("was labelled {label}"),
-            PullRequestAction::Updated => "was updated".to_owned(),
             PullRequestAction::Unlabelled(label) => format!("lost the label {label}"),
             PullRequestAction::Retargeted => format!("goes to {} now", self.target),
             PullRequestAction::Closed => "was closed".to_owned(),

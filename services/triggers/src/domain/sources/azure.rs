@@ -129,6 +129,7 @@ fn push(payload: Payload<Pushed>) -> Result<Vec<Push>, Unreadable> {
             forced: false,
             head: commits.iter().find(|commit| Some(&commit.id) == after.as_ref()).cloned(),
             commits: body::oldest_first(own, after.as_deref()),
+            cut: None,
             sender: sender.clone(),
             pushed_at: pushed_at.map(jiff::Timestamp::as_second),
             without_releases: true,

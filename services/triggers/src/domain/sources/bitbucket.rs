@@ -57,6 +57,9 @@ struct Change {
     forced: bool,
     #[serde(default)]
     commits: Option<Vec<PayloadCommit>>,
+    /// Whether there are more.
+    #[serde(default)]
+    truncated: Option<bool>,
 }
 
 /// A branch or tag with its newest commit.
@@ -154,6 +157,7 @@ impl Change {
             deleted: self.closed || after.is_none(),
             forced: self.forced,
             commits: body::oldest_first(commits, after.as_deref()),
+            cut: self.truncated,
             head: self.new.map(|new| new.target.into()),
             sender,
             pushed_at: None,
