@@ -9,7 +9,7 @@ use shipway_contracts::{
     Channel,
     v1::{self, triggers_client::TriggersClient},
 };
-use shipway_events::{StreamEvent as _, delivery};
+use shipway_events::{StreamEvent as _, TokenId, delivery, org, roster};
 use shipway_triggers::signature::hub_signature;
 
 use crate::{
@@ -55,10 +55,20 @@ pub(crate) async fn tell(world: &World, body: &str) -> Answer {
 }
 
 async fn approve(world: &World, id: &str, secrets: bool, head: &str) -> Result<v1::Delivery, tonic::Status> {
+    approve_by(world, id, secrets, head, ("shipway-actor", "grace")).await
+}
+
+async fn approve_by(
+    world: &World,
+    id: &str,
+    secrets: bool,
+    head: &str,
+    (header, who): (&'static str, &str),
+) -> Result<v1::Delivery, tonic::Status> {
     let request =
         v1::ApproveDeliveryRequest { delivery: id.to_owned(), with_secrets: secrets, head: head.to_owned() };
     let mut request = tonic::Request::new(request);
-    request.metadata_mut().insert("shipway-actor", "grace".parse().unwrap());
+    request.metadata_mut().insert(header, who.parse().unwrap());
     let channel = Channel::local(world.service.triggers_server());
     TriggersClient::new(channel).approve_delivery(request).await.map(tonic::Response::into_inner)
 }
@@ -150,6 +160,45 @@ async fn a_pull_request_of_a_fork_is_judged_held_and_approved() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     assert!(approved(&world).await[1].secrets);
+    world.end().await;
+}
+
+/// Once people are known by tokens, one of them approves, and another than who sent it.
+#[tokio::test]
+async fn a_forks_commit_is_approved_by_somebody_who_can_be_told_from_its_sender() {
+    let place = Place::sqlite();
+    let pulls = json!({"vcs": {"repoUrl": REPOSITORY}, "branchNamePatterns": ["*"]});
+    let home = home(REPOSITORY, vec![trigger(&json!({"kind": "vcs-pr", "ref": "app", "spec": pulls}))]);
+    let world = World::start(&place, &home, config()).await;
+    let fork = Some("https://github.com/mallory/shop");
+    let held = async |number: u64| {
+        let answer =
+            tell(&world, &pull_request(REPOSITORY, "synchronize", &commit(number), "fix", fork)).await;
+        judged(&world, &answer).await.id
+    };
+    let first = held(1).await;
+    // Names are what people say while nobody has a token: everybody could say another one.
+    approve_by(&world, &first, false, "", ("shipway-actor", "ada")).await.unwrap();
+    for name in ["Ada", "grace"] {
+        let event = org::Event::TokenCreated(org::TokenCreated {
+            token: TokenId::new(uuid::Uuid::now_v7()),
+            name: name.to_owned(),
+            roles: Vec::new(),
+            hash: roster::hash(&format!("token of {name}")),
+        });
+        tell_org(&*world.log, event).await;
+    }
+    let second = held(2).await;
+    for (header, who, code) in [
+        ("shipway-actor", "grace", tonic::Code::Unauthenticated),
+        ("authorization", "Bearer token of mallory", tonic::Code::Unauthenticated),
+        // The host calls the sender `ada`.
+        ("authorization", "Bearer token of Ada", tonic::Code::PermissionDenied),
+    ] {
+        let refused = approve_by(&world, &second, false, "", (header, who)).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{who}: {}", refused.message());
+    }
+    approve_by(&world, &second, false, "", ("authorization", "Bearer token of grace")).await.unwrap();
     world.end().await;
 }
 
