@@ -6,8 +6,8 @@ use shipway_contracts::{
     Code, Error,
     v1::{self, triggers_server::Triggers},
 };
-use shipway_eventing::People;
-use shipway_events::{Actor, DeliveryId, HookId, Timestamp};
+use shipway_eventing::{People, PeopleError};
+use shipway_events::{Actor, Asker, DeliveryId, HookId, Timestamp};
 use shipway_service_kit::Credentials;
 use tonic::{Request, Response, Status, metadata::MetadataMap};
 
@@ -25,6 +25,10 @@ const PAGE: (u32, u32) = (50, 500);
 
 /// The shortest beginning of an id that is looked for.
 const SHORTEST: usize = 8;
+
+/// What somebody hears who may be anybody, where a commit is approved by people who are told apart.
+const PROVES_NO_NAME: &str = "nobody in particular may not approve a fork's commit; prove who you are with a token \
+                              (`SHIPWAY_TOKEN`)";
 
 /// The states that deliveries have, and what a filter knows besides.
 const STATES: [&str; 7] = ["stored", "waiting", "held", "approved", "matched", "unmatched", "repeated"];
@@ -110,12 +114,17 @@ impl Triggers for Api {
         &self,
         request: Request<v1::ApproveDeliveryRequest>,
     ) -> Result<Response<v1::Delivery>, Status> {
-        let by = self.actor(request.metadata()).await?;
+        let by = self.asker(request.metadata()).await?;
+        if !by.counts {
+            return Err(Error::new(Code::Unauthenticated, PROVES_NO_NAME).into());
+        }
+        // Without a token names are what people say, and nobody is told from the sender by theirs.
+        let is_proven = Credentials::of(request.metadata()).token().is_some();
         let v1::ApproveDeliveryRequest { delivery, with_secrets, head } = request.into_inner();
         let row = self.row("delivery", &delivery).await?;
         let Some(delivery) = row.delivery() else { return Err(Error::not_found("it has no id").into()) };
         let head = Some(head).filter(|head| !head.is_empty());
-        let approving = Approving { delivery, by, secrets: with_secrets, head };
+        let approving = Approving { delivery, by: by.actor, is_proven, secrets: with_secrets, head };
         let approved = self.ingress.inbox.approve(approving).await.map_err(|error| away(&error))?;
         approved.map_err(refused)?;
         let mut shown = self.row("delivery", &delivery.to_string()).await?.listed();
@@ -174,16 +183,16 @@ impl Api {
         })
     }
 
-    /// Who is asking.
+    /// The name of who is asking.
     async fn actor(&self, metadata: &MetadataMap) -> Result<Actor, Error> {
         let brought = Credentials::of(metadata);
-        self.people.actor(brought.token(), brought.says()).await.map_err(|why| match why.is_unknown() {
-            true => Error::new(Code::Unauthenticated, why.to_string()),
-            false => {
-                tracing::error!(error = &why as &dyn std::error::Error, "the tokens could not be read");
-                Error::unavailable("the tokens could not be read; try again")
-            }
-        })
+        self.people.actor(brought.token(), brought.says()).await.map_err(|why| unproven(&why))
+    }
+
+    /// Who is asking, and whether they can be told apart from others.
+    async fn asker(&self, metadata: &MetadataMap) -> Result<Asker, Error> {
+        let brought = Credentials::of(metadata);
+        self.people.asker(brought.token(), brought.says()).await.map_err(|why| unproven(&why))
     }
 
     /// A page of deliveries, and where the next one begins.
@@ -268,6 +277,17 @@ impl Api {
     }
 }
 
+/// It is not known who is asking.
+fn unproven(why: &PeopleError) -> Error {
+    match why.is_unknown() {
+        true => Error::new(Code::Unauthenticated, why.to_string()),
+        false => {
+            tracing::error!(error = why as &dyn std::error::Error, "the tokens could not be read");
+            Error::unavailable("the tokens could not be read; try again")
+        }
+    }
+}
+
 fn filter(wanted: v1::DeliveryFilter) -> Result<Filter, Error> {
     let v1::DeliveryFilter { hook, flow, state, since, until, text } = wanted;
     let time = |field: &str, text: &str| match text {
@@ -294,6 +314,7 @@ fn filter(wanted: v1::DeliveryFilter) -> Result<Filter, Error> {
 fn refused(why: NotApproved) -> Status {
     let code = match &why {
         NotApproved::Unknown(_) => Code::NotFound,
+        NotApproved::IsSender { .. } => Code::PermissionDenied,
         NotApproved::NotHeld { .. } | NotApproved::OtherCommit { .. } | NotApproved::Superseded { .. } => {
             Code::FailedPrecondition
         }

@@ -10,7 +10,8 @@
 //!   `unmatched`, and the log hears nothing of it.
 //!
 //! A delivery that only its repository can tell about is `waiting`, and so is one whose branch has an older one that
-//! waits: what comes to a branch is judged in the order in which it came.
+//! waits: what comes to a branch is judged in the order in which it came. So is one whose body came before, of which only
+//! the repository can say whether it is a replay or a forced push back, while the repository does not answer.
 
 mod approve;
 mod count;
@@ -20,7 +21,7 @@ mod read;
 mod sql;
 mod wait;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -36,11 +37,11 @@ use crate::{
     sealer::Sealer,
 };
 pub(crate) use approve::{Approving, NotApproved};
-pub(crate) use count::refuse;
+pub(crate) use count::{refuse, told_before};
 use decide::{Done, Row, Writer};
 pub(crate) use read::{Filter, Kind, Row as StoredRow};
 pub use sql::TABLES;
-pub(crate) use wait::{Answered, Waiting};
+pub(crate) use wait::{Answered, Confirmed, Waiting};
 
 /// Why the inbox could not be read or written. Nothing was stored, or (if only the answer was lost) all of it:
 /// the sender delivers again and hears the same.
@@ -71,8 +72,8 @@ pub(crate) struct Incoming {
     sealed: Arc<Vec<u8>>,
     /// What it tells of.
     pub to: Vec<Subject>,
-    /// Of each of these, whether the repository has its commit as its ref's head: none if it was not asked.
-    confirmed: Option<Vec<bool>>,
+    /// What the repository says of their commits.
+    heads: Heads,
     /// How its body is read again when its repository has answered.
     question: Option<Question>,
     /// Whether a person wants it: it is new whatever is known of its branch, and nothing is known of the branch by it.
@@ -91,7 +92,7 @@ pub(crate) struct Subject {
 }
 
 /// How the body of a delivery is read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Question {
     /// Who sent it.
     pub source: String,
@@ -105,6 +106,14 @@ impl Subject {
     pub(crate) fn new(repository: &RepositoryKey, happened: Happened) -> Self {
         let reference = happened.reference(repository);
         Self { repository: repository.clone(), reference, happened }
+    }
+
+    /// Whether it is a push whose commit is its ref's newest, by the branches that the repository has.
+    pub(crate) fn is_head(&self, branches: &BTreeMap<String, String>) -> bool {
+        match &self.happened {
+            Happened::Push(push) => branches.get(&push.reference).map(String::as_str) == push.target(),
+            _ => false,
+        }
     }
 }
 
@@ -148,7 +157,7 @@ impl Incoming {
             sealed: Arc::new(sealer.seal(key.as_bytes(), whole)),
             key,
             to: Vec::new(),
-            confirmed: None,
+            heads: Heads::NotAsked,
             question: None,
             is_replay: false,
             summary: String::new(),
@@ -171,7 +180,7 @@ impl Incoming {
     pub(crate) fn shown(mut self) -> v1::Delivery {
         let state = match self.open_question() {
             Some(_) => {
-                wait::suspend(&mut self.verdicts, None);
+                wait::suspend(&mut self.verdicts, "order", wait::REST);
                 "waiting"
             }
             None => match decide::state_of(&self.verdicts) {
@@ -209,9 +218,20 @@ impl Incoming {
     }
 
     /// The same, after its repository was asked.
-    pub(crate) fn confirmed(&self, confirmed: Vec<bool>) -> Self {
-        Self { confirmed: Some(confirmed), ..self.clone() }
+    pub(crate) fn after_asking(&self, heads: Heads) -> Self {
+        Self { heads, ..self.clone() }
     }
+}
+
+/// What a repository says of the commits that a delivery tells of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Heads {
+    /// It was not asked.
+    NotAsked,
+    /// It was asked, and did not answer.
+    Silent,
+    /// Of each, whether it is the newest of its ref.
+    Told(Vec<bool>),
 }
 
 /// What became of a delivery.

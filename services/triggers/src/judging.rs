@@ -16,7 +16,8 @@ use crate::{
     inbox::{Incoming, Question, Subject},
 };
 
-/// How many commits of a push a sender lists at most. One that lists so many may have left some out.
+/// How many commits of a push a sender lists at most. One that lists so many, and does not say that these are all, may have
+/// left some out.
 fn listed_by(source: &str) -> usize {
     match source {
         // GitHub itself lists up to 2,048; Shipway's own `post-receive` helper, which speaks like it, this many.

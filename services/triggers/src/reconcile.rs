@@ -3,7 +3,9 @@
 //! At the first look at a repository its branches are only recorded: they were pushed before anybody could tell.
 //! It is taken as soon as a trigger names the repository. From then on a branch whose newest commit was never
 //! counted is a push, and if a trigger matches it, it becomes a delivery of its own, once for each repository, ref
-//! and commit; a delivery that comes later is recognised as the same push (`domain::heads`).
+//! and commit; a delivery that comes later is recognised as the same push (`domain::heads`). A commit that was counted and
+//! that the branch has left since is one that was forced back, if two rounds in a row show it: a host may be behind its
+//! own deliveries for a moment.
 //!
 //! A push is judged with its commits' messages, which are fetched. A repository that cannot answer is asked again
 //! with the next round: neither match nor mismatch.
@@ -64,6 +66,9 @@ pub(crate) struct Reconciler {
     pub leadership: Leadership,
 }
 
+/// Refs that the round before showed at a commit that they had left, with what was known of them.
+type Returned = BTreeMap<(RepositoryKey, String), (String, u64)>;
+
 #[derive(Debug, thiserror::Error)]
 enum ReconcileError {
     #[error("the repository could not be asked")]
@@ -82,6 +87,7 @@ impl Reconciler {
         let mut known = self.hooks.watch();
         let mut asked: BTreeSet<RepositoryKey> = BTreeSet::new();
         let mut away: BTreeSet<RepositoryKey> = BTreeSet::new();
+        let mut returned = Returned::new();
         let mut round = Instant::now();
         loop {
             self.leadership.gained().await;
@@ -97,7 +103,7 @@ impl Reconciler {
                     if !all && asked.contains(&key) {
                         continue;
                     }
-                    match self.look(&hooks, &key, &address).await {
+                    match self.look(&hooks, &key, &address, &mut returned).await {
                         Ok(()) => drop(away.remove(&key)),
                         // Said once: one that is away, or asks for a login, is so in every round.
                         Err(problem) if away.insert(key.clone()) => {
@@ -126,7 +132,13 @@ impl Reconciler {
     }
 
     /// Asks one repository and records what it shows.
-    async fn look(&self, hooks: &Hooks, key: &RepositoryKey, address: &str) -> Result<(), ReconcileError> {
+    async fn look(
+        &self,
+        hooks: &Hooks,
+        key: &RepositoryKey,
+        address: &str,
+        returned: &mut Returned,
+    ) -> Result<(), ReconcileError> {
         let first = !self.inbox.knows(key).await?;
         // What was known before the question: a delivery that comes meanwhile makes the answer too old.
         let known: BTreeMap<String, RefState> = self.inbox.refs(key).await?.into_iter().collect();
@@ -134,9 +146,19 @@ impl Reconciler {
         for (reference, commit) in git::branches(address, self.asking(hooks, key)).await? {
             let state = known.get(&reference).cloned().unwrap_or_default();
             let unknown = state.is_unknown();
+            let place = (key.clone(), reference.clone());
             if state.head.as_deref() == Some(commit.as_str()) {
+                returned.remove(&place);
                 continue;
             }
+            if state.has_left(&commit) {
+                let shown = (commit.clone(), state.revision);
+                if returned.get(&place) != Some(&shown) {
+                    returned.insert(place, shown);
+                    continue;
+                }
+            }
+            returned.remove(&place);
             let found = if (first && unknown) || !state.is_news(&commit) {
                 None
             } else {

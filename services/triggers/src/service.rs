@@ -91,7 +91,7 @@ impl Default for Config {
             memory: 256 << 20,
             proxies: Guard::default().proxies,
             spool_max: 1 << 30,
-            reconcile_every: Some(Duration::from_secs(300)),
+            reconcile_every: Some(Duration::from_secs(30)),
             ask_time: Duration::from_secs(20),
             local_repositories: true,
             clones: 2 << 30,
@@ -146,6 +146,8 @@ pub async fn start(deps: Deps, shutdown: CancellationToken) -> Result<Service, S
         log: Arc::clone(&log),
         sealer: Arc::clone(&sealer),
         clones: clones.clone(),
+        limit: config.ask_time,
+        allow,
         leadership: leadership.clone(),
     };
     spawn(&tasks, &shutdown, waiter.run());

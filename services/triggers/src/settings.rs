@@ -76,7 +76,7 @@ shipway_service_kit::keys! {
     /// Pushes that nobody told of.
     pub struct Reconcile in "reconcile" {
         /// How often each repository is asked; zero: never.
-        pub every: Duration = SECOND * 300, in Duration::ZERO..=DAY;
+        pub every: Duration = SECOND * 30, in Duration::ZERO..=DAY;
         /// How long a repository may take to answer.
         pub ask_time: Duration = SECOND * 20, in SECOND..=SECOND * 600;
         /// How much the clones may take that are kept to ask what was changed.

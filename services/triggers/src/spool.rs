@@ -30,6 +30,9 @@ const PROCESSES: usize = 1_000;
 /// The ending of a file with deliveries.
 const ENDING: &str = "spool";
 
+/// The ending of one that a person has to look at.
+const ASIDE: &str = "damaged";
+
 /// Why a delivery could not be kept, or what is kept not be read.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum SpoolError {
@@ -160,7 +163,13 @@ impl Spool {
                 }
                 Found::Damaged(bytes) => {
                     contents.damaged = true;
-                    tracing::error!(file = %file.display(), bytes, "a part of the spool is damaged; the file is set aside");
+                    tracing::error!(
+                        file = %file.display(),
+                        bytes,
+                        "deliveries in the spool cannot be opened: they are damaged, or the key of the inbox is another \
+                         one; the file is set aside with the ending .{ASIDE}; with the right key in place, give it back \
+                         its ending .{ENDING} and start again"
+                    );
                 }
             }
         }
@@ -188,7 +197,7 @@ impl Spool {
 pub(crate) struct Contents {
     /// Deliveries, oldest first.
     pub deliveries: Vec<Vec<u8>>,
-    /// Whether something in it is neither a delivery nor a torn end.
+    /// Whether something in it can be neither opened nor a torn end.
     pub damaged: bool,
 }
 

@@ -110,7 +110,8 @@ async fn send(
         socket.write_all(request).await?;
         read_answer(&mut socket, &mut answer).await?;
         samples.push(start.elapsed());
-        if !answer.starts_with(b"HTTP/1.1 202") {
+        let is_first = samples.len() == 1;
+        if !answer.starts_with(b"HTTP/1.1 202") || (is_first && !is_judged(&answer)) {
             bail!("a signed delivery was answered {}", String::from_utf8_lossy(&answer));
         }
     }
@@ -118,8 +119,11 @@ async fn send(
 }
 
 fn request(address: &str, hook: &Hook, number: u64) -> anyhow::Result<Vec<u8>> {
-    let body = json!({"ref": "refs/heads/main", "before": "0".repeat(40), "after": format!("{number:040x}"),
-        "repository": {"clone_url": hook.of}, "head_commit": {"message": format!("commit {number}")}, "commits": []})
+    // Not 0, which stands for no commit.
+    let (before, after) = (format!("{:040x}", number + 1), format!("{:040x}", number + 2));
+    let commit = json!({"id": after, "message": format!("commit {number}")});
+    let body = json!({"ref": "refs/heads/main", "before": before, "after": after, "commits": [commit],
+        "repository": {"clone_url": hook.of}, "head_commit": commit})
     .to_string();
     let mut mac = Hmac::<Sha256>::new_from_slice(hook.secret.as_bytes()).context("a hook's secret")?;
     mac.update(body.as_bytes());
@@ -132,6 +136,11 @@ fn request(address: &str, hook: &Hook, number: u64) -> anyhow::Result<Vec<u8>> {
         body.len()
     )
     .into_bytes())
+}
+
+/// Whether a trigger was asked about the push: what is measured is not how fast a body is put away that says nothing.
+fn is_judged(answer: &[u8]) -> bool {
+    String::from_utf8_lossy(answer).contains("branch main matches none of the rules `release`")
 }
 
 /// Reads one answer with a content length.

@@ -27,7 +27,7 @@ pub(crate) struct UpArgs {
     #[arg(long, env = "SHIPWAY_HOOK_RATE", value_name = "COUNT", default_value_t = 20)]
     pub(crate) hook_rate: u32,
     /// Seconds between looks at the repositories for pushes that nobody told of; 0 for never.
-    #[arg(long, env = "SHIPWAY_RECONCILE", value_name = "SECONDS", default_value_t = 300)]
+    #[arg(long, env = "SHIPWAY_RECONCILE", value_name = "SECONDS", default_value_t = 30)]
     pub(crate) reconcile: u64,
     /// The address of this Shipway for people: statuses of commits at Git hosts lead there. To nowhere when absent.
     #[arg(long, env = "SHIPWAY_PUBLIC_ADDRESS", value_name = "URL")]

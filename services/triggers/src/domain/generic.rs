@@ -51,10 +51,11 @@ pub fn judge(
         }
         take(&mut verdict, key, value, siblings)?;
     }
-    if let Some(body) = body.filter(|body| !body.is_empty() && body.len() <= MAX_BODY_VALUE)
-        && let Ok(value) = serde_json::from_slice::<Value>(body)
-    {
-        verdict.values.insert("body".to_owned(), value);
+    let mut without_body = String::new();
+    match body.filter(|body| !body.is_empty()).map(value_of) {
+        Some(Ok(value)) => drop(verdict.values.insert("body".to_owned(), value)),
+        Some(Err(why)) => without_body = format!("; the run has no `body`: {why}"),
+        None => {}
     }
     if trigger.paused {
         verdict.reason = format!("the flow {} is paused: nothing runs", trigger.path);
@@ -62,13 +63,22 @@ pub fn judge(
         verdict.reason = "the trigger is for runs by hand only (manualOnly): nothing runs".to_owned();
     } else {
         verdict.matched = true;
-        verdict.reason = "the request came to the flow's address".to_owned();
+        verdict.reason = format!("the request came to the flow's address{without_body}");
     }
     if !verdict.matched {
         // Nobody reads the values of what does not run.
         verdict.values = Map::new();
     }
     Ok(verdict)
+}
+
+/// What a body becomes, or in words why it becomes nothing.
+fn value_of(body: &[u8]) -> Result<Value, String> {
+    if body.len() > MAX_BODY_VALUE {
+        let most = MAX_BODY_VALUE / 1024;
+        return Err(format!("it has {} bytes, and more than {most} KiB become none", body.len()));
+    }
+    serde_json::from_slice(body).map_err(|error| format!("it is no JSON ({error})"))
 }
 
 fn take(verdict: &mut Verdict, key: &str, value: &str, siblings: &[&FlowTrigger]) -> Result<(), Refused> {

@@ -1,6 +1,7 @@
 //! One thing that happened to a repository, as the rules are asked about it.
 
 use super::{
+    heads::Came,
     push::{CheckSuite, Commit, Delivered, PullRequest, PullRequestAction, Push, Release},
     repository::RepositoryKey,
 };
@@ -153,10 +154,14 @@ impl PullRequest {
         self.fork || !is_one_of(&self.source_repositories, repository)
     }
 
-    /// Whether it says that its branch got another commit, rather than that the same one is to be looked at.
+    /// When its newest commit came to it, as far as the delivery tells.
     #[must_use]
-    pub fn brings_commit(&self) -> bool {
-        self.action == PullRequestAction::Synchronized
+    pub fn came(&self) -> Came {
+        match self.action {
+            PullRequestAction::Synchronized => Came::Now,
+            PullRequestAction::Updated => Came::NowIfOther,
+            _ => Came::Before,
+        }
     }
 }
 

@@ -8,14 +8,16 @@
 //!   after a newer one.
 //! * A delivery that is **older** than what is known (by the host's time of the push, else because a known push
 //!   starts where it ends) does not move the head.
-//! * Asking never counts a commit again that was counted for that ref.
+//! * Asking never counts a commit again that was counted for that ref, unless the branch is known to have moved on from
+//!   it since: then it was forced back.
 //! * The **same body** again is a replay, unless a later push started from its commit and the repository says that
-//!   the commit is its head again (a force push back and forth can be byte-equal).
+//!   the commit is its head again (a force push back and forth can be byte-equal). While the repository says nothing,
+//!   nobody knows which of the two it is.
 
 use serde::{Deserialize, Serialize};
 use shipway_events::{DeliveryId, HookId, Timestamp};
 
-pub use claims::{Arrival, Claim};
+pub use claims::{Arrival, Came, Claim};
 
 use super::push::Push;
 
@@ -151,7 +153,14 @@ impl RefState {
     /// Whether a commit that the repository shows as the ref's head is a push nobody counted.
     #[must_use]
     pub fn is_news(&self, commit: &str) -> bool {
-        self.head.as_deref() != Some(commit) && self.counted.iter().all(|known| known.commit != commit)
+        let counted = |known: &Counted| known.commit == commit && !known.left;
+        self.head.as_deref() != Some(commit) && !self.counted.iter().any(counted)
+    }
+
+    /// Whether a commit was counted, and the branch moved on from it.
+    #[must_use]
+    pub fn has_left(&self, commit: &str) -> bool {
+        self.counted.iter().any(|known| known.commit == commit && known.left)
     }
 
     /// Whether no push to the ref was ever heard of.
@@ -266,6 +275,20 @@ mod tests {
         state.record(&to_b, true);
         assert_eq!(state.head, Some(commit(1)));
         assert_eq!(state.seen(&to_b, HOOK, Some(id(9)), false), Seen::Again(id(9)));
+    }
+
+    #[test]
+    fn a_forced_push_back_that_nobody_told_of_is_found_once() {
+        let mut state = RefState::default();
+        state.record(&push(Some(0), 1), false);
+        assert!(!state.has_left(&commit(1)));
+        state.record(&push(Some(1), 2), false);
+        assert!(state.has_left(&commit(1)) && state.is_news(&commit(1)) && !state.is_news(&commit(2)));
+        let at = Timestamp::from_micros(9_000_000);
+        state.record_found(&commit(1), Vec::new(), id(7), at);
+        assert!(!state.has_left(&commit(1)) && !state.is_news(&commit(1)));
+        // Its delivery, with the body of the first time.
+        assert_eq!(state.seen(&push(Some(0), 1), HOOK, Some(id(1)), true), Seen::Again(id(7)));
     }
 
     #[test]

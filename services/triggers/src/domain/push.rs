@@ -41,6 +41,9 @@ pub struct Push {
     pub forced: bool,
     /// The commits that the delivery lists, oldest first. Hosts cut the list: never build from it.
     pub commits: Vec<Commit>,
+    /// Whether the host says that it cut the list, if it says so at all.
+    #[serde(skip)]
+    pub cut: Option<bool>,
     /// The newest commit, if the delivery gives it.
     pub head: Option<Commit>,
     /// Who pushed, as the host names them: the author of the run, who may be kept from approving it. Nothing else is
@@ -108,6 +111,8 @@ pub enum PullRequestAction {
     Reopened,
     /// It got other commits.
     Synchronized,
+    /// Something of it was changed, and its host does not tell what: its commits, its title, who has to look at it.
+    Updated,
     /// It is no draft any more.
     Ready,
     /// It was made a draft.
@@ -226,11 +231,11 @@ impl Push {
 }
 
 impl PullRequest {
-    /// Whether there is something new to build: it was opened, opened again, got commits or is no draft any more.
+    /// Whether there may be something new to build: it was opened, opened again, got commits or is no draft any more.
     #[must_use]
     pub fn is_news(&self) -> bool {
-        use PullRequestAction::{Opened, Ready, Reopened, Synchronized};
-        matches!(self.action, Opened | Reopened | Synchronized | Ready)
+        use PullRequestAction::{Opened, Ready, Reopened, Synchronized, Updated};
+        matches!(self.action, Opened | Reopened | Synchronized | Updated | Ready)
     }
 
     /// The labels that were put on it.
@@ -249,6 +254,7 @@ impl PullRequest {
             PullRequestAction::Opened => "was opened".to_owned(),
             PullRequestAction::Reopened => "was opened again".to_owned(),
             PullRequestAction::Synchronized => "has new commits".to_owned(),
+            PullRequestAction::Updated => "was updated".to_owned(),
             PullRequestAction::Ready => "is no draft any more".to_owned(),
             PullRequestAction::Drafted => "is a draft now".to_owned(),
             PullRequestAction::Labelled(label) => format!("was labelled {label}"),

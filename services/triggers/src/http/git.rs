@@ -13,13 +13,12 @@ use super::{Ingress, NotTaken, Target, is_json, reply::Refusal};
 use crate::{
     domain::{
         depth::is_shallow,
-        happened::Happened,
         push::Delivered,
         sources::{self, Source},
     },
     git::{self, Asking},
     hooks::GitHook,
-    inbox::{Incoming, Kept, Outcome, Subject},
+    inbox::{Heads, Incoming, Kept, Outcome, Subject},
     judging::judged,
     parcel::{Parcel, Way},
     signature::Secrets,
@@ -89,30 +88,24 @@ pub(super) async fn keep(
     if let Outcome::Kept(kept) = ingress.inbox.accept(Arc::clone(incoming)).await? {
         return Ok(kept);
     }
-    let again = incoming.confirmed(are_heads(ingress, hook, &incoming.to).await);
+    let again = incoming.after_asking(are_heads(ingress, hook, &incoming.to).await);
     match ingress.inbox.accept(Arc::new(again)).await? {
         Outcome::Kept(kept) => Ok(kept),
         Outcome::AskFirst => Err(NotTaken::Refused(Refusal::away("the repository"))),
     }
 }
 
-/// Of each push, whether the repository says that its commit is its ref's newest. It cannot answer: not confirmed, and
-/// if there was such a push, it is found by asking later.
-async fn are_heads(ingress: &Ingress, hook: &GitHook, to: &[Subject]) -> Vec<bool> {
+/// Of each push, whether the repository says that its commit is its ref's newest.
+async fn are_heads(ingress: &Ingress, hook: &GitHook, to: &[Subject]) -> Heads {
     let asking = Asking { login: hook.login.as_ref(), limit: ingress.ask_time, allow: ingress.allow };
-    let branches = match git::branches(&hook.address, asking).await {
-        Ok(branches) => branches,
+    match git::branches(&hook.address, asking).await {
+        Ok(branches) => Heads::Told(to.iter().map(|subject| subject.is_head(&branches)).collect()),
         Err(problem) => {
             tracing::warn!(
                 error = &problem as &dyn std::error::Error,
-                "a body that came before is not confirmed"
+                "a body that came before waits until the repository says whether its commit is the newest again"
             );
-            return vec![false; to.len()];
+            Heads::Silent
         }
-    };
-    let is_head = |subject: &Subject| match &subject.happened {
-        Happened::Push(push) => branches.get(&push.reference).map(String::as_str) == push.target(),
-        _ => false,
-    };
-    to.iter().map(is_head).collect()
+    }
 }

@@ -33,6 +33,8 @@ pub(crate) struct Approving {
     pub delivery: DeliveryId,
     /// Who.
     pub by: Actor,
+    /// Whether a token proves their name.
+    pub is_proven: bool,
     /// Whether the runs may use secrets.
     pub secrets: bool,
     /// The commit that they looked at, if they say.
@@ -48,6 +50,8 @@ pub(crate) enum NotApproved {
     NotHeld { delivery: DeliveryId, state: String },
     #[error("delivery {delivery} is held at commit {held}, not at {given}; look at it again")]
     OtherCommit { delivery: DeliveryId, held: String, given: String },
+    #[error("{by} sent delivery {delivery} and may not approve it: another person has to")]
+    IsSender { delivery: DeliveryId, by: String },
     #[error(
         "delivery {later} is of a newer commit of pull request #{number}: look at that one, and approve it"
     )]
@@ -74,7 +78,7 @@ impl Group {
         tx: &mut AnyConnection,
         approving: &Approving,
     ) -> Result<Done, sqlx::Error> {
-        let Approving { delivery, by, secrets, head } = approving;
+        let Approving { delivery, by, is_proven, secrets, head } = approving;
         let id = delivery.to_string();
         let row: Option<(String, String)> = sqlx::query_as(STATE).bind(&id).fetch_optional(&mut *tx).await?;
         let Some((state, verdicts)) = row else {
@@ -94,6 +98,14 @@ impl Group {
         if state != "held" {
             // It was approved before.
             return Ok(Done::Written);
+        }
+        let is_theirs = |verdict: &Verdict| {
+            let sender = verdict.sender.as_ref().filter(|_| verdict.held.is_some());
+            sender.is_some_and(|sender| Actor::Person(sender.clone()).is_same_person(by))
+        };
+        if *is_proven && verdicts.iter().any(is_theirs) {
+            let (delivery, by) = (*delivery, by.name().to_owned());
+            return Ok(Done::NotApproved(NotApproved::IsSender { delivery, by }));
         }
         if let Some(later) = superseded(tx, &id, held.pull_request, &held.head).await? {
             return Ok(Done::NotApproved(NotApproved::Superseded { number: held.pull_request, later }));

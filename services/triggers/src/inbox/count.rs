@@ -9,7 +9,7 @@ use shipway_events::{
 use super::{
     Incoming, Kept, Subject,
     decide::Group,
-    wait::{Wait, suspend},
+    wait::{REST, Wait, suspend},
 };
 use crate::domain::{
     happened::Happened,
@@ -54,34 +54,73 @@ impl Group {
         let mut incoming = incoming.clone();
         for verdict in &mut incoming.verdicts {
             if let Some(Seen::Again(first) | Seen::AskFirst(first)) = seen.get(verdict.part as usize) {
-                let words = format!("delivery {first} told of this push before");
-                refuse(verdict, "once", words);
+                refuse(verdict, "once", told_before(*first));
             }
         }
         let order = incoming.to.iter().map(Subject::ref_key).find(|key| self.waiting.contains(key));
         let question = incoming.question.as_ref().filter(|question| question.is_open || order.is_some());
         if let Some(question) = question.cloned() {
-            suspend(&mut incoming.verdicts, order.map(|(_, reference)| reference));
+            let words = match order {
+                Some((_, reference)) => format!("an older delivery of {reference} is judged first"),
+                None => REST.to_owned(),
+            };
+            suspend(&mut incoming.verdicts, "order", &words);
             let kept = self.insert_as(&incoming, None, Some("waiting"));
             self.waiting.extend(incoming.to.iter().map(Subject::ref_key));
             // What came before is not judged again.
             let new = incoming.to.iter().zip(seen).filter(|(_, seen)| **seen == Seen::New);
             let new: Vec<&Subject> = new.map(|(subject, _)| subject).collect();
-            self.waits.push(Wait::new(kept.delivery, &new, question, self.now));
+            self.waits.push(Wait::new(kept.delivery, &incoming.to, &new, question, self.now));
             return kept;
         }
         self.claim(incoming.delivery, &incoming.to, &mut incoming.verdicts);
         self.insert(&incoming, None)
     }
 
+    /// Adds a delivery whose body came before, `first`, and whose branch has moved since, while its repository does not
+    /// say whether the commit is the newest again. Nothing else of the branch waits for it: it counts only if its commit is
+    /// the newest when the repository answers.
+    pub(super) fn insert_unconfirmed(
+        &mut self,
+        incoming: &Incoming,
+        seen: &[Seen],
+        first: DeliveryId,
+    ) -> Kept {
+        let mut waiting = incoming.clone();
+        let (mut new, mut unsure) = (Vec::new(), Vec::new());
+        for (part, (subject, seen)) in incoming.to.iter().zip(seen).enumerate() {
+            match seen {
+                Seen::New => new.push(subject),
+                Seen::AskFirst(_) => unsure.push(subject.reference.clone()),
+                Seen::Again(first) => {
+                    let of_part = waiting.verdicts.iter_mut().filter(|verdict| verdict.part as usize == part);
+                    of_part.for_each(|verdict| refuse(verdict, "once", told_before(*first)));
+                }
+            }
+            if !matches!(seen, Seen::AskFirst(_)) {
+                self.record(incoming, subject, part, *seen != Seen::New);
+            }
+        }
+        let words = format!(
+            "delivery {first} had the same body, and the branch has moved since: whether this is that push again, or a \
+             forced push back, only the repository can tell"
+        );
+        suspend(&mut waiting.verdicts, "once", &words);
+        let kept = self.insert_as(&waiting, None, Some("waiting"));
+        self.waiting.extend(new.iter().map(|subject| subject.ref_key()));
+        let question = incoming.question.clone().unwrap_or_default();
+        let wait = Wait::new(kept.delivery, &incoming.to, &new, question, self.now);
+        self.waits.push(wait.unconfirmed(first, &unsure));
+        kept
+    }
+
     /// Adds a delivery that a person asked for again: new whatever came before, and nothing counts for it.
     pub(super) fn insert_replay(&mut self, incoming: &Incoming) -> Kept {
         let Some(question) = incoming.open_question() else { return self.insert(incoming, None) };
         let mut waiting = incoming.clone();
-        suspend(&mut waiting.verdicts, None);
+        suspend(&mut waiting.verdicts, "order", REST);
         let kept = self.insert_as(&waiting, None, Some("waiting"));
-        let to: Vec<&Subject> = incoming.to.iter().collect();
-        self.waits.push(Wait::new(kept.delivery, &to, question.clone(), self.now).without_refs());
+        self.waits.push(Wait::new(kept.delivery, &incoming.to, &[], question.clone(), self.now));
         kept
     }
 
@@ -93,7 +132,7 @@ impl Group {
             };
             let arrival = match &subject.happened {
                 Happened::PullRequest(pull) => {
-                    Arrival::PullRequest { number: pull.number, brings_commit: pull.brings_commit() }
+                    Arrival::PullRequest { number: pull.number, came: pull.came() }
                 }
                 _ => Arrival::Push,
             };
@@ -110,14 +149,20 @@ impl Group {
     }
 }
 
-/// Takes back that a trigger matches.
+/// Why a push that was counted starts nothing.
+pub(crate) fn told_before(first: DeliveryId) -> String {
+    format!("delivery {first} told of this push before")
+}
+
+/// Takes back that a trigger matches, or may.
 pub(crate) fn refuse(verdict: &mut Verdict, rule: &str, words: String) {
+    let may_start = verdict.matched || verdict.held.is_some() || verdict.is_open();
     verdict.rules.push(RuleVerdict {
         rule: rule.to_owned(),
         outcome: RuleOutcome::Failed,
         words: words.clone(),
     });
-    if verdict.matched || verdict.held.is_some() {
+    if may_start {
         verdict.reason = words;
     }
     (verdict.matched, verdict.held) = (false, None);

@@ -13,7 +13,7 @@ use shipway_events::{DeliveryId, Timestamp, delivery::Verdict};
 use sqlx::AnyConnection;
 
 use super::{
-    Asked, Incoming, Kept, Subject,
+    Asked, Heads, Incoming, Kept, Subject,
     approve::{Approving, NotApproved},
     sql,
     wait::{Answered, Postponed, Wait},
@@ -247,8 +247,16 @@ impl Group {
             .enumerate()
             .map(|(part, subject)| self.seen(incoming, subject, part, same_body))
             .collect();
-        if incoming.confirmed.is_none() && seen.iter().any(|seen| matches!(seen, Seen::AskFirst(_))) {
-            return Ok(Done::AskFirst);
+        let unsure = seen.iter().find_map(|seen| match seen {
+            Seen::AskFirst(first) => Some(*first),
+            Seen::New | Seen::Again(_) => None,
+        });
+        match (&incoming.heads, unsure) {
+            (Heads::NotAsked, Some(_)) => return Ok(Done::AskFirst),
+            (Heads::Silent, Some(first)) if incoming.may_start() => {
+                return Ok(Done::New(self.insert_unconfirmed(incoming, &seen, first)));
+            }
+            _ => {}
         }
         let first = seen.iter().find_map(|seen| match seen {
             Seen::New => None,
@@ -406,7 +414,12 @@ impl Incoming {
 
     /// Whether the repository was asked and has the commit of this thing as its ref's head.
     pub(super) fn is_confirmed(&self, part: usize) -> bool {
-        self.confirmed.as_ref().and_then(|parts| parts.get(part)).is_some_and(|confirmed| *confirmed)
+        matches!(&self.heads, Heads::Told(parts) if parts.get(part).is_some_and(|is_head| *is_head))
+    }
+
+    /// Whether a flow may start by it, if it is no repeat.
+    fn may_start(&self) -> bool {
+        self.verdicts.iter().any(|verdict| verdict.matched || verdict.held.is_some() || verdict.is_open())
     }
 
     fn without_verdicts(&self) -> Self {

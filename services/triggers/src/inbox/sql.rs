@@ -8,7 +8,8 @@ use super::Stored;
 /// The statements that make this service's durable tables.
 ///
 /// `key` is the hook and its sender's id of the delivery; `body_key` the hook and the body's digest, on the first
-/// delivery of a push only. Ids grow with time, so `delivery` is the order of arrival.
+/// delivery of a push only. Ids grow with time, so `delivery` is the order of arrival. `unconfirmed` has the refs of which a
+/// delivery that waits may tell what the delivery `first` told before.
 pub const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS inbox (
         delivery TEXT PRIMARY KEY,
@@ -40,6 +41,7 @@ pub const TABLES: &[&str] = &[
         last_error TEXT
     )",
     "CREATE INDEX IF NOT EXISTS waiting_repository ON waiting (repository)",
+    "CREATE INDEX IF NOT EXISTS waiting_next ON waiting (next_try_at)",
     "CREATE TABLE IF NOT EXISTS branch_heads (
         repository TEXT NOT NULL,
         reference TEXT NOT NULL,
@@ -50,6 +52,11 @@ pub const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS asked_repositories (
         repository TEXT PRIMARY KEY,
         first_asked_at BIGINT NOT NULL
+    )",
+    "CREATE TABLE IF NOT EXISTS unconfirmed (
+        delivery TEXT PRIMARY KEY,
+        refs TEXT NOT NULL,
+        first TEXT NOT NULL
     )",
 ];
 

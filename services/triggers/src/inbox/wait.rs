@@ -4,7 +4,7 @@
 //! `waiting`. Whoever brings the answer takes the row away, in the commit that records what follows: of two processes
 //! that both asked, one does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 use shipway_eventing::DurableError;
@@ -17,11 +17,13 @@ use sqlx::{AnyConnection, FromRow};
 
 use super::{
     Inbox, InboxError, Kept, Question, Subject,
+    count::{refuse, told_before},
     decide::{Done, Group, RefKey, Row, state_of},
     failed,
     read::REPLAY,
     sql,
 };
+use crate::domain::{happened::Happened, heads::Seen};
 
 /// The first pause before a repository is asked again, and the longest.
 const PAUSES: (i64, i64) = (500_000, 300_000_000);
@@ -34,12 +36,24 @@ const OF_REPOSITORIES: &str = "
     SELECT DISTINCT w.repository, w.refs FROM json_each($1) AS k
     JOIN waiting AS w ON w.repository = k.value->>'repository'";
 
-const ALL: &str = "
-    SELECT w.delivery, w.repository, w.refs, w.source, w.event, w.since, w.next_try_at, i.hook, i.key, i.sealed
-    FROM waiting AS w JOIN inbox AS i ON i.delivery = w.delivery
-    ORDER BY w.delivery LIMIT $1";
+/// Each repository with a delivery that is to be asked about, the one that has waited longest first.
+const DUE: &str = "
+    SELECT repository FROM waiting WHERE next_try_at <= $1 GROUP BY repository ORDER BY MIN(next_try_at), repository";
+
+const OF_REPOSITORY: &str = "
+    SELECT w.delivery, w.refs, w.source, w.event, w.since, w.next_try_at, i.hook, i.key, u.first, u.refs AS unsure
+    FROM waiting AS w
+    JOIN inbox AS i ON i.delivery = w.delivery
+    LEFT JOIN unconfirmed AS u ON u.delivery = w.delivery
+    WHERE w.repository = $1 ORDER BY w.delivery LIMIT $2";
+
+const BODY: &str = "SELECT sealed FROM inbox WHERE delivery = $1";
+
+const PUT_UNCONFIRMED: &str = "INSERT INTO unconfirmed (delivery, refs, first) VALUES ($1, $2, $3)";
 
 const TAKE: &str = "DELETE FROM waiting WHERE delivery = $1";
+
+const TAKE_UNCONFIRMED: &str = "DELETE FROM unconfirmed WHERE delivery = $1";
 
 const PUT_VERDICTS: &str = "UPDATE inbox SET state = $2, summary = $3, verdicts = $4 WHERE delivery = $1";
 
@@ -47,13 +61,17 @@ const TRIES: &str = "SELECT tries FROM waiting WHERE delivery = $1";
 
 const POSTPONE: &str = "UPDATE waiting SET tries = $2, next_try_at = $3, last_error = $4 WHERE delivery = $1";
 
-/// A delivery that waits, with its sealed body.
+/// What a delivery waits for if the rest of it is not judged yet.
+pub(super) const REST: &str = "the rest of the delivery is not judged yet";
+
+/// A delivery that waits.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     pub delivery: DeliveryId,
-    pub repository: String,
-    /// Those whose things are judged: others of the delivery were told of before.
+    /// Those whose things are judged, and which later deliveries wait for: others of the delivery were told of before.
     pub refs: Vec<String>,
+    /// What only its repository can say is no repeat.
+    pub unconfirmed: Option<Unconfirmed>,
     pub source: String,
     pub event: String,
     pub since: Timestamp,
@@ -61,13 +79,26 @@ pub(crate) struct Waiting {
     pub hook: Option<HookId>,
     /// What its body is sealed with.
     pub key: String,
-    pub sealed: Vec<u8>,
+}
+
+/// A delivery may be the same as one before.
+#[derive(Clone, Debug)]
+pub(crate) struct Unconfirmed {
+    /// The one before.
+    pub first: DeliveryId,
+    /// The refs that both tell of.
+    pub refs: Vec<String>,
 }
 
 impl Waiting {
     /// Whether a person asked for it.
     pub(crate) fn is_replay(&self) -> bool {
         self.key.starts_with(REPLAY)
+    }
+
+    /// The refs whose older deliveries are judged first.
+    pub(crate) fn follows(&self) -> impl Iterator<Item = &String> {
+        self.refs.iter().chain(self.unconfirmed.iter().flat_map(|unconfirmed| &unconfirmed.refs))
     }
 }
 
@@ -76,8 +107,20 @@ impl Waiting {
 pub(crate) struct Answered {
     pub delivery: DeliveryId,
     pub to: Vec<Subject>,
+    /// What the repository confirms to be no repeat.
+    pub confirmed: Option<Confirmed>,
     pub summary: String,
     pub verdicts: Vec<Verdict>,
+}
+
+/// What a repository says of a delivery that may be the same as one before.
+#[derive(Debug)]
+pub(crate) struct Confirmed {
+    pub hook: Option<HookId>,
+    /// The one before.
+    pub first: DeliveryId,
+    /// Of each ref that both tell of, whether the commit is its newest.
+    pub refs: BTreeMap<String, bool>,
 }
 
 /// The repository did not answer.
@@ -94,17 +137,32 @@ pub(super) struct Wait {
     refs: String,
     question: Question,
     since: Timestamp,
+    /// The one before, and the refs that both tell of.
+    unconfirmed: Option<(DeliveryId, String)>,
 }
 
 impl Inbox {
-    /// The oldest deliveries that wait.
-    pub(crate) async fn waiting_deliveries(&self, limit: i64) -> Result<Vec<Waiting>, InboxError> {
-        let rows: Vec<WaitingRow> = sqlx::query_as(ALL)
+    /// The repositories that are to be asked now, the one that has waited longest first.
+    pub(crate) async fn due(&self, now: Timestamp) -> Result<Vec<String>, InboxError> {
+        let due = sqlx::query_scalar(DUE).bind(now.micros()).fetch_all(self.durable.pool()).await;
+        due.map_err(failed("looking for repositories that are to be asked"))
+    }
+
+    /// The oldest deliveries that wait for a repository.
+    pub(crate) async fn waiting_for(&self, repository: &str, limit: i64) -> Result<Vec<Waiting>, InboxError> {
+        let rows: Vec<WaitingRow> = sqlx::query_as(OF_REPOSITORY)
+            .bind(repository)
             .bind(limit)
             .fetch_all(self.durable.pool())
             .await
             .map_err(failed("reading the deliveries that wait"))?;
         Ok(rows.into_iter().filter_map(WaitingRow::read).collect())
+    }
+
+    /// The sealed body of a delivery that waits; none if it was forgotten.
+    pub(crate) async fn sealed(&self, delivery: DeliveryId) -> Result<Option<Vec<u8>>, InboxError> {
+        let body = sqlx::query_scalar(BODY).bind(delivery.to_string()).fetch_optional(self.durable.pool());
+        body.await.map_err(failed("reading the body of a delivery that waits"))
     }
 
     /// Records what is made of a delivery that waited; none if somebody else did before.
@@ -136,12 +194,16 @@ impl Group {
         tx: &mut AnyConnection,
         answered: &Answered,
     ) -> Result<Done, sqlx::Error> {
-        let Answered { delivery, to, summary, verdicts } = answered;
+        let Answered { delivery, to, confirmed, summary, verdicts } = answered;
         let id = delivery.to_string();
         if sqlx::query(TAKE).bind(&id).execute(&mut *tx).await?.rows_affected() == 0 {
             return Ok(Done::TooOld);
         }
+        sqlx::query(TAKE_UNCONFIRMED).bind(&id).execute(&mut *tx).await?;
         let mut verdicts = verdicts.clone();
+        if let Some(confirmed) = confirmed {
+            self.count_confirmed(confirmed, to, &mut verdicts);
+        }
         self.claim(*delivery, to, &mut verdicts);
         sqlx::query(PUT_VERDICTS)
             .bind(&id)
@@ -152,6 +214,27 @@ impl Group {
             .await?;
         let (summary, verdicts) = (summary.clone(), std::sync::Arc::new(verdicts));
         Ok(Done::New(Kept { delivery: *delivery, summary, verdicts, waits: false }))
+    }
+
+    /// Counts the pushes that the repository confirms, unless they were counted while it was asked.
+    fn count_confirmed(&mut self, confirmed: &Confirmed, to: &[Subject], verdicts: &mut [Verdict]) {
+        for (part, subject) in to.iter().enumerate() {
+            let (Some(is_head), Happened::Push(push)) =
+                (confirmed.refs.get(&subject.reference), &subject.happened)
+            else {
+                continue;
+            };
+            let state = self.states.entry(subject.ref_key()).or_default();
+            self.changed.insert(subject.ref_key());
+            match state.seen(push, confirmed.hook, Some(confirmed.first), *is_head) {
+                Seen::New => state.record(push, true),
+                Seen::Again(first) | Seen::AskFirst(first) => {
+                    state.record_again(push, confirmed.hook);
+                    let of_part = verdicts.iter_mut().filter(|verdict| verdict.part as usize == part);
+                    of_part.for_each(|verdict| refuse(verdict, "once", told_before(first)));
+                }
+            }
+        }
     }
 }
 
@@ -173,15 +256,22 @@ impl Postponed {
 }
 
 impl Wait {
-    pub(super) fn new(delivery: DeliveryId, to: &[&Subject], question: Question, since: Timestamp) -> Self {
+    /// Of what a delivery tells, later ones wait for what is `new` alone.
+    pub(super) fn new(
+        delivery: DeliveryId,
+        to: &[Subject],
+        new: &[&Subject],
+        question: Question,
+        since: Timestamp,
+    ) -> Self {
         let repository = to.first().map(|subject| subject.repository.as_str().to_owned()).unwrap_or_default();
-        let refs: Vec<&str> = to.iter().map(|subject| subject.reference.as_str()).collect();
-        Self { delivery, repository, refs: json!(refs).to_string(), question, since }
+        let refs: Vec<&str> = new.iter().map(|subject| subject.reference.as_str()).collect();
+        Self { delivery, repository, refs: json!(refs).to_string(), question, since, unconfirmed: None }
     }
 
-    /// That of a replay: nothing else of its branches waits for it.
-    pub(super) fn without_refs(self) -> Self {
-        Self { refs: "[]".to_owned(), ..self }
+    /// Of these refs it may tell what the delivery `first` told before.
+    pub(super) fn unconfirmed(self, first: DeliveryId, refs: &[String]) -> Self {
+        Self { unconfirmed: Some((first, json!(refs).to_string())), ..self }
     }
 
     pub(super) async fn write(&self, tx: &mut AnyConnection) -> Result<(), sqlx::Error> {
@@ -192,9 +282,13 @@ impl Wait {
             .bind(&self.question.source)
             .bind(&self.question.event)
             .bind(self.since.micros())
-            .execute(tx)
-            .await
-            .map(drop)
+            .execute(&mut *tx)
+            .await?;
+        if let Some((first, refs)) = &self.unconfirmed {
+            let put = sqlx::query(PUT_UNCONFIRMED).bind(self.delivery.to_string()).bind(refs);
+            put.bind(first.to_string()).execute(tx).await?;
+        }
+        Ok(())
     }
 }
 
@@ -211,16 +305,12 @@ pub(super) async fn waiting_refs(
     Ok(rows.into_iter().flat_map(each).collect())
 }
 
-/// Takes back every match of a delivery that waits: it starts all or nothing. `order` is the ref whose older delivery
-/// has to be judged first, if it is that.
-pub(super) fn suspend(verdicts: &mut [Verdict], order: Option<String>) {
+/// Takes back every match of a delivery that waits: it starts all or nothing. `rule` and `words` say what for.
+pub(super) fn suspend(verdicts: &mut [Verdict], rule: &str, words: &str) {
     for verdict in verdicts.iter_mut().filter(|verdict| verdict.matched || verdict.held.is_some()) {
-        let words = match &order {
-            Some(reference) => format!("an older delivery of {reference} is judged first"),
-            None => "the rest of the delivery is not judged yet".to_owned(),
-        };
         verdict.reason = format!("waits for the repository: {words}");
-        verdict.rules.push(RuleVerdict { rule: "order".to_owned(), outcome: RuleOutcome::Open, words });
+        let (rule, words) = (rule.to_owned(), words.to_owned());
+        verdict.rules.push(RuleVerdict { rule, outcome: RuleOutcome::Open, words });
         (verdict.matched, verdict.held) = (false, None);
         verdict.values.clear();
     }
@@ -229,7 +319,6 @@ pub(super) fn suspend(verdicts: &mut [Verdict], order: Option<String>) {
 #[derive(FromRow)]
 struct WaitingRow {
     delivery: String,
-    repository: String,
     refs: String,
     source: String,
     event: String,
@@ -237,14 +326,19 @@ struct WaitingRow {
     next_try_at: i64,
     hook: Option<String>,
     key: String,
-    sealed: Vec<u8>,
+    first: Option<String>,
+    unsure: Option<String>,
 }
 
 impl WaitingRow {
     fn read(self) -> Option<Waiting> {
+        let unconfirmed = |first: &String| {
+            let refs = self.unsure.as_deref().map(sql::decoded).unwrap_or_default();
+            Some(Unconfirmed { first: first.parse().ok()?, refs })
+        };
         Some(Waiting {
             delivery: self.delivery.parse().ok()?,
-            repository: self.repository,
+            unconfirmed: self.first.as_ref().and_then(unconfirmed),
             refs: sql::decoded(&self.refs),
             source: self.source,
             event: self.event,
@@ -252,7 +346,6 @@ impl WaitingRow {
             next_try: Timestamp::from_micros(self.next_try_at),
             hook: self.hook.and_then(|hook| hook.parse().ok()),
             key: self.key,
-            sealed: self.sealed,
         })
     }
 }

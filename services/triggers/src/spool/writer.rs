@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::{oneshot, watch};
 
-use super::{ENDING, SpoolError, frame, name, row};
+use super::{ASIDE, ENDING, SpoolError, frame, name, row};
 use crate::sealer::Sealer;
 
 /// How large a file grows before the next one is begun.
@@ -209,7 +209,7 @@ impl Writer {
     fn done(&mut self, file: &Path, damaged: bool) -> Result<(), SpoolError> {
         let size = std::fs::metadata(file).map_or(0, |known| known.len());
         let gone = if damaged {
-            std::fs::rename(file, file.with_extension("damaged"))
+            std::fs::rename(file, file.with_extension(ASIDE))
         } else {
             std::fs::remove_file(file)
         };

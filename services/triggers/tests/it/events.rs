@@ -193,9 +193,10 @@ fn a_trigger_of_release_flows_has_two_lists() {
 fn actions_of_pull_requests() {
     use PullRequestAction::{
         Closed, Drafted, Labelled, Merged, Opened, Ready, Reopened, Retargeted, Synchronized, Unlabelled,
+        Updated,
     };
     let trigger = typed("vcs-pr", json!({"branchNamePatterns": ["*"]}));
-    for action in [Opened, Reopened, Synchronized, Ready] {
+    for action in [Opened, Reopened, Synchronized, Updated, Ready] {
         assert!(verdict(&pull(|pull| pull.action = action), &trigger).matched);
     }
     for action in [
@@ -297,6 +298,15 @@ fn one_flagged_commit_of_a_push_and_the_newest_of_a_pull_request() {
         // Of a pull request only the newest counts.
         let flagged = judged(happened, trigger, &told("y [no ci]"));
         assert_eq!(flagged.verdicts[0].matched, std::ptr::eq(trigger, &pulls));
+    }
+    // Who says whether the list is cut is believed, whatever its length.
+    for (count, cut, needed) in [(2, true, true), (5, false, false), (50, false, false)] {
+        let told = push(|push| {
+            push.commits = vec![commit("b", "x"); count];
+            push.cut = Some(cut);
+        });
+        let needs = judged(&told, &pushes, &Facts::default()).needs;
+        assert_eq!(needs.commits, needed, "{count} commits, cut: {cut}");
     }
     let cut_and_flagged = push(|push| push.commits = vec![commit("b", "[skip ci]"); 5]);
     assert!(judged(&cut_and_flagged, &pushes, &Facts::default()).needs.none());

@@ -111,6 +111,35 @@ async fn a_paused_flow_says_so_with_202() {
     world.end().await;
 }
 
+/// A run without a body, though one was sent, says why.
+#[tokio::test]
+async fn a_body_that_becomes_no_value_is_said() {
+    let place = Place::sqlite();
+    let world = World::start(&place, &home(), config()).await;
+    let (long, broken) = (format!("\"{}\"", "x".repeat(64 * 1024)), "{\"version\": 7");
+    for (n, (body, expected)) in [
+        (
+            long.as_str(),
+            "the request came to the flow's address; the run has no `body`: it has 65538 bytes, and more than 64 KiB \
+             become none",
+        ),
+        (
+            broken,
+            "the request came to the flow's address; the run has no `body`: it is no JSON (EOF while parsing an object \
+             at line 1 column 13)",
+        ),
+        (r#"{"version": 7}"#, "the request came to the flow's address"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(send(&world.router(), post(body)).await.runs(), 1);
+        let verdict = world.matched_are(n + 1).await.remove(n).verdicts.remove(0);
+        assert_eq!((verdict.reason.as_str(), verdict.values.contains_key("body")), (expected, n == 2));
+    }
+    world.end().await;
+}
+
 #[tokio::test]
 async fn a_signed_request_must_be_signed_rightly() {
     let place = Place::sqlite();

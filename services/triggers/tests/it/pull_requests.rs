@@ -9,7 +9,7 @@ use shipway_contracts::{
     Channel,
     v1::{self, triggers_client::TriggersClient},
 };
-use shipway_events::{StreamEvent as _, delivery};
+use shipway_events::{StreamEvent as _, TokenId, delivery, org, roster};
 use shipway_triggers::signature::hub_signature;
 
 use crate::{
@@ -55,10 +55,20 @@ pub(crate) async fn tell(world: &World, body: &str) -> Answer {
 }
 
 async fn approve(world: &World, id: &str, secrets: bool, head: &str) -> Result<v1::Delivery, tonic::Status> {
+    approve_by(world, id, secrets, head, ("shipway-actor", "grace")).await
+}
+
+async fn approve_by(
+    world: &World,
+    id: &str,
+    secrets: bool,
+    head: &str,
+    (header, who): (&'static str, &str),
+) -> Result<v1::Delivery, tonic::Status> {
     let request =
         v1::ApproveDeliveryRequest { delivery: id.to_owned(), with_secrets: secrets, head: head.to_owned() };
     let mut request = tonic::Request::new(request);
-    request.metadata_mut().insert("shipway-actor", "grace".parse().unwrap());
+    request.metadata_mut().insert(header, who.parse().unwrap());
     let channel = Channel::local(world.service.triggers_server());
     TriggersClient::new(channel).approve_delivery(request).await.map(tonic::Response::into_inner)
 }
@@ -153,6 +163,45 @@ async fn a_pull_request_of_a_fork_is_judged_held_and_approved() {
     world.end().await;
 }
 
+/// Once people are known by tokens, one of them approves, and another than who sent it.
+#[tokio::test]
+async fn a_forks_commit_is_approved_by_somebody_who_can_be_told_from_its_sender() {
+    let place = Place::sqlite();
+    let pulls = json!({"vcs": {"repoUrl": REPOSITORY}, "branchNamePatterns": ["*"]});
+    let home = home(REPOSITORY, vec![trigger(&json!({"kind": "vcs-pr", "ref": "app", "spec": pulls}))]);
+    let world = World::start(&place, &home, config()).await;
+    let fork = Some("https://github.com/mallory/shop");
+    let held = async |number: u64| {
+        let answer =
+            tell(&world, &pull_request(REPOSITORY, "synchronize", &commit(number), "fix", fork)).await;
+        judged(&world, &answer).await.id
+    };
+    let first = held(1).await;
+    // Names are what people say while nobody has a token: everybody could say another one.
+    approve_by(&world, &first, false, "", ("shipway-actor", "ada")).await.unwrap();
+    for name in ["Ada", "grace"] {
+        let event = org::Event::TokenCreated(org::TokenCreated {
+            token: TokenId::new(uuid::Uuid::now_v7()),
+            name: name.to_owned(),
+            roles: Vec::new(),
+            hash: roster::hash(&format!("token of {name}")),
+        });
+        tell_org(&*world.log, event).await;
+    }
+    let second = held(2).await;
+    for (header, who, code) in [
+        ("shipway-actor", "grace", tonic::Code::Unauthenticated),
+        ("authorization", "Bearer token of mallory", tonic::Code::Unauthenticated),
+        // The host calls the sender `ada`.
+        ("authorization", "Bearer token of Ada", tonic::Code::PermissionDenied),
+    ] {
+        let refused = approve_by(&world, &second, false, "", (header, who)).await.unwrap_err();
+        assert_eq!(refused.code(), code, "{who}: {}", refused.message());
+    }
+    approve_by(&world, &second, false, "", ("authorization", "Bearer token of grace")).await.unwrap();
+    world.end().await;
+}
+
 /// The push and the pull request of one commit are one run, whichever comes first.
 #[tokio::test]
 async fn a_push_and_its_pull_request_are_one_run() {
@@ -193,4 +242,82 @@ async fn a_push_and_its_pull_request_are_one_run() {
     let commits: Vec<_> = matched.iter().map(|m| m.verdicts[0].values["sha"].as_str().unwrap()).collect();
     assert_eq!(commits, [&second, &third, &second, &third]);
     world.end().await;
+}
+
+/// Bitbucket Cloud and Azure tell of a new title, or of somebody's vote, as they tell of new commits.
+#[tokio::test]
+async fn what_does_not_change_the_commits_of_a_pull_request_starts_nothing() {
+    for source in ["bitbucket", "azure"] {
+        let place = Place::sqlite();
+        let git = Git::new(place.path());
+        let address = git.address();
+        git.files("main", &["src/a"]);
+        let one = git.files("topic", &["src/b"]);
+        let other = git.files("topic", &["src/c"]);
+        let of_pulls = json!({"vcs": {"repoUrl": address}, "branchNamePatterns": ["*"]});
+        let home = home(&address, vec![trigger(&json!({"kind": "vcs-pr", "ref": "app", "spec": of_pulls}))]);
+        home.change(|reply| reply.hooks[0].sources = vec![source.to_owned()]);
+        let world = World::start(&place, &home, config()).await;
+        let mut title = 0;
+        let mut runs = 0;
+        for (event, head, new) in [
+            ("created", &one, true),
+            ("updated", &one, false),
+            ("updated", &other, true),
+            ("updated", &other, false),
+            ("updated", &other, false),
+            // Forced back, and looked at again.
+            ("updated", &one, true),
+            ("updated", &one, false),
+        ] {
+            title += 1;
+            git.git(&["push", "-q", "--force", "origin", &format!("{head}:refs/heads/topic")]);
+            let answer = match source {
+                "azure" => tell_azure(&world, &address, event, head, title).await,
+                _ => tell_bitbucket(&world, &address, event, head, title).await,
+            };
+            assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text);
+            let delivery = judged(&world, &answer).await;
+            let words = &delivery.verdicts[0].reason;
+            assert_eq!(delivery.verdicts[0].matched, new, "{source} {title}: {words}");
+            assert!(new || words.contains("has told of commit"), "{source} {title}: {words}");
+            runs += usize::from(new);
+            world.matched_are(runs).await;
+        }
+        world.end().await;
+    }
+}
+
+async fn tell_bitbucket(world: &World, address: &str, event: &str, head: &str, title: usize) -> Answer {
+    let repository = json!({"uuid": "{1}", "links": {"html": {"href": address}}});
+    let end = |branch: &str, commit: &str| json!({"branch": {"name": branch}, "commit": {"hash": &commit[..12]}, "repository": repository});
+    let body = json!({
+        "repository": repository,
+        "pullrequest": {"id": 7, "title": format!("Title {title}"), "source": end("topic", head),
+            "destination": end("main", &commit(0))},
+    })
+    .to_string();
+    let request = Request::post(format!("/hooks/bitbucket/{HOOK}"))
+        .header("content-type", "application/json")
+        .header("x-event-key", format!("pullrequest:{event}"))
+        .header("x-hub-signature", hub_signature(SECRET.as_bytes(), body.as_bytes()))
+        .body(Body::from(body))
+        .unwrap();
+    send(&world.router(), request).await
+}
+
+async fn tell_azure(world: &World, address: &str, event: &str, head: &str, title: usize) -> Answer {
+    let body = json!({
+        "id": uuid::Uuid::now_v7().to_string(), "eventType": format!("git.pullrequest.{event}"),
+        "resource": {"repository": {"id": "1", "remoteUrl": address}, "pullRequestId": 7, "status": "active",
+            "title": format!("Title {title}"), "sourceRefName": "refs/heads/topic", "targetRefName": "refs/heads/main",
+            "lastMergeSourceCommit": {"commitId": head}},
+    })
+    .to_string();
+    let request = Request::post(format!("/hooks/azure/{HOOK}"))
+        .header("content-type", "application/json")
+        .header("x-shipway-token", SECRET)
+        .body(Body::from(body))
+        .unwrap();
+    send(&world.router(), request).await
 }

@@ -100,6 +100,36 @@ async fn row_w_15_a_push_whose_delivery_never_came_starts_its_flow_once(place: P
     }
 }
 
+/// A branch is forced back to a commit that it had, and the delivery of that is lost.
+#[tokio::test]
+async fn row_w_15_a_forced_push_back_whose_delivery_never_came_starts_its_flow_once() {
+    let place = Place::sqlite();
+    let git = Git::new(place.path());
+    let old = git.push("Before anybody listened");
+    let home = Home::with_repository(&git.address());
+    let world = World::start(&place, &home, asking()).await;
+    known(&world, &old).await;
+    let mut before = old;
+    let mut told = Vec::new();
+    for message in ["One", "Other"] {
+        let commit = git.push(message);
+        let body = push_body(&git.address(), "main", &before, &commit);
+        assert_eq!(send(&world.router(), delivery(&body, message)).await.runs(), 1);
+        known(&world, &commit).await;
+        before.clone_from(&commit);
+        told.push(commit);
+    }
+    git.git(&["push", "-q", "--force", "origin", &format!("{}:refs/heads/main", told[0])]);
+    let matched = world.matched_are(3).await;
+    assert_eq!((matched[2].hook, &matched[2].verdicts[0].values["sha"]), (None, &told[0].as_str().into()));
+    let late = push_body(&git.address(), "main", &told[1], &told[0]);
+    let answer = send(&world.router(), delivery(&late, "late")).await;
+    assert_eq!(answer.json()["delivery"], matched[2].delivery.to_string());
+    rounds(&world, &git, "aside").await;
+    world.matched_are(3).await;
+    world.end().await;
+}
+
 #[tokio::test]
 async fn row_w_15_fifty_dropped_deliveries_are_one_run_each() {
     let place = Place::sqlite();
@@ -165,4 +195,12 @@ async fn a_repository_that_is_away_is_asked_again() {
     let matched = world.matched_are(2).await;
     assert_eq!(matched[1].verdicts[0].values["sha"], second.as_str());
     world.end().await;
+}
+
+/// A push whose delivery was lost starts its flow within a minute; a forced one is seen in two rounds.
+#[test]
+fn row_w_15_repositories_are_asked_often_enough_unless_somebody_says_otherwise() {
+    let often = Duration::from_secs(30);
+    assert!(Config::default().reconcile_every.unwrap() <= often);
+    assert!(shipway_triggers::Settings::default().reconcile.every <= often);
 }

@@ -198,6 +198,37 @@ fn pushes(source: &str, case: &str) -> Vec<Push> {
     }
 }
 
+/// Whether a host says that it left commits out of its list.
+#[test]
+fn a_cut_list_is_told_by_its_sender() {
+    let cut = |source: &str, case: &str, change: &[(&str, Value)]| {
+        let (source, event, case) =
+            cases().find(|(of, _, other)| of.name == source && *other == case).unwrap();
+        let mut changed: Value = serde_json::from_slice(&body(source.name, case)).unwrap();
+        for (at, value) in change {
+            let (parent, name) = at.rsplit_once('/').unwrap();
+            changed.pointer_mut(parent).unwrap()[name] = value.clone();
+        }
+        match (source.read)(event, changed.to_string().as_bytes()).unwrap() {
+            Delivered::Pushes(pushes) => pushes[0].cut,
+            other => panic!("not pushes: {other:?}"),
+        }
+    };
+    for (source, at, all, more) in [
+        ("gitea", "/total_commits", json!(2), json!(3)),
+        ("forgejo", "/total_commits", json!(2), json!(3)),
+        ("gitlab", "/total_commits_count", json!(2), json!(3)),
+        ("bitbucket", "/push/changes/0/truncated", json!(false), json!(true)),
+    ] {
+        assert_eq!(cut(source, "push", &[(at, all)]), Some(false), "{source}");
+        assert_eq!(cut(source, "push", &[(at, more)]), Some(true), "{source}");
+        assert_eq!(cut(source, "push", &[(at, Value::Null)]), None, "{source}");
+    }
+    for (source, case) in [("github", "push-normal"), ("bitbucket-dc", "push"), ("azure", "push")] {
+        assert_eq!(cut(source, case, &[]), None, "{source} does not say");
+    }
+}
+
 #[test]
 fn row_w_1_what_is_gone_or_empty_has_nothing_to_build() {
     for (source, case) in [

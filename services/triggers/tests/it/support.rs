@@ -283,12 +283,17 @@ impl World {
 
 /// What every change of a project looks like from here.
 pub(crate) async fn touch(log: &dyn Log) {
-    let event = org::Event::ProjectCreated(org::ProjectCreated {
+    let event = org::ProjectCreated {
         project: ProjectId::new(Uuid::now_v7()),
         slug: "x".to_owned(),
         name: "X".to_owned(),
         description: String::new(),
-    });
+    };
+    tell_org(log, org::Event::ProjectCreated(event)).await;
+}
+
+/// Appends what another service would.
+pub(crate) async fn tell_org(log: &dyn Log, event: org::Event) {
     let meta = Meta { actor: Actor::Person("test".to_owned()), cause: Cause::Request, trace: None };
     let command = CommandId::new(Uuid::now_v7());
     log.append(Item::one(command, meta, StreamName::org(), Expected::Any, vec![event.encode()]))
@@ -325,8 +330,13 @@ pub(crate) async fn send(router: &Router, request: Request<Body>) -> Answer {
 
 /// A signed push delivery.
 pub(crate) fn delivery(body: &str, id: &str) -> Request<Body> {
+    delivery_to(HOOK, body, id)
+}
+
+/// The same to another hook.
+pub(crate) fn delivery_to(hook: &str, body: &str, id: &str) -> Request<Body> {
     let signature = hub_signature(SECRET.as_bytes(), body.as_bytes());
-    Request::post(format!("/hooks/github/{HOOK}"))
+    Request::post(format!("/hooks/github/{hook}"))
         .header("content-type", "application/json")
         .header("x-github-event", "push")
         .header("x-github-delivery", id)

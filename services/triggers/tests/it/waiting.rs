@@ -10,6 +10,7 @@ crate::on_both! {
     a_delivery_waits_over_a_restart_until_its_repository_answers,
     a_push_waits_for_an_older_one_of_its_branch,
     a_replay_waits_for_the_repository_and_counts_whatever_came_before,
+    a_forced_push_back_waits_while_the_repository_does_not_answer,
 }
 
 pub(crate) fn by_path(repository: &str, paths: &[&str], allow: bool) -> v1::TriggerRecord {
@@ -195,6 +196,56 @@ async fn a_push_waits_for_an_older_one_of_its_branch(place: Place) {
     world.end().await;
 }
 
+/// A repository that is away, with whatever waits for it, keeps nobody else's deliveries from being judged.
+#[tokio::test]
+async fn a_repository_that_does_not_answer_keeps_nobody_else_waiting() {
+    const DEAD: &str = "99999999-2222-4333-8444-555555555555";
+    let place = Place::sqlite();
+    let git = Git::new(place.path());
+    let address = git.address();
+    let first = git.files("main", &["src/a"]);
+    let second = git.files("main", &["src/b"]);
+    // It takes connections, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = format!("http://{}/shop.git", silent.local_addr().unwrap());
+    let by_files = [&address, &dead].map(|address| by_path(address, &["src/**"], true));
+    let home = home(&address, by_files.to_vec());
+    home.change(|reply| reply.hooks.push(git_hook(DEAD, &dead)));
+    let ask_time = std::time::Duration::from_secs(120);
+    let world = World::start(&place, &home, shipway_triggers::Config { ask_time, ..config() }).await;
+    for branch in ["one", "two", "three"] {
+        let body = push_body(&dead, branch, &commit(1), &commit(2));
+        let answer = send(&world.router(), delivery_to(DEAD, &body, branch)).await;
+        assert!(answer.text.contains("waits for the repository"), "{}", answer.text);
+    }
+    // More than are looked at together, older than all others, and none of them to be asked about soon.
+    let mut tx = world.durable.begin().await.unwrap();
+    for (table, columns, values) in [
+        (
+            "inbox",
+            "delivery, hook, key, body, received_at, headers, sealed, state, summary, verdicts",
+            "id, hook, id, body, received_at, headers, sealed, state, summary, verdicts",
+        ),
+        (
+            "waiting",
+            "delivery, repository, refs, source, event, since, tries, next_try_at",
+            "id, repository, refs, source, event, since, 9, 9000000000000000",
+        ),
+    ] {
+        let copies = format!(
+            "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1200),
+                c AS (SELECT printf('00000000-0000-7000-8000-%012d', x) AS id FROM n)
+             INSERT INTO {table} ({columns})
+             SELECT {values} FROM c, (SELECT * FROM {table} ORDER BY delivery DESC LIMIT 1)"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(copies)).execute(&mut *tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let answer = deliver(&world, &push_body(&address, "main", &first, &second)).await;
+    assert_eq!(judged(&world, &answer).await.state, "matched");
+    world.end().await;
+}
+
 async fn a_replay_waits_for_the_repository_and_counts_whatever_came_before(place: Place) {
     let git = Git::new(place.path());
     let address = git.address();
@@ -232,5 +283,44 @@ async fn a_replay_waits_for_the_repository_and_counts_whatever_came_before(place
     let third = git.files("main", &["src/c"]);
     let answer = deliver(&world, &push_body(&address, "main", &second, &third)).await;
     assert_eq!(judged(&world, &answer).await.state, "matched");
+    world.end().await;
+}
+
+/// The body of a forced push back is byte-equal to that of the first time: a private repository without a login does not
+/// tell it from a replay.
+async fn a_forced_push_back_waits_while_the_repository_does_not_answer(place: Place) {
+    let git = Git::new(place.path());
+    let address = git.address();
+    let (a, b, c) = (git.push("A"), git.commit("B"), git.commit("C"));
+    let home = home(&address, vec![on_push("all", &address, &["*"], false)]);
+    let world = World::start(&place, &home, config()).await;
+    let force = |to: &str| git.git(&["push", "-q", "--force", "origin", &format!("{to}:refs/heads/main")]);
+    let away = place.path().join("away.git");
+    let waits = "whether this is that push again, or a forced push back, only the repository can tell";
+    let to_b = push_body(&address, "main", &a, &b);
+    assert_eq!(deliver(&world, &to_b).await.runs(), 1);
+    assert_eq!(deliver(&world, &push_body(&address, "main", &b, &a)).await.runs(), 1);
+
+    force(&b);
+    std::fs::rename(&git.bare, &away).unwrap();
+    let back = deliver(&world, &to_b).await;
+    assert!(back.runs() == 0 && back.text.contains(waits), "{}", back.text);
+    std::fs::rename(&away, &git.bare).unwrap();
+    assert_eq!(judged(&world, &back).await.state, "matched");
+
+    force(&c);
+    assert_eq!(deliver(&world, &push_body(&address, "main", &b, &c)).await.runs(), 1);
+    std::fs::rename(&git.bare, &away).unwrap();
+    let replay = deliver(&world, &to_b).await;
+    assert!(replay.runs() == 0 && replay.text.contains(waits), "{}", replay.text);
+    // Nothing of the branch waits for what may be a replay.
+    assert_eq!(deliver(&world, &push_body(&address, "main", &c, &commit(9))).await.runs(), 1);
+    std::fs::rename(&away, &git.bare).unwrap();
+    let replay = judged(&world, &replay).await;
+    assert_eq!((replay.state.as_str(), replay.verdicts[0].matched), ("unmatched", false));
+    assert!(replay.verdicts[0].reason.ends_with("told of this push before"), "{replay:?}");
+    let matched = world.matched_are(5).await;
+    let commits: Vec<_> = matched.iter().map(|m| m.verdicts[0].values["sha"].as_str().unwrap()).collect();
+    assert_eq!(commits, [&b, &a, &b, &c, &commit(9)]);
     world.end().await;
 }

@@ -233,6 +233,14 @@ impl Webhook {
         let token = spec.and_then(|spec| {
             let mut fields = Fields::new(spec, &at, "the `spec` of a trigger", problems);
             fields.known(&["token", "secret"]);
+            if fields.get("secret").is_some() {
+                let message = "a webhook's secret in the document is not supported yet";
+                let problem = Problem::unsupported(fields.at("secret"), message);
+                fields.note(problem.help(
+                    "take it out; `shipway hook rotate` gives the webhook a secret, and from then on requests have to be \
+                     signed",
+                ));
+            }
             fields.text("token").map(str::to_owned)
         });
         Self { enabled: true, token }
@@ -242,7 +250,11 @@ impl Webhook {
         let mut fields = Fields::new(value, "/webhook", "`webhook`", problems);
         fields.known(&["enabled", "token", "regenerate"]);
         let enabled = fields.boolean("enabled").unwrap_or_default();
-        fields.boolean("regenerate");
+        if fields.boolean("regenerate").unwrap_or_default() {
+            let message = "another address by `regenerate` is not supported yet";
+            let problem = Problem::unsupported(fields.at("regenerate"), message);
+            fields.note(problem.help("take it out, and give the webhook another `token`"));
+        }
         let token = fields.text("token").map(str::to_owned);
         if let Some(token) = &token {
             let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');

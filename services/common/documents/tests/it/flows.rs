@@ -196,6 +196,26 @@ fn both_kinds_of_triggers_are_read() {
     assert!(!flow.warnings.iter().any(|problem| problem.pointer.starts_with("/options")));
 }
 
+/// What would be ignored is said: somebody relies on it.
+#[test]
+fn what_a_webhook_cannot_do_yet_is_said() {
+    let mut value = with_steps(json!([{"kind": "Noop", "ref": "a", "spec": {}}]));
+    value["triggers"] = json!([{"kind": "webhook", "ref": "hook", "spec": {"secret": "s3cret"}}]);
+    value["webhook"] = json!({"enabled": true, "regenerate": true});
+    assert_eq!(
+        problems(value.clone()),
+        [
+            "unsupported: /triggers/0/spec/secret: a webhook's secret in the document is not supported yet; take it out; \
+             `shipway hook rotate` gives the webhook a secret, and from then on requests have to be signed",
+            "unsupported: /webhook/regenerate: another address by `regenerate` is not supported yet; take it out, and \
+             give the webhook another `token`",
+        ]
+    );
+    value["triggers"] = json!([]);
+    value["webhook"]["regenerate"] = json!(false);
+    assert_eq!(problems(value), Vec::<String>::new());
+}
+
 #[test]
 fn broken_triggers() {
     let mut value = with_steps(json!([{"kind": "Noop", "ref": "app", "spec": {}}]));

@@ -5,7 +5,7 @@
 //! a commit and the n-th time that a pull request tells of it are one: a run starts when either count passes the
 //! number of runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use shipway_events::{DeliveryId, FlowId};
@@ -24,10 +24,20 @@ pub enum Arrival {
     PullRequest {
         /// Its number.
         number: u64,
-        /// Whether it says that the commit has come now, rather than that it is there: one that is opened, opened again
-        /// or no draft any more may have a commit that was there long before.
-        brings_commit: bool,
+        /// When it says that the commit came.
+        came: Came,
     },
+}
+
+/// When a commit came to a pull request, as far as a delivery about the pull request tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// Now.
+    Now,
+    /// Now, if it had another one before: what was changed the host does not tell, and it may be the title.
+    NowIfOther,
+    /// It is there: one that is opened, opened again or no draft any more may have a commit that was there long before.
+    Before,
 }
 
 /// Who wants to start something for a commit.
@@ -64,6 +74,9 @@ pub(super) struct Started {
     /// By the pull request's number.
     #[serde(rename = "q", default, skip_serializing_if = "BTreeMap::is_empty")]
     pull_requests: BTreeMap<u64, u32>,
+    /// The pull requests that had it when they were last told of.
+    #[serde(rename = "n", default, skip_serializing_if = "BTreeSet::is_empty")]
+    newest_of: BTreeSet<u64>,
 }
 
 impl RefState {
@@ -85,6 +98,7 @@ impl RefState {
                 runs: 0,
                 pushes: 0,
                 pull_requests: BTreeMap::new(),
+                newest_of: BTreeSet::new(),
             },
         };
         let told = match arrival {
@@ -92,9 +106,17 @@ impl RefState {
                 known.pushes += 1;
                 known.pushes
             }
-            Arrival::PullRequest { number, brings_commit } => {
+            Arrival::PullRequest { number, came } => {
+                let others = self.started.iter_mut().filter(|o| o.flow == flow && o.trigger == trigger);
+                let had_another = others.fold(false, |had, other| other.newest_of.remove(&number) || had);
+                known.newest_of.insert(number);
                 let told = known.pull_requests.entry(number).or_default();
-                if brings_commit || *told == 0 {
+                let is_new = match came {
+                    Came::Now => true,
+                    Came::NowIfOther => had_another,
+                    Came::Before => false,
+                };
+                if is_new || *told == 0 {
                     *told += 1;
                 }
                 *told
@@ -121,8 +143,9 @@ mod tests {
     use super::*;
 
     const PUSH: Arrival = Arrival::Push;
-    const OPENED: Arrival = Arrival::PullRequest { number: 7, brings_commit: false };
-    const UPDATED: Arrival = Arrival::PullRequest { number: 7, brings_commit: true };
+    const OPENED: Arrival = Arrival::PullRequest { number: 7, came: Came::Before };
+    const SYNCHRONIZED: Arrival = Arrival::PullRequest { number: 7, came: Came::Now };
+    const UPDATED: Arrival = Arrival::PullRequest { number: 7, came: Came::NowIfOther };
 
     fn flow() -> FlowId {
         FlowId::new(Uuid::from_u128(1))
@@ -136,7 +159,7 @@ mod tests {
     #[test]
     fn whichever_comes_first_starts_the_flow() {
         let first = Err(DeliveryId::new(Uuid::from_u128(1)));
-        for (one, other) in [(PUSH, UPDATED), (UPDATED, PUSH), (PUSH, OPENED), (OPENED, PUSH)] {
+        for (one, other) in [(PUSH, SYNCHRONIZED), (SYNCHRONIZED, PUSH), (PUSH, OPENED), (OPENED, PUSH)] {
             let mut state = RefState::default();
             assert_eq!(claim(&mut state, "b", one, 1), Ok(()));
             assert_eq!(claim(&mut state, "b", other, 2), first);
@@ -158,9 +181,33 @@ mod tests {
         };
         assert_eq!(state.claim(of(1, "app", PUSH)), Ok(()));
         assert_eq!(state.claim(of(1, "other", PUSH)), Ok(()));
-        assert_eq!(state.claim(of(2, "app", UPDATED)), Ok(()));
-        let second = Arrival::PullRequest { number: 8, brings_commit: true };
+        assert_eq!(state.claim(of(2, "app", SYNCHRONIZED)), Ok(()));
+        let second = Arrival::PullRequest { number: 8, came: Came::Now };
         assert_eq!(state.claim(of(1, "app", second)), Err(delivery), "the same commit of the same branch");
+    }
+
+    /// A title, a label or a vote is told like commits by some hosts: each time with the commit that is there.
+    #[test]
+    fn an_update_that_does_not_say_of_what_counts_for_a_commit_that_came_alone() {
+        for opened in [OPENED, UPDATED, SYNCHRONIZED] {
+            let mut state = RefState::default();
+            assert_eq!(claim(&mut state, "a", opened, 1), Ok(()));
+            assert!(claim(&mut state, "a", UPDATED, 2).is_err(), "its title");
+            assert_eq!(claim(&mut state, "b", UPDATED, 3), Ok(()));
+            assert!(claim(&mut state, "b", UPDATED, 4).is_err(), "its title");
+            assert_eq!(claim(&mut state, "a", UPDATED, 5), Ok(()), "forced back");
+            assert!(claim(&mut state, "a", UPDATED, 6).is_err(), "its title");
+            assert!(claim(&mut state, "a", PUSH, 7).is_err() && claim(&mut state, "a", PUSH, 8).is_err());
+        }
+    }
+
+    /// What an earlier version wrote down does not say which commit a pull request has.
+    #[test]
+    fn an_update_after_an_earlier_version_starts_nothing_twice() {
+        let mut state = RefState::default();
+        assert_eq!(claim(&mut state, "a", OPENED, 1), Ok(()));
+        state.started[0].newest_of.clear();
+        assert!(claim(&mut state, "a", UPDATED, 2).is_err());
     }
 
     #[test]
@@ -186,7 +233,7 @@ mod tests {
             let mut told: Vec<(u8, usize, Arrival)> = Vec::new();
             for (n, commit) in commits.iter().enumerate() {
                 let (late, push_first) = order[n];
-                let both = if push_first { [PUSH, UPDATED] } else { [UPDATED, PUSH] };
+                let both = if push_first { [PUSH, SYNCHRONIZED] } else { [SYNCHRONIZED, PUSH] };
                 told.push((u8::try_from(n).unwrap(), *commit, both[0]));
                 told.push((u8::try_from(n).unwrap().saturating_add(late % 4), *commit, both[1]));
             }

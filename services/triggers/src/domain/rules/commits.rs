@@ -93,10 +93,11 @@ impl Case<'_> {
     }
 
     /// Whether the messages of all commits of a push are in its delivery. A list that ends before the newest commit is
-    /// cut, and one that is as long as its sender's lists get may be.
+    /// cut; and where its sender does not say whether it is, one that is as long as their lists get may be.
     fn tells_all(&self, push: &Push) -> bool {
         let newest = push.target();
-        push.messages().any(|commit| Some(commit.id.as_str()) == newest) && push.commits.len() < self.listed
+        let is_cut = push.cut.unwrap_or(push.commits.len() >= self.listed);
+        !is_cut && push.messages().any(|commit| Some(commit.id.as_str()) == newest)
     }
 
     /// Asks the flags about the newest commit alone.

@@ -129,6 +129,7 @@ fn push(payload: Payload<Pushed>) -> Result<Vec<Push>, Unreadable> {
             forced: false,
             head: commits.iter().find(|commit| Some(&commit.id) == after.as_ref()).cloned(),
             commits: body::oldest_first(own, after.as_deref()),
+            cut: None,
             sender: sender.clone(),
             pushed_at: pushed_at.map(jiff::Timestamp::as_second),
             without_releases: true,
@@ -194,8 +195,7 @@ fn pull_request(event: &str, payload: Payload<Pull>) -> Result<Delivered, Unread
         (_, "completed") => PullRequestAction::Merged,
         (_, "abandoned") => PullRequestAction::Closed,
         ("git.pullrequest.created", _) => PullRequestAction::Opened,
-        // What was updated is not told. The newest commit shows whether there is something new.
-        ("git.pullrequest.updated", "active") => PullRequestAction::Synchronized,
+        ("git.pullrequest.updated", "active") => PullRequestAction::Updated,
         // `merged` tells of every merge that was tried, to see whether it could be.
         (other, _) => PullRequestAction::Other(other.to_owned()),
     };

@@ -22,8 +22,7 @@ fn read(event: &str, body: &[u8]) -> Result<Delivered, Unreadable> {
     let action = match event {
         "repo:push" => return push(body::shape(event, body)?).map(Delivered::Pushes),
         "pullrequest:created" => PullRequestAction::Opened,
-        // What was updated is not told. The newest commit shows whether there is something new.
-        "pullrequest:updated" => PullRequestAction::Synchronized,
+        "pullrequest:updated" => PullRequestAction::Updated,
         "pullrequest:fulfilled" => PullRequestAction::Merged,
         "pullrequest:rejected" => PullRequestAction::Closed,
         other => return Ok(Delivered::Other(other.to_owned())),
@@ -58,6 +57,9 @@ struct Change {
     forced: bool,
     #[serde(default)]
     commits: Option<Vec<PayloadCommit>>,
+    /// Whether there are more.
+    #[serde(default)]
+    truncated: Option<bool>,
 }
 
 /// A branch or tag with its newest commit.
@@ -155,6 +157,7 @@ impl Change {
             deleted: self.closed || after.is_none(),
             forced: self.forced,
             commits: body::oldest_first(commits, after.as_deref()),
+            cut: self.truncated,
             head: self.new.map(|new| new.target.into()),
             sender,
             pushed_at: None,

@@ -132,6 +132,7 @@ fn push(payload: Pushed) -> Result<Vec<Push>, Unreadable> {
             deleted: change.kind == "DELETE" || after.is_none(),
             forced: false,
             commits: body::oldest_first(commits.clone(), after.as_deref()),
+            cut: None,
             head,
             sender: sender.clone(),
             pushed_at: pushed_at.map(jiff::Timestamp::as_second),

@@ -126,6 +126,11 @@ pub(super) fn oldest_first(mut commits: Vec<Commit>, newest: Option<&str>) -> Ve
     commits
 }
 
+/// Whether a list has not all of as many as its sender says that there are, if they say so.
+pub(super) fn is_cut<T>(listed: &[T], in_all: Option<u64>) -> Option<bool> {
+    in_all.map(|in_all| in_all > listed.len() as u64)
+}
+
 /// Whether two ids of repositories show that they are the same one: what is not known is another.
 pub(super) fn is_fork<T: PartialEq>(source: Option<&T>, target: Option<&T>) -> bool {
     source.is_none() || source != target

@@ -65,6 +65,9 @@ struct Pushed {
     project: Project,
     #[serde(default)]
     commits: Option<Vec<PayloadCommit>>,
+    /// How many there are, of which it lists the newest.
+    #[serde(default)]
+    total_commits_count: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -109,6 +112,7 @@ fn push(payload: Pushed) -> Result<Push, Unreadable> {
     let commits = payload.commits.unwrap_or_default().into_iter().map(Commit::from).collect();
     let commits = body::oldest_first(commits, after.as_deref());
     Ok(Push {
+        cut: body::is_cut(&commits, payload.total_commits_count),
         repositories: body::addresses("project", payload.project.given())?,
         created: before.is_none(),
         deleted: after.is_none(),

@@ -20,6 +20,9 @@ pub(super) struct Pushed {
     forced: bool,
     #[serde(default)]
     commits: Option<Vec<PayloadCommit>>,
+    /// Gitea's: how many there are, of which it may list fewer.
+    #[serde(default)]
+    total_commits: Option<u64>,
     #[serde(default)]
     head_commit: Option<PayloadCommit>,
     repository: Repository,
@@ -104,8 +107,9 @@ impl Pushed {
             PushedAt::Seconds(seconds) => Some(*seconds),
             PushedAt::Text(text) => text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second),
         });
-        let commits = self.commits.unwrap_or_default().into_iter().map(Commit::from).collect();
+        let commits: Vec<Commit> = self.commits.unwrap_or_default().into_iter().map(Commit::from).collect();
         Ok(Push {
+            cut: body::is_cut(&commits, self.total_commits),
             without_releases: self.repository.has_releases == Some(false),
             repositories: self.repository.addresses()?,
             created: self.created || before.is_none(),
