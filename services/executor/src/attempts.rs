@@ -256,11 +256,11 @@ impl Executor {
         self.0.host.runtime.statuses().await
     }
 
-    /// Ends what this host keeps of a target that another host has by now.
+    /// Ends what this host keeps of a target that another host has by now; whether there was something.
     ///
     /// # Errors
     /// Its record could not be put away; it goes on.
-    pub async fn evict(&self, target: ResourceId) -> Result<(), RuntimeError> {
+    pub async fn evict(&self, target: ResourceId) -> Result<bool, RuntimeError> {
         self.0.host.runtime.evict(target).await
     }
 

@@ -136,12 +136,7 @@ impl ProcessRuntime {
         if let Err(error) = self.ways.revive().await {
             tracing::warn!(%error, "the ways to other hosts could not be opened again");
         }
-        for target in self.keepers.all().map_err(RuntimeError::io("listing keepers"))? {
-            if let Err(error) = self.keepers.ensure(target).await {
-                tracing::warn!(%target, %error, "its keeper could not be started again");
-            }
-        }
-        Ok(())
+        self.keepers.ensure_all().await
     }
 
     /// Leads to these targets of other hosts, and to no others; and others to the addons of this one, which listen on
@@ -179,11 +174,11 @@ impl ProcessRuntime {
         self.keepers.ask(target, &Request::Secrets { values }).await.map(|_| ())
     }
 
-    /// Ends what this host keeps of a target that another host has by now.
+    /// Ends what this host keeps of a target that another host has by now; whether there was something.
     ///
     /// # Errors
     /// Its record could not be put away; it goes on.
-    pub async fn evict(&self, target: ResourceId) -> Result<(), RuntimeError> {
+    pub async fn evict(&self, target: ResourceId) -> Result<bool, RuntimeError> {
         self.keepers.evict(target).await
     }
 
@@ -398,11 +393,7 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn statuses(&self) -> Result<Vec<TargetStatus>, RuntimeError> {
-        let mut all = Vec::new();
-        for target in self.keepers.all().map_err(RuntimeError::io("listing keepers"))? {
-            all.extend(self.keepers.status(target).await?);
-        }
-        Ok(all)
+        self.keepers.statuses().await
     }
 
     fn seen(&self, place: &Place, path: &Path) -> PathBuf {
