@@ -208,6 +208,14 @@ impl Executor {
         self.0.host.runtime.sweep(|key| current.contains(key)).await
     }
 
+    /// Removes what is left of commands that ended long ago for attempts that are not current. Gives back of how many.
+    ///
+    /// # Errors
+    /// It could not be listed or removed.
+    pub(crate) async fn expire(&self, current: BTreeSet<String>) -> Result<usize, RuntimeError> {
+        self.0.host.runtime.expire(move |key| current.contains(key)).await
+    }
+
     /// Starts nothing more, and gives back what has not been started if another executor could take it. Waits for
     /// light work until it is finished and reported, but no longer than `light`, and for the rest no longer than
     /// `heavy`. Gives back how much is left then: it goes on under its shims and keepers, as long as the lease is

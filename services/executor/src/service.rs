@@ -48,6 +48,8 @@ const ANSWER: Duration = Duration::from_secs(4);
 /// How long the next beat waits for what a beat's answer wants done on this host. What takes longer goes on, or is done
 /// with the next answer.
 const ARRANGE: Duration = Duration::from_secs(2);
+/// How often what is left of commands that ended long ago is removed.
+const EXPIRE: Duration = Duration::from_secs(24 * 3600);
 /// How long until a scheduler that is away is asked again. A few beats that nobody heard would cost the lease, and where
 /// schedulers die the one that is asked next may be going too.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -241,6 +243,7 @@ struct Beating {
 impl Beating {
     async fn run(self, stopping: &CancellationToken) {
         let mut swept = false;
+        let mut expired: Option<Instant> = None;
         let mut pace = self.pace.subscribe();
         let mut beats = paced(*pace.borrow_and_update());
         let mut registered = false;
@@ -278,9 +281,14 @@ impl Beating {
                 Ok(beat) if beat.known => {
                     self.executor.renew(sent);
                     self.arrange(&beat, &mut evicting).await;
-                    if let (false, Some(keep)) = (swept, &beat.keep) {
-                        self.sweep(keep).await;
-                        swept = true;
+                    if let Some(keep) = beat.keep {
+                        if !std::mem::replace(&mut swept, true) {
+                            self.sweep(&keep).await;
+                        }
+                        if expired.is_none_or(|at| at.elapsed() >= EXPIRE) {
+                            self.expire(keep);
+                            expired = Some(Instant::now());
+                        }
                     }
                     beat.hold.into_iter().for_each(|work| self.executor.offer(work));
                     beat.stop.into_iter().for_each(|fence| self.executor.stop(fence));
@@ -378,6 +386,18 @@ impl Beating {
             }
             Err(_) => tracing::warn!("commands of attempts that are not current are still ending"),
         }
+    }
+
+    /// Removes what nobody asks for any more. The beats do not wait for it.
+    fn expire(&self, keep: BTreeSet<String>) {
+        let executor = self.executor.clone();
+        tokio::spawn(async move {
+            match executor.expire(keep).await {
+                Ok(0) => {}
+                Ok(expired) => tracing::info!(expired, "what was left of old commands was removed"),
+                Err(error) => tracing::warn!(%error, "what is left of old commands could not be removed"),
+            }
+        });
     }
 }
 

@@ -10,10 +10,10 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use common::{BINARY, Data, eventually, free_port, service, target};
+use common::{BINARY, Data, eventually, free_port, service, target, task};
 use rustix::process::{Pid, Signal};
 use shipway_contracts::{
     Channel,
@@ -174,4 +174,30 @@ async fn a_keeper_that_hangs_costs_no_beat_neither_when_it_is_looked_at_nor_when
     eventually("it has ended", async || common::processes(&left).is_empty()).await;
     executor.lifecycle.retire();
     runtime.down().await.unwrap();
+}
+
+/// What a command leaves is removed a week later, also by an executor that has run all that time.
+#[tokio::test]
+async fn what_commands_leave_is_looked_through_every_day() {
+    let data = Data::new();
+    let runtime = data.runtime().await;
+    let handle = runtime.start(&task(&data, &target(), "run/1", &["./program", "fail"])).await.unwrap();
+    runtime.wait(&handle).await.unwrap();
+    tokio::time::pause();
+    let mut executor = Executor::start(&data, None, |_| Ok(heard())).await;
+    executor.beat().await;
+    let (first, _) = executor.beat().await;
+    assert!(handle.0.exists(), "it has only just ended");
+    let exit = std::fs::File::options().write(true).open(handle.0.join("exit.json")).unwrap();
+    exit.set_modified(SystemTime::now() - Duration::from_secs(8 * 24 * 3600)).unwrap();
+    for _ in 0..5 {
+        executor.beat().await;
+        assert!(handle.0.exists(), "that is for another day");
+    }
+    tokio::time::advance(Duration::from_secs(24 * 3600)).await;
+    while handle.0.exists() {
+        let (at, _) = executor.beat().await;
+        assert!(at - first < Duration::from_secs(25 * 3600), "it is still there");
+    }
+    executor.lifecycle.retire();
 }

@@ -128,6 +128,20 @@ impl ProcessRuntime {
         swept.map_err(RuntimeError::io("looking for processes of earlier attempts"))
     }
 
+    /// Removes what is left of commands that ended long ago, but for those that `keep` names. Gives back of how many.
+    ///
+    /// # Errors
+    /// It could not be listed or removed.
+    pub(crate) async fn expire(
+        &self,
+        keep: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Result<usize, RuntimeError> {
+        let shims = self.shims.clone();
+        let expire = tokio::task::spawn_blocking(move || shims.expire(|spec| keep(&spec.effect_key)));
+        let expired = expire.await.map_err(io::Error::other).flatten();
+        expired.map_err(RuntimeError::io("removing what is left of old commands"))
+    }
+
     /// Starts the keepers that should run and do not: after a reboot, or a crash of one.
     ///
     /// # Errors
