@@ -145,6 +145,12 @@ impl Executor {
         self.0.start_ready();
     }
 
+    /// Whether its work may go on: a beat was good lately. Always, where nothing is bound by a lease.
+    #[must_use]
+    pub fn has_lease(&self) -> bool {
+        self.0.host.lease.holds()
+    }
+
     /// Gives back work that was offered and cannot be done here, whatever it is.
     pub fn refuse(&self, run: RunId, node: u32, fence: Fence, reason: String) {
         self.0.lock().finish(fence);

@@ -163,10 +163,10 @@ impl Service {
         }
     }
 
-    /// Whether a scheduler has heard of it.
+    /// Whether its work may go on: a scheduler has heard a beat lately.
     #[must_use]
-    pub fn is_registered(&self) -> bool {
-        self.log.borrow().is_some()
+    pub fn has_lease(&self) -> bool {
+        self.executor.has_lease()
     }
 
     /// Asks the scheduler at once what there is to do: something may have been missed.

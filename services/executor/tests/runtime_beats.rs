@@ -176,6 +176,27 @@ async fn a_keeper_that_hangs_costs_no_beat_neither_when_it_is_looked_at_nor_when
     runtime.down().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_no_scheduler_hears_for_long_has_no_lease() {
+    let data = Data::new();
+    let gone = Arc::new(AtomicBool::new(false));
+    let away = gone.clone();
+    let lease = LeaseTimes { stop_after: Duration::from_secs(1), dead_after: Duration::from_secs(2) };
+    let mut executor = Executor::start(&data, Some(lease), move |_| {
+        if away.load(Ordering::Relaxed) { Err(Status::unavailable("all are gone")) } else { Ok(heard()) }
+    })
+    .await;
+    executor.service.is_told(false);
+    let holds = |executor: &Executor, expected| executor.service.has_lease() == expected;
+    eventually("it has registered", async || holds(&executor, true)).await;
+    gone.store(true, Ordering::Relaxed);
+    eventually("nobody has heard it", async || holds(&executor, false)).await;
+    executor.beat().await;
+    gone.store(false, Ordering::Relaxed);
+    eventually("it is heard again", async || holds(&executor, true)).await;
+    executor.lifecycle.retire();
+}
+
 /// What a command leaves is removed a week later, also by an executor that has run all that time.
 #[tokio::test]
 async fn what_commands_leave_is_looked_through_every_day() {
