@@ -44,7 +44,9 @@ async fn partition(
     println!("ROW E-6 {name} replaced_after={replaced:?} refused={} doubled=0", verdict.refused);
     // No sooner than the lease allows, whatever the machine is busy with.
     assert!(replaced > Duration::from_secs(20), "{replaced:?}");
-    assert!(!judged() || replaced < Duration::from_secs(35), "{replaced:?}");
+    // A lease is 30 s, from a beat that was up to 5 s before the cut; then it is seen, and the work is given away.
+    let planned = Duration::from_secs(25)..=Duration::from_secs(35);
+    assert!(!judged() || planned.contains(&replaced), "{replaced:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -74,6 +74,7 @@ pub(crate) async fn a_rebuild_equals_what_was_live(given: &Given) {
     );
     assert_eq!((head, different), ((ITEMS * EVENTS) as u64, 0));
     assert_eq!(dumps[0].len(), 800);
+    assert!(!crate::full() || rate >= 20_000.0, "{rate} events/s");
     assert!(verify(&*given.log).await.unwrap().is_whole());
     for consumer in consumers.into_iter().chain([alone]) {
         consumer.stop().await;

@@ -22,18 +22,22 @@ pub(crate) async fn appends_are_fast_and_fair(given: &Given) {
     let report = verify(&*given.log).await.unwrap();
     let appended: usize = [&singles, &batched, &shares].iter().flat_map(|counts| counts.iter()).sum();
     let lost = appended as u64 - report.events.min(appended as u64);
+    let (one_by_one, together) = (per_second(&singles), per_second(&batched));
+    let slow = quantile(&mut single, 0.99);
     println!(
-        "ROW L-17 {} single_per_s={:.0} batched_per_s={:.0} p50_ms={:.2} p99_ms={:.2} fairness={unfair:.2} events={} \
+        "ROW L-17 {} single_per_s={one_by_one:.0} batched_per_s={together:.0} p50_ms={:.2} p99_ms={slow:.2} fairness={unfair:.2} events={} \
          lost={lost}",
         given.name(),
-        per_second(&singles),
-        per_second(&batched),
         quantile(&mut single, 0.5),
-        quantile(&mut single, 0.99),
         report.events,
     );
     assert_eq!((report.events, lost, report.bad), (appended as u64, 0, None));
     assert!(shares.iter().all(|count| *count > 0));
+    if crate::full() {
+        assert!(one_by_one >= 1_500.0 && together >= 10_000.0, "{one_by_one} and {together} a second");
+        assert!(slow <= 50.0, "{slow} ms");
+        assert!(unfair <= 2.0, "{unfair}");
+    }
 }
 
 /// Clients that append one item after the other (or `batch` handed over together) for some time: how long each call

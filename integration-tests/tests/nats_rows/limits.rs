@@ -13,7 +13,10 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_n_11_a_burst_while_the_consumer_sleeps() {
-    let given = Given::new();
+    burst(&Given::new()).await;
+}
+
+pub(crate) async fn burst(given: &Given) {
     let (one, two) = (given.member().await, given.member().await);
     let relay = one.publishing().await;
     // It takes 500 events and sleeps.

@@ -9,6 +9,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use shipway_eventing::{Leadership, leadership::RELAY, nats::RelayStatus};
+use shipway_integration_tests::nats::NatsServer;
 use tokio::sync::watch;
 
 use crate::{
@@ -61,6 +62,23 @@ async fn row_n_7_a_stopped_relay_comes_back_after_another_took_over() {
         assert!(down_after <= Duration::from_secs(1), "{down_after:?}");
     }
     println!("ROW N-7 takeover={takeover:?} stepped_down={down_after:?} out_of_order=0");
+    relay.stop().await;
+}
+
+/// Who leads and cannot publish says so: it is behind, and nobody else will do it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_whose_server_is_gone_leads_on_and_is_behind() {
+    let mut given = Given::new();
+    let one = given.member().await;
+    let relay = one.publishing().await;
+    let status = relay.status();
+    assert!(status.borrow().leads);
+    given.server(NatsServer::kill);
+    let last = one.append(5).await;
+    until("it publishes no more", || !status.borrow().publishes).await;
+    assert!(status.borrow().leads && status.borrow().position < last, "{:?}", status.borrow());
+    given.server(NatsServer::run);
+    until("it publishes again", || status.borrow().position >= last).await;
     relay.stop().await;
 }
 

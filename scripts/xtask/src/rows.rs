@@ -57,7 +57,11 @@ const ROWS: &[Row] = &[
     row("N-11", "200,000 events", "a burst while a consumer sleeps: nothing missed in bounded memory"),
     row("N-12", "", "streams that are not what they must be are refused by the setting's name"),
     row("N-13", "", "every event reaches its own subject, whatever the names"),
-    row("N-14", "", "the same on a newer server, if SHIPWAY_NATS_SERVER_NEW names one"),
+    row(
+        "N-14",
+        "a newer server is fetched",
+        "the same on a newer server, if SHIPWAY_NATS_SERVER_NEW names one",
+    ),
     row("N-15", "", "data of every size passes the relay or is refused at the append"),
     row(
         "E-1",

@@ -145,6 +145,12 @@ impl Executor {
         self.0.start_ready();
     }
 
+    /// Whether its work may go on: a beat was good lately. Always, where nothing is bound by a lease.
+    #[must_use]
+    pub fn has_lease(&self) -> bool {
+        self.0.host.lease.holds()
+    }
+
     /// Gives back work that was offered and cannot be done here, whatever it is.
     pub fn refuse(&self, run: RunId, node: u32, fence: Fence, reason: String) {
         self.0.lock().finish(fence);
@@ -208,6 +214,14 @@ impl Executor {
         self.0.host.runtime.sweep(|key| current.contains(key)).await
     }
 
+    /// Removes what is left of commands that ended long ago for attempts that are not current. Gives back of how many.
+    ///
+    /// # Errors
+    /// It could not be listed or removed.
+    pub(crate) async fn expire(&self, current: BTreeSet<String>) -> Result<usize, RuntimeError> {
+        self.0.host.runtime.expire(move |key| current.contains(key)).await
+    }
+
     /// Starts nothing more, and gives back what has not been started if another executor could take it. Waits for
     /// light work until it is finished and reported, but no longer than `light`, and for the rest no longer than
     /// `heavy`. Gives back how much is left then: it goes on under its shims and keepers, as long as the lease is
@@ -256,11 +270,11 @@ impl Executor {
         self.0.host.runtime.statuses().await
     }
 
-    /// Ends what this host keeps of a target that another host has by now.
+    /// Ends what this host keeps of a target that another host has by now; whether there was something.
     ///
     /// # Errors
     /// Its record could not be put away; it goes on.
-    pub async fn evict(&self, target: ResourceId) -> Result<(), RuntimeError> {
+    pub async fn evict(&self, target: ResourceId) -> Result<bool, RuntimeError> {
         self.0.host.runtime.evict(target).await
     }
 

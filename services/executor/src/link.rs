@@ -33,7 +33,7 @@ pub struct Link {
     registration: RegistrationId,
     work: WorkClient<Channel>,
     home: ProjectHomeClient<Channel>,
-    /// Where each attempt came from, until its outcome was taken.
+    /// Where each attempt came from that is held, or was only just given.
     origins: Arc<Mutex<HashMap<Fence, Origin>>>,
     /// Something has changed on this host that others should know soon.
     hurry: Arc<Notify>,
@@ -48,6 +48,8 @@ struct Origin {
     run: RunId,
     shard: u32,
     heavy: bool,
+    /// A beat has found that it is not held.
+    idle: bool,
 }
 
 /// What a beat was answered.
@@ -119,7 +121,7 @@ impl Link {
         Ok(failing!("executor.register", tonic::Status::unavailable, register.await)?.into_inner().log)
     }
 
-    /// Says what is held, and which processes of it do not end; hears what should be.
+    /// Says what is held (rising), and which processes of it do not end; hears what should be.
     pub(crate) async fn beat(
         &self,
         held: &[Fence],
@@ -128,7 +130,12 @@ impl Link {
         draining: bool,
     ) -> Result<Beat, tonic::Status> {
         let held = {
-            let origins = self.origins();
+            let mut origins = self.origins();
+            // Work may be given once more when it is done with. What is being taken while a beat begins is held at the next.
+            origins.retain(|fence, origin| {
+                let is_held = held.binary_search(fence).is_ok();
+                is_held || !std::mem::replace(&mut origin.idle, true)
+            });
             let held = held.iter().filter_map(|fence| {
                 let origin = origins.get(fence)?;
                 let (run, shard, heavy) = (origin.run.to_string(), origin.shard, origin.heavy);
@@ -166,7 +173,7 @@ impl Link {
     pub(crate) fn read(&self, assignment: v1::Assignment) -> Option<Assignment> {
         let (scheduler, shard) = (assignment.scheduler.clone(), assignment.shard);
         let read = read(assignment)?;
-        let origin = Origin { scheduler, run: read.run, shard, heavy: read.work.is_heavy() };
+        let origin = Origin { scheduler, run: read.run, shard, heavy: read.work.is_heavy(), idle: false };
         self.origins().insert(read.fence, origin);
         Some(read)
     }
@@ -329,4 +336,75 @@ fn read(assignment: v1::Assignment) -> Option<Assignment> {
         labels: assignment.labels.into_iter().collect(),
         trace: Some(assignment.trace).filter(|trace| !trace.is_empty()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use shipway_contracts::v1::{
+        BeatReply, CompleteReply, RegisterReply,
+        work_server::{Work, WorkServer},
+    };
+    use tonic::{Request, Response, Status};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// A scheduler that takes what it is told.
+    struct Taking;
+
+    #[tonic::async_trait]
+    impl Work for Taking {
+        async fn register(&self, _: Request<RegisterRequest>) -> Result<Response<RegisterReply>, Status> {
+            Ok(Response::new(RegisterReply::default()))
+        }
+
+        async fn complete(&self, _: Request<CompleteRequest>) -> Result<Response<CompleteReply>, Status> {
+            Ok(Response::new(CompleteReply::default()))
+        }
+
+        async fn beat(&self, _: Request<BeatRequest>) -> Result<Response<BeatReply>, Status> {
+            Ok(Response::new(BeatReply { known: true, ..BeatReply::default() }))
+        }
+    }
+
+    fn given(fence: u64) -> v1::Assignment {
+        v1::Assignment {
+            project: Uuid::nil().to_string(),
+            run: Uuid::nil().to_string(),
+            fence,
+            effect: "Keyed".to_owned(),
+            work_json: serde_json::to_string(&Workload::Noop(shipway_nodes::workload::Noop::default()))
+                .unwrap(),
+            ..v1::Assignment::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn where_work_came_from_is_forgotten_with_it_however_often_it_is_given() {
+        let work = Channel::local(WorkServer::new(Taking));
+        let link = Link::new(
+            ExecutorId::new(Uuid::nil()),
+            RegistrationId::new(Uuid::nil()),
+            work,
+            Channel::later().0,
+        );
+        let (done, held) = (Fence::from_raw(1), Fence::from_raw(2));
+        for fence in [done, held] {
+            assert!(link.read(given(fence.raw())).is_some());
+        }
+        assert!(link.complete(done, RunId::new(Uuid::nil()), 1, Outcome::Stopped).await.is_ok());
+        // The answer to a beat that crossed the completion.
+        assert!(link.read(given(done.raw())).is_some());
+        let beat = async |held: &[Fence]| link.beat(held, &BTreeMap::new(), &[], false).await.unwrap();
+        beat(&[held]).await;
+        beat(&[held]).await;
+        let known = || link.origins().keys().copied().collect::<Vec<_>>();
+        assert_eq!(known(), [held]);
+        // What is held only after a beat that did not know of it yet stays.
+        let young = Fence::from_raw(3);
+        link.read(given(young.raw())).unwrap();
+        beat(&[held]).await;
+        beat(&[held, young]).await;
+        assert_eq!(link.origins().len(), 2);
+    }
 }

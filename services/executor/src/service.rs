@@ -1,15 +1,22 @@
 //! The service: registers, takes what it is told, beats, and serves what only a host knows.
 
-use std::{collections::BTreeSet, fs, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use shipway_contracts::{
     Channel,
     v1::{self, Kept, executors_server::ExecutorsServer, logs_server::LogsServer},
 };
-use shipway_events::{ExecutorId, Fence, RegistrationId};
+use shipway_events::{ExecutorId, Fence, RegistrationId, ResourceId};
 use shipway_service_kit::Lifecycle;
 use tokio::{
     sync::{Notify, watch},
+    task::JoinHandle,
     time::{Instant, Interval, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
@@ -38,6 +45,11 @@ const DRAIN: Duration = Duration::from_secs(5);
 const KEPT_FOR: Duration = Duration::from_millis(900);
 /// How long a scheduler may take to answer a beat.
 const ANSWER: Duration = Duration::from_secs(4);
+/// How long the next beat waits for what a beat's answer wants done on this host. What takes longer goes on, or is done
+/// with the next answer.
+const ARRANGE: Duration = Duration::from_secs(2);
+/// How often what is left of commands that ended long ago is removed.
+const EXPIRE: Duration = Duration::from_secs(24 * 3600);
 /// How long until a scheduler that is away is asked again. A few beats that nobody heard would cost the lease, and where
 /// schedulers die the one that is asked next may be going too.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -151,10 +163,10 @@ impl Service {
         }
     }
 
-    /// Whether a scheduler has heard of it.
+    /// Whether its work may go on: a scheduler has heard a beat lately.
     #[must_use]
-    pub fn is_registered(&self) -> bool {
-        self.log.borrow().is_some()
+    pub fn has_lease(&self) -> bool {
+        self.executor.has_lease()
     }
 
     /// Asks the scheduler at once what there is to do: something may have been missed.
@@ -231,10 +243,12 @@ struct Beating {
 impl Beating {
     async fn run(self, stopping: &CancellationToken) {
         let mut swept = false;
+        let mut expired: Option<Instant> = None;
         let mut pace = self.pace.subscribe();
         let mut beats = paced(*pace.borrow_and_update());
         let mut registered = false;
         let mut kept = KeptHere::default();
+        let mut evicting = BTreeMap::new();
         loop {
             tokio::select! {
                 _ = beats.tick() => {}
@@ -266,10 +280,15 @@ impl Beating {
             match in_time(self.link.beat(&held, &stubborn, kept, false)).await {
                 Ok(beat) if beat.known => {
                     self.executor.renew(sent);
-                    self.arrange(&beat).await;
-                    if let (false, Some(keep)) = (swept, &beat.keep) {
-                        self.sweep(keep).await;
-                        swept = true;
+                    self.arrange(&beat, &mut evicting).await;
+                    if let Some(keep) = beat.keep {
+                        if !std::mem::replace(&mut swept, true) {
+                            self.sweep(&keep).await;
+                        }
+                        if expired.is_none_or(|at| at.elapsed() >= EXPIRE) {
+                            self.expire(keep);
+                            expired = Some(Instant::now());
+                        }
                     }
                     beat.hold.into_iter().for_each(|work| self.executor.offer(work));
                     beat.stop.into_iter().for_each(|fence| self.executor.stop(fence));
@@ -324,28 +343,61 @@ impl Beating {
     }
 
     /// Lets go of what other hosts have by now, and finds the way to it.
-    async fn arrange(&self, beat: &Beat) {
+    async fn arrange(&self, beat: &Beat, evicting: &mut BTreeMap<ResourceId, JoinHandle<()>>) {
         if !self.reaches() {
             return;
         }
+        evicting.retain(|_, evicted| !evicted.is_finished());
         for target in &beat.evict {
-            tracing::warn!(%target, "a target was given to another host while this one was away; it ends here");
-            if let Err(error) = self.executor.evict(*target).await {
-                tracing::error!(%target, %error, "a target that is another host's could not be ended");
-            }
+            evicting.entry(*target).or_insert_with(|| self.evict(*target));
         }
         let ways = beat.ways.iter().map(|(port, host)| Way { port: *port, host: host.clone() }).collect();
-        if let Err(error) = self.executor.set_ways(ways).await {
-            tracing::error!(%error, "the ways to what is on other hosts could not be set");
+        match tokio::time::timeout(ARRANGE, self.executor.set_ways(ways)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the ways to what is on other hosts could not be set"),
+            Err(_) => tracing::error!("the ways to what is on other hosts were not set in time"),
         }
     }
 
+    /// Ends a target's keeper, which has its service's grace for that: the beats do not wait for it.
+    fn evict(&self, target: ResourceId) -> JoinHandle<()> {
+        tracing::warn!(%target, "a target was given to another host while this one was away; it ends here");
+        let (executor, hurry) = (self.executor.clone(), self.hurry.clone());
+        tokio::spawn(async move {
+            match executor.evict(target).await {
+                // Its ports are free for the way to the other host.
+                Ok(true) => hurry.notify_one(),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!(%target, %error, "a target that is another host's could not be ended");
+                }
+            }
+        })
+    }
+
     async fn sweep(&self, keep: &BTreeSet<String>) {
-        match self.executor.sweep(keep).await {
-            Ok(0) => {}
-            Ok(ended) => tracing::info!(ended, "commands of attempts that are not current were ended"),
-            Err(error) => tracing::error!(%error, "what is left of earlier attempts could not be listed"),
+        match tokio::time::timeout(ARRANGE, self.executor.sweep(keep)).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(ended)) => {
+                tracing::info!(ended, "commands of attempts that are not current were ended");
+            }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "what is left of earlier attempts could not be listed");
+            }
+            Err(_) => tracing::warn!("commands of attempts that are not current are still ending"),
         }
+    }
+
+    /// Removes what nobody asks for any more. The beats do not wait for it.
+    fn expire(&self, keep: BTreeSet<String>) {
+        let executor = self.executor.clone();
+        tokio::spawn(async move {
+            match executor.expire(keep).await {
+                Ok(0) => {}
+                Ok(expired) => tracing::info!(expired, "what was left of old commands was removed"),
+                Err(error) => tracing::warn!(%error, "what is left of old commands could not be removed"),
+            }
+        });
     }
 }
 

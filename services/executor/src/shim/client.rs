@@ -182,18 +182,11 @@ impl Shims {
         Ok(all)
     }
 
-    /// Ends the shims that `keep` does not name; removes old folders. Gives back how many it ended.
+    /// Ends the shims that `keep` does not name. Gives back how many it ended.
     pub(crate) async fn sweep(&self, keep: impl Fn(&Spec) -> bool) -> io::Result<usize> {
         let mut ended = Vec::new();
         for (folder, spec, end) in self.all()? {
-            if keep(&spec) {
-                continue;
-            }
-            if end.is_some() {
-                let age = fs::metadata(folder.join(EXIT))?.modified()?.elapsed().unwrap_or_default();
-                if age > KEPT {
-                    self.forget(&folder)?;
-                }
+            if end.is_some() || keep(&spec) {
                 continue;
             }
             let shims = self.clone();
@@ -207,13 +200,78 @@ impl Shims {
         }
         Ok(count)
     }
+
+    /// Removes the old folders of shims that have ended or were lost, but for those that `keep` names: who asks for one of
+    /// these again must hear how it went. Gives back how many it removed.
+    pub(crate) fn expire(&self, keep: impl Fn(&Spec) -> bool) -> io::Result<usize> {
+        let mut expired = 0;
+        for (folder, spec, end) in self.all()? {
+            let last = if end.is_some() { EXIT } else { SPEC };
+            let age = fs::metadata(folder.join(last))?.modified()?.elapsed().unwrap_or_default();
+            if age <= KEPT || keep(&spec) {
+                continue;
+            }
+            // One that runs holds its lock, however old it is.
+            if end.is_none() && files::try_lock(&folder.join("lock"))?.is_none() {
+                continue;
+            }
+            self.forget(&folder)?;
+            self.alive().remove(&folder);
+            expired += 1;
+        }
+        Ok(expired)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::{fs::File, process::Command, time::SystemTime};
+
+    use serde_json::json;
 
     use super::*;
+    use crate::sandbox::Sandbox;
+
+    /// A shim's folder that was last written to so many days ago.
+    fn shim(shims: &Shims, key: &str, days: u64, ended: bool) -> PathBuf {
+        let folder = shims.folder.join(key);
+        fs::create_dir(&folder).unwrap();
+        let spec = json!({
+            "effectKey": key, "attempt": 1, "step": "job", "words": [], "environment": {}, "sandbox": Sandbox::default(),
+            "log": "log", "graceMs": 0,
+        });
+        let end = json!({ "exit": null, "error": null, "timedOut": false, "stopped": true, "tail": [] });
+        let files = [(SPEC, spec)].into_iter().chain(ended.then_some((EXIT, end)));
+        for (name, value) in files {
+            files::write_json(&folder.join(name), &value).unwrap();
+            let at = SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+            File::options().write(true).open(folder.join(name)).unwrap().set_modified(at).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn what_ended_or_was_lost_long_ago_expires_unless_its_node_goes_on_or_it_runs() {
+        let data = tempfile::tempdir().unwrap();
+        let starter = Starter { binary: "shipway".into(), namespaces: false };
+        let shims = Shims::new(data.path().join("shims"), starter).unwrap();
+        let expected = [
+            (shim(&shims, "ended", 8, true), false),
+            (shim(&shims, "lost", 8, false), false),
+            (shim(&shims, "ended lately", 6, true), true),
+            (shim(&shims, "lost lately", 6, false), true),
+            (shim(&shims, "goes on", 8, true), true),
+            (shim(&shims, "runs", 8, false), true),
+        ];
+        let _lock = files::try_lock(&expected[5].0.join("lock")).unwrap().unwrap();
+        shims.alive().insert(expected[1].0.clone());
+        assert_eq!(shims.all().unwrap().len(), expected.len(), "every spec can be read");
+        assert_eq!(shims.expire(|spec| spec.effect_key == "goes on").unwrap(), 2);
+        for (folder, stays) in expected {
+            assert_eq!(folder.exists(), stays, "{}", folder.display());
+        }
+        assert!(shims.alive().is_empty(), "what is gone hears of no lease");
+    }
 
     #[test]
     fn the_process_below_a_shim_is_found_by_the_shims_folder() {

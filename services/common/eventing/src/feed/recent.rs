@@ -55,7 +55,8 @@ impl Recent {
         self.kept.lock().await.offer(events.into_iter().map(|event| Entry { event, rest: None }));
     }
 
-    /// The events after a position, from here or from the log.
+    /// The events after a position, from here or from the log. The first whose data is elsewhere ends what is read
+    /// together: it may be long in coming.
     pub(super) async fn read(
         &self,
         log: &dyn Log,
@@ -77,18 +78,25 @@ impl Recent {
         let end = *log.tail().borrow();
         // What was put off for a moment while the log went on far is not worth keeping up with from behind.
         let close = last.is_none_or(|last| after > last && end.saturating_sub(after) <= KEPT as u64);
-        if close || last == Some(after) {
-            let new = self.fetch(log, after, limit.clamp(1, KEPT)).await?;
-            if last != Some(after) {
-                kept.clear();
-            }
-            let events = new.iter().map(|entry| Arc::clone(&entry.event)).collect();
-            kept.offer(new);
-            return Ok(events);
+        if !close && last != Some(after) {
+            drop(kept);
+            let rows = log.stored(after, limit).await?;
+            return Ok(events(&self.whole(log, rows, after).await?));
         }
+        let mut rows = log.stored(after, limit.clamp(1, KEPT)).await?;
+        let elsewhere = rows.split_off(inline(&rows));
+        if !rows.is_empty() || elsewhere.is_empty() {
+            let new = self.entries(log, rows, after).await?;
+            let read = events(&new);
+            kept.offer(new);
+            return Ok(read);
+        }
+        // Nobody waits for the blobs but who needs them next: while their store is away, a try takes half a minute.
         drop(kept);
-        let events = log.read(after, limit).await?;
-        Ok(events.into_iter().map(Arc::new).collect())
+        let new = self.whole(log, elsewhere, after).await?;
+        let read = events(&new);
+        self.kept.lock().await.offer(new);
+        Ok(read)
     }
 
     /// The rows after a position, from here or from the log, unchecked.
@@ -109,32 +117,57 @@ impl Recent {
             return log.stored(after, limit).await;
         }
         let rows = log.stored(after, limit).await?;
-        // Those that cannot be read as events (their data is erased) are rows all the same.
+        // Those that cannot be read as events are rows all the same.
         if kept.last().is_none_or(|last| last <= after)
-            && let Ok(entries) = entries(log, rows.clone(), after).await
+            && let Ok(entries) = self.entries(log, rows[..inline(&rows)].to_vec(), after).await
         {
             kept.offer(entries);
         }
         Ok(rows)
     }
 
-    async fn fetch(&self, log: &dyn Log, after: Position, limit: usize) -> Result<Vec<Entry>, ReadError> {
-        if self.relayed {
-            return entries(log, log.stored(after, limit).await?, after).await;
+    /// What rows say, wherever their data is: up to the first that cannot be read, if others come before it.
+    async fn whole(
+        &self,
+        log: &dyn Log,
+        rows: Vec<Stored>,
+        after: Position,
+    ) -> Result<Vec<Entry>, ReadError> {
+        let mut whole = Vec::with_capacity(rows.len());
+        for (row, before) in rows.into_iter().zip(after..) {
+            match self.entries(log, vec![row], before).await {
+                Ok(one) => whole.extend(one),
+                Err(_) if !whole.is_empty() => break,
+                Err(error) => return Err(error),
+            }
         }
-        let events = log.read(after, limit).await?;
-        Ok(events.into_iter().map(|event| Entry { event: Arc::new(event), rest: None }).collect())
+        Ok(whole)
+    }
+
+    async fn entries(
+        &self,
+        log: &dyn Log,
+        rows: Vec<Stored>,
+        after: Position,
+    ) -> Result<Vec<Entry>, ReadError> {
+        let rest = |row: &Stored| {
+            let holds_data = self.relayed && row.form == log::Form::Inline.number();
+            holds_data.then(|| Rest { hash: row.hash.clone(), meta: row.meta.clone() })
+        };
+        let rests: Vec<_> = rows.iter().map(rest).collect();
+        let events = log::events(log, rows, after, |row| row.position).await?;
+        let events = events.into_iter().map(Arc::new);
+        Ok(events.zip(rests).map(|(event, rest)| Entry { event, rest }).collect())
     }
 }
 
-async fn entries(log: &dyn Log, rows: Vec<Stored>, after: Position) -> Result<Vec<Entry>, ReadError> {
-    let rest = |row: &Stored| {
-        let holds_data = row.form == log::Form::Inline.number();
-        holds_data.then(|| Rest { hash: row.hash.clone(), meta: row.meta.clone() })
-    };
-    let rests: Vec<_> = rows.iter().map(rest).collect();
-    let events = log::events(log, rows, after, |row| row.position).await?;
-    Ok(events.into_iter().zip(rests).map(|(event, rest)| Entry { event: Arc::new(event), rest }).collect())
+/// How many rows there are before the first whose data is elsewhere, or nowhere.
+fn inline(rows: &[Stored]) -> usize {
+    rows.iter().take_while(|row| row.form == log::Form::Inline.number()).count()
+}
+
+fn events(entries: &[Entry]) -> Vec<Arc<RawEvent>> {
+    entries.iter().map(|entry| Arc::clone(&entry.event)).collect()
 }
 
 impl Entry {
@@ -199,5 +232,93 @@ impl Kept {
     fn clear(&mut self) {
         self.events.clear();
         self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, File},
+        path::{Path, PathBuf},
+        process::Command,
+        time::Duration,
+    };
+
+    use shipway_events::{Actor, Cause, CommandId, Meta, NewEvent, StreamName};
+
+    use super::*;
+    use crate::{Blobs, Expected, Item, SqliteLog, SqliteOptions};
+
+    async fn append(log: &SqliteLog, sizes: &[usize]) {
+        let meta = Meta { actor: Actor::Person("ann".into()), cause: Cause::Request, trace: None };
+        let event = |size: &usize| NewEvent {
+            kind: "test.happened",
+            schema: 1,
+            data: format!("\"{}\"", "x".repeat(*size)),
+        };
+        let (command, stream) = (CommandId::new(uuid::Uuid::now_v7()), StreamName::parse("run-a").unwrap());
+        let item = Item::one(command, meta, stream, Expected::Any, sizes.iter().map(event).collect());
+        log.append(item).await.unwrap();
+    }
+
+    /// A blob whose reading does not end, until this is dropped.
+    struct Hanging {
+        blob: PathBuf,
+        aside: PathBuf,
+    }
+
+    impl Hanging {
+        fn only_blob_of(folder: &Path) -> Self {
+            let first = |folder: PathBuf| fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+            let blob = first(first(folder.join("sha256")));
+            let aside = folder.join("aside");
+            fs::rename(&blob, &aside).unwrap();
+            assert!(Command::new("mkfifo").arg(&blob).status().unwrap().success());
+            Self { blob, aside }
+        }
+    }
+
+    impl Drop for Hanging {
+        fn drop(&mut self) {
+            let pipe = self.blob.with_extension("pipe");
+            fs::rename(&self.blob, &pipe).unwrap();
+            fs::rename(&self.aside, &self.blob).unwrap();
+            // Whoever waits for somebody who writes to it finds nothing in it.
+            drop(File::options().read(true).write(true).open(pipe).unwrap());
+        }
+    }
+
+    fn positions(events: &[Arc<RawEvent>]) -> Vec<Position> {
+        events.iter().map(|event| event.position).collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_blob_that_does_not_come_holds_up_only_who_needs_it_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = folder.path().join("blobs");
+        let options = SqliteOptions { blobs: Some(Blobs::open(&blobs).await.unwrap()) };
+        let log = SqliteLog::open(&folder.path().join("log.db"), options).await.unwrap();
+        append(&log, &[1, 1, 1, 300 << 10, 1, 1, 1]).await;
+        let recent = Recent::relayed();
+        let hanging = Hanging::only_blob_of(&blobs);
+        assert_eq!(positions(&recent.read(&log, 0, 100).await.unwrap()), [1, 2, 3], "what comes before it");
+        let mut needs = std::pin::pin!(recent.read(&log, 3, 100));
+        let others = async {
+            let rows = recent.rows(&log, 3, 100).await.unwrap();
+            let relayed: Vec<_> = rows.iter().map(|row| row.position).collect();
+            let (behind, ahead) = (recent.read(&log, 0, 100).await, recent.read(&log, 4, 100).await);
+            (relayed, positions(&behind.unwrap()), positions(&ahead.unwrap()))
+        };
+        let others = tokio::time::timeout(Duration::from_secs(20), others);
+        let (relayed, behind, ahead) = tokio::select! {
+            biased;
+            read = &mut needs => panic!("it hangs: {read:?}"),
+            others = others => others.expect("nobody else waits"),
+        };
+        assert_eq!((relayed, behind, ahead), (vec![4, 5, 6, 7], vec![1, 2, 3], vec![5, 6, 7]));
+        drop(hanging);
+        assert!(needs.await.is_err(), "there was nothing in it");
+        assert_eq!(positions(&recent.read(&log, 3, 100).await.unwrap()), [4, 5, 6, 7]);
+        log.close().await;
     }
 }

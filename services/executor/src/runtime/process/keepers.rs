@@ -1,10 +1,12 @@
 //! How the executor starts keepers and talks to them.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use shipway_events::ResourceId;
@@ -18,6 +20,12 @@ use crate::{
     os::{stage::Starter, wire},
     runtime::{Applied, InstanceStatus, RuntimeError, TargetStatus},
 };
+
+/// How long a keeper may take to say how it stands. The beats wait for it, and a lease hangs on them.
+const STATUS: Duration = Duration::from_secs(2);
+
+/// How long a keeper may take to say that it is there, which it does without looking at anything.
+const HELLO: Duration = Duration::from_secs(10);
 
 /// All keepers of an executor.
 #[derive(Debug)]
@@ -56,7 +64,7 @@ impl Keepers {
     /// Makes sure that the target's keeper runs.
     pub(super) async fn ensure(&self, target: ResourceId) -> Result<(), RuntimeError> {
         let folder = self.folder(target);
-        match talk(&folder, &Request::Hello).await {
+        match in_time(HELLO, &folder, &Request::Hello).await {
             Ok(Reply::Hello { version: VERSION }) => return Ok(()),
             Ok(other) => {
                 let why = format!(
@@ -68,6 +76,7 @@ impl Keepers {
                     source: io::Error::other(why),
                 });
             }
+            Err(error) if is_silent(&error) => return Err(RuntimeError::io("asking a keeper")(error)),
             Err(_) => {}
         }
         let start = async {
@@ -86,7 +95,8 @@ impl Keepers {
         };
         start.await.map_err(RuntimeError::io("starting a keeper"))?;
         // One that found another at work has answered for it; that one may be about to end.
-        talk(&folder, &Request::Hello).await.map(|_| ()).map_err(RuntimeError::io("asking a new keeper"))
+        let there = in_time(HELLO, &folder, &Request::Hello).await;
+        there.map(|_| ()).map_err(RuntimeError::io("asking a new keeper"))
     }
 
     pub(super) async fn ask(&self, target: ResourceId, request: &Request) -> Result<Reply, RuntimeError> {
@@ -108,10 +118,15 @@ impl Keepers {
 
     pub(super) async fn status(&self, target: ResourceId) -> Result<Option<TargetStatus>, RuntimeError> {
         let folder = self.folder(target);
-        if let Ok(Reply::Status(status)) = talk(&folder, &Request::Status).await {
-            let healthy = status.is_healthy();
-            return Ok(status.spec.clone().map(|spec| running(&status, spec, healthy)));
-        }
+        let kept = match in_time(STATUS, &folder, &Request::Status).await {
+            Ok(Reply::Status(status)) => {
+                let healthy = status.is_healthy();
+                return Ok(status.spec.clone().map(|spec| running(&status, spec, healthy)));
+            }
+            Ok(_) => false,
+            // It is there, and what it keeps may well run: no other keeper can take its place.
+            Err(error) => is_silent(&error),
+        };
         let record = record::read(&folder).map_err(RuntimeError::io("reading a keeper's record"))?;
         Ok(record.map(|record| {
             let status = Status {
@@ -121,24 +136,43 @@ impl Keepers {
                 spec: None,
                 instances: Vec::new(),
                 rolling: false,
-                needs_secrets: std::collections::BTreeMap::new(),
+                needs_secrets: BTreeMap::new(),
             };
-            TargetStatus { kept: false, ..running(&status, record.spec, false) }
+            TargetStatus { kept, ..running(&status, record.spec, false) }
         }))
     }
 
+    /// How all targets stand. The keepers are asked beside each other: none waits for one that does not answer.
+    pub(super) async fn statuses(&self) -> Result<Vec<TargetStatus>, RuntimeError> {
+        let all = self.all().map_err(RuntimeError::io("listing keepers"))?;
+        let asked = futures::future::try_join_all(all.into_iter().map(|target| self.status(target)));
+        Ok(asked.await?.into_iter().flatten().collect())
+    }
+
+    /// Makes sure that every keeper runs that should.
+    pub(super) async fn ensure_all(&self) -> Result<(), RuntimeError> {
+        let all = self.all().map_err(RuntimeError::io("listing keepers"))?;
+        let started = all.into_iter().map(|target| async move {
+            if let Err(error) = self.ensure(target).await {
+                tracing::warn!(%target, %error, "its keeper could not be started again");
+            }
+        });
+        futures::future::join_all(started).await;
+        Ok(())
+    }
+
     /// Ends a keeper whose target is another host's by now. What it has stays on disk; it does not start again, and lower
-    /// fences stay refused.
-    pub(super) async fn evict(&self, target: ResourceId) -> Result<(), RuntimeError> {
+    /// fences stay refused. Whether there was one.
+    pub(super) async fn evict(&self, target: ResourceId) -> Result<bool, RuntimeError> {
         let folder = self.folder(target);
         match fs::rename(folder.join("record.json"), folder.join("record.evicted.json")) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(RuntimeError::io("putting a keeper's record away")(error)),
         }
         // One that does not run has nothing to stop.
         let _ = talk(&folder, &Request::Stop).await;
-        Ok(())
+        Ok(true)
     }
 
     /// Ends all keepers, each with its grace, at the same time.
@@ -152,6 +186,18 @@ impl Keepers {
         futures::future::join_all(stops).await;
         Ok(())
     }
+}
+
+/// As [`talk`], with one that may not answer.
+async fn in_time(limit: Duration, folder: &Path, request: &Request) -> io::Result<Reply> {
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "it runs and does not answer");
+    tokio::time::timeout(limit, talk(folder, request)).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Whether a keeper is there and does not answer: it was stopped or hangs. Those who have asked it before wait in a line
+/// that is full some day.
+fn is_silent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock)
 }
 
 async fn talk(folder: &Path, request: &Request) -> io::Result<Reply> {

@@ -128,6 +128,20 @@ impl ProcessRuntime {
         swept.map_err(RuntimeError::io("looking for processes of earlier attempts"))
     }
 
+    /// Removes what is left of commands that ended long ago, but for those that `keep` names. Gives back of how many.
+    ///
+    /// # Errors
+    /// It could not be listed or removed.
+    pub(crate) async fn expire(
+        &self,
+        keep: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Result<usize, RuntimeError> {
+        let shims = self.shims.clone();
+        let expire = tokio::task::spawn_blocking(move || shims.expire(|spec| keep(&spec.effect_key)));
+        let expired = expire.await.map_err(io::Error::other).flatten();
+        expired.map_err(RuntimeError::io("removing what is left of old commands"))
+    }
+
     /// Starts the keepers that should run and do not: after a reboot, or a crash of one.
     ///
     /// # Errors
@@ -136,12 +150,7 @@ impl ProcessRuntime {
         if let Err(error) = self.ways.revive().await {
             tracing::warn!(%error, "the ways to other hosts could not be opened again");
         }
-        for target in self.keepers.all().map_err(RuntimeError::io("listing keepers"))? {
-            if let Err(error) = self.keepers.ensure(target).await {
-                tracing::warn!(%target, %error, "its keeper could not be started again");
-            }
-        }
-        Ok(())
+        self.keepers.ensure_all().await
     }
 
     /// Leads to these targets of other hosts, and to no others; and others to the addons of this one, which listen on
@@ -179,11 +188,11 @@ impl ProcessRuntime {
         self.keepers.ask(target, &Request::Secrets { values }).await.map(|_| ())
     }
 
-    /// Ends what this host keeps of a target that another host has by now.
+    /// Ends what this host keeps of a target that another host has by now; whether there was something.
     ///
     /// # Errors
     /// Its record could not be put away; it goes on.
-    pub async fn evict(&self, target: ResourceId) -> Result<(), RuntimeError> {
+    pub async fn evict(&self, target: ResourceId) -> Result<bool, RuntimeError> {
         self.keepers.evict(target).await
     }
 
@@ -398,11 +407,7 @@ impl Runtime for ProcessRuntime {
     }
 
     async fn statuses(&self) -> Result<Vec<TargetStatus>, RuntimeError> {
-        let mut all = Vec::new();
-        for target in self.keepers.all().map_err(RuntimeError::io("listing keepers"))? {
-            all.extend(self.keepers.status(target).await?);
-        }
-        Ok(all)
+        self.keepers.statuses().await
     }
 
     fn seen(&self, place: &Place, path: &Path) -> PathBuf {

@@ -50,8 +50,10 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         let health = Health::new(lifecycle.retiring());
         let asked = service.clone();
         health.check("scheduler", move || {
-            let known = asked.is_registered();
-            async move { if known { Ok(()) } else { Err("no scheduler has answered yet".to_owned()) } }
+            let holds = asked.has_lease();
+            let away =
+                || "no scheduler has answered a beat for so long that its lease does not hold".to_owned();
+            async move { if holds { Ok(()) } else { Err(away()) } }
         });
         let server = Server::new().health(health).grpc(service.executors_server());
         Ok(Started { server, close: Box::pin(async move { drop(service) }) })

@@ -12,7 +12,7 @@ use shipway_eventing::{
     Leadership, Log, NodeLogs,
     nats::{BellRinger, Relay},
 };
-use shipway_events::{ExecutorId, Timestamp};
+use shipway_events::{ExecutorId, Position, Timestamp};
 use shipway_scheduler::{Bell, Bells, Deps, Service, Settings, Together};
 use shipway_service_kit::{Lifecycle, Server, metrics};
 
@@ -94,33 +94,48 @@ async fn relay(ground: &Ground, lifecycle: &Lifecycle) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How far the relay is behind, where it is this process'.
+/// How far the relay is behind, where it is this process'. One that leads and cannot publish is behind too: that NATS is
+/// away is what is to be seen.
 fn measure_relay(relay: &Relay, log: &Arc<dyn Log>) {
     let (status, log) = (relay.status(), Arc::downgrade(log));
-    let behind = move || {
+    let places = move || {
         let status = status.borrow();
         let head = *log.upgrade()?.tail().borrow();
-        Some(if status.publishes { head.saturating_sub(status.position) } else { 0 })
+        Some((if status.leads { status.position } else { head }, head))
     };
-    let at_end = Mutex::new(Instant::now());
-    let since = behind.clone();
+    let since = places.clone();
     metrics::RELAY_LAG.observe(move |seen| {
-        seen.value(behind()? as f64, &[]);
+        let (position, head) = places()?;
+        seen.value(head.saturating_sub(position) as f64, &[]);
         Some(())
     });
+    let mark = Mutex::new(Mark::default());
     metrics::RELAY_LAG_SECONDS.observe(move |seen| {
-        let mut at_end = at_end.lock().unwrap_or_else(PoisonError::into_inner);
-        if since()? == 0 {
-            *at_end = Instant::now();
-        }
-        seen.value(at_end.elapsed().as_secs_f64(), &[]);
+        let (position, head) = since()?;
+        let mut mark = mark.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.value(mark.age(position, head, Instant::now()).as_secs_f64(), &[]);
         Some(())
     });
     let status = relay.status();
     metrics::LEASES_HELD.observe(move |seen| {
-        seen.value(f64::from(u8::from(status.borrow().publishes)), &["relay"]);
+        seen.value(f64::from(u8::from(status.borrow().leads)), &["relay"]);
         Some(())
     });
+}
+
+/// An end of the log that the relay has yet to come to, and when it was seen. A busy relay is always a little behind; one
+/// that is late has not come to where the log ended a while ago.
+#[derive(Debug, Default)]
+struct Mark(Option<(Position, Instant)>);
+
+impl Mark {
+    /// How long ago the end was seen that a relay at this position has yet to come to.
+    fn age(&mut self, position: Position, head: Position, now: Instant) -> Duration {
+        if self.0.is_none_or(|(end, _)| position >= end) {
+            self.0 = (position < head).then_some((head, now));
+        }
+        self.0.map_or(Duration::ZERO, |(_, at)| now.saturating_duration_since(at))
+    }
 }
 
 /// One of all schedulers deletes what nodes printed long ago.
@@ -169,5 +184,25 @@ impl Bells for OverNats {
             Bell::Stop(fence) => self.0.stop(&executor, fence.raw().to_be_bytes().to_vec().into()),
         };
         tracing::trace!(executor, sent, "an executor's bell");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_is_late_by_the_age_of_the_end_that_it_has_not_come_to() {
+        let (mut mark, begin) = (Mark::default(), Instant::now());
+        let mut age =
+            |position, head, second| mark.age(position, head, begin + Duration::from_secs(second)).as_secs();
+        assert_eq!(age(10, 10, 0), 0, "it is at the end");
+        // Busy: never quite at the end, and always beyond where that was.
+        assert_eq!([age(10, 12, 15), age(15, 17, 30), age(20, 22, 45)], [0, 0, 0]);
+        // It stands still, whether there is more to come or not.
+        assert_eq!([age(20, 22, 60), age(20, 90, 75), age(20, 90, 90)], [15, 30, 45]);
+        // It goes on, and has not yet come to where the log ended since.
+        assert_eq!([age(30, 90, 91), age(60, 90, 95)], [0, 4]);
+        assert_eq!([age(90, 90, 96), age(90, 90, 200)], [0, 0]);
     }
 }

@@ -44,6 +44,8 @@ const MUCH_LATER: Duration = Duration::from_secs(5);
 /// What the relay of this process does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RelayStatus {
+    /// Whether it is the one that is to publish, whatever keeps it from that.
+    pub leads: bool,
     /// Whether it is the one that publishes.
     pub publishes: bool,
     /// The position of the last event that it knows to be on the stream.
@@ -167,12 +169,16 @@ impl Work {
                 () = stop.cancelled() => return,
                 epoch = self.leadership.gained() => epoch,
             };
+            self.status.send_modify(|status| status.leads = true);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.leadership.lost(epoch) => {}
                 () = self.lead(epoch) => {}
             }
-            self.status.send_modify(|status| status.publishes = false);
+            self.status.send_modify(|status| {
+                status.leads = false;
+                status.publishes = false;
+            });
         }
     }
 
