@@ -38,8 +38,8 @@ fn children(bench: &Child) -> Vec<PathBuf> {
 
 #[test]
 fn the_bench_of_many_processes_counts_what_a_node_takes() {
-    let few = ["--repetitions", "2", "--runs", "20"];
-    let mut bench = bench(&[&["--only", "W1,W2"][..], if full() { &[] } else { &few }].concat());
+    let size: &[&str] = if full() { &[] } else { &["--repetitions", "2", "--runs", "20"] };
+    let mut bench = bench(&[&["--only", "W1,W2"][..], size].concat());
     let lines = BufReader::new(bench.stdout.take().unwrap()).lines();
     let lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
     let figures: BTreeMap<String, f64> = lines

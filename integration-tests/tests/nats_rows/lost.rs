@@ -213,11 +213,10 @@ async fn row_n_5_an_operator_deletes_purges_and_makes_the_stream() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_n_6_bits_flip_and_files_end_early() {
-    damage(&mut Given::new()).await;
+    damage(&mut Given::new(), if full() { 100 } else { 4 }).await;
 }
 
-pub(crate) async fn damage(given: &mut Given) {
-    let rounds = if full() { 100 } else { 4 };
+pub(crate) async fn damage(given: &mut Given, rounds: u32) {
     let (one, two) = (given.member().await, given.member().await);
     let relay = one.publishing().await;
     let readers = [one.reader(), two.reader()];

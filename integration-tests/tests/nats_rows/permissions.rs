@@ -10,8 +10,8 @@ use crate::{
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_permissions_of_production_allow_a_burst_and_the_repair_of_a_damaged_stream() {
     let mut given = Given::in_production();
-    limits::burst(&given).await;
-    lost::damage(&mut given).await;
+    limits::burst(&given, 10_000).await;
+    lost::damage(&mut given, 4).await;
     let one = given.member().await;
     let relay = one.publishing().await;
     let generation = relay.status().borrow().generation;

@@ -5,7 +5,7 @@ use shipway_events::project::ResourceKind;
 
 use crate::{
     Code, Fields, Problem, Problems, is_expression, names, pointer,
-    schedule::{Schedule, UTC},
+    schedule::{Schedule, ScheduleError, UTC},
     secret,
 };
 
@@ -235,7 +235,9 @@ fn cron(fields: &mut Fields<'_, '_>) {
     fields.one_of("concurrencyPolicy", &["allow", "forbid", "replace"]);
     let schedule = fields.required_text("schedule", "give its five fields, in UTC: `0 3 * * *`");
     let Some(schedule) = schedule.filter(|text| !is_expression(&Value::from(*text))) else { return };
-    if let Err(wrong) = Schedule::parse(schedule, UTC) {
+    // How often a flow's own schedule may come is no rule of the format.
+    let wrong = Schedule::parse(schedule, UTC).err();
+    if let Some(wrong) = wrong.filter(|wrong| !matches!(wrong, ScheduleError::TooNear { .. })) {
         let problem = Problem::error(fields.at("schedule"), wrong.to_string()).code(Code::FieldValue);
         fields.note(problem.help(wrong.help()));
     } else if !suspended {
