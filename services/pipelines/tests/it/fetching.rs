@@ -310,7 +310,7 @@ async fn no_value_is_in_any_event_or_file() {
     let lab = Lab::new().await;
     let hooks = lab.applied(SHOP).await.hooks;
     lab.set("shop/development", "GREETING", "canary-of-the-override", false).await.unwrap();
-    lab.applied(&SHOP.replace("canary of the group", "canary-of-the-second")).await;
+    lab.applied(&SHOP.replace("canary of the group", "canary of the second")).await;
     let flow = lab.flow("shop/development").await.unwrap();
     let run = Run::start(&lab, &flow).await;
     let fence = run.request(environment()).await;
@@ -320,7 +320,7 @@ async fn no_value_is_in_any_event_or_file() {
     let mut canaries: Vec<String> = values.into_values().collect();
     canaries.extend(hooks.into_iter().map(|hook| hook.secret).filter(|secret| !secret.is_empty()));
     canaries.extend(
-        ["canary-of-the-override", "canary-of-the-second", "canary-token-canary-token-canary-token"]
+        ["canary-of-the-override", "canary of the second", "canary-token-canary-token-canary-token"]
             .map(str::to_owned),
     );
     assert_eq!(canaries.len(), 6);

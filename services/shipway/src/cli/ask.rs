@@ -164,7 +164,8 @@ mod tests {
             talk,
             "How many\n\
              Count (COUNT, integer): a value is needed\n\
-             Count (COUNT, integer): the argument `COUNT` must be a whole number, not text\n\
+             Count (COUNT, integer): the argument `COUNT` must be a whole number, not text; write it in digits, such \
+             as `2`\n\
              Count (COUNT, integer):   1) north\n  2) south\n\
              Region (REGION): "
         );

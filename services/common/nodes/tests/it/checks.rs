@@ -184,7 +184,7 @@ fn each_kind_says_what_it_needs() {
         ),
         (
             json!({"kind": "Action", "spec": {"kind": "VCS", "spec": {"type": "createRepoFromSource", "data": {}}}}),
-            "unsupported: /spec/kind: making a repository is not supported yet; supported are Service execute, Service restart, Service stop, Job execute, Addon restart, Addon confirm, Addon revert, AddonBackup restore",
+            "unsupported: /spec/kind: making a repository is not supported yet; supported are Service execute, Service restart, Service stop, Job execute, Addon restart, Addon confirm, Addon revert, AddonBackup load, AddonBackup restore",
         ),
         (
             json!({"kind": "Condition", "spec": {"kind": "Build", "spec": {"type": "success", "data": {}}}}),

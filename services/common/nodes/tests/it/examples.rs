@@ -127,8 +127,9 @@ fn documents_in_nodes_are_documents() {
     );
 }
 
-/// What a node by itself lacks: the nodes and the loop around it.
+/// What a node by itself lacks: the nodes and the loop around it, and the arguments of its document.
 const OF_ITS_PLACE: &[Code] = &[
+    Code::ArgUnknown,
     Code::RefUnknown,
     Code::TriggerUnknown,
     Code::LoopData,

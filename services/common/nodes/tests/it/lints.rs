@@ -93,7 +93,7 @@ const DECLARED: &[(&str, &[&str])] = &[
         &["warning: /spec/runtimeEnvironment/DB_PASSWORD: this looks like a secret"],
     ),
     (
-        "{kind: Workflow, spec: {type: sequential, steps: [{kind: Project, spec: {name: shop, region: []}}]}}",
+        "{kind: Workflow, spec: {type: sequential, steps: [{kind: Project, spec: {name: mall, region: []}}]}}",
         &["error: /spec/steps/0/spec/region: "],
     ),
 ];

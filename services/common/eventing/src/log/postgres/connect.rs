@@ -232,6 +232,6 @@ mod tests {
     /// Another text needs another number: raise it, then put the new pair here.
     #[test]
     fn the_text_has_the_number_that_it_had() {
-        assert_eq!(fingerprint(), "The log of Shipway, revision 2, as made by dc451d58c69cf5e3");
+        assert_eq!(fingerprint(), "The log of Shipway, revision 3, as made by 78212b2528433c06");
     }
 }

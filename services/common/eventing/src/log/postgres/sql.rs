@@ -10,7 +10,7 @@ pub(super) const SCHEMA: &str =
 
 /// The number of that text; it rises with every change, so that an older process does not put its own in place of a
 /// newer one's.
-pub(super) const REVISION: i64 = 2 + cfg!(feature = "next-schema") as i64;
+pub(super) const REVISION: i64 = 3 + cfg!(feature = "next-schema") as i64;
 
 /// Held while the tables are made, so that services that start together do not get in each other's way.
 pub(super) const LOCK: &str = "SELECT pg_advisory_xact_lock(7311021946)";
