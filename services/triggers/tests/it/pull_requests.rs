@@ -294,7 +294,7 @@ async fn tell_bitbucket(world: &World, address: &str, event: &str, head: &str, t
     let body = json!({
         "repository": repository,
         "pullrequest": {"id": 7, "title": format!("Title {title}"), "source": end("topic", head),
-            "destination": end("main", &commit(0))},
+            "destination": end("main", &"a".repeat(40))},
     })
     .to_string();
     let request = Request::post(format!("/hooks/bitbucket/{HOOK}"))
