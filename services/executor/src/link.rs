@@ -372,7 +372,7 @@ mod tests {
             project: Uuid::nil().to_string(),
             run: Uuid::nil().to_string(),
             fence,
-            effect: "Keyed".to_owned(),
+            effect: EffectClass::Keyed.as_str().to_owned(),
             work_json: serde_json::to_string(&Workload::Noop(shipway_nodes::workload::Noop::default()))
                 .unwrap(),
             ..v1::Assignment::default()
