@@ -128,15 +128,20 @@ impl PolicyBook {
         Ok((policies, version))
     }
 
-    /// What is in force and about a run, one that is about to start too.
+    /// What is in force and about a run, one that is about to start too. `waits`: something holds it up. Only what the log
+    /// has by now lets it go on: who has just taken its lane may not have heard of what holds it.
     pub(crate) async fn in_force(
         &self,
         log: &dyn Log,
         started: Option<&Started>,
+        waits: bool,
         now: Timestamp,
     ) -> Result<InForce, PolicyError> {
         let Some(started) = started else { return Ok(InForce::default()) };
-        let (policies, _) = self.of(log, started.project).await?;
+        let (policies, _) = match waits {
+            true => self.newest(log, started.project).await?,
+            false => self.of(log, started.project).await?,
+        };
         Ok(InForce {
             freezes: policies.freezes.holding(&started.path, now),
             holds: policies.holds.about(&started.path, now),
@@ -191,5 +196,48 @@ impl Shared {
     pub(crate) async fn projects_of(&self, text: &str) -> Result<Vec<ProjectId>, Error> {
         let scopes = self.scopes(text).await?;
         scopes.iter().map(|scope| id("project", &scope.project)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shipway_eventing::{Expected, Item, SqliteLog, SqliteOptions};
+    use shipway_events::{
+        Actor, Cause, CommandId, FreezeId, Meta,
+        policy::{Froze, Scope, Window},
+    };
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn started() -> Started {
+        let started = include_str!("../../common/events/tests/golden/run.started.1.json");
+        let event: serde_json::Value = serde_json::from_str(started).unwrap();
+        serde_json::from_value(event).unwrap()
+    }
+
+    /// Who has just taken a lane may not have heard of a freeze that others have told people of.
+    #[tokio::test]
+    async fn what_is_held_up_goes_on_by_what_the_log_says_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = SqliteLog::open(&folder.path().join("log.db"), SqliteOptions::default()).await.unwrap();
+        let (book, started, now) = (PolicyBook::default(), started(), log.now());
+        let freezes =
+            async |waits| book.in_force(&log, Some(&started), waits, now).await.unwrap().freezes.len();
+        assert_eq!((freezes(false).await, freezes(true).await), (0, 0));
+        let froze = policy::Event::Froze(Froze {
+            freeze: FreezeId::new(Uuid::now_v7()),
+            name: "outage".to_owned(),
+            scope: Scope::default(),
+            window: Window::Once { from: now, until: None },
+            stops_all: true,
+            reason: String::new(),
+        });
+        let meta = Meta { actor: Actor::nobody(), cause: Cause::Request, trace: None };
+        let (command, stream) = (CommandId::new(Uuid::now_v7()), StreamName::policy(started.project));
+        let item = Item::one(command, meta, stream, Expected::New, vec![froze.encode()]);
+        log.append(item).await.unwrap();
+        assert_eq!(freezes(false).await, 0, "nobody has told of it");
+        assert_eq!(freezes(true).await, 1);
     }
 }

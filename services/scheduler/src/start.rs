@@ -176,7 +176,7 @@ impl Shared {
         }
         let despite = asked.despite_hold.or(comes_up);
         let (path, name) = (started.path.clone(), started.name.clone());
-        let in_force = self.book.policies().in_force(&*self.log, Some(&started), self.log.now()).await;
+        let in_force = self.book.policies().in_force(&*self.log, Some(&started), false, self.log.now()).await;
         let is_allowed = started.policy == ConcurrencyPolicy::Allow
             && in_force.is_ok_and(|all| all.freezes.is_empty() && all.holds.is_empty());
         let start = self.book.start(started, despite, meta);

@@ -18,7 +18,9 @@ use shipway_eventing::{
     failpoint,
     log::{AppendError, ReadError},
 };
-use shipway_events::{CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, RunId, Version, run};
+use shipway_events::{
+    CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, RunId, RunStatus, Version, run,
+};
 use shipway_service_kit::metrics;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
@@ -298,6 +300,7 @@ impl Actor {
         let in_force = shared.policies.in_force(
             &*shared.log,
             self.state.started().or_else(|| commands.first().and_then(|asked| asked.command.started())),
+            self.state.frozen().is_some() || self.state.status() == RunStatus::Waiting,
             now,
         );
         let in_force = match in_force.await {

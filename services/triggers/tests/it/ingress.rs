@@ -354,10 +354,7 @@ async fn a_crash_between_the_202_and_the_event_loses_and_doubles_nothing(place: 
     for (number, (body, answer)) in (1..).zip(&answers) {
         let id = answer.json()["delivery"].as_str().unwrap().to_owned();
         assert!(ids.iter().any(|known| known.to_string() == id));
-        assert_eq!(
-            &send(&world.router(), delivery(body, &format!("d-{number}"))).await.text,
-            &answer.text
-        );
+        assert_eq!(&send(&world.router(), delivery(body, &format!("d-{number}"))).await.text, &answer.text);
     }
     // Killed after the append and before the rows were marked.
     let mut tx = world.durable.begin().await.unwrap();
