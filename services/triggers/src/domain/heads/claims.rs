@@ -108,7 +108,8 @@ impl RefState {
             }
             Arrival::PullRequest { number, came } => {
                 let others = self.started.iter_mut().filter(|o| o.flow == flow && o.trigger == trigger);
-                let had_another = others.fold(false, |had, other| other.newest_of.remove(&number) || had);
+                let had_another =
+                    others.filter_map(|other| other.newest_of.remove(&number).then_some(())).count() > 0;
                 known.newest_of.insert(number);
                 let told = known.pull_requests.entry(number).or_default();
                 let is_new = match came {
