@@ -3,6 +3,7 @@
 
 mod append;
 mod beside;
+mod undone;
 
 use std::{
     sync::{
@@ -14,10 +15,7 @@ use std::{
 
 use shipway_contracts::{Error, v1};
 use shipway_engine::{Command, Rejection, RunState, decide_and_evolve};
-use shipway_eventing::{
-    failpoint,
-    log::{AppendError, ReadError},
-};
+use shipway_eventing::{failpoint, log::AppendError};
 use shipway_events::{
     CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, RunId, RunStatus, Version, run,
 };
@@ -25,14 +23,14 @@ use shipway_service_kit::metrics;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 
+use self::undone::{Undone, after};
 use super::{
     book::{Book, Change, Handle, LoadError, load},
-    lanes::{self, Asking, LaneError},
+    lanes::{self, Asking},
     told::{assignment, offer, ring_all},
 };
 use crate::{
     cluster::shards::Shard,
-    policies::PolicyError,
     registry::{Bell, Hold, Usage, usage},
 };
 
@@ -73,39 +71,6 @@ struct Decided {
     asker: Option<(ExecutorId, RegistrationId)>,
 }
 
-/// Why commands are to be decided again.
-#[derive(Debug, thiserror::Error)]
-enum Undone {
-    /// Another scheduler has written to the run.
-    #[error("another scheduler has written to it")]
-    Behind,
-    /// The log did not take what was decided.
-    #[error("its events were not appended: {0}")]
-    Append(AppendError),
-    /// The log has it already: the command came before.
-    #[error("it was asked the same before")]
-    Before,
-    /// The locks that it may want could not be read.
-    #[error("its locks could not be read: {0}")]
-    Locks(ReadError),
-    /// Its lane could not be read.
-    #[error("its lane could not be read: {0}")]
-    Lane(LaneError),
-    /// The policies of its project could not be read.
-    #[error("the policies of its project could not be read: {0}")]
-    Policies(PolicyError),
-}
-
-impl Undone {
-    /// Whether the same is to be expected again at once. What another has written is there to be read.
-    const fn lasts(&self) -> bool {
-        match self {
-            Self::Behind | Self::Before | Self::Append(AppendError::Conflict { .. }) => false,
-            Self::Append(_) | Self::Locks(_) | Self::Lane(_) | Self::Policies(_) => true,
-        }
-    }
-}
-
 /// At most so many commands are decided for one commit.
 const BATCH: usize = 256;
 /// How many commands may wait for a run's task.
@@ -114,17 +79,6 @@ const QUEUE: usize = 1024;
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often commands are decided again after others have written to the run, or after the database was away.
 const TRIES: u32 = 10;
-/// The longest that what is due by itself waits while the log takes nothing, as when its disk is full.
-const LONGEST: Duration = Duration::from_secs(5);
-
-/// How long to wait after so many failures in a row: not at all after none, then twice as long each time.
-fn after(failures: u32) -> Duration {
-    match failures {
-        0 => Duration::ZERO,
-        more => (Duration::from_millis(10) * 2_u32.pow(more.min(16))).min(LONGEST),
-    }
-}
-
 pub(crate) struct Actor {
     book: Book,
     run: RunId,
