@@ -138,7 +138,7 @@ mod tests {
             node("Message", json!({"origin": {"id": "api"}})),
         ];
         let smoke: PinnedResource = serde_json::from_value(json!({
-            "project": Uuid::nil(), "id": Uuid::nil(), "kind": "job",
+            "project": Uuid::nil(), "id": Uuid::nil(), "kind": "ManualJob",
             "spec": {"deployment": {"internal": {"id": "tests", "branch": "main"}}},
         }))
         .unwrap();

@@ -41,7 +41,7 @@ impl ProjectHome for Home {
         request: Request<v1::FlowForRunRequest>,
     ) -> Result<Response<v1::FlowForRunReply>, Status> {
         let asked = request.into_inner().flow;
-        let paths = ["shop/staging", "shop/production", "shop/direct"];
+        let paths = ["shop/staging", "shop/production", "shop/direct", "shop/again"];
         let mut flows = paths.into_iter().filter_map(shop::flow);
         let found = flows.find(|flow| flow.path == asked || flow.flow == asked);
         found.map(Response::new).ok_or_else(|| Status::not_found(asked))
