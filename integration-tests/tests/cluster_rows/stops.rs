@@ -85,13 +85,11 @@ enum Way {
     State,
     /// The pipelines service, for all projects.
     Projects,
-    /// The console, for its first page.
-    Page,
     /// A trigger, to take a delivery.
     Hook,
 }
 
-const WAYS: [Way; 4] = [Way::State, Way::Projects, Way::Page, Way::Hook];
+const WAYS: [Way; 3] = [Way::State, Way::Projects, Way::Hook];
 
 /// What the address of the flow's hook ends with.
 const TOKEN: &str = "a-flow-that-is-asked-from-outside";
@@ -132,7 +130,6 @@ async fn ask(way: Way, url: String, done: Arc<AtomicBool>, asked: Arc<AtomicUsiz
             Way::Projects => {
                 projects.list_projects(ListProjectsRequest::default()).await.map(drop).map_err(said)
             }
-            Way::Page => answer(http.get(format!("{url}/"))).await,
             Way::Hook => deliver(&http, &url).await,
         };
         failed.extend(answered.err().map(|error| format!("{way:?}: {error}")));
