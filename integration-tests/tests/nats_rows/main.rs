@@ -12,7 +12,6 @@ mod limits;
 mod lost;
 mod network;
 mod outside;
-mod permissions;
 mod relays;
 
 use std::process::Command;
