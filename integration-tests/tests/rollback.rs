@@ -266,8 +266,17 @@ async fn what_is_in_the_way_of_a_rollback_is_said() {
     shipway.json(&["apply", "-f", file.to_str().unwrap()]).unwrap();
     lab.release("two").unwrap();
     let (second, two, _) = run();
-    let rolled =
-        shipway.json(&["rollback", "lab/development", "--with-flow", "--to", &one, "--yes"]).unwrap();
+    let back = ["rollback", "lab/development", "--with-flow", "--to", &one, "--yes"];
+    let same = ["diff", "--flow", "lab/development", "--from", "1", "--to", "3", "--exit-code"];
+    let is_back = || Ok(shipway.attempt(&same)?.status.success().then_some(()));
+    // One that comes to no good end leaves the flow as it is, and holds nothing that could be in the way.
+    shipway.shipway(&["freeze", "lab/development", "--name", "weekend"]).unwrap();
+    let waits = shipway.json(&[&back[..], &["--no-hold"]].concat()).unwrap();
+    shipway.shipway(&["abort", waits["run"].as_str().unwrap()]).unwrap();
+    assert_eq!(shipway.ended(waits["run"].as_str().unwrap()).unwrap()["status"], "aborted");
+    assert!(is_back().unwrap().is_none());
+    shipway.shipway(&["unfreeze", "weekend"]).unwrap();
+    let rolled = shipway.json(&back).unwrap();
     assert_eq!(rolled["rollback"]["flowVersion"], 1);
     assert_eq!(
         (&rolled["rollback"]["of"], &rolled["rollback"]["to"]),
@@ -275,8 +284,6 @@ async fn what_is_in_the_way_of_a_rollback_is_said() {
     );
     let rolled = rolled["run"].as_str().unwrap();
     assert_eq!(shipway.ended(rolled).unwrap()["status"], "success");
-    let same = ["diff", "--flow", "lab/development", "--from", "1", "--to", "3", "--exit-code"];
-    let is_back = || Ok(shipway.attempt(&same)?.status.success().then_some(()));
     wait("version 3, which says what version 1 said", is_back).unwrap();
 
     // A rollback can be gone back from, but not to what is not there any more.

@@ -23,7 +23,7 @@ use shipway_service_kit::metrics;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 
-use self::undone::{Undone, after};
+use self::undone::Undone;
 use super::{
     book::{Book, Change, Handle, LoadError, load},
     lanes::{self, Asking},
@@ -77,6 +77,10 @@ const BATCH: usize = 256;
 const QUEUE: usize = 1024;
 /// How long a run's task waits after a failed append before it looks again.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long it waits after the first of several that fail; twice as long after each, up to [`PAUSE`].
+const FIRST: Duration = Duration::from_millis(10);
+/// How long what is due by itself rests when it was given up.
+const REST: Duration = Duration::from_secs(5);
 /// How often commands are decided again after others have written to the run, or after the database was away.
 const TRIES: u32 = 10;
 pub(crate) struct Actor {
@@ -89,8 +93,8 @@ pub(crate) struct Actor {
     /// The version as the book's other users see it.
     known: Arc<AtomicU64>,
     shard: Shard,
-    /// How often in a row the log did not take what was decided, however often it was tried.
-    given_up: u32,
+    /// Whether the log did not take what was decided last, however often it was tried.
+    gave_up: bool,
 }
 
 impl Actor {
@@ -108,9 +112,8 @@ impl Actor {
         registry.correct(&Usage::new(), &usage(&state));
         let known = Arc::new(AtomicU64::new(version));
         let handle = Handle { messages: sender, changed: receiver, shard, version: known.clone() };
-        let book_of_it = book.clone();
-        let actor =
-            Self { book: book_of_it, run, state, version, messages, changed, known, shard, given_up: 0 };
+        let (book_of_it, gave_up) = (book.clone(), false);
+        let actor = Self { book: book_of_it, run, state, version, messages, changed, known, shard, gave_up };
         let span = tracing::info_span!(parent: None, "run", %run);
         book.shared.tasks.spawn(actor.work().instrument(span));
         handle
@@ -137,7 +140,8 @@ impl Actor {
                 return;
             }
             let due = self.state.next_due().map(|at| at.since(self.book.shared.log.now()));
-            let due = due.map(|due| due.max(after(self.given_up * TRIES)));
+            // What is due is not tried at every moment while the log takes nothing, as when its disk is full.
+            let due = due.map(|due| if self.gave_up { due.max(REST) } else { due });
             tokio::select! {
                 count = self.messages.recv_many(&mut batch, BATCH) => if count == 0 { return },
                 () = tokio::time::sleep(due.unwrap_or(Duration::MAX / 4)), if due.is_some() => {}
@@ -210,7 +214,7 @@ impl Actor {
             }
             tried += 1;
             if why.lasts() {
-                tokio::time::sleep(PAUSE.min(after(tried))).await;
+                tokio::time::sleep(PAUSE.min(FIRST * 2_u32.pow(tried))).await;
             }
             let readable = self.read_again().await;
             if matches!(why, Undone::Before) {
@@ -219,7 +223,7 @@ impl Actor {
             }
             if !readable || tried >= TRIES || !self.book.shared.cluster.is_here(self.shard) {
                 tracing::warn!(%why, tried, "what was asked of a run is given up");
-                self.given_up = self.given_up.saturating_add(1);
+                self.gave_up = true;
                 for asked in undone {
                     let _ = asked.reply.send(Err(Error::unavailable("the log did not take it; ask again")));
                 }
@@ -230,7 +234,7 @@ impl Actor {
             }
             commands = undone;
         }
-        self.given_up = 0;
+        self.gave_up = false;
         true
     }
 

@@ -122,6 +122,8 @@ impl From<LoadError> for Error {
     }
 }
 
+/// How often a run is opened anew for a command whose task was just ending.
+const OPENINGS: usize = 20;
 /// How many events are read at a time while a run is folded.
 const PAGE: usize = 1000;
 
@@ -201,12 +203,14 @@ impl Book {
         command: Command,
         meta: Meta,
     ) -> Result<Reply, Error> {
-        // A task that is just ending answers nothing; the run is then opened again.
-        for _ in 0..3 {
+        // A task that is just ending answers nothing; the run is then opened again. That of a run that is over ends as soon
+        // as it finds nothing to do, which may be before it is told this.
+        for _ in 0..OPENINGS {
             let handle = self.handle(run).await?;
             if let Some(reply) = self.tell(handle, id, command.clone(), meta.clone()).await? {
                 return Ok(reply);
             }
+            tokio::task::yield_now().await;
         }
         Err(gone())
     }
