@@ -159,6 +159,10 @@ async fn a_killed_keeper_goes_on_from_its_record_once_it_has_its_secrets() {
     let mut with_secret = service(&data, &target, port, 5, "five");
     with_secret.secret_names.insert("SECRET".into(), serde_json::json!({"$secret": "override/x/y@1"}));
     with_secret.secrets = map(&[("SECRET", "correct horse battery")]);
+    // As a service that wants its database when it starts.
+    with_secret.words = ["/bin/sh", "-c", "test -e needed && exec ./program serve"].map(String::from).into();
+    let needed = data.path().join("app/needed");
+    std::fs::write(&needed, "").unwrap();
     runtime.apply(with_secret).await.unwrap();
     let folder = data.path().join(format!("host/keepers/{}", target.id));
     for file in std::fs::read_dir(&folder).unwrap().flatten().filter(|entry| entry.path().is_file()) {
@@ -176,7 +180,15 @@ async fn a_killed_keeper_goes_on_from_its_record_once_it_has_its_secrets() {
     runtime.revive().await.unwrap();
     let status = runtime.status(target.id).await.unwrap().unwrap();
     assert!(status.kept && status.needs_secrets.contains_key("SECRET") && !status.healthy);
+    // What it needs comes up later, perhaps because it is given its own secrets after this one's.
+    std::fs::remove_file(&needed).unwrap();
     runtime.give_secrets(target.id, map(&[("SECRET", "correct horse battery")])).await.unwrap();
+    eventually("each instance was tried more than once", async || {
+        let status = runtime.status(target.id).await.unwrap().unwrap();
+        status.instances.iter().all(|instance| instance.restarts > 1)
+    })
+    .await;
+    std::fs::write(&needed, "").unwrap();
     eventually("it serves", async || runtime.status(target.id).await.unwrap().unwrap().healthy).await;
     assert_eq!(text(port, "/").await, "five");
     let stale = runtime.apply(service(&data, &target, port, 4, "four")).await;

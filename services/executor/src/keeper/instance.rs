@@ -54,6 +54,9 @@ pub(super) struct Plan {
     pub(super) spec: Spec,
     /// Values by variable, in memory only.
     pub(super) secrets: BTreeMap<String, String>,
+    /// Whether it was released before. What ends is started again then, however soon it ended: after a reboot, what it
+    /// needs may still be on its way up.
+    pub(super) proven: bool,
 }
 
 /// One place.
@@ -201,7 +204,7 @@ impl Slot {
             };
             let Some(seen) = seen else { break };
             shared.files.line(&self.name, &format!("[shipway] the instance {seen}"));
-            let failed = !was_healthy;
+            let failed = !was_healthy && !plan.proven;
             self.update(|state| {
                 state.phase = Phase::Down;
                 state.endpoint = None;

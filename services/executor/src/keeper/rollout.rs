@@ -1,7 +1,6 @@
 //! From one set of instances to the next.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,10 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    instance::{Plan, Shared, Slot},
-    protocol::Spec,
-};
+use super::instance::{Plan, Shared, Slot};
 
 /// The instances that were started from one plan.
 pub(super) struct Set {
@@ -30,13 +26,8 @@ pub(super) struct Failure {
 
 impl Set {
     /// Starts all instances; none gets traffic yet.
-    pub(super) fn start(
-        set: u64,
-        spec: Spec,
-        secrets: BTreeMap<String, String>,
-        shared: &Arc<Shared>,
-    ) -> Self {
-        let plan = Arc::new(Plan { set, spec, secrets });
+    pub(super) fn start(plan: Plan, shared: &Arc<Shared>) -> Self {
+        let plan = Arc::new(plan);
         let slots = (1..=plan.spec.instances)
             .map(|number| Slot::start(number, Arc::clone(&plan), Arc::clone(shared)))
             .collect();

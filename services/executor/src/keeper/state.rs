@@ -16,7 +16,7 @@ use shipway_events::Fence;
 
 use super::{
     SERVICE_LOG,
-    instance::Shared,
+    instance::{Plan, Shared},
     logs::LogFiles,
     protocol::{Apply, Kind, Reply, Spec, Status},
     proxy::Listeners,
@@ -92,8 +92,7 @@ impl Keeper {
     pub(super) fn resume(keeper: &Arc<Self>) {
         let ready = keeper.lock().record.as_ref().is_some_and(|record| record.spec.secrets.is_empty());
         if ready {
-            let keeper = Arc::clone(keeper);
-            thread::spawn(move || keeper.start_from_record(BTreeMap::new()));
+            keeper.start_from_record(BTreeMap::new());
         }
     }
 
@@ -250,7 +249,8 @@ impl Keeper {
             old.stop(&self.shared);
         }
         let number = self.sets.fetch_add(1, Ordering::Relaxed);
-        let new = Arc::new(Set::start(number, order.spec, order.secrets, &self.shared));
+        let plan = Plan { set: number, spec: order.spec, secrets: order.secrets, proven: false };
+        let new = Arc::new(Set::start(plan, &self.shared));
         let healthy = new.await_healthy(order.timeout, cancelled).and_then(|()| {
             // A same roll-out asked for again may have raised the fence meanwhile.
             let mut state = self.lock();
@@ -274,8 +274,8 @@ impl Keeper {
                 }
             } else if let (Some(old), Some(spec)) = (old, before) {
                 let number = self.sets.fetch_add(1, Ordering::Relaxed);
-                let again = Set::start(number, spec, old.plan.secrets.clone(), &self.shared);
-                self.lock().set = Some(Arc::new(again));
+                let plan = Plan { set: number, spec, secrets: old.plan.secrets.clone(), proven: true };
+                self.lock().set = Some(Arc::new(Set::start(plan, &self.shared)));
             }
             return Err(failure);
         }
@@ -293,7 +293,8 @@ impl Keeper {
         Ok(())
     }
 
-    fn start_from_record(&self, secrets: BTreeMap<String, String>) {
+    /// Returns at once: others may have to be started before this one can be healthy.
+    fn start_from_record(self: &Arc<Self>, secrets: BTreeMap<String, String>) {
         let mut state = self.lock();
         let Some(record) = state.record.clone() else { return };
         if state.set.is_some() || state.rolling.is_some() || state.stopping {
@@ -306,13 +307,17 @@ impl Keeper {
             self.shared.files.line("keeper", &failure.message);
         }
         let number = self.sets.fetch_add(1, Ordering::Relaxed);
-        let set = Arc::new(Set::start(number, spec, secrets, &self.shared));
+        let plan = Plan { set: number, spec, secrets, proven: true };
+        let set = Arc::new(Set::start(plan, &self.shared));
         set.take_over(&self.shared);
         state.set = Some(Arc::clone(&set));
         drop(state);
-        if let Err(failure) = set.await_healthy(RESUME, &AtomicBool::new(false)) {
-            self.shared.files.line("keeper", &format!("[shipway] after the restart {}", failure.message));
-        }
+        let shared = Arc::clone(&self.shared);
+        thread::spawn(move || {
+            if let Err(failure) = set.await_healthy(RESUME, &AtomicBool::new(false)) {
+                shared.files.line("keeper", &format!("[shipway] after the restart {}", failure.message));
+            }
+        });
     }
 
     fn open_ports(&self, spec: &Spec) -> Result<(), Failure> {

@@ -216,7 +216,10 @@ impl Demo {
         let addresses: Vec<_> =
             ASKED.iter().filter_map(|name| Some(((*name).to_owned(), deployment.address(name)?))).collect();
         for (name, address) in &addresses {
-            up_again(name, address).await?;
+            if let Err(error) = up_again(name, address).await {
+                let now = Deployment::look(&self.client).await?.table().text(Paint::stderr());
+                return Err(error.context(format!("of what is deployed, not all runs:\n{now}")));
+            }
         }
         Ok((!addresses.is_empty()).then(|| Asking::start(addresses)))
     }
