@@ -52,6 +52,13 @@ const POSTGRES_ACQUIRE: Duration = Duration::from_secs(4);
 /// A connection to PostgreSQL that was idle for so long is asked whether it still is one before it is used.
 const POSTGRES_IDLE: Duration = Duration::from_secs(1);
 
+/// What is written at random places, as indexes of keys are, is read from the file again when it does not fit: in KB.
+const CACHE: &str = "PRAGMA cache_size = -16000";
+
+/// What a statement that may fail half way has to remember lies in memory: a file in a folder of the machine's would be
+/// written for each, outside of the data folder and on a disk that may be full.
+const NEAR: &str = "PRAGMA temp_store = MEMORY";
+
 /// Tables of either database. Clones share the connections.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
@@ -81,18 +88,13 @@ impl Database {
     ) -> Result<Self, sqlx::Error> {
         sqlx::any::install_default_drivers();
         let url = sqlite_url(path);
-        let set_up: &'static str = match (promise, shared.is_some()) {
-            (Promise::Durable, true) => {
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0"
-            }
-            (Promise::Durable, false) => "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL",
-            (Promise::Lazy, true) => {
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0"
-            }
-            (Promise::Lazy, false) => "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL",
-        };
+        let synced = if promise == Promise::Durable { "FULL" } else { "NORMAL" };
+        let mut set_up = format!("PRAGMA journal_mode = WAL; PRAGMA synchronous = {synced}; {CACHE}; {NEAR}");
+        if shared.is_some() {
+            set_up.push_str("; PRAGMA wal_autocheckpoint = 0");
+        }
         let writers = pool(1, set_up).connect_with(options(&url)?).await?;
-        let readers = pool(readers, "PRAGMA query_only = on; PRAGMA cache_size = -1000")
+        let readers = pool(readers, format!("PRAGMA query_only = on; PRAGMA cache_size = -1000; {NEAR}"))
             .connect_lazy_with(options(&url)?);
         let file = Some(shared.unwrap_or_default());
         Ok(Self { readers, writers, file, postgres: false })
@@ -278,7 +280,7 @@ impl DerefMut for Tx {
     }
 }
 
-fn pool(connections: u32, set_up: &'static str) -> AnyPoolOptions {
+fn pool(connections: u32, set_up: String) -> AnyPoolOptions {
     AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(30))
@@ -287,12 +289,8 @@ fn pool(connections: u32, set_up: &'static str) -> AnyPoolOptions {
         // another one, and is replaced.
         .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .after_connect(move |connection, _| {
-            Box::pin(async move {
-                if !set_up.is_empty() {
-                    connection.execute(sqlx::raw_sql(set_up)).await?;
-                }
-                Ok(())
-            })
+            let set_up = sqlx::raw_sql(AssertSqlSafe(set_up.clone()));
+            Box::pin(async move { connection.execute(set_up).await.map(drop) })
         })
 }
 
@@ -347,6 +345,19 @@ mod tests {
             sqlx::query_as("SELECT a, b FROM t").fetch_one(database.readers()).await.unwrap();
         assert_eq!(row, ("x".into(), vec![0x0a, 0xff]));
         assert!(path.exists());
+        database.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_a_statement_has_to_remember_is_no_file_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.db");
+        let database = Database::sqlite(&path, Promise::Durable, 1, None).await.unwrap();
+        let in_memory = 2_i64;
+        for pool in [database.readers(), database.writers()] {
+            let store: i64 = sqlx::query_scalar("PRAGMA temp_store").fetch_one(pool).await.unwrap();
+            assert_eq!(store, in_memory);
+        }
         database.close().await;
     }
 

@@ -49,6 +49,8 @@ impl SqliteFile {
             .filename(&*self.path)
             .journal_mode(SqliteJournalMode::Wal)
             .busy_timeout(Duration::from_secs(5))
+            // As in `database.rs`.
+            .pragma("temp_store", "MEMORY")
             .disable_statement_logging()
     }
 
