@@ -16,8 +16,10 @@
 mod approve;
 mod count;
 mod decide;
+mod known;
 mod plain;
 mod read;
+mod rows;
 mod sql;
 mod wait;
 

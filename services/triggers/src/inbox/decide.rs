@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::json;
 use shipway_eventing::{GroupWrite, Log, failing};
 use shipway_events::{DeliveryId, Timestamp, delivery::Verdict};
@@ -15,11 +15,13 @@ use sqlx::AnyConnection;
 use super::{
     Asked, Heads, Incoming, Kept, Subject,
     approve::{Approving, NotApproved},
+    known,
+    rows::{Bound, Written, write_rows},
     sql,
     wait::{Answered, Postponed, Wait},
 };
 use crate::domain::{
-    heads::{MEMORY, RefState, Seen},
+    heads::{RefState, Seen},
     repository::RepositoryKey,
 };
 
@@ -32,12 +34,6 @@ pub(super) enum Row {
     Answered(Box<Answered>),
     Postponed(Postponed),
     Approve(Approving),
-}
-
-impl Row {
-    fn has_body_key(&self) -> bool {
-        matches!(self, Self::Delivery(incoming) if incoming.body_key().is_some())
-    }
 }
 
 /// What became of it.
@@ -70,10 +66,12 @@ impl GroupWrite for Writer {
     }
 
     async fn write(&self, tx: &mut AnyConnection, rows: &[Row]) -> Result<Vec<Done>, sqlx::Error> {
-        if self.is_one_statement(rows) {
+        // SQLite would say of each row that it was written, for more than it costs to look beforehand.
+        if known::is_postgres(tx) && self.is_one_statement(rows) {
             return Group::new(self.log.now()).write_plain(tx, rows).await;
         }
-        let mut group = Group::read(tx, rows, self.log.now()).await?;
+        let mut group = Group::new(self.log.now());
+        group.read(tx, rows).await?;
         let mut outcomes = Vec::with_capacity(rows.len());
         for row in rows {
             outcomes.push(match row {
@@ -111,7 +109,7 @@ pub(super) type RefKey = (String, String);
 pub(super) struct Group {
     pub(super) now: Timestamp,
     pub(super) by_key: HashMap<String, Kept>,
-    by_body: HashMap<String, DeliveryId>,
+    pub(super) by_body: HashMap<String, DeliveryId>,
     pub(super) states: BTreeMap<RefKey, RefState>,
     /// Deliveries of this commit.
     fresh: HashMap<DeliveryId, Kept>,
@@ -134,7 +132,8 @@ pub(super) struct Insert {
     body_key: Option<String>,
     received_at: i64,
     headers: String,
-    sealed: String,
+    #[serde(serialize_with = "hexed")]
+    sealed: Arc<Vec<u8>>,
     original: Option<DeliveryId>,
     state: &'static str,
     summary: String,
@@ -157,77 +156,6 @@ impl Group {
             changed: BTreeSet::new(),
             matched: Vec::new(),
         }
-    }
-
-    async fn read(tx: &mut AnyConnection, rows: &[Row], now: Timestamp) -> Result<Self, sqlx::Error> {
-        let mut deliveries = Vec::new();
-        let mut refs = BTreeSet::new();
-        for row in rows {
-            match row {
-                Row::Delivery(incoming) => {
-                    deliveries.push(json!({ "key": incoming.key, "body": incoming.body_key() }));
-                    // No head of a branch is moved by a replay.
-                    if !incoming.is_replay {
-                        refs.extend(incoming.to.iter().map(Subject::ref_key));
-                    }
-                }
-                Row::Asked(asked) => drop(refs.insert(asked.ref_key())),
-                Row::Answered(answered) => refs.extend(answered.to.iter().map(Subject::ref_key)),
-                Row::LookedAt(_) | Row::Matched(_) | Row::Postponed(_) | Row::Approve(_) => {}
-            }
-        }
-        let mut group = Self::new(now);
-        if !refs.is_empty() {
-            let wanted = |(repository, reference): &RefKey| json!({ "repository": repository, "reference": reference });
-            // Sorted, so that two processes cannot wait for each other.
-            let wanted = json!(refs.iter().map(wanted).collect::<Vec<_>>()).to_string();
-            sqlx::query(sql::LOCK_STATES).bind(&wanted).execute(&mut *tx).await?;
-            let rows: Vec<(String, String, String)> =
-                sqlx::query_as(sql::STATES).bind(&wanted).fetch_all(&mut *tx).await?;
-            for (repository, reference, state) in rows {
-                group.states.insert((repository, reference), sql::decoded(&state));
-            }
-            group.waiting = super::wait::waiting_refs(tx, &wanted).await?;
-        }
-        // After the refs are locked: of a body that comes to two processes at once, one sees the other's.
-        if !deliveries.is_empty() {
-            let wanted = json!(deliveries).to_string();
-            group.read_same_key(tx, &wanted).await?;
-            // Only pushes are recognised by their bodies.
-            if rows.iter().any(Row::has_body_key) {
-                group.read_same_body(tx, &wanted).await?;
-            }
-        }
-        Ok(group)
-    }
-
-    pub(super) async fn read_same_key(
-        &mut self,
-        tx: &mut AnyConnection,
-        wanted: &str,
-    ) -> Result<(), sqlx::Error> {
-        let rows: Vec<(String, String, String, String, String)> = failing!(
-            "db.inbox.same_key",
-            sqlx::query_as(sql::SAME_KEY).bind(wanted).fetch_all(&mut *tx).await
-        )?;
-        for (key, delivery, summary, verdicts, state) in rows {
-            if let Ok(delivery) = delivery.parse() {
-                self.by_key.insert(key, kept(delivery, summary, &verdicts, &state));
-            }
-        }
-        Ok(())
-    }
-
-    async fn read_same_body(&mut self, tx: &mut AnyConnection, wanted: &str) -> Result<(), sqlx::Error> {
-        let since = self.now.micros().saturating_sub(i64::try_from(MEMORY.as_micros()).unwrap_or(i64::MAX));
-        let rows: Vec<(String, String)> =
-            sqlx::query_as(sql::SAME_BODY).bind(wanted).bind(since).fetch_all(tx).await?;
-        for (body, delivery) in rows {
-            if let Ok(delivery) = delivery.parse() {
-                self.by_body.insert(body, delivery);
-            }
-        }
-        Ok(())
     }
 
     async fn delivery(&mut self, tx: &mut AnyConnection, incoming: &Incoming) -> Result<Done, sqlx::Error> {
@@ -355,7 +283,7 @@ impl Group {
             received_at: incoming.at.unwrap_or(self.now).micros(),
             headers: incoming.headers.clone(),
             // The body is in the first one's row. A large one comes by itself: as text it is three times as large.
-            sealed: if new_body && !large { hexed(&incoming.sealed) } else { String::new() },
+            sealed: if new_body && !large { incoming.sealed.clone() } else { Arc::default() },
             original: first.map(|(kept, _)| kept.delivery),
             state: match (first, state) {
                 (Some(_), _) => "unmatched",
@@ -373,10 +301,7 @@ impl Group {
     }
 
     async fn write(self, tx: &mut AnyConnection) -> Result<(), sqlx::Error> {
-        if !self.inserts.is_empty() {
-            let rows = serde_json::to_string(&self.inserts).map_err(|e| sqlx::Error::Encode(e.into()))?;
-            failing!("db.inbox.insert", sqlx::query(sql::INSERT).bind(rows).execute(&mut *tx).await)?;
-        }
+        failing!("db.inbox.insert", write_rows(tx, &self.inserts).await)?;
         for (delivery, sealed) in self.large {
             sqlx::query(sql::PUT_BODY)
                 .bind(delivery.to_string())
@@ -384,15 +309,13 @@ impl Group {
                 .execute(&mut *tx)
                 .await?;
         }
-        if !self.changed.is_empty() {
-            let state = |key: &RefKey| {
-                let state = self.states.get(key)?;
-                let text = serde_json::to_string(state).ok()?;
-                Some(json!({ "repository": key.0, "reference": key.1, "sha": state.head, "state": text }))
-            };
-            let rows: Vec<_> = self.changed.iter().filter_map(state).collect();
-            sqlx::query(sql::PUT_STATES).bind(json!(rows).to_string()).execute(&mut *tx).await?;
-        }
+        let state = |key: RefKey| {
+            let state = self.states.get(&key)?;
+            let text = serde_json::to_string(state).ok()?;
+            Some(Head { repository: key.0, reference: key.1, sha: state.head.clone(), state: text })
+        };
+        let heads: Vec<_> = self.changed.into_iter().filter_map(state).collect();
+        write_rows(tx, &heads).await?;
         for wait in &self.waits {
             wait.write(tx).await?;
         }
@@ -407,7 +330,7 @@ impl Group {
 
 impl Incoming {
     /// What a replay of a push is recognised by. Other bodies may come as often as they like.
-    fn body_key(&self) -> Option<String> {
+    pub(super) fn body_key(&self) -> Option<String> {
         let hook = self.hook.filter(|_| !self.to.is_empty() && !self.is_replay)?;
         Some(format!("{hook}/{}", self.digest))
     }
@@ -434,14 +357,62 @@ impl Subject {
 }
 
 /// As `hex::encode`, which collects its digits one by one.
-fn hexed(bytes: &[u8]) -> String {
+fn hexed<S: Serializer>(bytes: &Arc<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
     let mut digits = vec![0; bytes.len() * 2];
-    hex::encode_to_slice(bytes, &mut digits).expect("there is room for two digits a byte");
-    String::from_utf8(digits).expect("digits are ASCII")
+    hex::encode_to_slice(bytes.as_slice(), &mut digits).expect("there is room for two digits a byte");
+    serializer.serialize_str(std::str::from_utf8(&digits).expect("digits are ASCII"))
+}
+
+impl Written for Insert {
+    const JSON: &str = sql::INSERT;
+    const HEAD: &str = sql::INSERT_VALUES;
+    const TAIL: &str = "";
+    const COLUMNS: usize = 13;
+
+    fn bound<'q>(&self, query: Bound<'q>) -> Bound<'q> {
+        query
+            .bind(self.delivery.to_string())
+            .bind(self.hook.clone())
+            .bind(self.key.clone())
+            .bind(self.body.clone())
+            .bind(self.body_key.clone())
+            .bind(self.received_at)
+            .bind(self.headers.clone())
+            .bind(self.sealed.to_vec())
+            .bind(self.original.map(|original| original.to_string()))
+            .bind(self.state)
+            .bind(self.summary.clone())
+            .bind(self.verdicts.clone())
+            .bind(self.trace.clone())
+    }
+}
+
+/// What is known of a ref from now on.
+#[derive(Serialize)]
+struct Head {
+    repository: String,
+    reference: String,
+    sha: Option<String>,
+    state: String,
+}
+
+impl Written for Head {
+    const JSON: &str = sql::PUT_STATES;
+    const HEAD: &str = sql::PUT_STATES_VALUES;
+    const TAIL: &str = sql::PUT_STATES_TAIL;
+    const COLUMNS: usize = 4;
+
+    fn bound<'q>(&self, query: Bound<'q>) -> Bound<'q> {
+        query
+            .bind(self.repository.clone())
+            .bind(self.reference.clone())
+            .bind(self.sha.clone())
+            .bind(self.state.clone())
+    }
 }
 
 /// A delivery that is in the inbox.
-fn kept(delivery: DeliveryId, summary: String, verdicts: &str, state: &str) -> Kept {
+pub(super) fn kept(delivery: DeliveryId, summary: String, verdicts: &str, state: &str) -> Kept {
     Kept { delivery, summary, verdicts: Arc::new(sql::decoded(verdicts)), waits: state == "waiting" }
 }
 
@@ -457,7 +428,7 @@ pub(super) fn state_of(verdicts: &[Verdict]) -> &'static str {
 }
 
 impl Asked {
-    fn ref_key(&self) -> RefKey {
+    pub(super) fn ref_key(&self) -> RefKey {
         (self.repository.as_str().to_owned(), self.reference.clone())
     }
 }

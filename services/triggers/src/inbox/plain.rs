@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
 use shipway_eventing::failing;
 use sqlx::AnyConnection;
 
@@ -47,10 +46,10 @@ impl Group {
             return Ok(outcomes);
         }
         let written: BTreeSet<String> = written.into_iter().collect();
-        let before = self.inserts.iter().filter(|insert| !written.contains(&insert.key));
-        let before: Vec<_> = before.map(|insert| json!({ "key": insert.key })).collect();
+        let before = std::mem::take(&mut self.inserts);
+        let before = before.iter().filter(|insert| !written.contains(&insert.key));
         self.by_key.retain(|key, _| written.contains(key));
-        self.read_same_key(connection, &json!(before).to_string()).await?;
+        self.read_same_keys(connection, before.map(|insert| &*insert.key)).await?;
         for (incoming, outcome) in deliveries().zip(&mut outcomes) {
             if !written.contains(&incoming.key) {
                 // Forgotten in between: it is tried again, and is new.

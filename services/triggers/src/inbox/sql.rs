@@ -75,32 +75,11 @@ macro_rules! concat_filter {
     };
 }
 
-pub(super) const SAME_KEY: &str = "
-    SELECT i.key, COALESCE(o.delivery, i.delivery), COALESCE(o.summary, i.summary),
-           COALESCE(o.verdicts, i.verdicts), COALESCE(o.state, i.state)
-    FROM json_each($1) AS w
-    JOIN inbox AS i ON i.key = w.value->>'key'
-    LEFT JOIN inbox AS o ON o.delivery = i.original";
-
-pub(super) const SAME_BODY: &str = "
-    SELECT i.body_key, COALESCE(i.original, i.delivery)
-    FROM json_each($1) AS w
-    JOIN inbox AS i ON i.body_key = w.value->>'body'
-    WHERE i.received_at >= $2
-    ORDER BY i.delivery";
-
-/// Keeps other processes from the same refs until the commit: what is counted is read and written as one.
-pub(super) const LOCK_STATES: &str = "
-    INSERT INTO branch_heads (repository, reference, state)
-    SELECT value->>'repository', value->>'reference', '{}' FROM json_each($1) WHERE true
-    ON CONFLICT (repository, reference) DO UPDATE SET state = branch_heads.state";
-
-pub(super) const STATES: &str = "
-    SELECT h.repository, h.reference, h.state
-    FROM json_each($1) AS w
-    JOIN branch_heads AS h ON h.repository = w.value->>'repository' AND h.reference = w.value->>'reference'";
-
 pub(super) const ONE: &str = "SELECT summary, verdicts, state FROM inbox WHERE delivery = $1";
+
+pub(super) const INSERT_VALUES: &str = "
+    INSERT INTO inbox (delivery, hook, key, body, body_key, received_at, headers, sealed, original, state,
+                       summary, verdicts, trace)";
 
 pub(super) const INSERT: &str = "
     INSERT INTO inbox (delivery, hook, key, body, body_key, received_at, headers, sealed, original, state,
@@ -122,6 +101,10 @@ pub(super) const INSERT_NEW: &str = "
     RETURNING key";
 
 pub(super) const PUT_BODY: &str = "UPDATE inbox SET sealed = $2 WHERE delivery = $1";
+
+pub(super) const PUT_STATES_VALUES: &str = "INSERT INTO branch_heads (repository, reference, sha, state)";
+pub(super) const PUT_STATES_TAIL: &str = "
+    ON CONFLICT (repository, reference) DO UPDATE SET sha = excluded.sha, state = excluded.state";
 
 pub(super) const PUT_STATES: &str = "
     INSERT INTO branch_heads (repository, reference, sha, state)

@@ -4,7 +4,7 @@
 //! `waiting`. Whoever brings the answer takes the row away, in the commit that records what follows: of two processes
 //! that both asked, one does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::json;
 use shipway_eventing::DurableError;
@@ -18,7 +18,7 @@ use sqlx::{AnyConnection, FromRow};
 use super::{
     Inbox, InboxError, Kept, Question, Subject,
     count::{refuse, told_before},
-    decide::{Done, Group, RefKey, Row, state_of},
+    decide::{Done, Group, Row, state_of},
     failed,
     read::REPLAY,
     sql,
@@ -31,10 +31,6 @@ const PAUSES: (i64, i64) = (500_000, 300_000_000);
 const INSERT: &str = "
     INSERT INTO waiting (delivery, repository, refs, source, event, since, tries, next_try_at)
     VALUES ($1, $2, $3, $4, $5, $6, 0, $6)";
-
-const OF_REPOSITORIES: &str = "
-    SELECT DISTINCT w.repository, w.refs FROM json_each($1) AS k
-    JOIN waiting AS w ON w.repository = k.value->>'repository'";
 
 /// Each repository with a delivery that is to be asked about, the one that has waited longest first.
 const DUE: &str = "
@@ -290,19 +286,6 @@ impl Wait {
         }
         Ok(())
     }
-}
-
-/// The refs of the given ones' repositories that have a delivery which waits.
-pub(super) async fn waiting_refs(
-    tx: &mut AnyConnection,
-    wanted: &str,
-) -> Result<BTreeSet<RefKey>, sqlx::Error> {
-    let rows: Vec<(String, String)> = sqlx::query_as(OF_REPOSITORIES).bind(wanted).fetch_all(tx).await?;
-    let each = |(repository, refs): (String, String)| {
-        let refs: Vec<String> = sql::decoded(&refs);
-        refs.into_iter().map(move |reference| (repository.clone(), reference))
-    };
-    Ok(rows.into_iter().flat_map(each).collect())
 }
 
 /// Takes back every match of a delivery that waits: it starts all or nothing. `rule` and `words` say what for.

@@ -1,0 +1,102 @@
+//! How many rows are written at once: PostgreSQL takes them as one JSON text, for a statement costs it a round trip. SQLite
+//! takes their values: a statement costs it little, and to take a row out of JSON more than all else of the row.
+
+use serde::Serialize;
+use sqlx::{Any, AnyConnection, AssertSqlSafe, any::AnyArguments, query::Query};
+
+use super::known::is_postgres;
+
+/// So many rows have a statement of their own. Few, so that all of them stay prepared.
+const SIZES: [usize; 6] = [32, 16, 8, 4, 2, 1];
+
+/// A statement to which values are bound.
+pub(super) type Bound<'q> = Query<'q, Any, AnyArguments>;
+
+/// A row of a table.
+pub(super) trait Written: Serialize {
+    /// The statement that takes a list of rows as JSON.
+    const JSON: &str;
+    /// The same statement's part before the values of rows, and after them.
+    const HEAD: &str;
+    const TAIL: &str;
+    /// How many values a row has.
+    const COLUMNS: usize;
+
+    /// With this row's values, in the order of the statement's columns.
+    fn bound<'q>(&self, query: Bound<'q>) -> Bound<'q>;
+}
+
+/// Writes rows in their order.
+pub(super) async fn write_rows<R: Written>(
+    connection: &mut AnyConnection,
+    mut rows: &[R],
+) -> Result<(), sqlx::Error> {
+    if is_postgres(connection) && !rows.is_empty() {
+        let rows = serde_json::to_string(rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        return sqlx::query(R::JSON).bind(rows).execute(connection).await.map(drop);
+    }
+    while let Some(size) = SIZES.into_iter().find(|size| *size <= rows.len()) {
+        let (these, rest) = rows.split_at(size);
+        let query = sqlx::query(AssertSqlSafe(with_values::<R>(size)));
+        let query = these.iter().fold(query, |query, row| row.bound(query));
+        query.execute(&mut *connection).await?;
+        rows = rest;
+    }
+    Ok(())
+}
+
+/// The statement for so many rows.
+fn with_values<R: Written>(rows: usize) -> String {
+    let mut text = R::HEAD.to_owned();
+    for number in 0..rows * R::COLUMNS {
+        // Without numbers: SQLite looks those up among all of them, each time one is bound.
+        text.push_str(match (number, number % R::COLUMNS) {
+            (0, _) => " VALUES (?",
+            (_, 0) => "), (?",
+            _ => ", ?",
+        });
+    }
+    text.push(')');
+    text.push_str(R::TAIL);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Connection as _, Executor as _};
+
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Pair(i64, Option<String>);
+
+    impl Written for Pair {
+        const JSON: &str = "";
+        const HEAD: &str = "INSERT INTO pairs (a, b)";
+        const TAIL: &str = " ON CONFLICT (a) DO UPDATE SET b = excluded.b";
+        const COLUMNS: usize = 2;
+
+        fn bound<'q>(&self, query: Bound<'q>) -> Bound<'q> {
+            query.bind(self.0).bind(self.1.clone())
+        }
+    }
+
+    #[tokio::test]
+    async fn any_number_of_rows_is_written_in_their_order() {
+        sqlx::any::install_default_drivers();
+        for count in [0, 1, 3, 31, 32, 33, 71] {
+            let mut connection = AnyConnection::connect("sqlite::memory:").await.unwrap();
+            connection.execute("CREATE TABLE pairs (a BIGINT PRIMARY KEY, b TEXT)").await.unwrap();
+            let rows: Vec<_> = (0..count).map(|n| Pair(n, (n % 2 == 0).then(|| format!("{n}?")))).collect();
+            // Again, with what they had before.
+            let again: Vec<_> = rows.iter().map(|row| Pair(row.0, None)).collect();
+            write_rows(&mut connection, &again).await.unwrap();
+            write_rows(&mut connection, &rows).await.unwrap();
+            let written: Vec<(i64, Option<String>)> = sqlx::query_as("SELECT a, b FROM pairs ORDER BY rowid")
+                .fetch_all(&mut connection)
+                .await
+                .unwrap();
+            assert_eq!(written, rows.into_iter().map(|row| (row.0, row.1)).collect::<Vec<_>>());
+        }
+    }
+}
