@@ -6,6 +6,8 @@ mod typed;
 pub use cron::{CronTrigger, Missed};
 pub use typed::{TypedKind, TypedTrigger};
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::{Code, Fields, Problem, Problems, is_expression, pointer, suggest};
@@ -108,10 +110,11 @@ const GIT_MEMBERS: &[&str] = &[
 
 pub(super) fn read_all(list: &[Value], problems: &mut Problems) -> Vec<Trigger> {
     let mut triggers: Vec<Trigger> = Vec::new();
+    let mut names = BTreeSet::new();
     for (n, value) in list.iter().enumerate() {
         let at = pointer::item("/triggers", n);
         if let Some(trigger) = Trigger::read(value, &at, problems) {
-            if triggers.iter().any(|other| other.reference == trigger.reference) {
+            if !names.insert(trigger.reference.clone()) {
                 let message = format!("two triggers are called `{}`", trigger.reference);
                 let problem = Problem::error(pointer::join(&at, "ref"), message).code(Code::RefDuplicate);
                 problems.push(problem.help("give each its own `ref`"));
