@@ -128,7 +128,8 @@ async fn run<M: Measured>(
         jobs::processes(folder, measured.projects(), measured.runs(), report).await?;
     }
     if args.wants("W5") {
-        hooks::flood(measured.ingress(), measured.projects(), args.seconds, report).await?;
+        let (projects, runs) = (measured.projects(), measured.runs());
+        hooks::flood(measured.ingress(), projects, runs, args.seconds, report).await?;
     }
     if args.wants("GROW") {
         runs::growing(measured.runs(), report).await?;
