@@ -15,7 +15,6 @@ use sqlx::AnyConnection;
 use super::{
     Asked, Heads, Incoming, Kept, Subject,
     approve::{Approving, NotApproved},
-    known,
     rows::{Bound, Written, write_rows},
     sql,
     wait::{Answered, Postponed, Wait},
@@ -66,8 +65,7 @@ impl GroupWrite for Writer {
     }
 
     async fn write(&self, tx: &mut AnyConnection, rows: &[Row]) -> Result<Vec<Done>, sqlx::Error> {
-        // SQLite would say of each row that it was written, for more than it costs to look beforehand.
-        if known::is_postgres(tx) && self.is_one_statement(rows) {
+        if self.is_one_statement(rows) {
             return Group::new(self.log.now()).write_plain(tx, rows).await;
         }
         let mut group = Group::new(self.log.now());
@@ -125,7 +123,7 @@ pub(super) struct Group {
 
 #[derive(Serialize)]
 pub(super) struct Insert {
-    delivery: DeliveryId,
+    pub(super) delivery: DeliveryId,
     hook: Option<String>,
     pub(super) key: String,
     body: String,

@@ -1,13 +1,13 @@
 //! Deliveries that tell of no branch: requests to flows. Only its key says whether one of them came before, so that one
 //! statement stores all that came together, and says which of them were there already.
 
-use std::collections::BTreeSet;
-
 use shipway_eventing::failing;
 use sqlx::AnyConnection;
 
 use super::{
-    decide::{Done, Group, LARGE, Row},
+    decide::{Done, Group, Insert, LARGE, Row},
+    known::is_postgres,
+    rows::write_values,
     sql,
 };
 
@@ -37,26 +37,30 @@ impl Group {
                 None => Done::New(self.insert(incoming, None)),
             })
             .collect();
-        let wanted = serde_json::to_string(&self.inserts).map_err(|e| sqlx::Error::Encode(e.into()))?;
-        let written: Vec<String> = failing!(
-            "db.inbox.insert_new",
-            sqlx::query_scalar(sql::INSERT_NEW).bind(wanted).fetch_all(&mut *connection).await
-        )?;
-        if written.len() == self.inserts.len() {
+        let inserts = std::mem::take(&mut self.inserts);
+        if failing!("db.inbox.insert_new", write_new(connection, &inserts).await)? == inserts.len() {
             return Ok(outcomes);
         }
-        let written: BTreeSet<String> = written.into_iter().collect();
-        let before = std::mem::take(&mut self.inserts);
-        let before = before.iter().filter(|insert| !written.contains(&insert.key));
-        self.by_key.retain(|key, _| written.contains(key));
-        self.read_same_keys(connection, before.map(|insert| &*insert.key)).await?;
+        self.by_key.clear();
+        self.read_same_keys(connection, inserts.iter().map(|insert| &*insert.key)).await?;
         for (incoming, outcome) in deliveries().zip(&mut outcomes) {
-            if !written.contains(&incoming.key) {
-                // Forgotten in between: it is tried again, and is new.
-                let kept = self.by_key.get(&incoming.key).ok_or(sqlx::Error::RowNotFound)?;
+            // Forgotten in between: it is tried again, and is new.
+            let kept = self.by_key.get(&incoming.key).ok_or(sqlx::Error::RowNotFound)?;
+            if !matches!(&*outcome, Done::New(own) | Done::Known(own) if own.delivery == kept.delivery) {
                 *outcome = Done::Known(kept.clone());
             }
         }
         Ok(outcomes)
     }
+}
+
+/// Writes those whose keys are new; how many there were.
+async fn write_new(connection: &mut AnyConnection, inserts: &[Insert]) -> Result<usize, sqlx::Error> {
+    let written = if is_postgres(connection) {
+        let rows = serde_json::to_string(inserts).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        sqlx::query(sql::INSERT_NEW).bind(rows).execute(connection).await?.rows_affected()
+    } else {
+        write_values(connection, inserts, sql::NEW).await?
+    };
+    Ok(usize::try_from(written).unwrap_or(usize::MAX))
 }

@@ -7,7 +7,7 @@ use sqlx::{Any, AnyConnection, AssertSqlSafe, any::AnyArguments, query::Query};
 use super::known::is_postgres;
 
 /// So many rows have a statement of their own. Few, so that all of them stay prepared.
-const SIZES: [usize; 6] = [32, 16, 8, 4, 2, 1];
+const SIZES: [usize; 12] = [64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1];
 
 /// A statement to which values are bound.
 pub(super) type Bound<'q> = Query<'q, Any, AnyArguments>;
@@ -29,24 +29,34 @@ pub(super) trait Written: Serialize {
 /// Writes rows in their order.
 pub(super) async fn write_rows<R: Written>(
     connection: &mut AnyConnection,
-    mut rows: &[R],
+    rows: &[R],
 ) -> Result<(), sqlx::Error> {
     if is_postgres(connection) && !rows.is_empty() {
         let rows = serde_json::to_string(rows).map_err(|error| sqlx::Error::Encode(error.into()))?;
         return sqlx::query(R::JSON).bind(rows).execute(connection).await.map(drop);
     }
+    write_values(connection, rows, R::TAIL).await.map(drop)
+}
+
+/// Writes rows as values, with another end of the statement; how many it wrote.
+pub(super) async fn write_values<R: Written>(
+    connection: &mut AnyConnection,
+    mut rows: &[R],
+    tail: &str,
+) -> Result<u64, sqlx::Error> {
+    let mut written = 0;
     while let Some(size) = SIZES.into_iter().find(|size| *size <= rows.len()) {
         let (these, rest) = rows.split_at(size);
-        let query = sqlx::query(AssertSqlSafe(with_values::<R>(size)));
+        let query = sqlx::query(AssertSqlSafe(with_values::<R>(size, tail)));
         let query = these.iter().fold(query, |query, row| row.bound(query));
-        query.execute(&mut *connection).await?;
+        written += query.execute(&mut *connection).await?.rows_affected();
         rows = rest;
     }
-    Ok(())
+    Ok(written)
 }
 
 /// The statement for so many rows.
-fn with_values<R: Written>(rows: usize) -> String {
+fn with_values<R: Written>(rows: usize, tail: &str) -> String {
     let mut text = R::HEAD.to_owned();
     for number in 0..rows * R::COLUMNS {
         // Without numbers: SQLite looks those up among all of them, each time one is bound.
@@ -57,7 +67,7 @@ fn with_values<R: Written>(rows: usize) -> String {
         });
     }
     text.push(')');
-    text.push_str(R::TAIL);
+    text.push_str(tail);
     text
 }
 
@@ -84,7 +94,7 @@ mod tests {
     #[tokio::test]
     async fn any_number_of_rows_is_written_in_their_order() {
         sqlx::any::install_default_drivers();
-        for count in [0, 1, 3, 31, 32, 33, 71] {
+        for count in [0, 1, 3, 31, 64, 65, 137] {
             let mut connection = AnyConnection::connect("sqlite::memory:").await.unwrap();
             connection.execute("CREATE TABLE pairs (a BIGINT PRIMARY KEY, b TEXT)").await.unwrap();
             let rows: Vec<_> = (0..count).map(|n| Pair(n, (n % 2 == 0).then(|| format!("{n}?")))).collect();

@@ -89,7 +89,10 @@ pub(super) const INSERT: &str = "
            value->>'original', value->>'state', value->>'summary', value->>'verdicts', value->>'trace'
     FROM json_each($1)";
 
-/// The same, of those only whose keys are new; which ones these were.
+/// What makes a statement write those only whose keys are new.
+pub(super) const NEW: &str = " ON CONFLICT (key) DO NOTHING";
+
+/// The same in one statement.
 pub(super) const INSERT_NEW: &str = "
     INSERT INTO inbox (delivery, hook, key, body, body_key, received_at, headers, sealed, original, state,
                        summary, verdicts, trace)
@@ -97,8 +100,7 @@ pub(super) const INSERT_NEW: &str = "
            CAST(value->>'received_at' AS BIGINT), value->>'headers', unhex(value->>'sealed'),
            value->>'original', value->>'state', value->>'summary', value->>'verdicts', value->>'trace'
     FROM json_each($1) WHERE true
-    ON CONFLICT (key) DO NOTHING
-    RETURNING key";
+    ON CONFLICT (key) DO NOTHING";
 
 pub(super) const PUT_BODY: &str = "UPDATE inbox SET sealed = $2 WHERE delivery = $1";
 
