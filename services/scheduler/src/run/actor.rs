@@ -83,6 +83,7 @@ const FIRST: Duration = Duration::from_millis(10);
 const REST: Duration = Duration::from_secs(5);
 /// How often commands are decided again after others have written to the run, or after the database was away.
 const TRIES: u32 = 10;
+
 pub(crate) struct Actor {
     book: Book,
     run: RunId,
@@ -214,7 +215,7 @@ impl Actor {
             }
             tried += 1;
             if why.lasts() {
-                tokio::time::sleep(PAUSE.min(FIRST * 2_u32.pow(tried))).await;
+                tokio::time::sleep(PAUSE.min(FIRST * 2_u32.pow(tried - 1))).await;
             }
             let readable = self.read_again().await;
             if matches!(why, Undone::Before) {

@@ -122,7 +122,8 @@ async fn lags(channel: &Channel, accepted: &[Accepted]) -> anyhow::Result<Vec<Du
         for run in &reply.runs {
             if let Some(accepted) = at.remove(&run.id) {
                 let ended: Timestamp = run.ended_at.parse().context("when a run ended")?;
-                behind.push(ended.duration_since(accepted).unsigned_abs());
+                // A run may be over before its 202 has been read.
+                behind.push(Duration::try_from(ended.duration_since(accepted)).unwrap_or_default());
             }
         }
         // From the beginning once all were looked at: some had not ended.

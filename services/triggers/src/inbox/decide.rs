@@ -123,7 +123,7 @@ pub(super) struct Group {
 
 #[derive(Serialize)]
 pub(super) struct Insert {
-    pub(super) delivery: DeliveryId,
+    delivery: DeliveryId,
     hook: Option<String>,
     pub(super) key: String,
     body: String,

@@ -1,5 +1,5 @@
 //! Deliveries that tell of no branch: requests to flows. Only its key says whether one of them came before, so that one
-//! statement stores all that came together, and says which of them were there already.
+//! statement stores all that came together: how many it stored says whether it has to be asked which were there already.
 
 use shipway_eventing::failing;
 use sqlx::AnyConnection;
