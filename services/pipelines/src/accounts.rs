@@ -1,5 +1,7 @@
 //! Linked accounts: from a request to the log, and what documents say of them.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 use shipway_contracts::{
     Code, Error,
@@ -22,6 +24,7 @@ use crate::{
         named_account, resolve_account,
     },
     secrets::installation,
+    senders::plain,
     world::{Project, Projects},
 };
 
@@ -33,6 +36,22 @@ const LONGEST: usize = 32 * 1024;
 
 /// The shortest token that can be kept out of logs.
 const SHORTEST: usize = 6;
+
+/// For each repository by its plain address, where the first trigger of the project, or else the first build service,
+/// names an account for it.
+pub(crate) fn named(project: &Project) -> HashMap<String, Mention> {
+    let flows =
+        project.state.flows.values().filter_map(|flow| Document::parse(&flow.newest()?.document).ok());
+    let resources = project.state.resources.values();
+    let built = resources.filter_map(|resource| mentioned(resource.kind, &resource.spec));
+    let mut named = HashMap::new();
+    for mention in flows.flat_map(|flow| mentions(&flow)).map(|(_, mention)| mention).chain(built) {
+        if mention.named.is_some() {
+            named.entry(plain(&mention.repository)).or_insert(mention);
+        }
+    }
+    named
+}
 
 impl Shared {
     /// Links an account, or gives the one of that name another credential.
@@ -141,27 +160,18 @@ impl Shared {
         })
     }
 
-    /// The login that a repository's hook is asked with: of the account that the first trigger of the project, or else
-    /// the first build service, names for it, or of the only one that fits.
+    /// The login that a repository's hook is asked with: of the account that is named for it, or of the only one that
+    /// fits.
     pub(crate) async fn hook_login(
         &self,
         accounts: &Accounts,
-        project: &Project,
+        named: &HashMap<String, Mention>,
         repository: &str,
     ) -> Result<Option<RepositoryLogin>, Error> {
         if accounts.is_empty() {
             return Ok(None);
         }
-        let same = |mention: &Mention| crate::apply::same_repository(&mention.repository, repository);
-        let flows =
-            project.state.flows.values().filter_map(|flow| Document::parse(&flow.newest()?.document).ok());
-        let resources = project.state.resources.values();
-        let built = resources.filter_map(|resource| mentioned(resource.kind, &resource.spec));
-        let named = flows
-            .flat_map(|flow| mentions(&flow))
-            .map(|(_, mention)| mention)
-            .chain(built)
-            .find(|mention| same(mention) && mention.named.is_some());
+        let named = named.get(&plain(repository)).cloned();
         let mention = named.unwrap_or_else(|| Mention { repository: repository.to_owned(), named: None });
         // One that is linked no more: the repository is asked without a login, and says so itself.
         let Ok(Some(account)) = resolve_account(accounts, &mention) else { return Ok(None) };

@@ -24,7 +24,8 @@ use crate::{
 };
 pub(crate) use accounts::problems as account_problems;
 pub(crate) use hooks::{
-    same_repository, secret_name as hook_secret_name, shown as hook_shown, signing_name as hook_signing_name,
+    HOOKS as HOOK_SECRETS, secret_name as hook_secret_name, shown as hook_shown,
+    signing_name as hook_signing_name,
 };
 use intake::Intake;
 use plan::Plan;

@@ -53,7 +53,7 @@ pub(crate) fn stage_flow<'a>(projects: &'a Projects, project: &str, flow: &str) 
 pub(crate) fn version(flow: &Flow, wanted: u32) -> Result<&FlowVersion, Error> {
     let found = match wanted {
         0 => flow.newest(),
-        wanted => flow.versions.iter().find(|known| known.version == wanted),
+        wanted => flow.versions.iter().map(AsRef::as_ref).find(|known| known.version == wanted),
     };
     let newest = flow.newest().map_or(0, |newest| newest.version);
     found.ok_or_else(|| match newest {

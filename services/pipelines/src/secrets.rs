@@ -99,6 +99,31 @@ pub(crate) struct Secrets {
     kek: Kek,
 }
 
+/// Secrets of a project as they are kept; each is opened when it is asked for.
+pub(crate) struct Kept<'a> {
+    home: &'a Secrets,
+    project: ProjectId,
+    keys: Vec<rows::KeyRow>,
+    rows: BTreeMap<(String, u32), rows::ValueRow>,
+}
+
+impl Kept<'_> {
+    /// The value of one version.
+    pub(crate) fn get(&self, secret: &SecretRef) -> Result<Value, SecretError> {
+        let row = self.rows.get(&(secret.name.clone(), secret.version));
+        let row = row.ok_or_else(|| SecretError::Missing { name: secret.to_string() })?;
+        let key = self.keys.iter().find(|key| key.key_id == row.key_id);
+        self.home.opened(self.project, secret, row, key)
+    }
+
+    /// The newest version; none if there is none.
+    pub(crate) fn newest(&self, name: &str) -> Result<Option<Value>, SecretError> {
+        let mut versions = self.rows.range((name.to_owned(), 0)..=(name.to_owned(), u32::MAX));
+        let Some(((_, version), _)) = versions.next_back() else { return Ok(None) };
+        self.get(&SecretRef { name: name.to_owned(), version: *version }).map(Some)
+    }
+}
+
 /// A value that is to be kept as this version.
 pub(crate) struct Pending {
     /// The name and the version that it will have.
@@ -139,6 +164,14 @@ impl Secrets {
             .map_err(failed("reading a secret"))?
             .ok_or_else(|| SecretError::Missing { name: secret.to_string() })?;
         self.open_row(&mut db, project, secret, &row).await
+    }
+
+    /// All of a project's secrets whose names begin so, in one question.
+    pub(crate) async fn all_of(&self, project: ProjectId, prefix: &str) -> Result<Kept<'_>, SecretError> {
+        let mut db = self.connection("reading secrets").await?;
+        let keys = rows::keys(&mut db, project).await.map_err(failed("reading a project's keys"))?;
+        let rows = rows::all_of(&mut db, project, prefix).await.map_err(failed("reading secrets"))?;
+        Ok(Kept { home: self, project, keys, rows: rows.into_iter().collect() })
     }
 
     /// What keeping this value comes to: the newest version if it has the same value, else the next one. Nothing
@@ -202,10 +235,10 @@ impl Secrets {
             return Ok(());
         }
         let mut db = self.db.begin().await?;
+        let (key_id, key) = self.data_key(&mut db, project).await?;
+        let of = project.to_string();
         for Pending { secret, value } in pending {
             let Some(value) = value else { continue };
-            let (key_id, key) = self.data_key(&mut db, project).await?;
-            let of = project.to_string();
             let sealed = cipher::seal(&key, &of_value(&of, secret, &key_id), value.as_bytes());
             let new = rows::put(&mut db, project, &secret.name, secret.version, &key_id, &sealed)
                 .await
@@ -224,9 +257,19 @@ impl Secrets {
         secret: &SecretRef,
         row: &rows::ValueRow,
     ) -> Result<Value, SecretError> {
-        let not_authentic = || SecretError::NotAuthentic { name: secret.to_string() };
         let key = rows::key(db, project, &row.key_id).await.map_err(failed("reading a project's key"))?;
-        let key = self.unwrap(project, &key.ok_or_else(not_authentic)?)?;
+        self.opened(project, secret, row, key.as_ref())
+    }
+
+    fn opened(
+        &self,
+        project: ProjectId,
+        secret: &SecretRef,
+        row: &rows::ValueRow,
+        key: Option<&rows::KeyRow>,
+    ) -> Result<Value, SecretError> {
+        let not_authentic = || SecretError::NotAuthentic { name: secret.to_string() };
+        let key = self.unwrap(project, key.ok_or_else(not_authentic)?)?;
         let sealed = row.sealed.as_ref().ok_or_else(not_authentic)?;
         let of = project.to_string();
         let bytes =

@@ -98,7 +98,7 @@ fn host(address: &str) -> Option<String> {
 }
 
 /// An address without what tells no two repositories apart.
-fn plain(url: &str) -> String {
+pub(crate) fn plain(url: &str) -> String {
     url.trim_end_matches('/').trim_end_matches(".git").to_ascii_lowercase()
 }
 

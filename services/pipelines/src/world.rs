@@ -64,9 +64,9 @@ impl Project {
         }
     }
 
-    /// The project after an event of its stream.
-    fn after(&self, event: &project::Event, version: Version) -> Self {
-        Self { version, state: evolve(self.state.clone(), event), ..self.clone() }
+    /// Folds in an event of its stream.
+    fn fold(&mut self, event: &project::Event) {
+        self.state = evolve(std::mem::take(&mut self.state), event);
     }
 }
 
@@ -115,16 +115,19 @@ impl Projects {
                 self.version = raw.version;
             }
             "project" => {
-                let id = raw.stream.id().and_then(|id| id.parse().ok());
-                let Some(known) = id.and_then(|id| self.by_id(id)) else { return Ok(()) };
+                let id = raw.stream.id().and_then(|id| id.parse::<ProjectId>().ok());
+                let mut all = self.by_slug.values_mut();
+                let Some(known) = id.and_then(|id| all.find(|known| known.id == id)) else { return Ok(()) };
                 if raw.version != known.version + 1 {
                     return Ok(());
                 }
-                let after = match project::Event::read(raw)? {
-                    Some(recorded) => known.after(&recorded.event, raw.version),
-                    None => Project { version: raw.version, ..Project::clone(known) },
-                };
-                self.by_slug.insert(after.slug.clone(), Arc::new(after));
+                let recorded = project::Event::read(raw)?;
+                // Copied once for all events that are folded in together: readers have the one before.
+                let known = Arc::make_mut(known);
+                if let Some(recorded) = recorded {
+                    known.fold(&recorded.event);
+                }
+                known.version = raw.version;
             }
             _ => return Ok(()),
         }
@@ -266,5 +269,80 @@ impl World {
         }
         *now = Arc::new(next);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+    use shipway_events::{Actor, Cause, CommandId, Meta, Timestamp, project::ResourceKind};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn project() -> ProjectId {
+        ProjectId::new(Uuid::from_u128(7))
+    }
+
+    fn applied(n: Version) -> RawEvent {
+        let event: project::Event = project::ResourceApplied {
+            resource: shipway_events::ResourceId::new(Uuid::from_u128(n.into())),
+            slug: format!("web-{n}"),
+            kind: ResourceKind::DeploymentService,
+            spec: Map::new().into(),
+            ports: BTreeMap::new(),
+        }
+        .into();
+        let new = event.encode();
+        RawEvent {
+            position: 100 + n,
+            stream: StreamName::project(project()),
+            version: n,
+            kind: new.kind.to_owned(),
+            schema: new.schema,
+            data: new.data,
+            command: CommandId::new(Uuid::nil()),
+            meta: Meta { actor: Actor::System("test".into()), cause: Cause::Request, trace: None },
+            at: Timestamp::from_micros(0),
+        }
+    }
+
+    /// A project without an event.
+    fn shop() -> Projects {
+        let (project, slug, name) = (project(), "shop".to_owned(), "Shop".to_owned());
+        let created = org::ProjectCreated { project, slug, name, description: String::new() };
+        let mut projects = Projects::default();
+        projects.by_slug.insert("shop".into(), Arc::new(Project::new(&created)));
+        projects
+    }
+
+    #[test]
+    fn events_are_folded_once_each_in_their_order_and_who_looked_before_keeps_what_was_seen() {
+        let mut now = shop();
+        let seen = now.clone();
+        // The third one a second time, the fifth one too early.
+        for version in [1, 2, 3, 3, 5, 4] {
+            now.fold(&applied(version)).unwrap();
+        }
+        let known = |projects: &Projects| {
+            let project = &projects.by_slug["shop"];
+            let slugs: Vec<_> = project.state.resources.keys().cloned().collect();
+            (project.version, slugs)
+        };
+        assert_eq!(known(&now), (4, ["web-1", "web-2", "web-3", "web-4"].map(str::to_owned).to_vec()));
+        assert_eq!(known(&seen), (0, Vec::new()));
+        // What nobody else has looked at since is not copied.
+        let place = Arc::as_ptr(&now.by_slug["shop"]);
+        now.fold(&applied(5)).unwrap();
+        assert_eq!(Arc::as_ptr(&now.by_slug["shop"]), place);
+    }
+
+    #[test]
+    fn an_event_that_cannot_be_read_changes_nothing() {
+        let mut now = shop();
+        now.fold(&applied(1)).unwrap();
+        now.fold(&RawEvent { data: "{}".into(), ..applied(2) }).unwrap_err();
+        let project = &now.by_slug["shop"];
+        assert_eq!((project.version, project.state.resources.len()), (1, 1));
     }
 }

@@ -13,7 +13,7 @@ use shipway_contracts::{
     v1::{self, project_home_client::ProjectHomeClient},
 };
 use shipway_eventing::{Feed, failing, failpoint};
-use shipway_events::{HookId, Position, ProjectId, RawEvent};
+use shipway_events::{FlowId, HookId, Position, ProjectId, RawEvent};
 use shipway_repository::{Credential, Secret};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
@@ -144,26 +144,23 @@ impl Hooks {
                 Err(problem) => tracing::error!(%problem, "a trigger is left out"),
             }
         }
+        let of = Of::all(&triggers);
         let mut hooks = Self { position: reply.position, triggers, ..Self::default() };
         for record in reply.hooks {
-            if let Err(problem) = hooks.add(record) {
+            if let Err(problem) = hooks.add(record, &of) {
                 tracing::error!(%problem, "a hook is left out");
             }
         }
         hooks
     }
 
-    fn add(&mut self, record: v1::HookRecord) -> Result<(), shipway_contracts::Error> {
+    fn add(&mut self, record: v1::HookRecord, of: &Of) -> Result<(), shipway_contracts::Error> {
         let id: HookId = shipway_contracts::id("hooks.id", &record.id)?;
         let project: ProjectId = shipway_contracts::id("hooks.project", &record.project)?;
         let secrets = Secrets::new(record.secrets);
         if record.kind == "git" {
             let key = RepositoryKey::of(&record.repo_url);
-            let named = |trigger: &&Arc<FlowTrigger>| {
-                let of_repository = matches!(&trigger.trigger.kind, Kind::Git(rule) if rule.key == key);
-                of_repository && trigger.project == project
-            };
-            let triggers = self.triggers.iter().filter(named).cloned().collect();
+            let triggers = of.repositories.get(&(project, key.clone())).cloned().unwrap_or_default();
             let mut sources: Vec<_> = record.sources.iter().filter_map(|name| sources::named(name)).collect();
             if record.sources.is_empty() {
                 // A home that does not tell has hooks of this one alone.
@@ -175,7 +172,7 @@ impl Hooks {
             return Ok(());
         }
         let flow = shipway_contracts::id("hooks.flow", &record.flow)?;
-        let siblings: Vec<_> = self.triggers.iter().filter(|trigger| trigger.flow == flow).cloned().collect();
+        let siblings = of.flows.get(&flow).cloned().unwrap_or_default();
         let path = siblings.first().map_or_else(|| record.flow.clone(), |trigger| trigger.path.clone());
         let hook = |trigger: Option<&Arc<FlowTrigger>>| {
             let (secrets, trigger) = (secrets.clone(), trigger.cloned());
@@ -190,6 +187,28 @@ impl Hooks {
         }
         self.flows.insert(Token::of(&record.id), hook(webhooks().next()));
         Ok(())
+    }
+}
+
+/// Triggers by what hooks look for; there may be thousands of both.
+#[derive(Default)]
+struct Of {
+    /// Those of a project that name a repository.
+    repositories: HashMap<(ProjectId, RepositoryKey), Vec<Arc<FlowTrigger>>>,
+    flows: HashMap<FlowId, Vec<Arc<FlowTrigger>>>,
+}
+
+impl Of {
+    fn all(triggers: &[Arc<FlowTrigger>]) -> Self {
+        let mut of = Self::default();
+        for trigger in triggers {
+            if let Kind::Git(rule) = &trigger.trigger.kind {
+                let named = of.repositories.entry((trigger.project, rule.key.clone()));
+                named.or_default().push(trigger.clone());
+            }
+            of.flows.entry(trigger.flow).or_default().push(trigger.clone());
+        }
+        of
     }
 }
 

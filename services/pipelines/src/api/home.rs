@@ -14,12 +14,12 @@ use shipway_contracts::{
 };
 use shipway_documents::secret;
 use shipway_eventing::failing;
-use shipway_events::{Fence, FlowId, HookId, Position, ProjectId, RunId, plan, project::HookSource};
+use shipway_events::{Fence, FlowId, Position, ProjectId, RunId, plan, project::HookSource};
 use tonic::{Request, Response, Status};
 
 use crate::{
     accounts,
-    apply::hook_secret_name,
+    apply::{HOOK_SECRETS, hook_secret_name},
     builds,
     change::{Shared, away, secret_error},
     compare, delivery,
@@ -94,8 +94,8 @@ impl ProjectHome for HomeApi {
         let mut reply = HooksForTriggersReply { position: projects.position, ..Default::default() };
         for project in projects.by_slug.values() {
             let read = self.shared.hooks(&projects.accounts, project);
-            let hooks = failing!("pipelines.hooks", Error::unavailable, read.await)?;
-            reply.triggers.extend(triggers::records(project, &self.shared.tokens(project).await?));
+            let (hooks, tokens) = failing!("pipelines.hooks", Error::unavailable, read.await)?;
+            reply.triggers.extend(triggers::records(project, &tokens));
             reply.triggers.extend(builds::records(project));
             reply.hooks.extend(hooks);
         }
@@ -174,14 +174,24 @@ impl Shared {
         Ok(values)
     }
 
-    /// The hooks of a project, with what verifies their deliveries.
-    async fn hooks(&self, accounts: &Accounts, project: &Project) -> Result<Vec<HookRecord>, Error> {
-        let mut records = Vec::new();
+    /// The hooks of a project, with what verifies their deliveries, and the tokens that documents chose for their
+    /// flows.
+    async fn hooks(
+        &self,
+        accounts: &Accounts,
+        project: &Project,
+    ) -> Result<(Vec<HookRecord>, HashMap<FlowId, String>), Error> {
+        let (mut records, mut tokens) = (Vec::new(), HashMap::new());
+        if project.state.hooks.is_empty() {
+            return Ok((records, tokens));
+        }
         let services = Services::of(&project.state);
+        let named = if accounts.is_empty() { HashMap::new() } else { accounts::named(project) };
+        let kept = self.secrets.all_of(project.id, HOOK_SECRETS).await.map_err(secret_error)?;
         for hook in project.state.hooks.values() {
             let mut secrets = Vec::with_capacity(hook.secrets.len());
             for secret in hook.secrets.iter().rev() {
-                secrets.push(self.secrets.get(project.id, secret).await.map_err(secret_error)?.to_string());
+                secrets.push(kept.get(secret).map_err(secret_error)?.to_string());
             }
             let record = HookRecord {
                 id: hook.id.to_string(),
@@ -194,39 +204,25 @@ impl Shared {
                     kind: "git".to_owned(),
                     sources: services.senders(repo_url).into_iter().map(str::to_owned).collect(),
                     repo_url: repo_url.clone(),
-                    login: self.hook_login(accounts, project, repo_url).await?,
+                    login: self.hook_login(accounts, &named, repo_url).await?,
                     secrets,
                     ..record
                 },
                 HookSource::Flow { flow } => {
                     let signed = !secrets.is_empty();
-                    if !signed {
-                        // Without a signing secret, who signs all the same signs with the token of the address.
-                        secrets.extend(self.token(project, hook.id).await?);
+                    let token = kept.newest(&hook_secret_name(hook.id)).map_err(secret_error)?;
+                    if let Some(token) = token {
+                        tokens.insert(*flow, token.to_string());
+                        if !signed {
+                            // Without a signing secret, who signs all the same signs with the token of the address.
+                            secrets.push(token.to_string());
+                        }
                     }
                     HookRecord { kind: "flow".to_owned(), flow: flow.to_string(), secrets, signed, ..record }
                 }
             });
         }
-        Ok(records)
-    }
-
-    /// The tokens that documents chose for their flows.
-    async fn tokens(&self, project: &Project) -> Result<HashMap<FlowId, String>, Error> {
-        let mut tokens = HashMap::new();
-        for hook in project.state.hooks.values() {
-            if let HookSource::Flow { flow } = hook.source
-                && let Some(token) = self.token(project, hook.id).await?
-            {
-                tokens.insert(flow, token);
-            }
-        }
-        Ok(tokens)
-    }
-
-    async fn token(&self, project: &Project, hook: HookId) -> Result<Option<String>, Error> {
-        let newest = self.secrets.newest(project.id, &hook_secret_name(hook)).await.map_err(secret_error)?;
-        Ok(newest.map(|(_, value)| value.to_string()))
+        Ok((records, tokens))
     }
 }
 

@@ -72,13 +72,18 @@ pub(super) fn problems(
     problems
 }
 
-/// What is wrong between the project's flows, as they are now, that run each other: with those that the document
-/// declares, and with others that run one of those.
-pub(super) fn calls(
-    project: &Project,
-    declared: &Declaration,
-    pipeline: &PipelineDeclaration,
-) -> Vec<Problem> {
+/// A flow that would wait for itself through a flow that it runs.
+pub(super) struct Stuck {
+    /// Its path, and the pipeline and the stage in it.
+    path: String,
+    place: (String, String),
+    /// Pipelines and stages of the flows between.
+    through: Vec<(String, String)>,
+    problem: Problem,
+}
+
+/// What is wrong between the project's flows, as they are now, that run each other.
+pub(super) fn stuck(project: &Project) -> Vec<Stuck> {
     let parsed: BTreeMap<String, (&crate::domain::Flow, Flow)> = project
         .state
         .flows
@@ -94,28 +99,40 @@ pub(super) fn calls(
         let found = found.or_else(|| parsed.values().find(|(flow, _)| flow.id.to_string() == id));
         found.map(|(flow, parsed)| (flow.path(), Cow::Borrowed(parsed)))
     };
-    let mut problems: Vec<Problem> = Vec::new();
-    let pointer = |flow: &crate::domain::Flow| {
-        let stage = pipeline.stages.iter().find(|stage| stage.name == flow.stage);
-        let here = stage.filter(|_| flow.pipeline == declared.slug);
-        here.and_then(|stage| Some(stage.flow.as_ref()?.pointer.as_str()))
-    };
+    let place = |flow: &crate::domain::Flow| (flow.pipeline.clone(), flow.stage.clone());
+    let mut all = Vec::new();
     for (path, (flow, document)) in &parsed {
         for stuck in check_calls(document, &find) {
-            let touched = stuck
-                .through
-                .iter()
-                .any(|path| parsed.get(path).is_some_and(|(flow, _)| pointer(flow).is_some()));
-            match pointer(flow) {
-                Some(at) => problems.extend(Problems::from(vec![stuck.problem]).under(at)),
-                None if touched => {
-                    let Problem { pointer, message, help, .. } = stuck.problem;
-                    let message = format!("the flow {path} would be wrong at {pointer}: {message}");
-                    let problem = Problem::error(format!("{}/spec/stages", declared.pointer), message);
-                    problems.push(problem.code(Code::LockHeld).help(help.unwrap_or_default()));
-                }
-                None => {}
+            let through = stuck.through.iter().filter_map(|path| parsed.get(path));
+            all.push(Stuck {
+                path: path.clone(),
+                place: place(flow),
+                through: through.map(|(flow, _)| place(flow)).collect(),
+                problem: stuck.problem,
+            });
+        }
+    }
+    all
+}
+
+/// What of it is wrong with the flows that the document declares, and with others that run one of those.
+pub(super) fn calls(stuck: &[Stuck], declared: &Declaration, pipeline: &PipelineDeclaration) -> Vec<Problem> {
+    let pointer = |(of, stage): &(String, String)| {
+        let stage = pipeline.stages.iter().find(|known| known.name == *stage);
+        let here = stage.filter(|_| *of == declared.slug);
+        here.and_then(|stage| Some(stage.flow.as_ref()?.pointer.as_str()))
+    };
+    let mut problems: Vec<Problem> = Vec::new();
+    for Stuck { path, place, through, problem } in stuck {
+        match pointer(place) {
+            Some(at) => problems.extend(Problems::from(vec![problem.clone()]).under(at)),
+            None if through.iter().any(|place| pointer(place).is_some()) => {
+                let Problem { pointer, message, help, .. } = problem;
+                let message = format!("the flow {path} would be wrong at {pointer}: {message}");
+                let problem = Problem::error(format!("{}/spec/stages", declared.pointer), message);
+                problems.push(problem.code(Code::LockHeld).help(help.clone().unwrap_or_default()));
             }
+            None => {}
         }
     }
     problems

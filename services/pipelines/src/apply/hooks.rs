@@ -1,6 +1,8 @@
 //! Webhooks: one for each repository that a flow's triggers or a build service name, one for each flow that has its own
 //! address.
 
+use std::collections::HashSet;
+
 use shipway_contracts::{
     Error,
     v1::{Hook, HookAddress},
@@ -25,20 +27,23 @@ use crate::{
     change::{Done, Shared, secret_error},
     domain::{self, Command, CreateHook, ProjectState},
     secrets,
-    senders::Services,
+    senders::{self, Services},
     world::Project,
 };
 
+/// What the names of the secrets of hooks begin with.
+pub(crate) const HOOKS: &str = "hook/";
+
 /// The name of what a document chose, or Shipway, for a hook: the secret of a repository's, the token of a flow's.
 pub(crate) fn secret_name(hook: HookId) -> String {
-    format!("hook/{hook}")
+    format!("{HOOKS}{hook}")
 }
 
 /// The name of the secrets that requests to a hook are signed with.
 pub(crate) fn signing_name(hook: &domain::Hook) -> String {
     match hook.source {
         HookSource::Git { .. } => secret_name(hook.id),
-        HookSource::Flow { .. } => format!("hook/{}/signing", hook.id),
+        HookSource::Flow { .. } => format!("{HOOKS}{}/signing", hook.id),
     }
 }
 
@@ -47,8 +52,10 @@ impl Planner<'_> {
     pub(super) async fn hooks(&mut self) -> Result<(), Error> {
         let slugs: Vec<String> = self.work.keys().cloned().collect();
         for slug in slugs {
-            let sources = self.work.get(&slug).map_or_else(Vec::new, |work| sources(&work.after.state));
-            for source in sources {
+            let Some(work) = self.work.get(&slug) else { continue };
+            let known: HashSet<SourceKey> =
+                work.after.state.hooks.values().map(|hook| SourceKey::of(&hook.source)).collect();
+            for source in sources(&work.after.state, known) {
                 self.hook(&slug, source).await?;
             }
         }
@@ -57,10 +64,6 @@ impl Planner<'_> {
 
     async fn hook(&mut self, slug: &str, source: HookSource) -> Result<(), Error> {
         let Some(work) = self.work.get_mut(slug) else { return Ok(()) };
-        let known = work.after.state.hooks.values().any(|hook| same_source(&hook.source, &source));
-        if known {
-            return Ok(());
-        }
         let (project, hook) = (work.after.id, HookId::new(Uuid::from_bytes(rand::random())));
         let secret = match &source {
             HookSource::Git { .. } => {
@@ -68,7 +71,7 @@ impl Planner<'_> {
                 let planned = home.plan_made(project, &secret_name(hook), secrets::signing()).await;
                 let planned = planned.map_err(secret_error)?;
                 let secret = planned.secret.clone();
-                self.secrets.push((project, vec![planned]));
+                self.secrets.entry(project).or_default().push(planned);
                 Some(secret)
             }
             HookSource::Flow { .. } => None,
@@ -98,7 +101,7 @@ impl Planner<'_> {
         for (project, hook, token) in chosen {
             let (secrets, name) = (&self.shared.secrets, secret_name(hook));
             let planned = secrets.plan(project, &name, Zeroizing::new(token)).await.map_err(secret_error)?;
-            self.secrets.push((project, vec![planned]));
+            self.secrets.entry(project).or_default().push(planned);
         }
         Ok(())
     }
@@ -110,15 +113,21 @@ fn decide(work: &mut Work, command: &Command) {
     debug_assert!(!refused, "a hook is never refused");
 }
 
-/// What the newest versions of the flows can be started by, and what build services build by themselves.
-fn sources(state: &ProjectState) -> Vec<HookSource> {
+/// What the newest versions of the flows can be started by, and what build services build by themselves, that is not
+/// known yet.
+fn sources(state: &ProjectState, mut known: HashSet<SourceKey>) -> Vec<HookSource> {
     let mut sources: Vec<HookSource> = Vec::new();
+    let mut add = |source: HookSource| {
+        if known.insert(SourceKey::of(&source)) {
+            sources.push(source);
+        }
+    };
     for flow in state.flows.values() {
         let Some(parsed) = flow.newest().and_then(|newest| Flow::parse(&newest.document).ok()) else {
             continue;
         };
         if has_address(&parsed) {
-            sources.push(HookSource::Flow { flow: flow.id });
+            add(HookSource::Flow { flow: flow.id });
         }
         for trigger in &parsed.triggers {
             let git = match &trigger.source {
@@ -128,18 +137,12 @@ fn sources(state: &ProjectState) -> Vec<HookSource> {
             };
             // A schedule has no repository.
             if !git.manual_only && !git.repo_url.is_empty() {
-                let source = HookSource::Git { repo_url: git.repo_url.clone() };
-                if !sources.iter().any(|known| same_source(known, &source)) {
-                    sources.push(source);
-                }
+                add(HookSource::Git { repo_url: git.repo_url.clone() });
             }
         }
     }
     for repo_url in state.resources.values().filter_map(builds::repository) {
-        let source = HookSource::Git { repo_url: repo_url.to_owned() };
-        if !sources.iter().any(|known| same_source(known, &source)) {
-            sources.push(source);
-        }
+        add(HookSource::Git { repo_url: repo_url.to_owned() });
     }
     sources
 }
@@ -150,21 +153,20 @@ fn has_address(flow: &Flow) -> bool {
     enabled || flow.triggers.iter().any(|trigger| matches!(trigger.source, TriggerSource::Webhook(_)))
 }
 
-/// The same repository, also where one address ends with `.git` or `/`; or the same flow.
-fn same_source(one: &HookSource, other: &HookSource) -> bool {
-    match (one, other) {
-        (HookSource::Git { repo_url: one }, HookSource::Git { repo_url: other }) => {
-            same_repository(one, other)
-        }
-        (HookSource::Flow { flow: one }, HookSource::Flow { flow: other }) => one == other,
-        _ => false,
-    }
+/// What a source is known by: one repository has several ways to write its address.
+#[derive(PartialEq, Eq, Hash)]
+enum SourceKey {
+    Repository(String),
+    Flow(FlowId),
 }
 
-/// The same repository, also where one address ends with `.git` or `/`.
-pub(crate) fn same_repository(one: &str, other: &str) -> bool {
-    let plain = |url: &str| url.trim_end_matches('/').trim_end_matches(".git").to_ascii_lowercase();
-    plain(one) == plain(other)
+impl SourceKey {
+    fn of(source: &HookSource) -> Self {
+        match source {
+            HookSource::Git { repo_url } => Self::Repository(senders::plain(repo_url)),
+            HookSource::Flow { flow } => Self::Flow(*flow),
+        }
+    }
 }
 
 impl Shared {
@@ -173,17 +175,24 @@ impl Shared {
         let mut hooks = Vec::new();
         let now = self.world.now();
         for part in &done.parts {
-            for event in &part.events {
-                let Event::HookCreated(created) = event else { continue };
-                let project = now.by_id(part.before.id).unwrap_or(&part.before);
+            let created = part.events.iter().filter_map(|event| match event {
+                Event::HookCreated(created) => Some(created),
+                _ => None,
+            });
+            let created: Vec<_> = created.collect();
+            if created.is_empty() {
+                continue;
+            }
+            let project = now.by_id(part.before.id).unwrap_or(&part.before);
+            let services = Services::of(&project.state);
+            let secrets = self.secrets.all_of(project.id, HOOKS).await.map_err(secret_error)?;
+            for created in created {
                 let Some(hook) = project.state.hooks.get(&created.hook) else { continue };
                 let secret = match &created.secret {
-                    Some(secret) => {
-                        self.secrets.get(project.id, secret).await.map_err(secret_error)?.to_string()
-                    }
+                    Some(secret) => secrets.get(secret).map_err(secret_error)?.to_string(),
                     None => String::new(),
                 };
-                hooks.push(Hook { secret, ..shown(project, &Services::of(&project.state), hook) });
+                hooks.push(Hook { secret, ..shown(project, &services, hook) });
             }
         }
         Ok(hooks)

@@ -34,7 +34,7 @@ pub(super) struct Plan {
     /// The events.
     pub(super) done: Done,
     /// What is to be kept before the events are appended.
-    pub(super) secrets: Vec<(ProjectId, Vec<Pending>)>,
+    pub(super) secrets: BTreeMap<ProjectId, Vec<Pending>>,
     /// What is wrong, and warnings.
     pub(super) problems: Vec<Problem>,
 }
@@ -65,7 +65,7 @@ impl Plan {
             ports,
             created: Vec::new(),
             work: BTreeMap::new(),
-            secrets: Vec::new(),
+            secrets: BTreeMap::new(),
         };
         planner.projects();
         planner.resources().await?;
@@ -108,7 +108,7 @@ pub(super) struct Planner<'a> {
     created: Vec<ProjectCreated>,
     /// By the project's slug.
     pub(super) work: BTreeMap<String, Work>,
-    pub(super) secrets: Vec<(ProjectId, Vec<Pending>)>,
+    pub(super) secrets: BTreeMap<ProjectId, Vec<Pending>>,
     pub(super) problems: Vec<Problem>,
     ports: Given,
 }
@@ -207,7 +207,7 @@ impl<'a> Planner<'a> {
                 spec,
                 new_ports: self.ports.new_ports(&project_slug, &declared.slug),
             };
-            self.secrets.push((project, pending));
+            self.secrets.entry(project).or_default().extend(pending);
             self.decide(file, declared, &Command::ApplyResource(wish));
         }
         Ok(())
@@ -265,10 +265,13 @@ impl<'a> Planner<'a> {
     /// What flows that run each other must not do, now that all of them are known.
     fn calls(&mut self) {
         let intake = self.intake;
+        let mut stuck: BTreeMap<String, Vec<flows::Stuck>> = BTreeMap::new();
         for (file, declared) in intake.placed() {
             let Declared::Pipeline(pipeline) = &declared.declared else { continue };
             let Some(work) = self.work(file, declared) else { continue };
-            for problem in flows::calls(&work.after, declared, pipeline) {
+            let slug = work.after.slug.clone();
+            let stuck = stuck.entry(slug).or_insert_with(|| flows::stuck(&work.after));
+            for problem in flows::calls(stuck, declared, pipeline) {
                 self.note(file, problem);
             }
         }

@@ -1,6 +1,6 @@
 //! What a project is now: the fold of its stream.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 use shipway_documents::names::slug;
@@ -120,14 +120,14 @@ pub(crate) struct Flow {
     pub(crate) pipeline: String,
     /// Its stage's name.
     pub(crate) stage: String,
-    /// Its versions, oldest first; none while nothing was published.
-    pub(crate) versions: Vec<FlowVersion>,
+    /// Its versions, oldest first; none while nothing was published. They never change, so that states share them.
+    pub(crate) versions: Vec<Arc<FlowVersion>>,
 }
 
 impl Flow {
     /// The newest version.
     pub(crate) fn newest(&self) -> Option<&FlowVersion> {
-        self.versions.last()
+        self.versions.last().map(AsRef::as_ref)
     }
 
     /// The name that people use: `shop/production`.
@@ -262,11 +262,11 @@ pub(crate) fn evolve(mut state: ProjectState, event: &Event) -> ProjectState {
         }
         Event::FlowPublished(e) => {
             if let Some(flow) = state.flows.get_mut(&e.flow) {
-                flow.versions.push(FlowVersion {
+                flow.versions.push(Arc::new(FlowVersion {
                     version: e.version,
                     document: e.document.clone(),
                     reason: e.reason.clone(),
-                });
+                }));
             }
         }
         Event::OverrideSet(e) => {

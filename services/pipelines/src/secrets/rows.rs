@@ -21,10 +21,13 @@ const ANY_KEY: &str = "SELECT kek_id FROM secret_keys LIMIT 1";
 const NEWEST_KEY: &str = "SELECT key_id, kek_id, nonce, wrapped FROM secret_keys WHERE project = $1
     ORDER BY key_id DESC LIMIT 1";
 const KEY: &str = "SELECT key_id, kek_id, nonce, wrapped FROM secret_keys WHERE project = $1 AND key_id = $2";
+const KEYS: &str = "SELECT key_id, kek_id, nonce, wrapped FROM secret_keys WHERE project = $1";
 const PUT_KEY: &str = "INSERT INTO secret_keys (project, key_id, kek_id, nonce, wrapped)
     VALUES ($1, $2, $3, $4, $5)";
 const NEWEST: &str = "SELECT version, key_id, nonce, ciphertext FROM secrets WHERE project = $1 AND name = $2
     ORDER BY version DESC LIMIT 1";
+const ALL_OF: &str = "SELECT name, version, key_id, nonce, ciphertext FROM secrets
+    WHERE project = $1 AND substr(name, 1, $2) = $3";
 const ONE: &str = "SELECT version, key_id, nonce, ciphertext FROM secrets
     WHERE project = $1 AND name = $2 AND version = $3";
 const PUT: &str = "INSERT INTO secrets (project, name, version, key_id, nonce, ciphertext)
@@ -71,6 +74,12 @@ pub(super) async fn key(
     let read = sqlx::query(KEY).bind(project.to_string()).bind(key_id).fetch_optional(db);
     let row = failing!("db.secrets.key", read.await)?;
     row.map(key_row).transpose()
+}
+
+/// All of the project's data keys.
+pub(super) async fn keys(db: &mut AnyConnection, project: ProjectId) -> Result<Vec<KeyRow>, sqlx::Error> {
+    let read = sqlx::query(KEYS).bind(project.to_string()).fetch_all(db);
+    failing!("db.secrets.keys", read.await)?.into_iter().map(key_row).collect()
 }
 
 fn key_row(row: AnyRow) -> Result<KeyRow, sqlx::Error> {
@@ -123,6 +132,23 @@ pub(super) async fn one(
         .fetch_optional(db)
         .await?;
     row.map(value_row).transpose()
+}
+
+/// Every version of the secrets whose names begin so, by name and version.
+pub(super) async fn all_of(
+    db: &mut AnyConnection,
+    project: ProjectId,
+    prefix: &str,
+) -> Result<Vec<((String, u32), ValueRow)>, sqlx::Error> {
+    // Not LIKE: to SQLite a large letter would be the same as a small one.
+    let length = i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX);
+    let read = sqlx::query(ALL_OF).bind(project.to_string()).bind(length).bind(prefix).fetch_all(db);
+    let named = |row: AnyRow| {
+        let name = row.try_get("name")?;
+        let row = value_row(row)?;
+        Ok(((name, row.version), row))
+    };
+    failing!("db.secrets.all_of", read.await)?.into_iter().map(named).collect()
 }
 
 fn value_row(row: AnyRow) -> Result<ValueRow, sqlx::Error> {

@@ -40,8 +40,9 @@ const FLOW: &str = "bench/staging";
 /// How long the last run may be behind the last delivery.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Makes 1,000 hooks of each kind and sends as fast as answers come what nothing follows from: requests to flows that
-/// are paused, then pushes that no trigger wants. Then pushes of which each starts a run.
+/// Makes 1,000 hooks of each kind by one apply, whose time is told too, and sends as fast as answers come what nothing
+/// follows from: requests to flows that are paused, then pushes that no trigger wants. Then pushes of which each starts
+/// a run.
 pub(crate) async fn flood(
     url: &str,
     projects: &Channel,
@@ -49,7 +50,7 @@ pub(crate) async fn flood(
     seconds: u64,
     report: &Report,
 ) -> anyhow::Result<()> {
-    let hooks = Hooks::make(projects).await?;
+    let hooks = Hooks::make(projects, report).await?;
     let (time, most) = (Duration::from_secs(seconds), seconds * MOST_PER_SECOND);
     known(url, &hooks.flows).await?;
     let (accepted, took) = Flood::make(url, &hooks.flows, most)?.send(time).await?;
@@ -184,14 +185,16 @@ struct Hooks {
 }
 
 impl Hooks {
-    async fn make(channel: &Channel) -> anyhow::Result<Self> {
+    async fn make(channel: &Channel, report: &Report) -> anyhow::Result<Self> {
         let mut client = ProjectsClient::new(channel.clone()).max_decoding_message_size(64 << 20);
         let request = ApplyRequest {
             command: Uuid::now_v7().to_string(),
             files: vec![SourceFile { name: "bench.json".into(), text: project().to_string() }],
             ..ApplyRequest::default()
         };
+        let start = Instant::now();
         let reply = client.apply(request).await.context("applying the project of W5")?.into_inner();
+        report.time("W5.apply", "one", start.elapsed());
         if let Some(problem) = reply.problems.iter().find(|problem| problem.severity == 1) {
             bail!("the project of W5: {}: {}", problem.pointer, problem.message);
         }
