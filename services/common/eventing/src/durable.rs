@@ -123,7 +123,7 @@ impl Durable {
         self.database.readers()
     }
 
-    /// For single statements that write, on PostgreSQL.
+    /// For single statements that write.
     pub(crate) const fn writers(&self) -> &AnyPool {
         self.database.writers()
     }
@@ -162,9 +162,10 @@ pub trait GroupWrite: Send + Sync + 'static {
     /// What a caller gets back once its row is on disk.
     type Outcome: Send + 'static;
 
-    /// Whether the first statement for these rows is all that is written, and no other group has to come before it or
-    /// after it. A server then needs no transaction around it (three round trips fewer), and works at several.
-    fn is_one_statement(&self, _rows: &[Self::Row]) -> bool {
+    /// Whether no row here depends on another one, and no other group has to come before them or after them: any of them
+    /// may be written without the rest. They are written without a transaction around them then, each statement by
+    /// itself (three round trips fewer, or as many thread switches), and a server works at several groups.
+    fn stand_alone(&self, _rows: &[Self::Row]) -> bool {
         false
     }
 
@@ -225,7 +226,7 @@ async fn run<W: GroupWrite>(durable: Durable, write: Arc<W>, mut submitted: mpsc
             return;
         }
         let (rows, replies): (Vec<_>, Vec<_>) = group.into_iter().map(|one| (one.row, one.reply)).unzip();
-        if durable.database().is_postgres() && write.is_one_statement(&rows) {
+        if durable.database().is_postgres() && write.stand_alone(&rows) {
             let (durable, write) = (durable.clone(), write.clone());
             tokio::spawn(async move {
                 settle(&durable, &*write, &rows, replies).await;
@@ -271,7 +272,7 @@ async fn commit<W: GroupWrite>(
     rows: &[W::Row],
 ) -> Result<Vec<W::Outcome>, DurableError> {
     let written = failed("writing a group of rows");
-    if durable.database().is_postgres() && write.is_one_statement(rows) {
+    if write.stand_alone(rows) {
         let mut connection = durable.writers().acquire().await.map_err(&written)?;
         return failing!("db.group.once", write.write(&mut connection, rows).await).map_err(written);
     }

@@ -51,23 +51,20 @@ pub fn judge(
         }
         take(&mut verdict, key, value, siblings)?;
     }
-    let mut without_body = String::new();
-    match body.filter(|body| !body.is_empty()).map(value_of) {
-        Some(Ok(value)) => drop(verdict.values.insert("body".to_owned(), value)),
-        Some(Err(why)) => without_body = format!("; the run has no `body`: {why}"),
-        None => {}
-    }
     if trigger.paused {
         verdict.reason = format!("the flow {} is paused: nothing runs", trigger.path);
     } else if trigger.trigger.manual_only {
         verdict.reason = "the trigger is for runs by hand only (manualOnly): nothing runs".to_owned();
     } else {
         verdict.matched = true;
-        verdict.reason = format!("the request came to the flow's address{without_body}");
-    }
-    if !verdict.matched {
         // Nobody reads the values of what does not run.
-        verdict.values = Map::new();
+        let mut without_body = String::new();
+        match body.filter(|body| !body.is_empty()).map(value_of) {
+            Some(Ok(value)) => drop(verdict.values.insert("body".to_owned(), value)),
+            Some(Err(why)) => without_body = format!("; the run has no `body`: {why}"),
+            None => {}
+        }
+        verdict.reason = format!("the request came to the flow's address{without_body}");
     }
     Ok(verdict)
 }

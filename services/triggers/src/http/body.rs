@@ -8,7 +8,7 @@ use std::{
 use axum::{
     body::Body,
     extract::{ConnectInfo, Request},
-    http::header,
+    http::{HeaderMap, header},
 };
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
@@ -43,8 +43,8 @@ impl AsRef<[u8]> for Whole {
 }
 
 impl Ingress {
-    /// The whole body, if it is not too large, not compressed and comes in time.
-    pub(super) async fn body(&self, request: Request<Body>) -> Result<Bytes, Refusal> {
+    /// The headers and the whole body, if it is not too large, not compressed and comes in time.
+    pub(super) async fn body(&self, request: Request<Body>) -> Result<(HeaderMap, Bytes), Refusal> {
         let start = Instant::now();
         let headers = request.headers();
         // What a few bytes unpack to is nobody's to decide but the sender's.
@@ -63,7 +63,7 @@ impl Ingress {
         let mut room = self.memory.none();
         let ahead = usize::try_from(announced.unwrap_or(0)).unwrap_or(AHEAD).min(AHEAD);
         let mut whole = BytesMut::with_capacity(ahead);
-        let mut body = request.into_body();
+        let (head, mut body) = request.into_parts();
         loop {
             let deadline = start + patience(whole.len());
             let frame = match tokio::time::timeout_at(deadline, body.frame()).await {
@@ -81,7 +81,8 @@ impl Ingress {
             }
             whole.extend_from_slice(&data);
         }
-        Ok(Bytes::from_owner(Whole { bytes: whole.freeze(), _room: room, _open: open }))
+        let whole = Bytes::from_owner(Whole { bytes: whole.freeze(), _room: room, _open: open });
+        Ok((head.headers, whole))
     }
 
     /// Who sends: the other end of the connection, or whom a proxy that is trusted names.

@@ -37,8 +37,8 @@ pub(super) async fn receive(
     }
     let query = request.uri().query().unwrap_or_default().to_owned();
     pairs(&query)?;
-    let (headers, method) = (request.headers().clone(), request.method().clone());
-    let body = ingress.body(request).await?;
+    let method = request.method().clone();
+    let (headers, body) = ingress.body(request).await?;
     if !body.is_empty() && !is_json(&headers) {
         return Err(Refusal::media("a body must be JSON, with content type application/json"));
     }
@@ -90,6 +90,9 @@ pub(super) async fn keep(ingress: &Ingress, incoming: &Arc<Incoming>) -> Result<
 }
 
 fn pairs(query: &str) -> Result<Vec<(String, String)>, Refusal> {
+    if query.is_empty() {
+        return Ok(Vec::new());
+    }
     let unreadable = |_| Refusal::bad("the query string cannot be read");
     let uri = Uri::builder().path_and_query(format!("/?{query}")).build().map_err(unreadable)?;
     let Query(pairs) =

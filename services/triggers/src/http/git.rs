@@ -35,8 +35,7 @@ pub(super) async fn receive(
     if !is_json(request.headers()) {
         return Err(Refusal::media("set the hook's content type to application/json"));
     }
-    let headers = request.headers().clone();
-    let body = ingress.body(request).await?;
+    let (headers, body) = ingress.body(request).await?;
     let now = ingress.log.now();
     let Some(hook) = find(&ingress, source, &hook).await? else {
         // As long as for a hook that exists.

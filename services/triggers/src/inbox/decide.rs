@@ -60,12 +60,12 @@ impl GroupWrite for Writer {
     type Row = Row;
     type Outcome = Done;
 
-    fn is_one_statement(&self, rows: &[Row]) -> bool {
+    fn stand_alone(&self, rows: &[Row]) -> bool {
         rows.iter().all(Row::is_plain)
     }
 
     async fn write(&self, tx: &mut AnyConnection, rows: &[Row]) -> Result<Vec<Done>, sqlx::Error> {
-        if self.is_one_statement(rows) {
+        if self.stand_alone(rows) {
             return Group::new(self.log.now()).write_plain(tx, rows).await;
         }
         let mut group = Group::new(self.log.now());
@@ -125,7 +125,7 @@ pub(super) struct Group {
 pub(super) struct Insert {
     delivery: DeliveryId,
     hook: Option<String>,
-    pub(super) key: String,
+    key: String,
     body: String,
     body_key: Option<String>,
     received_at: i64,
@@ -299,7 +299,7 @@ impl Group {
     }
 
     async fn write(self, tx: &mut AnyConnection) -> Result<(), sqlx::Error> {
-        failing!("db.inbox.insert", write_rows(tx, &self.inserts).await)?;
+        failing!("db.inbox.insert", write_rows(tx, self.inserts).await)?;
         for (delivery, sealed) in self.large {
             sqlx::query(sql::PUT_BODY)
                 .bind(delivery.to_string())
@@ -313,7 +313,7 @@ impl Group {
             Some(Head { repository: key.0, reference: key.1, sha: state.head.clone(), state: text })
         };
         let heads: Vec<_> = self.changed.into_iter().filter_map(state).collect();
-        write_rows(tx, &heads).await?;
+        write_rows(tx, heads).await?;
         for wait in &self.waits {
             wait.write(tx).await?;
         }
@@ -367,21 +367,21 @@ impl Written for Insert {
     const TAIL: &str = "";
     const COLUMNS: usize = 13;
 
-    fn bound<'q>(&self, query: Bound<'q>) -> Bound<'q> {
+    fn bound(self, query: Bound<'_>) -> Bound<'_> {
         query
             .bind(self.delivery.to_string())
-            .bind(self.hook.clone())
-            .bind(self.key.clone())
-            .bind(self.body.clone())
-            .bind(self.body_key.clone())
+            .bind(self.hook)
+            .bind(self.key)
+            .bind(self.body)
+            .bind(self.body_key)
             .bind(self.received_at)
-            .bind(self.headers.clone())
+            .bind(self.headers)
             .bind(self.sealed.to_vec())
             .bind(self.original.map(|original| original.to_string()))
             .bind(self.state)
-            .bind(self.summary.clone())
-            .bind(self.verdicts.clone())
-            .bind(self.trace.clone())
+            .bind(self.summary)
+            .bind(self.verdicts)
+            .bind(self.trace)
     }
 }
 
@@ -400,12 +400,8 @@ impl Written for Head {
     const TAIL: &str = sql::PUT_STATES_TAIL;
     const COLUMNS: usize = 4;
 
-    fn bound<'q>(&self, query: Bound<'q>) -> Bound<'q> {
-        query
-            .bind(self.repository.clone())
-            .bind(self.reference.clone())
-            .bind(self.sha.clone())
-            .bind(self.state.clone())
+    fn bound(self, query: Bound<'_>) -> Bound<'_> {
+        query.bind(self.repository).bind(self.reference).bind(self.sha).bind(self.state)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Deliveries that tell of no branch: requests to flows. Only its key says whether one of them came before, so that one
 //! statement stores all that came together: how many it stored says whether it has to be asked which were there already.
+//! None needs another one, so that there is no transaction around it.
 
 use shipway_eventing::failing;
 use sqlx::AnyConnection;
@@ -7,7 +8,7 @@ use sqlx::AnyConnection;
 use super::{
     decide::{Done, Group, Insert, LARGE, Row},
     known::is_postgres,
-    rows::write_values,
+    rows::write_at_once,
     sql,
 };
 
@@ -38,11 +39,12 @@ impl Group {
             })
             .collect();
         let inserts = std::mem::take(&mut self.inserts);
-        if failing!("db.inbox.insert_new", write_new(connection, &inserts).await)? == inserts.len() {
+        let count = inserts.len();
+        if failing!("db.inbox.insert_new", write_new(connection, inserts).await)? == count {
             return Ok(outcomes);
         }
         self.by_key.clear();
-        self.read_same_keys(connection, inserts.iter().map(|insert| &*insert.key)).await?;
+        self.read_same_keys(connection, deliveries().map(|incoming| &*incoming.key)).await?;
         for (incoming, outcome) in deliveries().zip(&mut outcomes) {
             // Forgotten in between: it is tried again, and is new.
             let kept = self.by_key.get(&incoming.key).ok_or(sqlx::Error::RowNotFound)?;
@@ -55,12 +57,12 @@ impl Group {
 }
 
 /// Writes those whose keys are new; how many there were.
-async fn write_new(connection: &mut AnyConnection, inserts: &[Insert]) -> Result<usize, sqlx::Error> {
+async fn write_new(connection: &mut AnyConnection, inserts: Vec<Insert>) -> Result<usize, sqlx::Error> {
     let written = if is_postgres(connection) {
-        let rows = serde_json::to_string(inserts).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let rows = serde_json::to_string(&inserts).map_err(|error| sqlx::Error::Encode(error.into()))?;
         sqlx::query(sql::INSERT_NEW).bind(rows).execute(connection).await?.rows_affected()
     } else {
-        write_values(connection, inserts, sql::NEW).await?
+        write_at_once(connection, inserts, sql::NEW).await?
     };
     Ok(usize::try_from(written).unwrap_or(usize::MAX))
 }
