@@ -85,11 +85,13 @@ enum Way {
     State,
     /// The pipelines service, for all projects.
     Projects,
+    /// The console, for its first page.
+    Page,
     /// A trigger, to take a delivery.
     Hook,
 }
 
-const WAYS: [Way; 3] = [Way::State, Way::Projects, Way::Hook];
+const WAYS: [Way; 4] = [Way::State, Way::Projects, Way::Page, Way::Hook];
 
 /// What the address of the flow's hook ends with.
 const TOKEN: &str = "a-flow-that-is-asked-from-outside";
@@ -130,6 +132,7 @@ async fn ask(way: Way, url: String, done: Arc<AtomicBool>, asked: Arc<AtomicUsiz
             Way::Projects => {
                 projects.list_projects(ListProjectsRequest::default()).await.map(drop).map_err(said)
             }
+            Way::Page => answer(http.get(format!("{url}/"))).await,
             Way::Hook => deliver(&http, &url).await,
         };
         failed.extend(answered.err().map(|error| format!("{way:?}: {error}")));
@@ -153,6 +156,6 @@ async fn deliver(http: &reqwest::Client, url: &str) -> Result<(), String> {
 async fn answer(request: reqwest::RequestBuilder) -> Result<(), String> {
     let answer = request.send().await.map_err(|error| format!("{error:?}"))?;
     let status = answer.status();
-    answer.bytes().await.map_err(|error| format!("{error:?}"))?;
-    if status.is_success() { Ok(()) } else { Err(status.to_string()) }
+    let body = answer.text().await.map_err(|error| format!("{error:?}"))?;
+    if status.is_success() { Ok(()) } else { Err(format!("{status}: {body}")) }
 }

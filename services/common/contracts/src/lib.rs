@@ -1,5 +1,6 @@
 //! The gRPC contracts: generated code, conversions and the closed list of error codes.
 
+mod again;
 pub mod blockers;
 mod channel;
 mod convert;
@@ -20,6 +21,7 @@ pub mod v1 {
     tonic::include_proto!("shipway.v1");
 }
 
+pub use again::until_answered;
 pub use channel::{Channel, Door};
 pub use convert::{id, optional_id};
 pub use error::{Code, Error, RETRY_AFTER, retry_after};
