@@ -27,7 +27,12 @@ pub struct NatsServer {
     program: PathBuf,
     folder: PathBuf,
     port: u16,
+    /// The part of its settings that says who may do what, if not everybody everything.
+    accounts: Option<String>,
 }
+
+/// The password of [`NatsServer::start_with_accounts`]' users.
+const PASSWORD: &str = "a-password";
 
 impl NatsServer {
     /// Starts the installed server, or the one that `SHIPWAY_NATS_SERVER` names.
@@ -35,11 +40,25 @@ impl NatsServer {
     /// # Errors
     /// If there is none, or it does not start.
     pub fn start() -> Result<Self> {
+        Self::start_as(None)
+    }
+
+    /// The same, with the accounts of a file of settings; the URL is that of the services' user.
+    ///
+    /// # Errors
+    /// If the file has none, and as [`NatsServer::start`].
+    pub fn start_with_accounts(settings: &Path) -> Result<Self> {
+        let text = fs::read_to_string(settings).with_context(|| format!("reading {}", settings.display()))?;
+        let accounts = text.split_once("\naccounts {").context("there are no accounts in the settings")?.1;
+        Self::start_as(Some(format!("accounts {{{accounts}")))
+    }
+
+    fn start_as(accounts: Option<String>) -> Result<Self> {
         let program = program()?;
         let port = free_port()?;
         let folder = std::env::temp_dir().join(format!("shipway-nats-{}-{port}", std::process::id()));
         fs::create_dir(&folder).with_context(|| format!("making {}", folder.display()))?;
-        let mut server = Self { server: None, program, folder, port };
+        let mut server = Self { server: None, program, folder, port, accounts };
         server.run()?;
         Ok(server)
     }
@@ -47,7 +66,8 @@ impl NatsServer {
     /// The URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        let user = self.accounts.as_ref().map(|_| format!("shipway:{PASSWORD}@"));
+        format!("nats://{}127.0.0.1:{}", user.unwrap_or_default(), self.port)
     }
 
     /// The port on 127.0.0.1.
@@ -62,16 +82,19 @@ impl NatsServer {
     /// If it does not start.
     pub fn run(&mut self) -> Result<()> {
         let settings = format!(
-            "listen: \"127.0.0.1:{}\"\njetstream {{ store_dir: \"{}\", max_file_store: 8GB, max_memory_store: 1GB }}\n",
+            "listen: \"127.0.0.1:{}\"\njetstream {{ store_dir: \"{}\", max_file_store: 8GB, max_memory_store: 1GB }}\n{}",
             self.port,
-            self.store().display()
+            self.store().display(),
+            self.accounts.as_deref().unwrap_or_default()
         );
         let file = self.folder.join("nats.conf");
         fs::write(&file, settings).context("writing the server's settings")?;
-        let log = fs::File::create(self.folder.join("log")).context("making the server's log")?;
+        let log = fs::File::options().create(true).append(true).open(self.folder.join("log"));
+        let log = log.context("making the server's log")?;
         // It ends with the test, even if that is killed.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(&self.program).arg("-c").arg(&file);
+        command.envs([("NATS_PASSWORD", PASSWORD), ("NATS_READER_PASSWORD", PASSWORD)]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let server = command.spawn().context("starting nats-server")?;
         self.server = Some(server);
@@ -161,6 +184,15 @@ impl NatsServer {
             }
         }
         self.run()
+    }
+
+    /// What it has said of its users' doing what they may not.
+    ///
+    /// # Errors
+    /// If its log cannot be read.
+    pub fn violations(&self) -> Result<Vec<String>> {
+        let log = fs::read_to_string(self.folder.join("log")).context("reading the server's log")?;
+        Ok(log.lines().filter(|line| line.contains("Violation")).map(str::to_owned).collect())
     }
 
     /// The files that hold messages.

@@ -1,6 +1,7 @@
 //! Members: what a service's process has of the log and NATS, several in this one process.
 
 use std::{
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -36,8 +37,18 @@ pub(crate) struct Given {
 
 impl Given {
     pub(crate) fn new() -> Self {
+        Self::on(NatsServer::start)
+    }
+
+    /// The same, where the services may do on NATS what they may in production.
+    pub(crate) fn in_production() -> Self {
+        let settings = Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/nats/production.conf");
+        Self::on(|| NatsServer::start_with_accounts(&settings))
+    }
+
+    fn on(server: impl FnOnce() -> anyhow::Result<NatsServer>) -> Self {
         tokio::task::block_in_place(|| {
-            let server = NatsServer::start().unwrap();
+            let server = server().unwrap();
             let postgres = Postgres::start(Sync::Off).unwrap();
             postgres.database("shipway").unwrap();
             Self { server, postgres, blobs: tempfile::tempdir().unwrap() }
@@ -68,7 +79,7 @@ impl Given {
     }
 }
 
-pub(crate) async fn log(database: &str, blobs: &std::path::Path) -> Arc<dyn Log> {
+pub(crate) async fn log(database: &str, blobs: &Path) -> Arc<dyn Log> {
     let blobs = Some(shipway_eventing::Blobs::open(blobs).await.unwrap());
     let options = PostgresOptions { blobs, allow_not_durable: true, ..PostgresOptions::default() };
     Arc::new(PostgresLog::connect(database, options).await.unwrap())

@@ -13,13 +13,15 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_n_11_a_burst_while_the_consumer_sleeps() {
-    let given = Given::new();
+    burst(&Given::new(), if full() { 200_000 } else { 10_000 }).await;
+}
+
+pub(crate) async fn burst(given: &Given, burst: u32) {
     let (one, two) = (given.member().await, given.member().await);
     let relay = one.publishing().await;
     // It takes 500 events and sleeps.
     let slow = Reader::start(two.feed.clone(), Duration::from_millis(if full() { 50 } else { 5 }));
     let quick = two.reader();
-    let burst = if full() { 200_000 } else { 10_000 };
     let mut last = 0;
     let mut most = 0;
     for n in 0..burst / 1_000 {

@@ -213,8 +213,10 @@ async fn row_n_5_an_operator_deletes_purges_and_makes_the_stream() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_n_6_bits_flip_and_files_end_early() {
-    let rounds = if full() { 100 } else { 4 };
-    let mut given = Given::new();
+    damage(&mut Given::new(), if full() { 100 } else { 4 }).await;
+}
+
+pub(crate) async fn damage(given: &mut Given, rounds: u32) {
     let (one, two) = (given.member().await, given.member().await);
     let relay = one.publishing().await;
     let readers = [one.reader(), two.reader()];
@@ -222,7 +224,7 @@ async fn row_n_6_bits_flip_and_files_end_early() {
     let (mut flipped, mut cut, mut refused_to_start, mut hung) = (0, 0, 0, 0);
     for round in 0..rounds {
         one.append(60).await;
-        hung += caught_up_or_hung(&mut given, &relay, &one).await;
+        hung += caught_up_or_hung(given, &relay, &one).await;
         let started = given.server(|server| {
             server.kill()?;
             for file in server.block_files()? {
@@ -244,7 +246,7 @@ async fn row_n_6_bits_flip_and_files_end_early() {
         for reader in &readers {
             reader.reach(last).await;
         }
-        hung += caught_up_or_hung(&mut given, &relay, &one).await;
+        hung += caught_up_or_hung(given, &relay, &one).await;
     }
     for reader in &readers {
         reader.agrees_with(&*one.log).await;

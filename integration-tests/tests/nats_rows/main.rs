@@ -12,6 +12,7 @@ mod limits;
 mod lost;
 mod network;
 mod outside;
+mod permissions;
 mod relays;
 
 use std::process::Command;

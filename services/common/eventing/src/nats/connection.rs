@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use async_nats::{Client, ConnectOptions, Event, jetstream};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, jetstream};
+use percent_encoding::percent_decode_str;
 use tokio::sync::watch;
 
 /// A silent server is asked so often whether it is there; after two questions without an answer it is not.
@@ -18,9 +19,10 @@ const ANSWER: Duration = Duration::from_secs(2);
 const WAITING: usize = 16 * 1024;
 
 /// Where NATS is and how it is entered.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct NatsOptions {
-    /// The servers' URLs: `nats://host:4222`, or `tls://…`. At least one.
+    /// The servers' URLs: `nats://host:4222`, or `tls://…`. At least one. They may hold a login, the same in each:
+    /// `nats://user:password@host:4222` or `nats://token@host:4222`, with `%40` for an `@` in it.
     pub urls: Vec<String>,
     /// A credentials file (a JWT and a seed).
     pub credentials_file: Option<PathBuf>,
@@ -50,9 +52,62 @@ pub enum NatsError {
     /// A setting cannot be right.
     #[error("the settings of the connection to NATS are not valid")]
     Settings(#[source] async_nats::ConnectError),
+    /// A URL is none. What it is stays unsaid: it may hold a password.
+    #[error(
+        "a URL of a NATS server is not valid; it is like nats://user:password@10.0.0.4:4222, with %40 for an @ in it"
+    )]
+    Url,
+    /// One connection has one login, whichever server it goes to.
+    #[error(
+        "the URLs of NATS hold different logins; give all servers the same user, or use a credentials file"
+    )]
+    Logins,
     /// There is no URL.
     #[error("no URL of a NATS server is given; without NATS leave the whole connection out")]
     NoUrl,
+}
+
+impl std::fmt::Debug for NatsOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the URLs, for they may hold a password.
+        f.debug_struct("NatsOptions").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What a URL says of who enters. Without a password the user is a token.
+#[derive(PartialEq, Eq)]
+struct Login {
+    user: String,
+    password: Option<String>,
+}
+
+/// The servers, and the login that their URLs hold: the client itself passes over it.
+fn entered(urls: &[String]) -> Result<(Vec<ServerAddr>, Option<Login>), NatsError> {
+    let mut servers = Vec::with_capacity(urls.len());
+    let mut logins = Vec::with_capacity(urls.len());
+    for url in urls {
+        let mut url = url.parse::<ServerAddr>().map_err(|_| NatsError::Url)?.into_inner();
+        logins.push(login(url.username(), url.password())?);
+        let bare = url.set_username("").and_then(|()| url.set_password(None));
+        bare.map_err(|()| NatsError::Url)?;
+        servers.push(ServerAddr::from_url(url).map_err(|_| NatsError::Url)?);
+    }
+    let first = logins.pop().flatten();
+    if logins.iter().any(|other| *other != first) {
+        return Err(NatsError::Logins);
+    }
+    Ok((servers, first))
+}
+
+fn login(user: &str, password: Option<&str>) -> Result<Option<Login>, NatsError> {
+    let text = |part: &str| match percent_decode_str(part).decode_utf8() {
+        Ok(text) => Ok(text.into_owned()),
+        Err(_) => Err(NatsError::Url),
+    };
+    match (text(user)?, password.map(text).transpose()?) {
+        (user, None) if user.is_empty() => Ok(None),
+        (user, password) => Ok(Some(Login { user, password })),
+    }
 }
 
 /// Whether the server is there.
@@ -82,7 +137,14 @@ impl Nats {
             return Err(NatsError::NoUrl);
         }
         let link = Arc::new(watch::Sender::new(Link::default()));
-        let mut connect = ConnectOptions::new();
+        let (servers, login) = entered(&options.urls)?;
+        let mut connect = match login {
+            None => ConnectOptions::new(),
+            Some(Login { user, password: Some(password) }) => {
+                ConnectOptions::with_user_and_password(user, password)
+            }
+            Some(Login { user: token, password: None }) => ConnectOptions::with_token(token),
+        };
         if let Some(path) = options.credentials_file {
             let read = connect.credentials_file(&path).await;
             connect = read.map_err(|source| NatsError::Credentials { path, source })?;
@@ -113,7 +175,7 @@ impl Nats {
                 tell(&told, &event);
                 std::future::ready(())
             })
-            .connect(options.urls)
+            .connect(servers)
             .await
             .map_err(NatsError::Settings)?;
         let jetstream = jetstream::context::ContextBuilder::new()
@@ -190,5 +252,38 @@ fn tell(link: &watch::Sender<Link>, event: &Event) {
         // Of this kind is every failed try to connect.
         Event::ClientError(error) => tracing::debug!(%error, "the connection to NATS reports an error"),
         other => tracing::warn!(event = %other, "the connection to NATS reports"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_taken_out_of_the_urls_and_is_one() {
+        let of = |urls: &[&str]| {
+            let urls: Vec<_> = urls.iter().map(|url| (*url).to_owned()).collect();
+            let (servers, login) = entered(&urls)?;
+            let servers: Vec<_> = servers.iter().map(|server| server.as_url_str().to_owned()).collect();
+            Ok::<_, NatsError>((servers.join(" "), login.map(|login| (login.user, login.password))))
+        };
+        let login = |user: &str, password: Option<&str>| Some((user.to_owned(), password.map(str::to_owned)));
+        for (urls, servers, expected) in [
+            (&["nats://10.0.0.4:4222"][..], "nats://10.0.0.4:4222", None),
+            (
+                &["nats://shipway:p%40ss%2Fword@a:4222", "tls://shipway:p%40ss%2Fword@b:4222"],
+                "nats://a:4222 tls://b:4222",
+                login("shipway", Some("p@ss/word")),
+            ),
+            (&["nats://a-token@a:4222"], "nats://a:4222", login("a-token", None)),
+        ] {
+            assert_eq!(of(urls).unwrap(), (servers.to_owned(), expected), "{urls:?}");
+        }
+        let error = of(&["nats://one:secret@a:4222", "nats://b:4222"]).unwrap_err();
+        assert!(matches!(error, NatsError::Logins) && !error.to_string().contains("secret"), "{error}");
+        let error = of(&["nats://one:secret@a:port"]).unwrap_err();
+        assert!(matches!(error, NatsError::Url) && !error.to_string().contains("secret"), "{error}");
+        let options = NatsOptions { urls: vec!["nats://one:secret@a".into()], ..NatsOptions::default() };
+        assert!(!format!("{options:?}").contains("secret"));
     }
 }

@@ -73,7 +73,7 @@ impl Section for Database {
 crate::keys! {
     /// NATS JetStream, which carries events and wakes executors.
     pub struct Nats in "nats" {
-        /// Its servers, tried in turn; none: without NATS.
+        /// Its servers, tried in turn, with a login if they want one; none: without NATS.
         pub urls: Vec<NatsUrl> = Vec::new();
         /// A file of credentials (`.creds`).
         pub credentials_file: Option<String> = None;
