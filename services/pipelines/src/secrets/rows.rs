@@ -27,7 +27,7 @@ const PUT_KEY: &str = "INSERT INTO secret_keys (project, key_id, kek_id, nonce, 
 const NEWEST: &str = "SELECT version, key_id, nonce, ciphertext FROM secrets WHERE project = $1 AND name = $2
     ORDER BY version DESC LIMIT 1";
 const ALL_OF: &str = "SELECT name, version, key_id, nonce, ciphertext FROM secrets
-    WHERE project = $1 AND substr(name, 1, $2) = $3";
+    WHERE project = $1 AND substr(name, 1, length($2)) = $2";
 const ONE: &str = "SELECT version, key_id, nonce, ciphertext FROM secrets
     WHERE project = $1 AND name = $2 AND version = $3";
 const PUT: &str = "INSERT INTO secrets (project, name, version, key_id, nonce, ciphertext)
@@ -141,8 +141,7 @@ pub(super) async fn all_of(
     prefix: &str,
 ) -> Result<Vec<((String, u32), ValueRow)>, sqlx::Error> {
     // Not LIKE: to SQLite a large letter would be the same as a small one.
-    let length = i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX);
-    let read = sqlx::query(ALL_OF).bind(project.to_string()).bind(length).bind(prefix).fetch_all(db);
+    let read = sqlx::query(ALL_OF).bind(project.to_string()).bind(prefix).fetch_all(db);
     let named = |row: AnyRow| {
         let name = row.try_get("name")?;
         let row = value_row(row)?;
