@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use shipway_service_kit::config::{Reader, Section, section};
+use shipway_service_kit::{
+    config::{Reader, Section, section},
+    not_for_instances,
+};
 
 use crate::StatusConfig;
 
@@ -55,6 +58,8 @@ impl Section for Ports {
         if self.last < self.first {
             let message = format!("the last port, {}, is before the first, {}", self.last, self.first);
             reader.wrong("ports", "last", message, None);
+        } else if let Err(message) = not_for_instances(&(self.first..=self.last)) {
+            reader.wrong("ports", "first", message, None);
         }
     }
 }
@@ -93,5 +98,32 @@ impl Statuses {
         let address = Some(self.address.clone()).filter(|address| !address.is_empty());
         let (on, give_up, private_addresses) = (self.on, self.give_up, self.private_addresses);
         StatusConfig { on, address, give_up, private_addresses }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shipway_service_kit::config::{Problems, Sources, load};
+
+    use super::*;
+
+    fn ports(first: u16, last: u16) -> Result<Settings, Problems> {
+        let flags = [
+            "database.url=postgres://db/shipway".to_owned(),
+            "blobs.url=s3://x".to_owned(),
+            "keys.folder=/keys".to_owned(),
+            format!("ports.first={first}"),
+            format!("ports.last={last}"),
+        ];
+        load(&Sources { flags: flags.to_vec(), ..Sources::default() }, &[]).map(|loaded| loaded.settings)
+    }
+
+    #[test]
+    fn public_ports_are_a_range_that_instances_are_not_in() {
+        assert_eq!(ports(7500, 7500).unwrap().ports, Ports { first: 7500, last: 7500 });
+        let why = ports(7500, 7499).unwrap_err().to_string();
+        assert!(why.contains("ports.last") && why.contains("7499, is before the first, 7500"), "{why}");
+        let why = ports(19_000, 20_000).unwrap_err().to_string();
+        assert!(why.contains("ports.first") && why.contains("20000 to 31999"), "{why}");
     }
 }

@@ -14,6 +14,7 @@ use std::{
 };
 
 use rustix::process::Signal;
+use shipway_service_kit::INSTANCE_PORTS;
 
 use super::{
     health::{self, Place},
@@ -377,21 +378,21 @@ fn environment(plan: &Plan, ports: &BTreeMap<String, u16>, name: &str) -> BTreeM
     all
 }
 
-/// A free port outside the range that outgoing connections take theirs from. Each call goes on from the last,
-/// so that two instances that start together never get the same.
+/// A free port of those that are for instances. Each call goes on from the last, so that two instances that start
+/// together never get the same.
 fn private_port() -> io::Result<u16> {
-    const FIRST: u16 = 20_000;
-    const COUNT: u16 = 12_000;
+    let (first, last) = (*INSTANCE_PORTS.start(), *INSTANCE_PORTS.end());
+    let count = last - first + 1;
     // Each keeper begins elsewhere: two that start at the same time must not meet.
     static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| {
         let [high, low, ..] = uuid::Uuid::new_v4().into_bytes();
-        AtomicU16::new(u16::from_be_bytes([high, low]) % COUNT)
+        AtomicU16::new(u16::from_be_bytes([high, low]))
     });
-    for _ in 0..COUNT {
-        let port = FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
+    for _ in 0..count {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % count;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return Ok(port);
         }
     }
-    Err(io::Error::other(format!("no free port from {FIRST} to {}", FIRST + COUNT - 1)))
+    Err(io::Error::other(format!("no free port from {first} to {last}")))
 }

@@ -2,8 +2,14 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
+    ops::RangeInclusive,
     path::PathBuf,
 };
+
+use shipway_service_kit::not_for_instances;
+
+/// How many public ports may be given out.
+const PUBLIC_PORTS: u16 = 500;
 
 /// Arguments of `shipway up`.
 #[derive(Clone, Debug, clap::Args)]
@@ -32,8 +38,9 @@ pub(crate) struct UpArgs {
     /// The address of this Shipway for people: statuses of commits at Git hosts lead there. To nowhere when absent.
     #[arg(long, env = "SHIPWAY_PUBLIC_ADDRESS", value_name = "URL")]
     pub(crate) public_address: Option<String>,
-    /// Public ports of services and addons are given from here on.
-    #[arg(long, env = "SHIPWAY_FIRST_PORT", value_name = "PORT", default_value_t = 7500)]
+    /// Public ports of services and addons are given from here on, 500 of them; not from 20000 to 31999, which instances
+    /// of services listen on.
+    #[arg(long, env = "SHIPWAY_FIRST_PORT", value_name = "PORT", default_value_t = 7500, value_parser = first_port)]
     pub(crate) first_port: u16,
     /// Where traces are sent by OTLP over gRPC: http://127.0.0.1:4317. Off when absent.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
@@ -41,6 +48,26 @@ pub(crate) struct UpArgs {
     /// Writes its own log as JSON lines.
     #[arg(long, env = "SHIPWAY_LOG_JSON")]
     pub(crate) log_json: bool,
+}
+
+impl UpArgs {
+    /// The ports that services and addons may get.
+    pub(crate) fn public_ports(&self) -> RangeInclusive<u16> {
+        public_ports(self.first_port)
+    }
+}
+
+fn public_ports(first: u16) -> RangeInclusive<u16> {
+    first..=first.saturating_add(PUBLIC_PORTS - 1)
+}
+
+fn first_port(text: &str) -> Result<u16, String> {
+    let first = text.parse().map_err(|_| "a port is a number from 1 to 65535".to_owned())?;
+    if first == 0 {
+        return Err("port 0 is none that can be given; name the first one".to_owned());
+    }
+    not_for_instances(&public_ports(first))?;
+    Ok(first)
 }
 
 /// Arguments of `shipway down`.
@@ -84,4 +111,19 @@ pub(crate) struct Given {
     /// Sets one key, over file and environment: --set server.listen=0.0.0.0:7400
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_public_port_is_none_of_those_of_instances() {
+        assert_eq!(first_port("7500"), Ok(7500));
+        assert_eq!(first_port("19500"), Ok(19_500));
+        assert_eq!(first_port("65500").map(public_ports), Ok(65_500..=65_535));
+        for text in ["0", "70000", "http", "19501", "31999"] {
+            assert!(first_port(text).is_err(), "{text}");
+        }
+    }
 }

@@ -25,8 +25,6 @@ pub(crate) struct Shipway {
     _lock: DataLock,
 }
 
-/// How many public ports may be given out.
-const PORTS: u16 = 500;
 /// How many events read tables and reactions may be behind the log before Shipway says that it is not ready.
 const READY_LAG: u64 = 1_000;
 
@@ -53,7 +51,7 @@ impl Shipway {
                 durable: durable.clone(),
                 views: views.clone(),
                 keys: folder.keys(),
-                ports: args.first_port..=args.first_port.saturating_add(PORTS - 1),
+                ports: args.public_ports(),
                 local_repositories: true,
                 statuses: shipway_pipelines::StatusConfig {
                     address: args.public_address.clone(),
