@@ -22,8 +22,30 @@ use crate::given::sized;
 
 const APP: &str = include_str!("../../fixtures/app.rs");
 
-/// A build, and so many services that are released from it at once.
-fn project(repository: &Path, services: usize) -> String {
+/// Pushes a program that says it is this release.
+pub(crate) fn push(repository: &Repository, release: &str) {
+    repository.write("Procfile", "web: bin/app web\n").unwrap();
+    repository.write("app.rs", &APP.replace("@RELEASE@", release)).unwrap();
+    repository.commit(release).unwrap();
+    repository.push().unwrap();
+}
+
+pub(crate) fn service(name: &str) -> String {
+    format!(
+        r#"---
+kind: DeploymentService
+spec:
+  name: {name}
+  projectId: fleet
+  deployment: {{instances: 1}}
+  ports: [{{name: p01, internalPort: 8080, public: true, protocol: HTTP}}]
+  healthChecks: [{{protocol: HTTP, path: /healthz, periodSeconds: 0.1, successThreshold: 2}}]
+"#
+    )
+}
+
+/// A build, and so many services that are released from it at once; the last stage, which has nothing in it, may go on.
+pub(crate) fn project(repository: &Path, services: usize) -> String {
     let mut text = format!(
         r#"kind: Project
 spec: {{name: fleet, region: local}}
@@ -39,17 +61,7 @@ spec:
     );
     let (mut members, mut releases) = (String::new(), String::new());
     for number in 0..services {
-        text += &format!(
-            r#"---
-kind: DeploymentService
-spec:
-  name: fleet-{number}
-  projectId: fleet
-  deployment: {{instances: 1}}
-  ports: [{{name: p01, internalPort: 8080, public: true, protocol: HTTP}}]
-  healthChecks: [{{protocol: HTTP, path: /healthz, periodSeconds: 0.1, successThreshold: 2}}]
-"#
-        );
+        text += &service(&format!("fleet-{number}"));
         members += &format!("{{id: fleet-{number}, type: service}}, ");
         releases += &format!(
             r#"                      - kind: Release
@@ -93,7 +105,10 @@ spec:
 }
 
 /// Which executors have a keeper for each target, looked at until told to stop: targets that two had at once.
-fn watch(stop: &AtomicBool, cluster: &Path) -> (BTreeSet<String>, BTreeMap<String, BTreeSet<String>>) {
+pub(crate) fn watch(
+    stop: &AtomicBool,
+    cluster: &Path,
+) -> (BTreeSet<String>, BTreeMap<String, BTreeSet<String>>) {
     let (mut twice, mut all) = (BTreeSet::new(), BTreeMap::<String, BTreeSet<String>>::new());
     while !stop.load(Ordering::Relaxed) {
         let mut now = BTreeMap::<String, BTreeSet<String>>::new();
@@ -124,7 +139,6 @@ async fn two_executors_never_run_one_target_both() {
     let (releases, services) = (sized(3, 50), sized(4, 10));
     let mut cluster = Cluster::start("places", Shape::default()).unwrap();
     let repository = Repository::create(&cluster.folder().join("git"), "fleet").unwrap();
-    repository.write("Procfile", "web: bin/app web\n").unwrap();
     let stop = Arc::new(AtomicBool::new(false));
     let watching = std::thread::spawn({
         let (stop, folder) = (stop.clone(), cluster.folder().to_owned());
@@ -132,9 +146,7 @@ async fn two_executors_never_run_one_target_both() {
     });
     let runs = RunsClient::new(cluster.channel().unwrap());
     for release in 0..releases {
-        repository.write("app.rs", &APP.replace("@RELEASE@", &format!("r{release}"))).unwrap();
-        repository.commit(&format!("r{release}")).unwrap();
-        repository.push().unwrap();
+        push(&repository, &format!("r{release}"));
         if release == 0 {
             cluster.apply(&project(repository.bare(), services)).unwrap();
         }
