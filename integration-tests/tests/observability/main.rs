@@ -6,14 +6,20 @@ mod exposition;
 mod push;
 mod receiver;
 
-use std::{path::Path, process::Command};
+use std::{collections::BTreeSet, path::Path, process::Command};
 
+use anyhow::ensure;
 use exposition::Exposition;
-use push::push;
+use push::{push, push_to_cluster};
 use receiver::{Receiver, Span};
 use serde_json::Value;
-use shipway_integration_tests::shipway::{Shipway, http, wait};
+use shipway_integration_tests::{
+    cluster::{Cluster, Shape},
+    shipway::{Shipway, http, wait},
+};
 
+/// The span of a delivery's request.
+const REQUEST: &str = "POST /hooks/{source}/{hook}";
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 /// What a push leads to, each by its id: the delivery is the sender's child; the run's start points back to the
@@ -25,38 +31,85 @@ async fn a_push_is_traced_from_its_sender_to_the_effect() {
     let run = push(&shipway, Some(&format!("00-{TRACE}-00f067aa0ba902b7-01"))).await;
     assert_eq!(shipway.ended(&run).unwrap()["status"], "success");
 
+    traced(&receiver, &run, |span, cause| span.links == [cause.place()]);
+
+    shipway.stop().unwrap();
+    let metrics = receiver.metrics();
+    assert!(metrics.contains("shipway_runs_ended_total"), "metrics are sent too: {metrics:?}");
+}
+
+/// The same where each part is a process of its own, and what happens comes to the others by JetStream.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_is_traced_over_all_processes_of_a_cluster() {
+    let receiver = Receiver::start().await;
+    let settings = vec![("SHIPWAY_TELEMETRY__OTLP".to_owned(), receiver.url.clone())];
+    let cluster = Cluster::start("traced", Shape { settings, ..Shape::default() }).unwrap();
+    let run = push_to_cluster(&cluster, &format!("00-{TRACE}-00f067aa0ba902b7-01")).await;
+    wait("the run's end", || Ok((cluster.json(&["show", &run])?["status"] == "success").then_some(())))
+        .unwrap();
+    // Between two processes there is the call that brought it, which is in the trace of its caller.
+    let found =
+        traced(&receiver, &run, |span, cause| span.links.iter().map(|(trace, _)| trace).eq([&cause.trace]));
+    let of = |span: &Span| span.service.0.clone();
+    let instances: BTreeSet<_> = receiver.spans().into_iter().map(|span| span.service).collect();
+    assert!(instances.iter().filter(|(name, _)| name == "executor").count() == 2, "{instances:?}");
+    assert_eq!([of(&found.request), of(&found.start)], ["triggers", "scheduler"]);
+    for (attempt, effect) in &found.attempts {
+        assert_eq!([of(attempt), of(effect)], ["executor", "executor"]);
+    }
+}
+
+/// What a push led to.
+struct Found {
+    request: Span,
+    start: Span,
+    /// Each with its effect.
+    attempts: Vec<(Span, Span)>,
+}
+
+/// Waits for all spans of a push and of its run, and checks how they hang together. `follows` says whether a span points
+/// to what it follows from.
+fn traced(receiver: &Receiver, run: &String, follows: fn(&Span, &Span) -> bool) -> Found {
     let of_run = |name: &str, spans: &[Span]| -> Vec<Span> {
-        spans
-            .iter()
-            .filter(|span| span.name == name && span.attribute("run") == Some(&run))
-            .cloned()
-            .collect()
+        spans.iter().filter(|span| span.name == name && span.attribute("run") == Some(run)).cloned().collect()
     };
     let spans = wait("the spans of three effects", || {
         let spans = receiver.spans();
-        let whole = of_run("attempt", &spans).len() >= 3 && of_run("start", &spans).len() == 1;
-        Ok(whole.then_some(spans))
+        let there = |name: &str| spans.iter().any(|span| span.name == name);
+        let (attempts, starts) = (of_run("attempt", &spans).len(), of_run("start", &spans).len());
+        let whole = attempts >= 3 && starts > 0 && there("delivery") && there(REQUEST);
+        ensure!(whole, "{attempts} attempts, {starts} starts, and {:?}", names(&spans));
+        Ok(Some(spans))
     })
     .unwrap();
     let request = spans
         .iter()
-        .find(|span| span.name == "POST /hooks/{source}/{hook}" && span.trace == TRACE)
+        .find(|span| span.name == REQUEST && span.trace == TRACE)
         .expect("the request is in its sender's trace");
     assert_eq!(request.parent, "00f067aa0ba902b7");
     let delivery = spans.iter().find(|span| span.name == "delivery").unwrap();
     assert_eq!((&delivery.trace, &delivery.parent), (&request.trace, &request.id));
 
-    let start = &of_run("start", &spans)[0];
-    assert_ne!(start.trace, delivery.trace, "a run outlives its request: it is a trace of its own");
-    assert_eq!(start.links, [delivery.place()]);
+    // A scheduler that cannot be reached yet is asked again: then there are several.
+    let starts = of_run("start", &spans);
+    for start in &starts {
+        assert_ne!(start.trace, delivery.trace, "a run outlives its request: it is a trace of its own");
+        assert_eq!(start.links, [delivery.place()]);
+    }
 
     let attempts = of_run("attempt", &spans);
     let effects = of_run("effect", &spans);
     assert_eq!((attempts.len(), effects.len()), (3, 3));
-    let first = attempts.iter().find(|attempt| attempt.links == [start.place()]).unwrap();
+    let begins = |attempt: &Span| starts.iter().find(|start| follows(attempt, start));
+    let first = attempts.iter().find_map(|attempt| Some((attempt, begins(attempt)?)));
+    let (first, start) = first.unwrap_or_else(|| panic!("no attempt points to {starts:#?}: {attempts:#?}"));
     for attempt in attempts.iter().filter(|attempt| attempt.id != first.id) {
-        assert_eq!(attempt.links, [first.place()], "what follows points to what it follows from");
+        assert!(
+            follows(attempt, first),
+            "what follows points to what it follows from: {attempt:?} {first:?}"
+        );
     }
+    let mut pairs = Vec::new();
     for effect in &effects {
         let attempt = attempts.iter().find(|attempt| attempt.id == effect.parent).unwrap();
         assert_eq!(effect.trace, attempt.trace);
@@ -64,11 +117,13 @@ async fn a_push_is_traced_from_its_sender_to_the_effect() {
             assert!(effect.attribute(field).is_some(), "{field}: {effect:?}");
             assert_eq!(effect.attribute(field), attempt.attribute(field));
         }
+        pairs.push((attempt.clone(), effect.clone()));
     }
+    Found { request: request.clone(), start: start.clone(), attempts: pairs }
+}
 
-    shipway.stop().unwrap();
-    let metrics = receiver.metrics();
-    assert!(metrics.contains("shipway_runs_ended_total"), "metrics are sent too: {metrics:?}");
+fn names(spans: &[Span]) -> BTreeSet<&str> {
+    spans.iter().map(|span| span.name.as_str()).collect()
 }
 
 /// Nothing that dashboards and alerts name is made up.

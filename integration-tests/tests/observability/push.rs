@@ -3,7 +3,10 @@
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
 use sha2::Sha256;
-use shipway_integration_tests::shipway::{Shipway, http};
+use shipway_integration_tests::{
+    cluster::Cluster,
+    shipway::{Shipway, http},
+};
 
 const PIPELINE: &str = r#"
 kind: Project
@@ -47,7 +50,16 @@ pub(crate) async fn push(shipway: &Shipway, traceparent: Option<&str>) -> String
     let file = shipway.data().join("lab.yaml");
     std::fs::write(&file, PIPELINE).unwrap();
     let applied = shipway.json(&["apply", "-f", file.to_str().unwrap()]).unwrap();
-    let hook = &applied["hooks"][0];
+    deliver(&applied["hooks"][0], traceparent).await
+}
+
+/// The same on a cluster.
+pub(crate) async fn push_to_cluster(cluster: &Cluster, traceparent: &str) -> String {
+    let applied = cluster.apply(PIPELINE).unwrap();
+    deliver(&applied["hooks"][0], Some(traceparent)).await
+}
+
+async fn deliver(hook: &serde_json::Value, traceparent: Option<&str>) -> String {
     let sha = "3f2a91c03f2a91c03f2a91c03f2a91c03f2a91c0";
     let body = json!({
         "ref": "refs/heads/main", "before": "0".repeat(40), "after": sha, "created": true, "deleted": false,

@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::{
             trace_service_server::{TraceService, TraceServiceServer},
         },
     },
-    common::v1::any_value::Value,
+    common::v1::{KeyValue, any_value::Value},
     trace::v1 as proto,
 };
 use tokio_stream::wrappers::TcpListenerStream;
@@ -26,6 +26,8 @@ use tonic::{Request, Response, Status, transport::Server};
 #[derive(Clone, Debug)]
 pub(crate) struct Span {
     pub(crate) name: String,
+    /// The process's: `service.name` and `service.instance.id`.
+    pub(crate) service: (String, String),
     pub(crate) trace: String,
     pub(crate) id: String,
     /// Empty for a root.
@@ -91,7 +93,13 @@ impl TraceService for Receiver {
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
         let spans = request.into_inner().resource_spans.into_iter();
-        let spans = spans.flat_map(|of| of.scope_spans).flat_map(|of| of.spans).map(read);
+        let spans = spans.flat_map(|of| {
+            let about = of.resource.map(|resource| texts(resource.attributes)).unwrap_or_default();
+            let about = |name: &str| about.get(name).cloned().unwrap_or_default();
+            let service = (about("service.name"), about("service.instance.id"));
+            let spans = of.scope_spans.into_iter().flat_map(|of| of.spans);
+            spans.map(move |span| read(service.clone(), span))
+        });
         self.came.lock().unwrap().spans.extend(spans);
         Ok(Response::new(Default::default()))
     }
@@ -110,14 +118,19 @@ impl MetricsService for Receiver {
     }
 }
 
-fn read(span: proto::Span) -> Span {
+fn texts(attributes: Vec<KeyValue>) -> BTreeMap<String, String> {
     let text = |value| match value {
         Some(Value::StringValue(text)) => text,
         Some(Value::IntValue(number)) => number.to_string(),
         other => format!("{other:?}"),
     };
+    attributes.into_iter().map(|pair| (pair.key, text(pair.value.and_then(|value| value.value)))).collect()
+}
+
+fn read(service: (String, String), span: proto::Span) -> Span {
     Span {
         name: span.name,
+        service,
         trace: hex::encode(span.trace_id),
         id: hex::encode(span.span_id),
         parent: hex::encode(span.parent_span_id),
@@ -126,10 +139,6 @@ fn read(span: proto::Span) -> Span {
             .into_iter()
             .map(|link| (hex::encode(link.trace_id), hex::encode(link.span_id)))
             .collect(),
-        attributes: span
-            .attributes
-            .into_iter()
-            .map(|pair| (pair.key, text(pair.value.and_then(|value| value.value))))
-            .collect(),
+        attributes: texts(span.attributes),
     }
 }

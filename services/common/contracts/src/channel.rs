@@ -18,19 +18,13 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Channel(BoxCloneSyncService<http::Request<Body>, http::Response<Body>, BoxError>);
 
 impl Channel {
-    /// Over the network; each call carries the current span.
-    #[must_use]
-    pub fn remote(channel: tonic::transport::Channel) -> Self {
-        let traced = channel.map_err(Into::into).map_request(|mut request: http::Request<Body>| {
+    /// Over the network, to whichever of several addresses answers; each call carries the current span.
+    pub(crate) fn over(targets: crate::Targets) -> Self {
+        let traced = targets.map_request(|mut request: http::Request<Body>| {
             crate::trace::inject(request.headers_mut());
             request
         });
         Self(BoxCloneSyncService::new(traced))
-    }
-
-    /// Over the network, to whichever of several addresses answers.
-    pub(crate) fn over(targets: crate::Targets) -> Self {
-        Self(BoxCloneSyncService::new(targets))
     }
 
     /// Straight into a generated server in this process: no socket, the same encoding.

@@ -1,8 +1,8 @@
 //! Logs to standard error; metrics at `/metrics`; and, if an endpoint is set, traces and metrics by OTLP.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::{KeyValue, trace::TracerProvider as _};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
 use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider, trace::SdkTracerProvider};
 use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
@@ -99,12 +99,22 @@ impl Telemetry {
     }
 }
 
+/// Who measures and traces here, as OpenTelemetry's conventions have it: one process of several that are this service.
+pub(crate) fn resource(service: &'static str) -> Resource {
+    static INSTANCE: LazyLock<String> = LazyLock::new(|| uuid::Uuid::new_v4().to_string());
+    Resource::builder()
+        .with_service_name(service)
+        .with_attribute(KeyValue::new("service.namespace", "shipway"))
+        .with_attribute(KeyValue::new("service.instance.id", INSTANCE.as_str()))
+        .build()
+}
+
 fn provider(service: &'static str, endpoint: &str) -> Result<SdkTracerProvider, TelemetryError> {
     let exporter = SpanExporter::builder()
         .with_tonic()
         .with_endpoint(endpoint)
         .build()
         .map_err(|source| TelemetryError::Exporter { endpoint: endpoint.to_owned(), source })?;
-    let resource = Resource::builder().with_service_name(service).build();
+    let resource = resource(service);
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }

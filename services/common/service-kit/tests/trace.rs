@@ -9,7 +9,7 @@ use opentelemetry_sdk::{
     error::OTelSdkResult,
     trace::{SdkTracerProvider, SpanData, SpanExporter},
 };
-use shipway_contracts::Channel;
+use shipway_contracts::Targets;
 use shipway_service_kit::Server;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -38,8 +38,8 @@ async fn a_call_over_the_network_carries_its_trace() {
     let address = listener.local_addr().unwrap();
     let stopping = CancellationToken::new();
     let server = tokio::spawn(Server::new().serve(listener, stopping.clone()));
-    let endpoint = tonic::transport::Endpoint::new(format!("http://{address}")).unwrap();
-    let mut client = HealthClient::new(Channel::remote(endpoint.connect_lazy()));
+    let (_, channel) = Targets::new(&[format!("http://{address}")]).unwrap();
+    let mut client = HealthClient::new(channel);
     let span = tracing::info_span!("caller");
     client.check(HealthCheckRequest::default()).instrument(span).await.unwrap();
     drop(client);

@@ -23,7 +23,10 @@ use tonic::{Request, Response, Status};
 use crate::{
     cluster::{AT_ONCE, COMPARE, EXECUTORS, Together, passed_on, shards::Shard},
     registry::{Bell, Hold, Introduction},
-    run::book::LoadError,
+    run::{
+        book::LoadError,
+        told::{effect_key, traced},
+    },
     service::Shared,
 };
 
@@ -351,7 +354,7 @@ impl Shared {
             let given = (0..).zip(state.nodes()).filter(|(_, node)| {
                 node.attempt.is_some() || (node.attempts > 0 && !node.status.is_terminal())
             });
-            keep.extend(given.map(|(index, _)| crate::run::told::effect_key(run, index)));
+            keep.extend(given.map(|(index, _)| effect_key(run, index)));
             for open in state.open_attempts() {
                 if open.attempt.executor != executor || open.attempt.registration != registration {
                     continue;
@@ -362,8 +365,11 @@ impl Shared {
                 }
                 // Whoever gave it the work, or told it to stop, may have died before it heard of that.
                 if !is_held {
-                    let missing = if open.attempt.stopping { &mut end } else { &mut hold };
-                    missing.push(self.book.told(&state, run, &open));
+                    let told = self.book.told(&state, run, &open);
+                    match open.attempt.stopping {
+                        true => end.push(told),
+                        false => hold.push(traced(&*self.log, told).await),
+                    }
                 }
             }
         }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use shipway_contracts::{Error, v1};
-use shipway_engine::{Command, Rejection, RunState, decide_and_evolve};
+use shipway_engine::{Command, OpenAttempt, Rejection, RunState, decide_and_evolve};
 use shipway_eventing::{failpoint, log::AppendError};
 use shipway_events::{
     CommandId, ExecutorId, Fence, Meta, Position, RegistrationId, RunId, RunStatus, Version, run,
@@ -96,6 +96,8 @@ pub(crate) struct Actor {
     shard: Shard,
     /// Whether the log did not take what was decided last, however often it was tried.
     gave_up: bool,
+    /// The trace in which the run began, once somebody has looked; none within if it began in none.
+    began: Option<Option<String>>,
 }
 
 impl Actor {
@@ -113,8 +115,9 @@ impl Actor {
         registry.correct(&Usage::new(), &usage(&state));
         let known = Arc::new(AtomicU64::new(version));
         let handle = Handle { messages: sender, changed: receiver, shard, version: known.clone() };
-        let (book_of_it, gave_up) = (book.clone(), false);
-        let actor = Self { book: book_of_it, run, state, version, messages, changed, known, shard, gave_up };
+        let (book_of_it, gave_up, began) = (book.clone(), false, None);
+        let actor =
+            Self { book: book_of_it, run, state, version, messages, changed, known, shard, gave_up, began };
         let span = tracing::info_span!(parent: None, "run", %run);
         book.shared.tasks.spawn(actor.work().instrument(span));
         handle
@@ -318,11 +321,16 @@ impl Actor {
             }
             return None;
         }
-        let meta = meta.unwrap_or_else(|| Meta {
+        let mut meta = meta.unwrap_or_else(|| Meta {
             actor: super::book::system(),
             cause: shipway_events::Cause::Run(self.run),
             trace: None,
         });
+        // What waited, and goes on because something came free, follows from the run's start.
+        if meta.trace.is_none() && events.iter().any(|event| matches!(event, run::Event::AttemptRequested(_)))
+        {
+            meta.trace = self.began_in().await;
+        }
         let trace = meta.trace.clone();
         // Before it is written: whoever leaves the lane right after it looks for who waits.
         self.note_turn();
@@ -450,7 +458,8 @@ impl Actor {
         self.note_turn();
         shared.registry.correct(&was, &usage(&self.state));
         shared.registry.came_here(&self.state);
-        ring_all(&shared.registry, &self.state, |open| self.told(offer(&self.state, self.run, open)));
+        let told = |open: &OpenAttempt<'_>| self.told(offer(&self.state, self.run, open));
+        ring_all(&*shared.log, &shared.registry, &self.state, told).await;
         self.changed.send_replace(Change::of(&self.state, 0));
         true
     }

@@ -337,7 +337,8 @@ impl Book {
     /// Tells the executors of a run's attempts what they are to do, in case they were not told.
     pub(crate) async fn ring(&self, run: RunId) {
         if let Ok(state) = self.look(run).await {
-            super::told::ring_all(&self.shared.registry, &state, |open| self.told(&state, run, open));
+            let told = |open: &OpenAttempt<'_>| self.told(&state, run, open);
+            super::told::ring_all(&*self.shared.log, &self.shared.registry, &state, told).await;
         }
     }
 

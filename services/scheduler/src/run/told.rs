@@ -2,12 +2,15 @@
 
 use shipway_contracts::v1;
 use shipway_engine::{OpenAttempt, RunState};
+use shipway_eventing::log::Log;
 use shipway_events::{Fence, RunId, run};
+use shipway_service_kit::current_trace;
 
 use crate::registry::{Bell, Registry};
 
 /// Tells executors what the log says that they do.
-pub(super) fn ring_all(
+pub(super) async fn ring_all(
+    log: &dyn Log,
     registry: &Registry,
     state: &RunState,
     told: impl Fn(&OpenAttempt<'_>) -> v1::Assignment,
@@ -15,10 +18,23 @@ pub(super) fn ring_all(
     for open in state.open_attempts() {
         let bell = match open.attempt.stopping {
             true => Bell::Stop(open.fence),
-            false => Bell::Assign(told(&open)),
+            false => Bell::Assign(traced(log, told(&open)).await),
         };
         registry.ring(open.attempt.executor, bell);
     }
+}
+
+/// An attempt with the trace of what it follows from. A state does not have it, but the log does; whoever hears of the
+/// attempt only now points to it all the same. Nothing is read where nothing is traced.
+pub(crate) async fn traced(log: &dyn Log, assignment: v1::Assignment) -> v1::Assignment {
+    if current_trace().is_none() {
+        return assignment;
+    }
+    let before = Fence::from_raw(assignment.fence).position().saturating_sub(1);
+    // A trace that cannot be read is one that points to nothing.
+    let request = log.read(before, 1).await.ok().and_then(|events| events.into_iter().next());
+    let trace = request.and_then(|request| request.meta.trace).unwrap_or_default();
+    v1::Assignment { trace, ..assignment }
 }
 
 /// An attempt as its executor is told of it.

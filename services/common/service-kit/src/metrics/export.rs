@@ -11,10 +11,7 @@ use opentelemetry::{
     metrics::{AsyncInstrument, Counter, Histogram, Meter, MeterProvider as _},
 };
 use opentelemetry_otlp::{MetricExporter, WithExportConfig};
-use opentelemetry_sdk::{
-    Resource,
-    metrics::{PeriodicReader, SdkMeterProvider},
-};
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use prometheus::{Registry, TextEncoder};
 
 use super::{ALL, BUILD_INFO, Kind, Metric};
@@ -63,7 +60,7 @@ pub(crate) fn start(
         .scope_info_enabled(false)
         .build()
         .map_err(StartError::Text)?;
-    let resource = Resource::builder().with_service_name(service).build();
+    let resource = crate::telemetry::resource(service);
     let mut provider = SdkMeterProvider::builder().with_resource(resource).with_reader(text);
     if let Some(endpoint) = options.otlp {
         let exporter = MetricExporter::builder()

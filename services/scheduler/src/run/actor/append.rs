@@ -8,6 +8,7 @@ use shipway_eventing::{
 use shipway_events::{
     CommandId, ExecutorId, Meta, Position, ResourceId, StreamEvent, StreamName, Version, run,
 };
+use shipway_service_kit::current_trace;
 use uuid::Uuid;
 
 use super::{Actor, Asked};
@@ -22,6 +23,17 @@ impl Actor {
         // If the log cannot be asked, nothing is known for certain.
         let newer = shared.log.read_stream(&StreamName::run(self.run), self.version, 1).await;
         newer.map_or(true, |newer| !newer.is_empty())
+    }
+
+    /// The trace in which the run began, as the log has it. Nothing is read where nothing is traced.
+    pub(super) async fn began_in(&mut self) -> Option<String> {
+        current_trace()?;
+        if self.began.is_none() {
+            let first = self.book.shared.log.read_stream(&StreamName::run(self.run), 0, 1).await;
+            // If it cannot be read now, it is looked for at the next occasion.
+            self.began = first.ok().and_then(|first| Some(first.into_iter().next()?.meta.trace));
+        }
+        self.began.clone().flatten()
     }
 
     /// Appends what was decided: where it begins and the version that it reaches; nothing if the log has something under
