@@ -267,12 +267,15 @@ pub fn http() -> reqwest::Client {
     reqwest::Client::new()
 }
 
-/// A hundred ports that no other test takes: the last of them is held as long as the others are used. All are below
-/// those that instances of any test's services listen on.
+/// How many blocks of ports there are. The five hundred that a Shipway may give from the last one on are below those that
+/// instances of any test's services listen on.
+const BLOCKS: u16 = 115;
+
+/// A hundred ports that no other test takes: the last of them is held as long as the others are used.
 pub(crate) fn block_of_ports() -> Result<(u16, TcpListener)> {
-    let begin = u16::try_from(std::process::id() % 120)?;
-    for next in 0..120 {
-        let first = 8_000 + (begin + next) % 120 * 100;
+    let begin = u16::try_from(std::process::id() % u32::from(BLOCKS))?;
+    for next in 0..BLOCKS {
+        let first = 8_000 + (begin + next) % BLOCKS * 100;
         if let Ok(guard) = TcpListener::bind(("127.0.0.1", first + 99)) {
             return Ok((first, guard));
         }
