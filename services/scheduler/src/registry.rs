@@ -35,8 +35,9 @@ struct Seats {
     elsewhere: Elsewhere,
     /// Where targets are; none where they have no places.
     places: Option<Arc<BTreeMap<ResourceId, ExecutorId>>>,
-    /// Addons whose content comes from a backup, with the run that brings it: all other runs wait for that.
-    restoring: BTreeMap<ResourceId, RunId>,
+    /// Targets that are brought to another host: all other runs wait for that. One that released to it meanwhile would
+    /// have its release replaced by what the target had when the move began.
+    coming: BTreeMap<ResourceId, Coming>,
     /// How many targets each executor's host has.
     targets: BTreeMap<ExecutorId, u32>,
     waiting: VecDeque<RunId>,
@@ -97,6 +98,15 @@ pub(crate) enum Standing {
     LeaseOver,
     /// Nobody has heard of it.
     Unknown,
+}
+
+/// A move of a target to another host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Coming {
+    /// The run that brings it.
+    pub(crate) run: RunId,
+    /// It is an addon, whose content comes from a backup.
+    pub(crate) restores: bool,
 }
 
 /// Slots in use, by executor's start: light, then heavy.
@@ -238,19 +248,27 @@ impl Registry {
         }
     }
 
-    /// An addon gets its content from a backup, by this run.
-    pub(crate) fn restoring(&self, target: ResourceId, run: RunId) {
-        self.lock().restoring.insert(target, run);
+    /// A target is brought to its host.
+    pub(crate) fn comes(&self, target: ResourceId, coming: Coming) {
+        self.lock().coming.insert(target, coming);
     }
 
-    /// The addons that get theirs.
-    pub(crate) fn all_restoring(&self) -> Vec<ResourceId> {
-        self.lock().restoring.keys().copied().collect()
+    /// The targets that are brought to theirs.
+    pub(crate) fn all_coming(&self) -> Vec<ResourceId> {
+        self.lock().coming.keys().copied().collect()
     }
 
-    /// An addon has its content.
-    pub(crate) fn restored(&self, target: ResourceId) {
-        self.lock().restoring.remove(&target);
+    /// A target is there.
+    pub(crate) fn came(&self, target: ResourceId) {
+        self.lock().coming.remove(&target);
+    }
+
+    /// A target could not be brought. A service may be released by others then; an addon has no content.
+    pub(crate) fn did_not_come(&self, target: ResourceId) {
+        let mut seats = self.lock();
+        if seats.coming.get(&target).is_some_and(|coming| !coming.restores) {
+            seats.coming.remove(&target);
+        }
     }
 
     /// Lets a decision take and give back slots. Afterwards `waits` says whether the run still waits for room;
@@ -352,7 +370,7 @@ impl Seats {
         let away = self.executors.iter().filter(|(_, seat)| seat.away.is_some() || seat.intro.draining);
         let away = away.map(|(executor, seat)| (*executor, seat.intro.labels.clone())).collect();
         let mut places = Arc::clone(places);
-        for (target, _) in self.restoring.iter().filter(|(_, by)| **by != run) {
+        for (target, _) in self.coming.iter().filter(|(_, coming)| coming.run != run) {
             Arc::make_mut(&mut places).insert(*target, NOBODY);
         }
         slots.with_places(away, places)
@@ -403,7 +421,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn while_an_addon_is_restored_nobody_else_touches_it() {
+    fn while_a_target_is_brought_to_its_host_nobody_else_touches_it() {
         let registry = Registry::default();
         let (executor, target) = (ExecutorId::new(Uuid::from_u128(1)), ResourceId::new(Uuid::from_u128(2)));
         let registration = RegistrationId::new(Uuid::from_u128(3));
@@ -413,10 +431,14 @@ mod tests {
         let needs = Needs { heavy: true, only: None, labels: &[], target: Some(target) };
         let takes = |run| registry.decide(run, |slots| (slots.take(needs).is_some(), false)).0;
         assert!(takes(other));
-        registry.restoring(target, own);
-        assert!(!takes(other) && takes(own));
-        registry.restored(target);
-        assert!(takes(other));
+        for restores in [true, false] {
+            registry.comes(target, Coming { run: own, restores });
+            assert!(!takes(other) && takes(own));
+            registry.did_not_come(target);
+            assert_eq!(takes(other), !restores, "what a service has can be replaced; an addon has nothing");
+            registry.came(target);
+            assert!(takes(other));
+        }
     }
 
     #[test]

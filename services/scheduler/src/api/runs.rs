@@ -352,9 +352,7 @@ impl Shared {
             let Some(executor) = present::waits_for(&blocker) else { continue };
             let Some(node) = shown.nodes.get_mut(blocker.node as usize) else { continue };
             if executor == NOBODY {
-                let reference = &blocker.reference;
-                node.waiting_for =
-                    format!("`{reference}` waits for its addon's content, which is being restored");
+                node.waiting_for = crate::why::waits_for_move(&blocker.reference);
             } else if let Some(words) = self.away_in_words(executor).await? {
                 node.waiting_for = format!("{}: {words}", blocker.words);
             }

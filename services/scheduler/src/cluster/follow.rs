@@ -12,7 +12,10 @@ use shipway_events::{
 use tokio_util::sync::CancellationToken;
 
 use super::shards::Shard;
-use crate::{registry::Hold, service::Shared};
+use crate::{
+    registry::{Coming, Hold},
+    service::Shared,
+};
 
 /// How many events are read at once.
 const READ: usize = 500;
@@ -87,19 +90,20 @@ impl Shared {
         match place::Event::read(event).map(|recorded| recorded.map(|recorded| recorded.event)) {
             Ok(Some(place::Event::Chosen(chosen))) => self.registry.set_place(target, chosen.executor),
             Ok(Some(place::Event::Moved(moved))) => {
-                if moved.backup.is_some() {
-                    self.registry.restoring(target, moved.run);
-                }
+                let coming = Coming { run: moved.run, restores: moved.backup.is_some() };
+                self.registry.comes(target, coming);
                 self.registry.set_place(target, moved.to);
                 self.room_came_free();
             }
             Ok(Some(place::Event::Settled(_))) => {
-                self.registry.restored(target);
+                self.registry.came(target);
                 self.room_came_free();
             }
-            Ok(
-                Some(place::Event::Lost(_) | place::Event::Returned(_) | place::Event::MoveFailed(_)) | None,
-            ) => {}
+            Ok(Some(place::Event::MoveFailed(_))) => {
+                self.registry.did_not_come(target);
+                self.room_came_free();
+            }
+            Ok(Some(place::Event::Lost(_) | place::Event::Returned(_)) | None) => {}
             Err(error) => tracing::error!(%error, "a target's place cannot be read"),
         }
     }

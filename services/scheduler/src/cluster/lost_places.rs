@@ -25,6 +25,7 @@ use uuid::Uuid;
 use super::{EXECUTORS, Together, shards::Shard};
 use crate::{
     places::{self, Around, GIVEN_UP, Host, Place, Progress},
+    registry::Coming,
     run::book::LoadError,
     service::Shared,
     start::from_status,
@@ -94,9 +95,10 @@ impl Shared {
             }
         }
         // Nobody waits for ever because an end was heard before its beginning was read.
-        for target in self.registry.all_restoring() {
-            if places::read(&*self.log, target).await?.is_none_or(|place| place.moving.is_none()) {
-                self.registry.restored(target);
+        for target in self.registry.all_coming() {
+            let moving = places::read(&*self.log, target).await?.and_then(|place| place.moving);
+            if moving.is_none_or(|moving| moving.backup.is_none() && moving.failed.is_some()) {
+                self.registry.came(target);
                 self.room_came_free();
             }
         }
@@ -152,9 +154,8 @@ impl Shared {
                 }
                 place::Event::Moved(moved) => {
                     tracing::warn!(%target, from = %moved.from, to = %moved.to, run = %moved.run, "a target is moved");
-                    if moved.backup.is_some() {
-                        self.registry.restoring(target, moved.run);
-                    }
+                    let coming = Coming { run: moved.run, restores: moved.backup.is_some() };
+                    self.registry.comes(target, coming);
                     self.registry.set_place(target, moved.to);
                 }
                 place::Event::MoveFailed(failed) => {

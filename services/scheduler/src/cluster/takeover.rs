@@ -9,7 +9,7 @@ use shipway_eventing::{failing, failpoint};
 use shipway_events::RunId;
 
 use super::{AT_ONCE, shards::Shard};
-use crate::{run::book::LoadError, service::Shared};
+use crate::{registry::Coming, run::book::LoadError, service::Shared};
 
 /// How long it waits before it tries again what could not be read.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -46,10 +46,11 @@ impl Shared {
         self.caught_up_in_the_end().await?;
         let places = self.all_places().await?;
         for (target, row) in &places {
-            if let Some(moving) = row.moving.as_ref().filter(|moving| moving.restores)
+            if let Some(moving) =
+                row.moving.as_ref().filter(|moving| moving.restores || moving.failed.is_none())
                 && let Ok(run) = moving.run.parse()
             {
-                self.registry.restoring(*target, run);
+                self.registry.comes(*target, Coming { run, restores: moving.restores });
             }
         }
         self.registry.set_places(places.into_iter().map(|(target, row)| (target, row.executor)).collect());

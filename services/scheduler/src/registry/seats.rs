@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shipway_events::{ExecutorId, Fence, ResourceId, RunId, Timestamp};
+use shipway_events::{ExecutorId, Fence, ResourceId, Timestamp};
 
-use super::Registry;
+use super::{Coming, Registry};
 
 /// An executor as it is known here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,9 +33,9 @@ impl Registry {
         seats.executors.iter().map(view).collect()
     }
 
-    /// The runs that bring addons their content, by the addon.
-    pub(crate) fn restored_by(&self) -> BTreeMap<ResourceId, RunId> {
-        self.lock().restoring.clone()
+    /// The moves that go on, by their target.
+    pub(crate) fn coming(&self) -> BTreeMap<ResourceId, Coming> {
+        self.lock().coming.clone()
     }
 
     /// Which processes of an executor do not end although they were told to, as it says itself.

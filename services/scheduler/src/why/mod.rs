@@ -21,6 +21,8 @@ use shipway_events::{RunId, Timestamp};
 use tonic::metadata::MetadataMap;
 
 use self::history::History;
+pub(crate) use room::waits_for_move;
+
 use crate::{cluster::passed_on, run::present, service::Shared, start::from_status};
 
 impl Shared {

@@ -11,7 +11,7 @@ use shipway_events::{ExecutorId, RunId, Timestamp, project::ResourceKind};
 use super::node::held_by;
 use crate::{
     queries::PlaceRow,
-    registry::{NOBODY, SeatView},
+    registry::{Coming, NOBODY, SeatView},
     run::present,
     service::Shared,
 };
@@ -56,6 +56,11 @@ fn standing(seats: &[SeatView], labels: &[String], only: Option<ExecutorId>) -> 
     }
 }
 
+/// What a node waits for whose target is brought to another host.
+pub(crate) fn waits_for_move(reference: &str) -> String {
+    format!("`{reference}` waits for its target, which is being brought to another host")
+}
+
 impl Shared {
     pub(super) async fn room(
         &self,
@@ -67,7 +72,7 @@ impl Shared {
     ) -> Result<Blocker, Error> {
         let name = &found.reference;
         if only == Some(NOBODY) {
-            return Ok(self.restoring(state, found, facts));
+            return Ok(self.coming(state, found, facts));
         }
         let labels = state.plan_node(found.node).map_or(&[][..], |plan| plan.runs_on.as_slice());
         let facts = Facts { labels: labels.join(","), ..facts.clone() };
@@ -147,17 +152,17 @@ impl Shared {
         Blocker { action: more.action, advice: more.advice, who: more.who, ..room }
     }
 
-    fn restoring(&self, state: &RunState, found: &Found, facts: &Facts) -> Blocker {
-        let words = format!("`{}` waits for its addon's content, which is being restored", found.reference);
+    fn coming(&self, state: &RunState, found: &Found, facts: &Facts) -> Blocker {
+        let words = waits_for_move(&found.reference);
         let resources = state.plan().map(|plan| &plan.resources);
-        let restored = self.registry.restored_by();
+        let coming = self.registry.coming();
         let by = resources
             .into_iter()
             .flat_map(|resources| resources.values())
-            .find_map(|resource| restored.get(&resource.id).copied())
-            .or_else(|| restored.values().next().copied());
+            .find_map(|resource| coming.get(&resource.id).copied())
+            .or_else(|| coming.values().next().copied());
         match by {
-            Some(run) => held_by(Kind::Restoring, run, facts, &words),
+            Some(Coming { run, .. }) => held_by(Kind::Restoring, run, facts, &words),
             None => Kind::Restoring.blocker(facts, words),
         }
     }
