@@ -62,6 +62,15 @@ pub(super) struct Handle {
     pub(super) version: Arc<AtomicU64>,
 }
 
+impl Handle {
+    /// Sends a message whose answer is waited for; tells whether the task was still there. The handle is gone by then: what
+    /// is sent at the moment in which the task ends stays in its channel, and its answer is waited for, until every
+    /// sender is gone.
+    async fn send(self, message: Message) -> bool {
+        self.messages.send(message).await.is_ok()
+    }
+}
+
 /// What watchers are told of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change {
@@ -260,7 +269,7 @@ impl Book {
         let handle = self.open().get(&run).cloned();
         if let Some(handle) = handle {
             let (reply, answer) = oneshot::channel();
-            if handle.messages.send(Message::Look(reply)).await.is_ok()
+            if handle.send(Message::Look(reply)).await
                 && let Ok(state) = answer.await
             {
                 return Ok(*state);
@@ -321,7 +330,7 @@ impl Book {
         };
         let leave = |handle: Handle| async move {
             let (left, done) = oneshot::channel();
-            if handle.messages.send(Message::Leave(left)).await.is_ok() {
+            if handle.send(Message::Leave(left)).await {
                 // The task has ended in any case when the channel is gone.
                 let _ = done.await;
             }
@@ -383,7 +392,7 @@ impl Book {
         meta: Meta,
     ) -> Result<Option<Reply>, Error> {
         let (reply, answer) = oneshot::channel();
-        if handle.messages.send(Message::Command(Asked { command, id, meta, reply })).await.is_err() {
+        if !handle.send(Message::Command(Asked { command, id, meta, reply })).await {
             return Ok(None);
         }
         match answer.await {
