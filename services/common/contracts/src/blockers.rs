@@ -127,7 +127,7 @@ kinds! {
     Finish = "finish", Anybody, "shipway abort {run}", "stops it all the same; or wait until it has finished";
     /// An executor that has to confirm a stop.
     Stop = "stop", Nobody, "", "it is over when its executor says so, at the latest 25 s after it was last heard of";
-    /// An addon's content is being restored.
+    /// What it needs is being moved to another host, or its content restored.
     Restoring = "restoring", Nobody, "", "it goes on when run {holder} has ended";
     /// A repository has to be asked.
     Repository = "repository", Nobody, "", "it is asked again by itself; `shipway deliveries show {delivery}` says more";

@@ -92,11 +92,11 @@ fn entered(urls: &[String]) -> Result<(Vec<ServerAddr>, Option<Login>), NatsErro
         bare.map_err(|()| NatsError::Url)?;
         servers.push(ServerAddr::from_url(url).map_err(|_| NatsError::Url)?);
     }
-    let first = logins.pop().flatten();
-    if logins.iter().any(|other| *other != first) {
+    let last = logins.pop().flatten();
+    if logins.iter().any(|other| *other != last) {
         return Err(NatsError::Logins);
     }
-    Ok((servers, first))
+    Ok((servers, last))
 }
 
 fn login(user: &str, password: Option<&str>) -> Result<Option<Login>, NatsError> {
