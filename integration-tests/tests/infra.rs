@@ -1,5 +1,5 @@
 //! What `infra/` says is what the program takes: every manifest is what Kubernetes knows, and every setting in manifests
-//! and in the compose file is a setting of its service.
+//! and in the compose file is a setting of its service. And `scripts/` say what will not do before they begin.
 
 #![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
 
@@ -228,4 +228,35 @@ fn the_load_balancer_knows_every_service() {
         }
     }
     assert!(services >= 16, "{services} services");
+}
+
+#[test]
+fn a_cluster_at_a_port_that_instances_take_is_refused_before_anything_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/cluster");
+    let mut up = Command::new(script);
+    up.args(["up", "--port", "26000", "--data"]).arg(folder.path()).env("SHIPWAY_BIN", binary().unwrap());
+    let output = up.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("ports.first: public ports would be 26100 to 26599"), "{said}");
+    assert!(said.contains("a cluster cannot have its front at port 26000"), "{said}");
+    // Another port is taken afterwards, as none has been kept.
+    assert!(!folder.path().join("port").exists() && !folder.path().join("postgres").exists(), "{said}");
+}
+
+#[test]
+fn a_disk_without_room_is_said_before_anything_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/lib/setup.sh");
+    let says = |least: &str| {
+        let mut look = Command::new("bash");
+        look.args(["-c", r#". "$0"; look_for_room "$1""#]).arg(&script).arg(least);
+        let output = look.env("CARGO_TARGET_DIR", folder.path()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert_eq!(says("0"), "");
+    let said = says("100000000");
+    assert!(said.starts_with("warning: ") && said.contains(folder.path().to_str().unwrap()), "{said}");
 }

@@ -32,6 +32,12 @@ prepare() {
     fail "the cluster in $data has port $before" "leave --port out, or name another folder with --data"
   fi
   locate
+  # A port that cannot be is said before anything is made with it.
+  local said
+  settings >"$data/settings.asked"
+  said=$("$shipway" config check --config "$data/settings.asked" 2>&1) ||
+    { say "$said"; fail "a cluster cannot have its front at port $port; why is above" "--port names another"; }
+  rm "$data/settings.asked"
   printf '%s\n' "$port" >"$data/port"
 }
 

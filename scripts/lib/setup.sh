@@ -100,9 +100,19 @@ install_packages() {
   rm -f "$log"
 }
 
+# Says so when the disk has less room than a build from nothing takes: a linker that has none left does not.
+look_for_room() { # GiB
+  local free
+  mkdir -p "$target"
+  free=$(df -Pk "$target" | awk 'NR == 2 { printf "%d", $4 / 1048576 }')
+  [ "$free" -ge "$1" ] ||
+    say "warning: $target has $free GiB left on its disk; building this takes up to $1 GiB"
+}
+
 # Everything that Shipway needs to be built and to run: Rust, a C compiler, Git, PostgreSQL's server programs; with
 # `cluster` or `test` also what many processes and their tests need.
 set_up() { # [cluster | test]
+  if [ "${1:-}" = test ]; then look_for_room 15; else look_for_room 5; fi
   command -v cargo >/dev/null || [ ! -f "$HOME/.cargo/env" ] || . "$HOME/.cargo/env"
   command -v cargo >/dev/null ||
     fail "Rust is not installed" "install Rust 1.95 or newer (https://rustup.rs) and run this again"
