@@ -38,8 +38,12 @@ fn children(bench: &Child) -> Vec<PathBuf> {
 
 #[test]
 fn the_bench_of_many_processes_counts_what_a_node_takes() {
-    let size: &[&str] = if full() { &[] } else { &["--repetitions", "2", "--runs", "20"] };
-    let mut bench = bench(&[&["--only", "W1,W2"][..], size].concat());
+    let size: &[&str] = if full() {
+        &["--only", "W1,W2,W3"]
+    } else {
+        &["--only", "W1,W2", "--repetitions", "2", "--runs", "20"]
+    };
+    let mut bench = bench(size);
     let lines = BufReader::new(bench.stdout.take().unwrap()).lines();
     let lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
     let figures: BTreeMap<String, f64> = lines
@@ -61,6 +65,10 @@ fn the_bench_of_many_processes_counts_what_a_node_takes() {
         assert!(figures["C2.tx_per_node"] <= 1.5, "{figures:?}");
         assert!(figures["C3.wal_bytes_per_node.log"] <= 2_000.0, "{figures:?}");
         assert!(figures["C3.stored_bytes_per_node.log"] <= 1_300.0, "{figures:?}");
+        assert!(figures["C4.hops_per_node_parallel"] <= 4.0, "{figures:?}");
+        assert!(figures["W6.rss_idle"] <= 100.0 && figures["W6.rss_after_w2"] <= 200.0, "{figures:?}");
+        let slow = figures.iter().any(|(figure, ms)| figure.starts_with("W6.ready.") && *ms > 300.0);
+        assert!(!slow, "{figures:?}");
     }
     let counted = [
         "C2.tx_per_node",

@@ -6,6 +6,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
+use shipway_eventing::nats::Names;
 use shipway_integration_tests::{
     git::Repository,
     shipway::{Shipway, http, wait},
@@ -47,6 +48,26 @@ spec:
     - name: Staging
     - name: Production
 "#;
+
+#[test]
+fn the_log_says_what_programs_that_consume_it_want_to_know() {
+    let shipway = Shipway::up("head").unwrap();
+    let file = shipway.data().join("lab.yaml");
+    std::fs::write(&file, PIPELINE).unwrap();
+    shipway.shipway(&["apply", "-f", file.to_str().unwrap()]).unwrap();
+    let head = shipway.json(&["events", "--head"]).unwrap();
+    let last = shipway.shipway(&["events", "-o", "json"]).unwrap();
+    let last: Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
+    assert!(head["position"].as_u64() >= last["position"].as_u64(), "{head} {last}");
+    assert_eq!((head["id"].as_str().unwrap().len(), &head["generation"]), (36, &json!(1)), "{head}");
+    let names = Names::of(head["id"].as_str().unwrap());
+    assert_eq!(
+        (&head["stream"], &head["subjects"]),
+        (&json!(names.events_stream()), &json!(names.all_events()))
+    );
+    let refused = shipway.attempt(&["events", "--head", "--follow"]).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+}
 
 #[tokio::test]
 async fn a_signed_push_runs_a_flow_through_all_services() {

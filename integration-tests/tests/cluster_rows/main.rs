@@ -23,6 +23,7 @@ mod lost_host;
 mod machines;
 mod nats_away;
 mod places;
+mod resumed;
 mod schedules;
 mod stops;
 mod timers;

@@ -136,6 +136,11 @@ const ROWS: &[Row] = &[
     row("W-13", "5,000 deliveries", "a secret is switched under load: none refused, the old one retires"),
     row("W-14", "", "the time that is signed is exact to the second, in its one spelling"),
     row("W-15", "50 pushes", "pushes whose delivery never came are found by asking, one run each"),
+    row(
+        "R-1",
+        "50 at once, 2 s",
+        "who is killed and started again at once: runs go on soon, none loses a node",
+    ),
     row("S-12", "", "hostile addresses, refs and commits: Git runs nothing and reads nowhere else"),
     row("S-17", "", "a credential is sent to its own host and to no other, over redirects neither"),
     row("H-1", "", "five pushes during a hold: every skipped candidate has its event, nothing is promoted"),

@@ -33,6 +33,8 @@ pub struct ExecutorConfig {
     pub local_repositories: bool,
     /// The time that stopped commands have between SIGTERM and SIGKILL.
     pub stop_grace: Duration,
+    /// Attempts without a process of their own at the same time, as those who give them are told. 256 by default.
+    pub light_slots: u32,
     /// Builds, jobs, backups and restores at the same time; what is given beyond waits here. No limit by default: who
     /// gives the work counts too.
     pub heavy_slots: u32,
@@ -58,6 +60,7 @@ impl ExecutorConfig {
             allow_private_addresses: true,
             local_repositories: true,
             stop_grace: Duration::from_secs(10),
+            light_slots: 256,
             heavy_slots: u32::MAX,
             log_limit: crate::node_logs::LIMIT,
             labels: BTreeSet::new(),

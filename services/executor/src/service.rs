@@ -33,8 +33,6 @@ use crate::{
     },
 };
 
-/// Work without a process of its own.
-const LIGHT_SLOTS: u32 = 256;
 /// A beat every so often.
 const BEAT: Duration = Duration::from_secs(5);
 /// A beat every so often where nothing else tells of work.
@@ -116,14 +114,14 @@ impl Service {
         let id = own_id(&deps.config.data)?;
         let registration = RegistrationId::new(Uuid::now_v7());
         let link = Link::new(id, registration, deps.work, deps.home);
-        let (heavy, labels) = (deps.config.heavy_slots.max(1), deps.config.labels.iter().cloned().collect());
+        let (light, heavy) = (deps.config.light_slots.max(1), deps.config.heavy_slots.max(1));
+        let labels = deps.config.labels.iter().cloned().collect();
         let executor =
             Arc::new(Executor::open(deps.config, Arc::new(link.clone()), Arc::new(link.clone())).await?);
         let reach = deps.reach.unwrap_or(Reach { address: String::new(), host: String::new() });
         executor.registered(registration);
-        executor.tell_slots(LIGHT_SLOTS, heavy);
-        let intro =
-            Introduction { light: LIGHT_SLOTS, heavy, labels, address: reach.address, host: reach.host };
+        executor.tell_slots(light, heavy);
+        let intro = Introduction { light, heavy, labels, address: reach.address, host: reach.host };
         let hurry = link.hurry();
         let (pace, log) = (watch::Sender::new(BEAT), watch::Sender::new(None));
         let beating = Beating {

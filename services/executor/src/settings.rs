@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
+use shipway_eventing::Blobs;
 use shipway_service_kit::config::{Label, Reader, Section, Size, section};
+
+use crate::{ExecutorConfig, LeaseTimes};
 
 shipway_service_kit::sections! {
     /// Settings of `shipway serve executor`.
@@ -65,10 +68,81 @@ impl Section for Host {
 }
 
 impl Host {
-    /// Builds, jobs, backups and restores at the same time.
+    /// An executor with these settings, which keeps artifacts there. Every setting is named here, so none can be
+    /// forgotten.
     #[must_use]
-    pub fn heavy(&self) -> u32 {
-        let cores = || std::thread::available_parallelism().map_or(2, |cores| cores.get());
-        if self.heavy_slots > 0 { self.heavy_slots } else { u32::try_from(cores()).unwrap_or(2) }
+    pub fn config(&self, binary: PathBuf, blobs: Blobs) -> ExecutorConfig {
+        let Self {
+            data,
+            labels,
+            light_slots,
+            heavy_slots,
+            listen,
+            // It is told to others, and nothing is done with it here.
+            host: _,
+            stop_grace,
+            log_limit,
+            namespaces,
+            private_addresses,
+            local_repositories,
+        } = self.clone();
+        let cores = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+        ExecutorConfig {
+            data,
+            binary,
+            blobs,
+            listen,
+            namespaces,
+            allow_private_addresses: private_addresses,
+            local_repositories,
+            stop_grace,
+            light_slots,
+            heavy_slots: if heavy_slots > 0 { heavy_slots } else { u32::try_from(cores()).unwrap_or(2) },
+            log_limit: log_limit.0,
+            labels: labels.iter().map(|label| label.as_str().to_owned()).collect(),
+            lease: Some(LeaseTimes::default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shipway_service_kit::config::{self, Settings as _, Sources};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_executor_has_what_its_settings_say() {
+        let flags = [
+            "shipway.urls=http://x:1",
+            "blobs.url=s3://x",
+            "executor.data=/data",
+            "executor.labels=gpu",
+            "executor.light_slots=7",
+            "executor.heavy_slots=3",
+            "executor.listen=0.0.0.0",
+            "executor.stop_grace=1s",
+            "executor.log_limit=128KiB",
+            "executor.namespaces=false",
+            "executor.private_addresses=false",
+            "executor.local_repositories=false",
+            "server.listen=0.0.0.0:7400",
+            "server.advertise=http://build-1.internal:7400",
+        ];
+        let sources = Sources { flags: flags.map(str::to_owned).into(), ..Sources::default() };
+        let settings = config::load::<Settings>(&sources, &Settings::keys()).unwrap().settings;
+        assert_eq!(settings.server.host(), "build-1.internal");
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(folder.path()).await.unwrap();
+        let config = settings.executor.config("/shipway".into(), blobs);
+        assert_eq!((config.data, config.binary), (PathBuf::from("/data"), PathBuf::from("/shipway")));
+        assert_eq!((config.light_slots, config.heavy_slots, config.log_limit), (7, 3, 128 << 10));
+        assert_eq!(config.labels, ["gpu".to_owned()].into());
+        assert_eq!(
+            (config.listen, config.stop_grace),
+            (Ipv4Addr::UNSPECIFIED.into(), Duration::from_secs(1))
+        );
+        assert!(!config.namespaces && !config.allow_private_addresses && !config.local_repositories);
+        assert!(config.lease.is_some(), "another may be given its work");
     }
 }

@@ -10,7 +10,7 @@ use sha2::Sha256;
 use shipway_contracts::{
     Channel,
     v1::{
-        ApplyRequest, Hook, ListRunsRequest, Problem, SourceFile, problem::Severity,
+        ApplyRequest, Hook, ListRunsRequest, Problem, RotateHookRequest, SourceFile, problem::Severity,
         projects_client::ProjectsClient, runs_client::RunsClient,
     },
 };
@@ -109,6 +109,23 @@ impl Round {
                 _ => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
+        self.rotate(hook).await
+    }
+
+    /// Gives a hook another secret, which it is told.
+    async fn rotate(&self, hook: &Hook) -> Result<()> {
+        let request = RotateHookRequest {
+            command: Uuid::now_v7().to_string(),
+            hook: hook.id.clone(),
+            ..RotateHookRequest::default()
+        };
+        let projects = ProjectsClient::new(self.channel.clone());
+        let rotated = patiently(|| {
+            let (mut projects, request) = (projects.clone(), request.clone());
+            async move { projects.rotate_hook(request).await }
+        });
+        let secret = rotated.await.context("rotating a hook")?.hook.unwrap_or_default().secret;
+        ensure!(!secret.is_empty() && secret != hook.secret, "a hook without another secret");
         Ok(())
     }
 

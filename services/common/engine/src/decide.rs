@@ -376,7 +376,11 @@ impl Decision<'_> {
             target: work.target_on_host().map(|target| target.id),
         };
         if !self.slots.could(needs) {
-            return self.fail_for_good(node, no_executor(needs.labels, &self.slots.labels()));
+            let error = match self.slots.only_labels(needs) {
+                Some(labels) => not_on_its_host(needs.labels, labels),
+                None => no_executor(needs.labels, &self.slots.labels()),
+            };
+            return self.fail_for_good(node, error);
         }
         let Some((executor, registration)) = self.slots.take(needs) else {
             let placed = needs.target.is_some() && self.slots.is_placing();
@@ -453,16 +457,33 @@ impl Decision<'_> {
     }
 }
 
+fn list<'a>(labels: impl IntoIterator<Item = &'a str>) -> String {
+    labels.into_iter().collect::<Vec<_>>().join(", ")
+}
+
 fn no_executor(needed: &[String], known: &std::collections::BTreeSet<&str>) -> NodeError {
-    let list = |labels: &mut dyn Iterator<Item = &str>| labels.collect::<Vec<_>>().join(", ");
     let known = match known.is_empty() {
         true => "no executor has any label".to_owned(),
-        false => format!("their labels are: {}", list(&mut known.iter().copied())),
+        false => format!("their labels are: {}", list(known.iter().copied())),
     };
-    let needed = list(&mut needed.iter().map(String::as_str));
+    let needed = list(needed.iter().map(String::as_str));
     let message = format!(
         "no executor could ever run it: it needs `runsOn` {needed}, and none has all of that; {known}. \
          Start an executor with these labels, or change `runsOn`"
+    );
+    NodeError { code: NO_EXECUTOR.to_owned(), message, transient: false }
+}
+
+/// Where only one host will do, and its executor is another.
+fn not_on_its_host(needed: &[String], has: &std::collections::BTreeSet<String>) -> NodeError {
+    let has = match has.is_empty() {
+        true => "no label".to_owned(),
+        false => format!("the labels {}", list(has.iter().map(String::as_str))),
+    };
+    let needed = list(needed.iter().map(String::as_str));
+    let message = format!(
+        "no executor could ever run it: it needs `runsOn` {needed}, and has to run on the host of its target, whose \
+         executor has {has}. Start that one with these labels, or change `runsOn`"
     );
     NodeError { code: NO_EXECUTOR.to_owned(), message, transient: false }
 }

@@ -143,7 +143,7 @@ impl Slots {
     pub fn take(&mut self, needs: Needs<'_>) -> Option<(ExecutorId, RegistrationId)> {
         let target = needs.target.filter(|_| self.placing);
         let place = target.and_then(|target| self.place(target));
-        let only = needs.only.or(place);
+        let only = self.only(needs);
         let choosing = target.filter(|_| only.is_none());
         let fits = |room: &&mut Free| {
             only.is_none_or(|only| only == room.executor)
@@ -164,9 +164,25 @@ impl Slots {
         Some(taken)
     }
 
+    /// The only executor that will do: that of an earlier attempt, or of the host that the target is on.
+    fn only(&self, needs: Needs<'_>) -> Option<ExecutorId> {
+        needs.only.or_else(|| needs.target.filter(|_| self.placing).and_then(|target| self.place(target)))
+    }
+
+    /// The labels of the only executor that will do, if it is here. Of one that is away nothing is said: it may come
+    /// back with others, or what it holds be brought elsewhere.
+    #[must_use]
+    pub fn only_labels(&self, needs: Needs<'_>) -> Option<&BTreeSet<String>> {
+        let only = self.only(needs)?;
+        self.free.iter().rev().find(|room| room.executor == only).map(|room| &room.labels)
+    }
+
     /// Whether any executor, here or away, could ever do this. As long as none is known, one may come.
     #[must_use]
     pub fn could(&self, needs: Needs<'_>) -> bool {
+        if self.only(needs).is_some() {
+            return self.only_labels(needs).is_none_or(|labels| has_all(labels, needs.labels));
+        }
         let mut known = self.free.iter().map(|room| &room.labels).chain(self.away.values()).peekable();
         known.peek().is_none() || known.any(|labels| has_all(labels, needs.labels))
     }
@@ -268,6 +284,22 @@ mod tests {
         assert_eq!(taken(&mut slots, needs), None, "its slots are used up");
         assert!(slots.could(needs));
         assert!(!slots.could(Needs { labels: &["us".to_owned()], ..ANY }), "nobody ever could");
+    }
+
+    #[test]
+    fn what_touches_a_target_needs_the_labels_of_its_host() {
+        let id = |n: u128| ResourceId::new(Uuid::from_u128(n));
+        let places = BTreeMap::from([(id(7), executor(2)), (id(8), executor(1)), (id(9), executor(3))]);
+        let away = BTreeMap::from([(executor(3), BTreeSet::new())]);
+        let slots = Slots::new([room(1, 9, &[], 1), room(2, 9, &["gpu"], 1)]);
+        let slots = slots.with_places(away, Arc::new(places));
+        let labels = ["gpu".to_owned()];
+        let needs = |n: u128| Needs { labels: &labels, target: Some(id(n)), ..ANY };
+        assert!(slots.could(needs(7)));
+        assert!(!slots.could(needs(8)), "its host is here without the label, and no other will do");
+        assert!(slots.could(needs(9)), "its host is away; it may be brought elsewhere");
+        assert!(slots.could(needs(10)), "it is nowhere yet");
+        assert!(!slots.could(Needs { labels: &labels, only: Some(executor(1)), ..ANY }));
     }
 
     #[test]

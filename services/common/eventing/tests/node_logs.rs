@@ -205,7 +205,9 @@ async fn old_runs_go_whole_and_in_batches() {
     let made = |days_ago| {
         RunId::new(uuid::Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds(days_ago), 0)))
     };
-    let runs: Vec<RunId> = [100, 99, 98, 1].map(made).into();
+    let mut runs: Vec<RunId> = [100, 99, 98, 1].map(made).into();
+    // One that was started for another run has an id of another kind.
+    runs[1] = RunId::of_child(runs[1], 2, 1);
     for run in &runs {
         for node in [1, 2] {
             let mut writer = given.logs.writer(*run, node, "a");
@@ -213,6 +215,8 @@ async fn old_runs_go_whole_and_in_batches() {
             writer.close().await.unwrap();
         }
     }
+    let days: Vec<_> = std::fs::read_dir(given.folder.path().join("logs")).unwrap().collect();
+    assert_eq!(days.len(), 4, "each is found by its day: {days:?}");
     let before = now.plus(day);
     // Nothing has been untouched for so long: a run may go on for months.
     let ninety = Timestamp::from_micros(now.micros() - 90 * 86_400 * 1_000_000);
@@ -227,4 +231,6 @@ async fn old_runs_go_whole_and_in_batches() {
     assert_eq!((left(runs[0]).await, left(runs[2]).await, left(runs[3]).await), (0, 0, 1));
     assert_eq!(given.logs.expire(before, 10).await.unwrap(), Expired { runs: 1, more: false });
     assert!(given.objects().is_empty());
+    let left: Vec<_> = std::fs::read_dir(given.folder.path().join("logs")).into_iter().flatten().collect();
+    assert!(left.is_empty(), "folders that nothing is in are looked through for ever: {left:?}");
 }

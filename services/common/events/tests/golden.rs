@@ -32,7 +32,7 @@ fn row_l_13_every_version_of_every_event_is_read() {
     read += check::<run::Event>(&files, run::Event::TYPES);
     read += check::<schedule::Event>(&files, schedule::Event::TYPES);
     assert_eq!(read, files.len(), "a golden file belongs to no event");
-    println!("L-13: {read} versions of events read, 0 unread");
+    println!("ROW L-13 versions_of_events={read} unread=0");
 }
 
 /// An older Shipway beside a newer one leaves out what the newer shape adds. It must be all that it adds.

@@ -81,6 +81,7 @@ impl Events for EventsApi {
             commits: stats.commits,
             transactions: stats.commits + self.shared.views.commits(),
             events: stats.events,
+            id: self.shared.log.id().to_owned(),
         }))
     }
 }

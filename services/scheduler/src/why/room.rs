@@ -50,7 +50,9 @@ fn standing(seats: &[SeatView], labels: &[String], only: Option<ExecutorId>) -> 
     if let Some(seat) = fitting.iter().find(|seat| seat.away.is_none()) {
         return Standing::Draining(seat.executor);
     }
-    match fitting.first().map(|seat| seat.executor).or(only) {
+    // Of the only one that will do it is said that it is away only if it is.
+    let is_here = |only: &ExecutorId| seats.iter().any(|seat| seat.executor == *only && seat.away.is_none());
+    match fitting.first().map(|seat| seat.executor).or(only.filter(|only| !is_here(only))) {
         Some(executor) => Standing::Away(executor),
         None => Standing::NoLabels,
     }
@@ -225,5 +227,12 @@ mod tests {
             Standing::Away(executor(3)),
             "nobody has heard of it"
         );
+        let labels = ["gpu".to_owned()];
+        assert_eq!(
+            standing(&seats, &labels, Some(executor(2))),
+            Standing::NoLabels,
+            "it is here and has not"
+        );
+        assert_eq!(standing(&seats, &labels, Some(executor(1))), Standing::Away(executor(1)));
     }
 }

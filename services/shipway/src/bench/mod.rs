@@ -34,7 +34,8 @@ use self::{
 /// Measures Shipway on this machine; prints one JSON line a figure.
 ///
 /// W1: one run at a time of 10 nodes. W2: many such runs, 100 at once. W3: 100 and 1,000 nodes side by side. W4: nodes
-/// that compute, and jobs. W5: signed webhooks. W6: start and memory. GROW: runs of 1 to 10,000 nodes. LISTS: pages of
+/// that compute, and jobs. W5: signed webhooks. W6: start and memory. G3: runs of one
+/// node on an idle Shipway. GROW: runs of 1 to 10,000 nodes. LISTS: pages of
 /// runs, by each filter; with `--grow`, and all else too, on so many stored runs. C1 to C4: what a node takes, counted; C1
 /// and C4 with W1, C2 and C3 with W2. floor: what the machine takes for the same, before and after. Figures are worth comparing within one sitting, of an optimised build on an idle machine.
 #[derive(Debug, Args)]
@@ -130,6 +131,9 @@ async fn run<M: Measured>(
     if args.wants("W5") {
         let (projects, runs) = (measured.projects(), measured.runs());
         hooks::flood(measured.ingress(), projects, runs, args.seconds, report).await?;
+    }
+    if args.wants("G3") {
+        runs::idle(measured.runs(), report).await?;
     }
     if args.wants("GROW") {
         runs::growing(measured.runs(), report).await?;

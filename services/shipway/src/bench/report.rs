@@ -59,6 +59,7 @@ impl Mode {
                 ("W4p.per_node", "<= 10"),
                 ("W5.accepts_per_s", ">= 13000"),
                 ("W5.p99", "<= 20"),
+                ("G3.idle_to_ended", "<= 20"),
                 ("W6.ready.pipelines", "<= 300"),
                 ("W6.ready.triggers", "<= 300"),
                 ("W6.ready.scheduler", "<= 300"),

@@ -11,6 +11,11 @@ use uuid::Uuid;
 
 use super::report::{Report, percentile};
 
+/// Runs of G3.
+const IDLE_RUNS: usize = 200;
+/// How long nothing goes on before each of them.
+const IDLE: Duration = Duration::from_millis(50);
+
 /// W1: one run at a time of 10 nodes in sequence. Tells how many nodes there were.
 pub(crate) async fn sequential(
     channel: &Channel,
@@ -62,6 +67,19 @@ pub(crate) async fn fan_out(
     }
     report.time(metric, "p50", percentile(&mut samples, 0.5));
     Ok(samples.len() * nodes)
+}
+
+/// G3: one run of one node at a time where nothing else goes on. That is more than until its node is given out.
+pub(crate) async fn idle(channel: &Channel, report: &Report) -> anyhow::Result<()> {
+    let document = flow("sequential", 1, &json!({}));
+    let mut samples = Vec::with_capacity(IDLE_RUNS);
+    for _ in 0..IDLE_RUNS {
+        // So that nobody is still at the run before.
+        tokio::time::sleep(IDLE).await;
+        samples.push(run(channel, &document).await?);
+    }
+    report.time("G3.idle_to_ended", "p99", percentile(&mut samples, 0.99));
+    Ok(())
 }
 
 /// GROW: what a node of a run takes as runs grow.

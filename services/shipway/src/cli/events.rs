@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use shipway_contracts::v1::{Event, ReadEventsRequest, VerifyProgress, VerifyRequest};
+use shipway_contracts::v1::{Event, GetLogRequest, ReadEventsRequest, VerifyProgress, VerifyRequest};
+use shipway_eventing::nats::Names;
 use tokio_stream::StreamExt;
 
 use super::{
@@ -27,6 +28,10 @@ pub(crate) struct EventsArgs {
     /// Only this stream: `org`, `project-<id>`, `run-<id>`, …
     #[arg(long, value_name = "STREAM")]
     stream: Option<String>,
+    /// Tells what the log is instead, and where it ends: its id and the NATS stream, which programs that consume the
+    /// events want.
+    #[arg(long, conflicts_with_all = ["follow", "after", "stream", "limit"])]
+    head: bool,
     /// At most so many; 0 for no limit.
     #[arg(short = 'n', long, default_value_t = 0, value_name = "COUNT")]
     limit: u64,
@@ -43,6 +48,9 @@ pub(crate) struct VerifyArgs {
 
 pub(crate) async fn events(args: EventsArgs) -> Outcome {
     let client = Client::connect(&args.common.place).await?;
+    if args.head {
+        return head(&client, &args.common).await;
+    }
     let mut after = args.after;
     loop {
         let result = tokio::select! {
@@ -59,6 +67,33 @@ pub(crate) async fn events(args: EventsArgs) -> Outcome {
         }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
+}
+
+async fn head(client: &Client, common: &Common) -> Outcome {
+    let log = client.events().get_log(GetLogRequest {}).await?.into_inner();
+    let names = Names::of(&log.id);
+    if common.json() {
+        out_json(&json!({
+            "id": log.id,
+            "position": log.position,
+            "hash": log.hash,
+            "generation": log.generation,
+            "stream": names.events_stream(),
+            "subjects": names.all_events(),
+        }));
+        return Ok(Exit::Ok);
+    }
+    for (what, value) in [
+        ("id", log.id),
+        ("position", log.position.to_string()),
+        ("hash", log.hash),
+        ("generation", log.generation.to_string()),
+        ("stream", names.events_stream()),
+        ("subjects", names.all_events()),
+    ] {
+        out(&format!("{what:<10}  {value}"));
+    }
+    Ok(Exit::Ok)
 }
 
 async fn read(client: &Client, args: &EventsArgs, after: &mut u64) -> Result<(), tonic::Status> {

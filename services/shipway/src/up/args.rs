@@ -35,6 +35,10 @@ pub(crate) struct UpArgs {
     /// Seconds between looks at the repositories for pushes that nobody told of; 0 for never.
     #[arg(long, env = "SHIPWAY_RECONCILE", value_name = "SECONDS", default_value_t = 30)]
     pub(crate) reconcile: u64,
+    /// Days for which what nodes printed is kept: 1 to 3650.
+    #[arg(long, env = "SHIPWAY_LOG_RETENTION", value_name = "DAYS", default_value_t = 90,
+          value_parser = clap::value_parser!(u64).range(1..=3650))]
+    pub(crate) log_retention: u64,
     /// The address of this Shipway for people: statuses of commits at Git hosts lead there. To nowhere when absent.
     #[arg(long, env = "SHIPWAY_PUBLIC_ADDRESS", value_name = "URL")]
     pub(crate) public_address: Option<String>,

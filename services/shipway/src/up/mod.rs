@@ -4,6 +4,7 @@ mod args;
 mod down;
 mod folder;
 mod observe;
+mod old_logs;
 mod port;
 mod progress;
 mod restore;

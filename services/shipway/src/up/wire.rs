@@ -4,13 +4,13 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use shipway_contracts::Channel;
-use shipway_eventing::{Blobs, DataLock, Feed, Log, SqliteLog, SqliteOptions, Views};
+use shipway_eventing::{Blobs, DataLock, Feed, Leadership, Log, SqliteLog, SqliteOptions, Views};
 use shipway_executor::ExecutorConfig;
 use shipway_scheduler::Bell;
 use shipway_service_kit::{Guard, Health, Lifecycle, Server};
 use tokio::sync::mpsc;
 
-use super::{args::UpArgs, folder::Folder, observe};
+use super::{args::UpArgs, folder::Folder, observe, old_logs};
 
 /// Everything that runs.
 pub(crate) struct Shipway {
@@ -62,6 +62,8 @@ impl Shipway {
         )
         .await
         .context("starting the pipelines service")?;
+        let keep = Duration::from_secs(args.log_retention * 24 * 3600);
+        old_logs::forget(&blobs, log.clone(), Leadership::always(), keep, lifecycle);
         let home = Channel::local(pipelines.project_home_server());
         let (executors, door) = Channel::later();
         let scheduler = shipway_scheduler::Service::start(shipway_scheduler::Deps {
@@ -93,7 +95,7 @@ impl Shipway {
                 keys: folder.keys(),
                 scratch: folder.root().join("scratch"),
                 spool: folder.root().join("spool"),
-                leadership: shipway_eventing::Leadership::always(),
+                leadership: Leadership::always(),
                 config: shipway_triggers::Config {
                     rate: shipway_triggers::Rate::of(args.hook_rate),
                     // Whoever lifts the limit of each lifts that of all.

@@ -59,7 +59,8 @@ impl Blobs {
         let place = Arc::from(folder.display().to_string());
         let store = LocalFileSystem::new_with_prefix(folder)
             .map_err(store_error(&place, "opening its folder"))?
-            .with_fsync(true);
+            .with_fsync(true)
+            .with_automatic_cleanup(true);
         let blobs = Self { store: Arc::new(store), place, scratch: None };
         blobs.sweep().await?;
         Ok(blobs)

@@ -93,7 +93,7 @@ impl Origin {
         headers.insert(names::META, one_line(&row.meta));
         headers.insert(names::AT, row.at.to_string());
         headers.insert(cloud::SPEC_VERSION, "1.0");
-        headers.insert(cloud::ID, row.position.to_string());
+        headers.insert(cloud::ID, cloud::id(row.position, &row.hash));
         headers.insert(cloud::SOURCE, names::source(&self.log_id));
         headers.insert(cloud::TYPE, one_line(&row.kind));
         headers.insert(cloud::SUBJECT, one_line(&row.name));
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(message.subject, origin().names.event(&StreamName::parse("run-7").unwrap()));
         let header = |name: &str| message.headers.get(name).unwrap().as_str();
         assert_eq!(header("ce-specversion"), "1.0");
-        assert_eq!((header("ce-id"), header("ce-source")), ("1", "/shipway/logs/log-1"));
+        assert_eq!(header("ce-source"), "/shipway/logs/log-1");
         assert_eq!((header("ce-type"), header("ce-subject")), ("run.started", "run-7"));
         assert_eq!(header("ce-time"), "2023-11-14T22:13:20.123456Z");
         assert_eq!(header("Nats-Msg-Id"), "id");
@@ -220,6 +220,17 @@ mod tests {
         assert!(came.whole && came.follows(&GENESIS));
         assert_eq!((came.previous, came.generation), (0, 2));
         assert_eq!(came.row, Stored { stream: 0, items: None, ..sent });
+    }
+
+    #[test]
+    fn an_event_has_one_id_and_another_at_its_position_has_another() {
+        let id = |data: &str, generation: u32| {
+            let origin = Origin { generation, ..origin() };
+            origin.message(row(data), "id", 1 << 20).headers.get("ce-id").unwrap().as_str().to_owned()
+        };
+        assert!(id("{}", 2).starts_with("1-"), "{}", id("{}", 2));
+        assert_eq!(id("{}", 2), id("{}", 3), "published again after a restore it is still that event");
+        assert_ne!(id("{}", 2), id(r#"{"a":1}"#, 3), "what came there after a restore is another");
     }
 
     #[test]

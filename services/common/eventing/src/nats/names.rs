@@ -43,7 +43,8 @@ pub const DATA: &str = "Shipway-Data";
 pub mod cloud {
     /// The version of CloudEvents.
     pub const SPEC_VERSION: &str = "ce-specversion";
-    /// Unique for the source: the position.
+    /// Unique for the source: the position, and the beginning of the event's hash, since after a restore another event
+    /// may come to a position.
     pub const ID: &str = "ce-id";
     /// The log.
     pub const SOURCE: &str = "ce-source";
@@ -59,6 +60,12 @@ pub mod cloud {
     pub const PLAIN_TRACE: &str = "traceparent";
     /// What the data is.
     pub const CONTENT_TYPE: &str = "content-type";
+
+    /// The value of [`ID`].
+    #[must_use]
+    pub fn id(position: u64, hash: &[u8]) -> String {
+        format!("{position}-{}", hex::encode(hash.get(..8).unwrap_or(hash)))
+    }
 }
 
 /// The longest part of a subject that stands as it is.

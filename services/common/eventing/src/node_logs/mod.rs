@@ -159,7 +159,9 @@ fn folder(run: RunId, node: u32) -> Key {
     Key::from_iter(["logs", &day(run).to_string(), &run.to_string(), &node.to_string()])
 }
 
-/// The day on which a run was made, counted from 1970: its id says so.
+/// The day on which a run was made, counted from 1970: its id says so, since those that follow from an event or from
+/// another run too begin with a time, in milliseconds.
 fn day(run: RunId) -> u64 {
-    run.uuid().get_timestamp().map_or(0, |time| time.to_unix().0 / 86_400)
+    let millis = u64::try_from(run.uuid().as_u128() >> 80).unwrap_or(0);
+    millis / 86_400_000
 }

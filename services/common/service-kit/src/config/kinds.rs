@@ -142,6 +142,15 @@ url!(
     }
 );
 
+impl HttpUrl {
+    /// The host of it, as it is written there.
+    #[must_use]
+    pub fn host(&self) -> String {
+        let uri = self.0.parse::<Uri>().ok();
+        uri.and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default()
+    }
+}
+
 /// A URL of one of these schemes with a host, and without a password or a question.
 fn plain(text: &str, schemes: &[&str]) -> bool {
     host(text, schemes) && !text.contains(['@', '?', '#'])

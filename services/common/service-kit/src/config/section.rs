@@ -31,6 +31,12 @@ impl Server {
             None => format!("http://{}", self.listen),
         }
     }
+
+    /// The host at which others reach this machine.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.advertise.as_ref().map_or_else(|| self.listen.ip().to_string(), HttpUrl::host)
+    }
 }
 
 impl Section for Server {

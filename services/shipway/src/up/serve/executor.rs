@@ -7,7 +7,7 @@ use prost::Message;
 use shipway_contracts::{Targets, v1::Assignment};
 use shipway_eventing::nats::{BellReceiver, Heard, Names, Nats};
 use shipway_events::Fence;
-use shipway_executor::{Deps, ExecutorConfig, LeaseTimes, Reach, Service, Settings};
+use shipway_executor::{Deps, Reach, Service, Settings};
 use shipway_service_kit::{Health, Lifecycle, Server};
 
 use super::{
@@ -23,19 +23,9 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         let urls: Vec<String> = shipway.urls.iter().map(|url| url.as_str().to_owned()).collect();
         let (_, way) = Targets::new(&urls).context("reading shipway.urls")?;
         let binary = std::env::current_exe().context("finding this program's own file")?;
-        let mut config = ExecutorConfig::new(host.data.clone(), binary, blobs);
-        config.listen = host.listen;
-        config.namespaces = host.namespaces;
-        config.allow_private_addresses = host.private_addresses;
-        config.local_repositories = host.local_repositories;
-        config.stop_grace = host.stop_grace;
-        config.heavy_slots = host.heavy();
-        config.labels = host.labels.iter().map(|label| label.as_str().to_owned()).collect();
-        config.lease = Some(LeaseTimes::default());
-        let reach = Reach {
-            address: server.address(),
-            host: host.host.clone().unwrap_or_else(|| host.listen.to_string()),
-        };
+        let config = host.config(binary, blobs);
+        let reach =
+            Reach { address: server.address(), host: host.host.clone().unwrap_or_else(|| server.host()) };
         let service = Service::start(Deps {
             config,
             reach: Some(reach),

@@ -9,22 +9,18 @@ use std::{
 use anyhow::Context;
 use prost::Message;
 use shipway_eventing::{
-    Leadership, Log, NodeLogs,
+    Leadership, Log,
     nats::{BellRinger, Relay},
 };
-use shipway_events::{ExecutorId, Position, Timestamp};
+use shipway_events::{ExecutorId, Position};
 use shipway_scheduler::{Bell, Bells, Deps, Service, Settings, Together};
 use shipway_service_kit::{Lifecycle, Server, metrics};
 
 use super::{
+    super::old_logs,
     ground::Ground,
     process::{self, Started},
 };
-
-/// How often it is looked for logs that are too old.
-const FORGET: Duration = Duration::from_secs(3600);
-/// Of how many runs the logs are deleted in one go.
-const AT_ONCE: usize = 1_000;
 
 pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     process::run("scheduler", settings.server.clone(), settings.telemetry.clone(), |lifecycle| async move {
@@ -32,7 +28,8 @@ pub(super) fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         let ground = Ground::open("scheduler", &server, &database, &nats, &blobs).await?;
         ground.check_streams().await?;
         relay(&ground, &lifecycle).await?;
-        forget_logs(&ground, logs.retention, &lifecycle);
+        let leadership = ground.leadership("logs");
+        old_logs::forget(&ground.blobs, ground.log.clone(), leadership, logs.retention, &lifecycle);
         let bells = ground
             .nats
             .as_ref()
@@ -136,39 +133,6 @@ impl Mark {
         }
         self.0.map_or(Duration::ZERO, |(_, at)| now.saturating_duration_since(at))
     }
-}
-
-/// One of all schedulers deletes what nodes printed long ago.
-fn forget_logs(ground: &Ground, retention: Duration, lifecycle: &Lifecycle) {
-    let leadership = ground.leadership("logs");
-    let (logs, stopping) = (NodeLogs::new(&ground.blobs), lifecycle.stopping());
-    let log = ground.log.clone();
-    lifecycle.spawn("old logs", async move {
-        let forget = async {
-            let mut rounds = tokio::time::interval(FORGET);
-            loop {
-                rounds.tick().await;
-                leadership.gained().await;
-                let age = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
-                let before = Timestamp::from_micros(log.now().micros().saturating_sub(age));
-                loop {
-                    match logs.expire(before, AT_ONCE).await {
-                        Ok(done) if done.more => {}
-                        Ok(_) => break,
-                        Err(error) => {
-                            tracing::warn!(%error, "old logs of nodes could not be deleted; trying again later");
-                            break;
-                        }
-                    }
-                }
-            }
-        };
-        tokio::select! {
-            () = forget => {}
-            () = stopping.cancelled() => {}
-        }
-        Ok::<(), std::convert::Infallible>(())
-    });
 }
 
 /// Executors are told over NATS; what is not sent they hear with their beats.
