@@ -182,9 +182,13 @@ fn get(address: &str) -> ExitCode {
 /// Prints so many bytes: a line of 10 MB, bytes that are no text, then numbered lines.
 fn storm(bytes: u64) -> ExitCode {
     let mut out = std::io::BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
-    let long = vec![b'x'; 10_000_000];
-    out.write_all(&long).and_then(|()| out.write_all(b"\n\0\xff\xfe\xc3(\n")).expect("output");
-    let (mut written, mut number) = (long.len() as u64 + 7, 0_u64);
+    let (mut written, mut number) = (0, 0_u64);
+    for letter in *b"xyz" {
+        let mut long = vec![letter; 10_000_000];
+        long.extend(b"\n\0\xff\xfe\xc3(\n");
+        out.write_all(&long).expect("output");
+        written += long.len() as u64;
+    }
     while written < bytes {
         let line = format!("line {number} of a storm that says nothing but how long it is\n");
         out.write_all(line.as_bytes()).expect("output");
