@@ -7,9 +7,12 @@ use shipway_integration_tests::{
     sink::What,
 };
 
-use crate::given::{Given, full, judged};
+use crate::given::{Given, full, judged, sized};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the machine is cut off in the full test.
+const CUT: Duration = Duration::from_secs(60);
 
 async fn partition(
     name: &str,
@@ -37,11 +40,17 @@ async fn partition(
         })
         .unwrap();
     let replaced = begin.elapsed();
+    // It stays cut off although another has its work: what it still had there must not come when it is back.
+    tokio::time::sleep(sized(Duration::ZERO, CUT).saturating_sub(begin.elapsed())).await;
+    let cut_for = begin.elapsed();
     mend(&machine).unwrap();
     given.sink.release();
     let ended = load.ended().await;
     let verdict = given.judge(&ended);
-    println!("ROW E-6 {name} replaced_after={replaced:?} refused={} doubled=0", verdict.refused);
+    println!(
+        "ROW E-6 {name} replaced_after={replaced:?} cut_for={cut_for:?} refused={} doubled=0",
+        verdict.refused
+    );
     // No sooner than the lease allows, whatever the machine is busy with.
     assert!(replaced > Duration::from_secs(20), "{replaced:?}");
     // A lease is 30 s, from a beat that was up to 5 s before the cut; then it is seen, and the work is given away.
