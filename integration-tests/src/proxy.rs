@@ -1,5 +1,5 @@
-//! A proxy between a NATS client and its server that can lose, double and swap messages, or let nothing through while
-//! all connections stay open.
+//! A proxy between a NATS client and its server that can lose, double and swap messages, change words in them, or let
+//! nothing through while all connections stay open.
 
 use std::{
     io::{Read, Write},
@@ -34,6 +34,8 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Shared {
     faults: Faults,
+    /// These words become those, as long as they.
+    changed: Option<(&'static str, &'static str)>,
     held: AtomicBool,
     ended: AtomicBool,
     chance: AtomicU64,
@@ -47,10 +49,30 @@ impl Proxy {
     /// # Errors
     /// If there is no port for it.
     pub fn start(to: u16, faults: Faults, seed: u64) -> Result<Self> {
+        Self::start_as(to, faults, None, seed)
+    }
+
+    /// Starts one that loses nothing, and changes words in what is sent into others of the same length: the server gets
+    /// another request than its client has made, as one that does not know a setting does.
+    ///
+    /// # Errors
+    /// If there is no port for it.
+    pub fn changing(to: u16, words: &'static str, into: &'static str) -> Result<Self> {
+        anyhow::ensure!(words.len() == into.len(), "what is changed keeps its length");
+        Self::start_as(to, Faults::default(), Some((words, into)), 0)
+    }
+
+    fn start_as(
+        to: u16,
+        faults: Faults,
+        changed: Option<(&'static str, &'static str)>,
+        seed: u64,
+    ) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").context("listening")?;
         let port = listener.local_addr().context("listening")?.port();
         let shared = Arc::new(Shared {
             faults,
+            changed,
             held: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             chance: AtomicU64::new(seed | 1),
@@ -83,7 +105,7 @@ impl Proxy {
         self.shared.held.store(held, Ordering::Release);
     }
 
-    /// How many messages were lost, doubled or swapped.
+    /// How many messages were lost, doubled, swapped or changed.
     #[must_use]
     pub fn harmed(&self) -> u64 {
         self.shared.harmed.load(Ordering::Acquire)
@@ -127,7 +149,8 @@ fn pump(shared: &Shared, mut from: &TcpStream, mut to: &TcpStream) -> std::io::R
             Err(error) => return Err(error),
         }
         while let Some((length, is_message)) = frame(&buffer) {
-            let frame: Vec<u8> = buffer.drain(..length).collect();
+            let mut frame: Vec<u8> = buffer.drain(..length).collect();
+            shared.change(&mut frame);
             let fate = if is_message { shared.draw() } else { Fate::Sent };
             match fate {
                 Fate::Lost => continue,
@@ -155,6 +178,18 @@ enum Fate {
 }
 
 impl Shared {
+    fn change(&self, frame: &mut [u8]) {
+        let Some((words, into)) = self.changed else { return };
+        let words = words.as_bytes();
+        for at in 0..(frame.len() + 1).saturating_sub(words.len()) {
+            let part = &mut frame[at..at + words.len()];
+            if part == words {
+                part.copy_from_slice(into.as_bytes());
+                self.harmed.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+    }
+
     fn draw(&self) -> Fate {
         let step = |state: u64| {
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407)

@@ -22,6 +22,7 @@ mod linear;
 mod lost_host;
 mod machines;
 mod nats_away;
+mod nats_drift;
 mod places;
 mod resumed;
 mod schedules;
