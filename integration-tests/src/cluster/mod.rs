@@ -43,6 +43,8 @@ pub struct Shape {
     pub machines: bool,
     /// Whether the NATS servers run from the start; services know of them in any case.
     pub nats_runs: bool,
+    /// What is run as the NATS servers; the installed one, if none is named.
+    pub nats_program: Option<PathBuf>,
     /// More settings for every service: `SHIPWAY_…` and a value.
     pub settings: Vec<(String, String)>,
 }
@@ -50,7 +52,14 @@ pub struct Shape {
 impl Default for Shape {
     /// Two of what decides and works, one of the rest.
     fn default() -> Self {
-        Self { services: [1, 1, 2, 2, 1], nats: 1, nats_runs: true, machines: false, settings: Vec::new() }
+        Self {
+            services: [1, 1, 2, 2, 1],
+            nats: 1,
+            nats_runs: true,
+            nats_program: None,
+            machines: false,
+            settings: Vec::new(),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ impl Cluster {
         // For clients, for the other servers, and for their state.
         let addresses: Vec<_> =
             (0..count).map(|_| [self.address(None), self.address(None), self.address(None)]).collect();
+        let program = self.shape.nats_program.clone().map_or_else(|| on_path("nats-server"), Ok)?;
         let routes: Vec<_> = addresses.iter().map(|[_, route, _]| format!("nats://{route}")).collect();
         for (number, [client, route, monitor]) in (1..).zip(addresses) {
             let name = format!("nats-{number}");
@@ -35,7 +36,7 @@ impl Cluster {
             fs::write(&file, nats_settings(count)?).context("writing the settings of NATS")?;
             let plan = Plan {
                 name,
-                program: on_path("nats-server")?,
+                program: program.clone(),
                 arguments: vec!["-c".to_owned(), file.to_string_lossy().into_owned()],
                 environment: given.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
                 address: client,

@@ -1,8 +1,8 @@
-//! N-1 and N-2: NATS loses all that it stored under running runs, or is not there at all.
+//! N-1 and N-2: NATS loses all that it stored under running runs, or is not there at all. N-14: it is a newer one.
 
-use std::time::Duration;
+use std::{path::PathBuf, process::Command, time::Duration};
 
-use shipway_integration_tests::{cluster::Shape, shipway::http, workload::percentile};
+use shipway_integration_tests::{cluster::Shape, nats::NEW_SERVER, shipway::http, workload::percentile};
 
 use crate::given::{Given, full, judged, sized};
 
@@ -64,6 +64,35 @@ async fn row_n_2_everything_ends_without_nats() {
         p95.saturating_sub(normal) / 5,
     );
     assert!(!judged() || p95.saturating_sub(normal) / 5 <= Duration::from_millis(500), "{p95:?} {normal:?}");
+}
+
+/// Whole services on a newer server than the installed one, which dies under their runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn row_n_14_services_run_on_a_newer_server() {
+    let Some(newer) = std::env::var_os(NEW_SERVER).map(PathBuf::from) else {
+        println!("ROW N-14 services skipped={NEW_SERVER}-names-no-server");
+        return;
+    };
+    let version = Command::new(&newer).arg("--version").output().unwrap();
+    let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
+    let mut given = Given::new("n14", Shape { nats_program: Some(newer), ..Shape::default() });
+    // It is that one which runs.
+    let said = given.cluster.process("nats-1").said();
+    assert!(said.contains(version.rsplit('v').next().unwrap()), "{version} does not run: {said}");
+    let mut ended = given.load(10, 5).ended().await;
+    let load = given.load_through("later", 10, 5);
+    given.wait_begun(10);
+    given.cluster.process("nats-1").kill().unwrap();
+    let killed_under_load = !load.is_done();
+    given.cluster.process("nats-1").start().unwrap();
+    ended.extend(load.ended().await);
+    let verdict = given.judge(&ended);
+    println!(
+        "ROW N-14 services on=({version}) runs={} lost=0 doubled=0 repeats={}",
+        ended.len(),
+        verdict.repeats
+    );
+    assert!(killed_under_load, "the runs had ended before the server was killed");
 }
 
 /// Waits until the scheduler whose relay leads says for how long it has not come to the log's end, which an alert is about.
