@@ -47,7 +47,8 @@ fn late(timers: &[Timer], percent: usize) -> Duration {
 #[tokio::test(flavor = "multi_thread")]
 async fn row_e_12_each_timer_fires_once_and_in_time() {
     let mut given = Given::new("e12", Shape::default());
-    let at_once = sized(30, 400);
+    // Not as many as the machine can do: what is late then waits for its turn, and not for its timer.
+    let at_once = sized(30, 100);
     let mut ended = given.load_through("later", sized(20, 400), at_once).ended().await;
     let load = given.load_through("later", sized(40, 1_600), at_once);
     let mut kills = Vec::new();
