@@ -1,9 +1,14 @@
 #!/usr/bin/env python3
 """A program outside of Shipway that follows its events; the standard library is all it needs.
 
-    consume.py nats://127.0.0.1:4222 <the log's id> <a file for the position> [<the consumer's name>]
+    consume.py [options] nats://127.0.0.1:4222 <the log's id> <a file for the position> [<the consumer's name>]
 
-It prints a line per event: position, type, stream, data. The rules that make it right, whatever happens to NATS, are
+    --ca FILE                  the authority that signed the servers' certificates; TLS, whatever the URL says
+    --cert FILE --key FILE     this program's own certificate and its key, which infra/nats/production.conf asks for
+    --user NAME                who enters; instead of nats://user:password@… in the URL
+    --password-file FILE       with that password: its first line. In an argument everybody on the machine could read it
+
+With tls:// instead of nats:// and no --ca, the system's authorities are asked. It prints a line per event: position, type, stream, data. The rules that make it right, whatever happens to NATS, are
 those of services/common/eventing/examples/consume.rs:
 
 1. Keep the position of the last event that was handled, together with the effect; ack afterwards. A message with a
@@ -16,10 +21,12 @@ those of services/common/eventing/examples/consume.rs:
 4. A consumer or a stream that is gone is made anew, from the first message there is.
 """
 
+import argparse
 import hashlib
 import json
 import os
 import socket
+import ssl
 import sys
 import time
 import urllib.parse
@@ -28,15 +35,24 @@ import urllib.parse
 class Nats:
     """As much of NATS' protocol as a pull consumer needs."""
 
-    def __init__(self, url):
+    def __init__(self, url, entry):
         place = urllib.parse.urlparse(url)
         self.socket = socket.create_connection((place.hostname, place.port or 4222), timeout=15)
+        if entry.tls or place.scheme == "tls":
+            # The server speaks first, in the open; what follows is TLS.
+            while not self.socket.recv(1).endswith(b"\n"):
+                pass
+            context = entry.tls or ssl.create_default_context()
+            self.socket = context.wrap_socket(self.socket, server_hostname=place.hostname)
         self.file = self.socket.makefile("rb")
         self.inbox = "_INBOX." + os.urandom(12).hex()
         options = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True,
                    "lang": "python", "version": "1", "name": "consume.py"}
-        if place.username:
-            options.update(user=urllib.parse.unquote(place.username), **{"pass": urllib.parse.unquote(place.password or "")})
+        user, password = entry.user, entry.password
+        if not user and place.username:
+            user, password = urllib.parse.unquote(place.username), urllib.parse.unquote(place.password or "")
+        if user:
+            options.update(user=user, **{"pass": password})
         self.socket.sendall(b"CONNECT %s\r\nSUB %s.* 1\r\n" % (json.dumps(options).encode(), self.inbox.encode()))
 
     def publish(self, subject, data=b"", reply=""):
@@ -83,6 +99,20 @@ class Nats:
                 return answer
 
 
+class Entry:
+    """How this program enters: as whom, and over what kind of connection."""
+
+    def __init__(self, arguments):
+        self.user, self.password, self.tls = arguments.user, "", None
+        if arguments.password_file:
+            with open(arguments.password_file, encoding="utf-8") as text:
+                self.password = text.readline().rstrip("\r\n")
+        if arguments.ca or arguments.cert:
+            self.tls = ssl.create_default_context(cafile=arguments.ca)
+        if arguments.cert:
+            self.tls.load_cert_chain(arguments.cert, arguments.key)
+
+
 class Place:
     """How far this program is. In a real one it is kept in the transaction of the effect."""
 
@@ -113,10 +143,10 @@ def handle(headers, data, place):
     place.position = position
 
 
-def follow(url, log, place, name):
+def follow(url, entry, log, place, name):
     token = hashlib.sha256(log.encode()).digest()[:6].hex()
     stream, subjects = "SHIPWAY_EVENTS_" + token.upper(), "shipway.ev.%s.>" % token
-    nats = Nats(url)
+    nats = Nats(url, entry)
     wanted = {"durable_name": name, "deliver_policy": "all", "ack_policy": "explicit", "ack_wait": 30_000_000_000,
               "max_ack_pending": 256, "max_deliver": -1, "filter_subject": subjects, "replay_policy": "instant"}
     made = nats.ask("$JS.API.CONSUMER.DURABLE.CREATE.%s.%s" % (stream, name), {"stream_name": stream, "config": wanted})
@@ -144,14 +174,17 @@ def follow(url, log, place, name):
 
 
 def main():
-    if len(sys.argv) not in (4, 5):
-        sys.exit("usage: consume.py <NATS URL> <the log's id> <file for the position> [<consumer>]")
-    url, log, file = sys.argv[1:4]
-    name = sys.argv[4] if len(sys.argv) == 5 else "consume-py"
-    place = Place(file)
+    parser = argparse.ArgumentParser(usage="consume.py [options] <NATS URL> <the log's id> <file for the position> [<consumer>]")
+    for name in ("url", "log", "file"):
+        parser.add_argument(name)
+    parser.add_argument("name", nargs="?", default="consume-py")
+    for option in ("--ca", "--cert", "--key", "--user", "--password-file"):
+        parser.add_argument(option)
+    arguments = parser.parse_args()
+    entry, place = Entry(arguments), Place(arguments.file)
     while True:
         try:
-            follow(url, log, place, name)
+            follow(arguments.url, entry, arguments.log, place, arguments.name)
         except (OSError, ValueError) as error:
             print("consume.py: %s; trying again" % error, file=sys.stderr)
         time.sleep(0.25)

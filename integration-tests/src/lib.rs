@@ -7,6 +7,7 @@ pub mod git;
 pub mod git_host;
 pub mod lab;
 pub mod nats;
+pub mod nats_production;
 pub mod postgres;
 pub mod proxy;
 pub mod s3;

@@ -258,7 +258,8 @@ impl Drop for NatsServer {
     }
 }
 
-fn program() -> Result<PathBuf> {
+/// The installed server, or the one that is named.
+pub(crate) fn program() -> Result<PathBuf> {
     if let Some(program) = std::env::var_os(SERVER) {
         return Ok(program.into());
     }

@@ -72,6 +72,8 @@ missing_packages() { # [cluster | test]
   fi
   command -v iptables >/dev/null || echo iptables
   command -v strace >/dev/null || echo strace
+  # It makes certificates.
+  command -v openssl >/dev/null || echo openssl
   # Wrong clocks.
   command -v faketime >/dev/null || [ $debian = no ] || echo faketime
   # It renders the manifests; no Kubernetes is needed.

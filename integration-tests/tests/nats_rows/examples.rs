@@ -13,13 +13,13 @@ use shipway_integration_tests::nats::NatsServer;
 use crate::given::{Given, until};
 
 /// A running example. Killed with the value, as by an operator who has no patience.
-struct Example {
+pub(crate) struct Example {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
 impl Example {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let output = std::io::BufReader::new(child.stdout.take().unwrap());
@@ -33,7 +33,7 @@ impl Example {
     }
 
     /// Positions that it has by events or knows to be missing.
-    fn positions(&self) -> BTreeSet<u64> {
+    pub(crate) fn positions(&self) -> BTreeSet<u64> {
         let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok());
         let mut all = BTreeSet::new();
         for line in self.lines.lock().unwrap().iter() {
@@ -46,7 +46,7 @@ impl Example {
         all
     }
 
-    async fn reach(&self, position: u64) {
+    pub(crate) async fn reach(&self, position: u64) {
         until(&format!("the example reaches {position}"), || self.positions().contains(&position)).await;
     }
 }

@@ -95,6 +95,11 @@ pub(crate) struct Member {
 impl Member {
     pub(crate) async fn open(log: Arc<dyn Log>, url: &str) -> Self {
         let nats = nats(url).await;
+        Self::over(log, nats).await
+    }
+
+    /// The same over a connection that is there.
+    pub(crate) async fn over(log: Arc<dyn Log>, nats: Nats) -> Self {
         let feed = Feed::over_nats(Arc::clone(&log), &nats);
         let durable = log.durable().await.unwrap();
         Self { log, nats, feed, durable }

@@ -13,6 +13,7 @@ mod lost;
 mod network;
 mod outside;
 mod permissions;
+mod production;
 mod relays;
 
 use std::process::Command;
