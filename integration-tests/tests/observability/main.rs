@@ -5,6 +5,7 @@
 mod exposition;
 mod old_logs;
 mod push;
+mod ready;
 mod receiver;
 
 use std::{collections::BTreeSet, path::Path, process::Command};
