@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test whose world is not as it should be fails at once")]
 
 mod exposition;
+mod lines;
 mod old_logs;
 mod push;
 mod ready;

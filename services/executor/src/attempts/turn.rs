@@ -137,8 +137,13 @@ impl Inner {
     async fn perform(&self, given: &Assignment, signals: &Signals) -> Outcome {
         let begin = Instant::now();
         let outcome = self.effect(given, signals).await;
-        let kind = work::kind(&given.work);
-        metrics::ATTEMPTS.add(1, &[kind, word(&outcome)]);
+        let (kind, end) = (work::kind(&given.work), word(&outcome));
+        // What went wrong is in the run's events: messages may be long, and are for its people.
+        match outcome {
+            Outcome::Succeeded { .. } => tracing::debug!(kind, outcome = end, "an attempt has ended"),
+            _ => tracing::info!(kind, outcome = end, "an attempt has ended"),
+        }
+        metrics::ATTEMPTS.add(1, &[kind, end]);
         metrics::ATTEMPT_SECONDS.record(begin.elapsed().as_secs_f64(), &[kind]);
         outcome
     }
