@@ -8,6 +8,7 @@ mod old_logs;
 mod push;
 mod ready;
 mod receiver;
+mod tails;
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 
