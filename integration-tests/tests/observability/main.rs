@@ -9,6 +9,7 @@ mod push;
 mod ready;
 mod receiver;
 mod tails;
+mod values;
 
 use std::{collections::BTreeSet, path::Path, process::Command};
 

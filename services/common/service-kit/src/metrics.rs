@@ -77,7 +77,23 @@ const fn histogram(
     Metric { name, kind: Kind::Histogram(bounds), labels, about }
 }
 
-const CAUSES: &[&str] = &["slot", "work", "stop", "time", "condition", "person", "steps"];
+const CAUSES: &[&str] = &[
+    "slot",
+    "work",
+    "finish",
+    "stop",
+    "lock",
+    "lane",
+    "freeze",
+    "hold",
+    "time",
+    "condition",
+    "person",
+    "approval",
+    "run",
+    "steps",
+    "nothing",
+];
 
 const KINDS: &[&str] =
     &["noop", "build", "release", "job", "addon", "backup", "restore", "exec", "restart", "await", "message"];

@@ -10,11 +10,12 @@ use anyhow::Context;
 use prost::Message;
 use shipway_eventing::{
     Leadership, Log,
-    nats::{BellRinger, Relay},
+    nats::{BellRinger, Relay, RelayStatus},
 };
 use shipway_events::{ExecutorId, Position};
 use shipway_scheduler::{Bell, Bells, Deps, Service, Settings, Together};
 use shipway_service_kit::{Lifecycle, Server, metrics};
+use tokio::sync::watch;
 
 use super::{
     super::old_logs,
@@ -78,10 +79,12 @@ async fn relay(ground: &Ground, lifecycle: &Lifecycle) -> anyhow::Result<()> {
         .await
         .context("starting the relay")?;
     measure_relay(&relay, &ground.log);
+    let lost = count_lost(relay.status());
     let stopping = lifecycle.stopping();
     lifecycle.spawn("relay", async move {
         tokio::select! {
             error = relay.failed() => Err(error),
+            () = lost => Ok(()),
             () = stopping.cancelled() => {
                 relay.stop().await;
                 Ok(())
@@ -89,6 +92,19 @@ async fn relay(ground: &Ground, lifecycle: &Lifecycle) -> anyhow::Result<()> {
         }
     });
     Ok(())
+}
+
+/// Counts how often the relay was this process' and then another's, as long as there is a relay.
+async fn count_lost(mut status: watch::Receiver<RelayStatus>) {
+    let mut counted = 0;
+    loop {
+        let lost = status.borrow_and_update().lost;
+        metrics::LEASES_LOST.add(lost.saturating_sub(counted), &["relay"]);
+        counted = lost;
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// How far the relay is behind, where it is this process'. One that leads and cannot publish is behind too: that NATS is

@@ -46,6 +46,8 @@ const MUCH_LATER: Duration = Duration::from_secs(5);
 pub struct RelayStatus {
     /// Whether it is the one that is to publish, whatever keeps it from that.
     pub leads: bool,
+    /// How often it led and found that it does not any more, without having given it up.
+    pub lost: u64,
     /// Whether it is the one that publishes.
     pub publishes: bool,
     /// The position of the last event that it knows to be on the stream.
@@ -177,6 +179,7 @@ impl Work {
             }
             self.status.send_modify(|status| {
                 status.leads = false;
+                status.lost += 1;
                 status.publishes = false;
             });
         }
