@@ -27,6 +27,9 @@ pub(super) const RUNS: usize = 4;
 /// How long a sender repeats its delivery.
 const SENDER: Duration = Duration::from_secs(120);
 
+/// Longer than a scheduler waits for its read tables.
+const READS: Duration = Duration::from_secs(15);
+
 /// What a round needs of the installation.
 pub(super) struct Round {
     pub(super) url: String,
@@ -63,6 +66,9 @@ impl Round {
         let mut ended = effects?;
         ended.extend([delivered.context("delivering")?, later?]);
         let runs = RunsClient::new(self.channel.clone());
+        // Once by somebody who waits for as long as schedulers do for their read tables, whatever comes of it.
+        let mut patient = runs.clone();
+        drop(tokio::time::timeout(READS, patient.list_runs(ListRunsRequest::default())).await);
         let listed = patiently(|| {
             let mut runs = runs.clone();
             async move { runs.list_runs(ListRunsRequest::default()).await }
