@@ -22,7 +22,7 @@ const ROWS: &[Row] = &[
     row("L-5", "20 kills", "the database is killed under load: what was answered is there"),
     row("L-6", "200 kills", "a backend or client killed at each point of an append leaves no half batch"),
     row("L-7", "500 runs, 30 s", "the database goes away under running runs: no service ends, all runs do"),
-    row("L-8", "", "a full disk: nothing answered is lost, and it heals by itself"),
+    row("L-8", "healed in 30 s", "a full disk: nothing answered is lost, and it heals by itself"),
     row(
         "L-9",
         "40 requests, 30 syncs",
@@ -55,7 +55,7 @@ const ROWS: &[Row] = &[
         "the server stopped, and connections that carry nothing: progress, and back by itself",
     ),
     row("N-11", "200,000 events", "a burst while a consumer sleeps: nothing missed in bounded memory"),
-    row("N-12", "", "streams that are not what they must be are refused by the setting's name"),
+    row("N-12", "", "streams and consumers that are not what they must be are refused by the setting's name"),
     row("N-13", "", "every event reaches its own subject, whatever the names"),
     row(
         "N-14",
@@ -87,14 +87,26 @@ const ROWS: &[Row] = &[
     ),
     row("E-7", "50 process trees", "an executor killed with children leaves no stale process"),
     row("E-8", "200 attempts", "attempts of a dead executor are begun again elsewhere"),
-    row("E-9", "4,000 cases", "each effect class over each crash: exactly once, or unknown and said so"),
-    row("E-10", "1,000 runs", "aborted at any time: dead in time, one end, `always` nodes ran"),
+    row(
+        "E-9",
+        "216 with processes",
+        "each effect class over each crash, 4,000 simulated: exactly once, or unknown and said so",
+    ),
+    row(
+        "E-10",
+        "1,000 runs",
+        "aborted at any time: processes dead in time, also without NATS, one end, `always` nodes ran",
+    ),
     row(
         "E-11",
         "200 rounds",
         "many triggers at once while schedulers die: each is one run, and each policy of lanes is kept",
     ),
-    row("E-12", "10,000 timers", "retries wait for their time while schedulers die, and come once"),
+    row(
+        "E-12",
+        "10,000 timers",
+        "retries wait for their time in peace and while schedulers die, and come once",
+    ),
     row(
         "E-13",
         "each service in turn",
