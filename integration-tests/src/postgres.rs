@@ -14,6 +14,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
+use crate::disk::Disk;
+
 /// How long the children of a killed server may take to notice.
 const AGAIN: Duration = Duration::from_secs(120);
 
@@ -40,6 +42,8 @@ pub struct Postgres {
     sync: Sync,
     /// An address besides 127.0.0.1, for clients on other machines.
     open: Option<Ipv4Addr>,
+    /// What all its data are on, if not the machine's disk.
+    disk: Option<Disk>,
 }
 
 impl Postgres {
@@ -48,14 +52,15 @@ impl Postgres {
     /// # Errors
     /// If PostgreSQL is not installed, or does not start.
     pub fn start(sync: Sync) -> Result<Self> {
-        Self::start_open(sync, None)
+        Self::start_open(sync, None, None)
     }
 
-    /// Makes and starts a server that listens at one more address; whoever reaches that is let in.
+    /// Makes and starts a server that listens at one more address; whoever reaches that is let in. All that it has is on a
+    /// disk of so many bytes, if a size is named; that needs root.
     ///
     /// # Errors
     /// If PostgreSQL is not installed, or does not start.
-    pub fn start_open(sync: Sync, open: Option<Ipv4Addr>) -> Result<Self> {
+    pub fn start_open(sync: Sync, open: Option<Ipv4Addr>, disk: Option<usize>) -> Result<Self> {
         let bin = bin()?;
         let user = other_user()?;
         let folder = std::env::temp_dir().join(format!("shipway-pg-{}-{}", std::process::id(), free_port()?));
@@ -63,9 +68,15 @@ impl Postgres {
         if let Some((uid, gid)) = user {
             chown(&folder, Some(uid), Some(gid)).context("giving the folder to PostgreSQL's user")?;
         }
+        let data = folder.join("data");
+        let mount = |bytes| {
+            fs::create_dir(&data).context("making the disk's folder")?;
+            Disk::mount(&data, bytes, user)
+        };
+        let disk = disk.map(mount).transpose()?;
         let made = run_as(user, &bin.join("initdb"))
             .args(["-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8", "-D"])
-            .arg(folder.join("data"))
+            .arg(&data)
             .output()
             .context("running initdb")?;
         if !made.status.success() {
@@ -79,7 +90,7 @@ impl Postgres {
         }
         let port = free_port()?;
         let server = serve(&bin, user, &folder, port, sync, open)?;
-        let postgres = Self { server, folder, bin, user, port, sync, open };
+        let postgres = Self { server, folder, bin, user, port, sync, open, disk };
         postgres.wait()?;
         Ok(postgres)
     }
@@ -169,6 +180,20 @@ impl Postgres {
         }
     }
 
+    /// Whether the server has ended by itself.
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.server.try_wait().context("looking after PostgreSQL")?.is_some())
+    }
+
+    /// The disk that all its data are on, if it has one of its own.
+    #[must_use]
+    pub const fn disk(&self) -> Option<&Disk> {
+        self.disk.as_ref()
+    }
+
     fn wait(&self) -> Result<()> {
         let deadline = Instant::now() + START;
         let pid = self.server.id();
@@ -196,6 +221,7 @@ impl Drop for Postgres {
         // It may have ended by itself.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
         drop(self.server.wait());
+        self.disk = None;
         drop(fs::remove_dir_all(&self.folder));
     }
 }

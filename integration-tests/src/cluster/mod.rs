@@ -47,6 +47,8 @@ pub struct Shape {
     pub nats_program: Option<PathBuf>,
     /// More settings for every service: `SHIPWAY_…` and a value.
     pub settings: Vec<(String, String)>,
+    /// The bytes of a disk of its own that all of PostgreSQL is on; the machine's, if none. Needs root.
+    pub disk: Option<usize>,
 }
 
 impl Default for Shape {
@@ -59,6 +61,7 @@ impl Default for Shape {
             nats_program: None,
             machines: false,
             settings: Vec::new(),
+            disk: None,
         }
     }
 }
@@ -133,7 +136,7 @@ impl Cluster {
         let open = network.as_ref().map(Network::here);
         let s3 = open.map(|here| S3::start_at(here.into(), "shipway")).transpose()?;
         // Services refuse a server that does not sync.
-        let postgres = Postgres::start_open(Sync::On, open)?;
+        let postgres = Postgres::start_open(Sync::On, open, shape.disk)?;
         postgres.database("shipway")?;
         let (first, guard) = block_of_ports()?;
         let ports = Ports { next: first, public: first + 50, _guard: guard };

@@ -15,6 +15,7 @@ mod executors;
 mod exhaustion;
 mod failpoints;
 mod freezes;
+mod full_disk;
 mod given;
 mod kills;
 mod lanes;

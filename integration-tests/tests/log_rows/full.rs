@@ -4,13 +4,12 @@
 use std::{
     fs,
     os::unix::fs::{MetadataExt, chown},
-    path::Path,
-    process::Command,
     time::{Duration, Instant},
 };
 
 use shipway_eventing::{AppendError, Expected, Item, Log, verify::verify};
 use shipway_events::NewEvent;
+use shipway_integration_tests::disk::Disk;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::given::{Given, command, meta, stream};
@@ -21,18 +20,21 @@ const BUSY: usize = 32 << 20;
 const EVENT: usize = 200 << 10;
 
 pub(crate) async fn a_full_disk_loses_nothing_and_heals(given: &mut Given) {
-    let Some(disk) = Disk::mount() else {
+    if !Disk::is_allowed() {
         println!("ROW L-8 postgresql skipped=only-root-can-mount");
         return;
-    };
+    }
     let mut superuser = given.superuser().await;
     let data: String = sqlx::query_scalar("SHOW data_directory").fetch_one(&mut superuser).await.unwrap();
     let owner = fs::metadata(&data).unwrap();
-    chown(disk.path(), Some(owner.uid()), Some(owner.gid())).unwrap();
-    fs::write(disk.path().join("busy"), vec![0; BUSY]).unwrap();
-    let place = format!("CREATE TABLESPACE small LOCATION '{}'", disk.path().join("space").display());
-    fs::create_dir(disk.path().join("space")).unwrap();
-    chown(disk.path().join("space"), Some(owner.uid()), Some(owner.gid())).unwrap();
+    let (uid, gid) = (owner.uid(), owner.gid());
+    let folder = tempfile::Builder::new().prefix("shipway-disk-").tempdir().unwrap();
+    let disk = Disk::mount(folder.path(), DISK, Some((uid, gid))).unwrap();
+    let space = disk.folder().join("space");
+    fs::write(disk.folder().join("busy"), vec![0; BUSY]).unwrap();
+    let place = format!("CREATE TABLESPACE small LOCATION '{}'", space.display());
+    fs::create_dir(&space).unwrap();
+    chown(&space, Some(uid), Some(gid)).unwrap();
     sqlx::raw_sql(AssertSqlSafe(place)).execute(&mut superuser).await.unwrap();
     sqlx::raw_sql("CREATE DATABASE small TABLESPACE small").execute(&mut superuser).await.unwrap();
     let url = given.url().replace("/shipway", "/small");
@@ -50,7 +52,7 @@ pub(crate) async fn a_full_disk_loses_nothing_and_heals(given: &mut Given) {
     assert_eq!(log.head().await.unwrap().position, acked);
     let again = log.append(large(acked)).await.unwrap_err();
     assert!(again.is_transient(), "{again}");
-    fs::remove_file(disk.path().join("busy")).unwrap();
+    fs::remove_file(disk.folder().join("busy")).unwrap();
     let freed = Instant::now();
     while let Err(error) = log.append(large(acked)).await {
         assert!(error.is_transient(), "{error}");
@@ -86,29 +88,4 @@ fn large(n: u64) -> Item {
     SmallRng::seed_from_u64(n).fill_bytes(&mut bytes);
     let event = NewEvent { kind: "test.happened", schema: 1, data: format!("\"{}\"", hex::encode(bytes)) };
     Item::one(command(), meta(), stream(format!("large-{n}")), Expected::New, vec![event])
-}
-
-/// A small disk in memory.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    /// None without the right to mount.
-    fn mount() -> Option<Self> {
-        let folder = tempfile::Builder::new().prefix("shipway-disk-").tempdir().unwrap();
-        let size = format!("size={DISK}");
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
-        mounted.is_ok_and(|output| output.status.success()).then(|| Self(folder))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Also while the server still has files open there.
-        drop(Command::new("umount").arg("--lazy").arg(self.0.path()).output());
-    }
 }
