@@ -1,7 +1,6 @@
 //! Real processes, real PostgreSQL, NATS, Git and clients.
 
 pub mod cluster;
-pub mod disk;
 pub mod failpoints;
 pub mod forge;
 pub mod git;

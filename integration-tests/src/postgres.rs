@@ -14,7 +14,11 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::disk::Disk;
+use disk::Disk;
+
+// Beside this file also where other crates have it as a module of theirs.
+#[path = "disk.rs"]
+pub mod disk;
 
 /// How long the children of a killed server may take to notice.
 const AGAIN: Duration = Duration::from_secs(120);

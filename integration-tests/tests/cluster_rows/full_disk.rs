@@ -14,8 +14,7 @@ use reqwest::StatusCode;
 use shipway_contracts::v1::{StartRunRequest, runs_client::RunsClient};
 use shipway_integration_tests::{
     cluster::Shape,
-    disk::Disk,
-    postgres::Postgres,
+    postgres::{Postgres, disk::Disk},
     shipway::http,
     sink::{Entry, Verdict, What},
     workload::{Workload, project_of},
@@ -38,7 +37,7 @@ const HEALED: Duration = Duration::from_secs(30);
 
 /// How long a client waits for an answer: any is better than none. One that was asked for when the database died is held
 /// by each thing in turn that waits for it.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// How a run is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,7 +9,7 @@ use std::{
 
 use shipway_eventing::{AppendError, Expected, Item, Log, verify::verify};
 use shipway_events::NewEvent;
-use shipway_integration_tests::disk::Disk;
+use shipway_integration_tests::postgres::disk::Disk;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::given::{Given, command, meta, stream};

@@ -19,7 +19,10 @@ use shipway_events::{
     CommandId, DecodeError, FlowId, Meta, Position, ProjectId, RunId, RunStatus, StreamEvent, StreamName,
     Version, run,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -33,6 +36,9 @@ use crate::{
     policies::PolicyBook,
     registry::Registry,
 };
+
+/// How long anybody waits for a run's task. It takes no longer unless it waits itself, for a log that is away.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// All open runs of this process.
 #[derive(Clone)]
@@ -270,7 +276,7 @@ impl Book {
         if let Some(handle) = handle {
             let (reply, answer) = oneshot::channel();
             if handle.send(Message::Look(reply)).await
-                && let Ok(state) = answer.await
+                && let Ok(Ok(state)) = timeout(ANSWER, answer).await
             {
                 return Ok(*state);
             }
@@ -395,9 +401,12 @@ impl Book {
         if !handle.send(Message::Command(Asked { command, id, meta, reply })).await {
             return Ok(None);
         }
-        match answer.await {
-            Ok(result) => result.map(Some),
-            Err(_) => Ok(None),
+        match timeout(ANSWER, answer).await {
+            Ok(Ok(result)) => result.map(Some),
+            Ok(Err(_)) => Ok(None),
+            Err(_) => Err(Error::unavailable(
+                "the log has not answered for so long that it may be away; what was asked may yet be done: ask again",
+            )),
         }
     }
 
