@@ -40,13 +40,29 @@ async fn fails(cluster: &mut Cluster, name: &str, check: &str) -> String {
     said.unwrap_or_else(|_| panic!("{name} never says that `{check}` fails"))
 }
 
-/// A process lives, and says in its metrics whether it is ready.
+/// A process lives, and comes to say in its metrics whether it is ready. Connections that the database has cut may make it
+/// look once more before it stays so.
 async fn lives(cluster: &mut Cluster, name: &str, ready: u8) {
     let url = format!("http://{}", cluster.process(name).address());
     let alive = http().get(format!("{url}/healthz")).send().await.unwrap();
     assert_eq!(alive.status(), 200, "{name} is alive");
-    let metrics = http().get(format!("{url}/metrics")).send().await.unwrap().text().await.unwrap();
-    assert!(metrics.contains(&format!("\nshipway_ready {ready}\n")), "{name}: {metrics}");
+    let line = format!("\nshipway_ready {ready}\n");
+    let said = async {
+        while !http()
+            .get(format!("{url}/metrics"))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap()
+            .contains(&line)
+        {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let said = tokio::time::timeout(PATIENCE, said).await;
+    said.unwrap_or_else(|_| panic!("{name} never says in its metrics that `shipway_ready` is {ready}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
