@@ -32,7 +32,8 @@ const VICTIMS: [&str; 5] = ["scheduler-1", "nats-1", "executor-1", "scheduler-2"
 /// Runs that are started one after the other until it is enough.
 struct Load {
     enough: Arc<AtomicBool>,
-    ended: Arc<AtomicUsize>,
+    /// How many of each client have ended.
+    ended: Vec<Arc<AtomicUsize>>,
     tasks: Vec<tokio::task::JoinHandle<anyhow::Result<()>>>,
 }
 
@@ -42,8 +43,9 @@ impl Load {
             (0..NODES).map(|n| json!({"kind": "Noop", "ref": format!("n{n}"), "spec": {}})).collect();
         let spec = json!({"kind": "Workflow", "spec": {"type": "sequential", "steps": steps}});
         let document = json!({"apiVersion": "v1.2", "spec": spec}).to_string();
-        let (enough, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let one = || {
+        let enough = Arc::new(AtomicBool::new(false));
+        let ended: Vec<_> = (0..at_once).map(|_| Arc::new(AtomicUsize::new(0))).collect();
+        let one = |ended: &Arc<AtomicUsize>| {
             let (enough, ended, document) = (enough.clone(), ended.clone(), document.clone());
             let runs = RunsClient::new(channel.clone());
             tokio::spawn(async move {
@@ -64,15 +66,19 @@ impl Load {
                 Ok(())
             })
         };
-        let tasks = (0..at_once).map(|_| one()).collect();
+        let tasks = ended.iter().map(one).collect();
         Self { enough, ended, tasks }
     }
 
-    /// Waits until so many more runs have ended.
+    /// Waits until every client has had so many more runs end: what was on its way before has gone on by then.
     fn wait(&self, more: usize) {
-        let until = self.ended.load(Ordering::Relaxed) + more;
-        let there = || Ok((self.ended.load(Ordering::Relaxed) >= until).then_some(()));
-        wait("runs to end", there).unwrap();
+        let of = |ended: &Arc<AtomicUsize>| ended.load(Ordering::Relaxed);
+        let until: Vec<_> = self.ended.iter().map(|ended| of(ended) + more).collect();
+        let there = || {
+            let all = self.ended.iter().zip(&until).all(|(ended, until)| of(ended) >= *until);
+            Ok(all.then_some(()))
+        };
+        wait("runs of all clients to end", there).unwrap();
     }
 
     async fn stop(self) -> usize {
@@ -80,7 +86,7 @@ impl Load {
         for task in self.tasks {
             task.await.unwrap().unwrap();
         }
-        self.ended.load(Ordering::Relaxed)
+        self.ended.iter().map(|ended| ended.load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -131,14 +137,14 @@ async fn row_r_1_runs_go_on_soon_when_somebody_is_killed() {
     let load = Load::start(&cluster.channel().unwrap(), sized(10, 50));
     let mut killed = Vec::new();
     for victim in VICTIMS {
-        load.wait(sized(5, 100));
+        load.wait(sized(2, 4));
         let process = cluster.process(victim);
         process.kill().unwrap();
         killed.push((victim, now()));
         process.spawn().unwrap();
         process.wait_ready().unwrap();
     }
-    load.wait(sized(5, 100));
+    load.wait(sized(2, 4));
     let runs = load.stop().await;
     cluster.verify().unwrap();
     let told = Told::by(&cluster);
