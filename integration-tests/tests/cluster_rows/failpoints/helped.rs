@@ -46,7 +46,7 @@ impl Help {
         match self {
             Self::StandStill => {
                 // Every read model of the service, step by step, for longer than anybody waits for one.
-                let late = (1..=120).map(|nth| format!(";feed.project.before=delay@{nth}"));
+                let late = (1..=18).map(|nth| format!(";feed.project.before=delay@{nth}"));
                 late.fold(armed, |armed, late| armed + &late)
             }
             Self::Verify | Self::Takeover | Self::OtherLane | Self::Newcomer | Self::Surely => armed,
