@@ -11,7 +11,7 @@ use std::{
     path::Path,
     process::Command,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
 };
@@ -55,6 +55,9 @@ impl Network {
     /// # Errors
     /// Without the right to do so, or without `ip`.
     pub fn new() -> Result<Self> {
+        // Where tests are threads of one process, their bridges would have the same name.
+        static MAKING: Mutex<()> = Mutex::new(());
+        let _turn = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         sweep();
         let pid = std::process::id();
         for number in 0..=254 {
