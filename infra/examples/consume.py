@@ -8,8 +8,9 @@
     --user NAME                who enters; instead of nats://user:password@… in the URL
     --password-file FILE       with that password: its first line. In an argument everybody on the machine could read it
 
-With tls:// instead of nats:// and no --ca, the system's authorities are asked. It prints a line per event: position, type, stream, data. The rules that make it right, whatever happens to NATS, are
-those of services/common/eventing/examples/consume.rs:
+With tls:// instead of nats:// and no --ca, the system's authorities are asked. It prints a line per event: position,
+type, stream, data. The rules that make it right, whatever happens to NATS, are those of
+services/common/eventing/examples/consume.rs:
 
 1. Keep the position of the last event that was handled, together with the effect; ack afterwards. A message with a
    position up to that is a repetition.

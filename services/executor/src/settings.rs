@@ -129,9 +129,12 @@ mod tests {
             "server.listen=0.0.0.0:7400",
             "server.advertise=http://build-1.internal:7400",
         ];
-        let sources = Sources { flags: flags.map(str::to_owned).into(), ..Sources::default() };
-        let settings = config::load::<Settings>(&sources, &Settings::keys()).unwrap().settings;
+        let mut sources = Sources { flags: flags.map(str::to_owned).into(), ..Sources::default() };
+        let load = |sources: &Sources| config::load::<Settings>(sources, &Settings::keys()).unwrap().settings;
+        let settings = load(&sources);
         assert_eq!(settings.server.host(), "build-1.internal");
+        sources.flags.push("server.advertise=http://[fd00::7]:7400".to_owned());
+        assert_eq!(load(&sources).server.host(), "fd00::7", "as an address is dialled");
         let folder = tempfile::tempdir().unwrap();
         let blobs = Blobs::open(folder.path()).await.unwrap();
         let config = settings.executor.config("/shipway".into(), blobs);

@@ -143,11 +143,11 @@ url!(
 );
 
 impl HttpUrl {
-    /// The host of it, as it is written there.
+    /// The host of it; an IPv6 address without its brackets.
     #[must_use]
     pub fn host(&self) -> String {
         let uri = self.0.parse::<Uri>().ok();
-        uri.and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default()
+        uri.and_then(|uri| Some(uri.host()?.trim_matches(['[', ']']).to_owned())).unwrap_or_default()
     }
 }
 
